@@ -1,0 +1,120 @@
+"""The run configuration: what is measured, on which pictures, with which models and methods."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
+
+from adasise_bench.methods import MethodOptions, parse_method
+from adasise_bench.models import ARCHITECTURES
+
+EMBEDDED = "embedded"
+
+
+class Section(BaseModel):
+    """A part of the configuration; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(Section):
+    """Which pictures are explained and how they enter the network."""
+
+    root: Path = Field(
+        Path("data"), description="folder that holds VOCdevkit, or `embedded` for the drawn scenes"
+    )
+    year: Annotated[str, BeforeValidator(lambda year: str(year) if isinstance(year, int) else year)] = "2007"
+    image_set: str = "test"
+    download: bool = Field(False, description="fetch VOC 2007 when `root` has none (MD5 verified)")
+    sample: int | None = Field(None, ge=1, description="explain this many pictures drawn at random by `seed`")
+    resize: Literal["stretch", "short-side"] = "stretch"
+    input_size: int = Field(224, ge=32, le=1024, description="pixels of the input's (shorter) side")
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the drawn scenes that come with the tool are meant."""
+        return self.root == Path(EMBEDDED)
+
+
+class ModelConfig(Section):
+    """Where one network's weights come from and where its feature maps are read."""
+
+    checkpoint: Path | None = Field(
+        None, description="local file in TorchRay's format; default: the published"
+    )
+    sha256: str | None = Field(
+        None, pattern=r"^[0-9a-fA-F]{8,64}$", description="start of the file's SHA-256"
+    )
+    blocks: Literal["pool-input", "pool-output"] = "pool-input"
+
+
+class TimingConfig(Section):
+    """How run-time is measured."""
+
+    warmup: int = Field(
+        0, ge=0, description="whole explanations discarded per model and method before timing"
+    )
+
+
+def _method_entries(value: Any) -> Any:
+    if isinstance(value, list):
+        return [parse_method(entry) for entry in value]
+    return value
+
+
+class RunConfig(Section):
+    """Everything that defines a run."""
+
+    name: str = Field("run", pattern=r"^[A-Za-z0-9._-]+$")
+    data: DataConfig = DataConfig()
+    models: dict[str, ModelConfig] = Field(min_length=1)
+    methods: Annotated[
+        list[SerializeAsAny[MethodOptions]], BeforeValidator(_method_entries), Field(min_length=1)
+    ]
+    score: Literal["softmax", "sigmoid", "logit"] = "softmax"
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    batch_size: int = Field(64, ge=1, le=4096, description="masked inputs per forward pass")
+    seed: int = Field(0, ge=0)
+    timing: TimingConfig = TimingConfig()
+    limit: int | None = Field(None, ge=1, description="stop after the first N pictures")
+    save_maps: bool = False
+    tolerated_errors: int = Field(0, ge=0, description="failed explanations that still count as success")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RunConfig:
+        labels = [method.label for method in self.methods]
+        repeated = {label for label in labels if labels.count(label) > 1}
+        if repeated:
+            raise ValueError(
+                f"methods: label {sorted(repeated)[0]!r} is used twice; give each entry its `label`"
+            )
+        for name, model in self.models.items():
+            if name not in ARCHITECTURES:
+                raise ValueError(f"models: no model {name!r}; there are {', '.join(ARCHITECTURES)}")
+            ARCHITECTURES[name].check(name, model.blocks, self.data.embedded)
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """The part of the configuration that a value in the results can depend on, ready for JSON.
+
+        Paths are left out, since the weights' and the data's own hashes are recorded; so is everything
+        that only says how much is done or how it is spread over the hardware.
+        """
+        dump = self.model_dump(
+            mode="json",
+            exclude={"name": True, "device": True, "batch_size": True, "limit": True, "save_maps": True,
+                     "tolerated_errors": True, "data": {"root", "download"},
+                     "models": {name: {"checkpoint", "sha256"} for name in self.models}},
+        )  # fmt: skip
+        return dump | {"embedded": self.data.embedded}
+
+    def digest(self) -> str:
+        """First 8 hex digits of the SHA-256 of :meth:`identity` and the chosen weights."""
+        checkpoints = {name: str(model.checkpoint) for name, model in self.models.items() if model.checkpoint}
+        text = json.dumps([self.identity(), checkpoints, str(self.data.root)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -1,0 +1,136 @@
+"""Reads a configuration file, applies overrides, and says in one line what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from adasise_bench.config import RunConfig
+from adasise_bench.errors import ConfigError
+from adasise_bench.validation import first_problem, suggest
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without repeated keys and without anchors, which a configuration never needs."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.events.AliasEvent):
+            raise yaml.YAMLError("anchors and aliases are not allowed")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.YAMLError(f"key {key!r} is given twice")
+        return super().construct_mapping(node, deep)
+
+
+def _parse_yaml(text: str, source: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - derives from SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def load_config(
+    path: Path,
+    overrides: Sequence[str] = (),
+    models: Iterable[str] = (),
+    methods: Iterable[str] = (),
+) -> RunConfig:
+    """Read and validate a configuration.
+
+    Args:
+        path: YAML file.
+        overrides: ``key=value`` pairs; the key is dotted (list entries by label, name or index), the
+            value YAML; ``null`` removes a model or method.
+        models: keep only these models, if any are named.
+        methods: keep only these method labels, if any are named.
+
+    Raises:
+        ConfigError: one line naming the file or key and the nearest valid one.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot read the configuration: {error}") from None
+    tree = _parse_yaml(text, str(path))
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: a configuration is a mapping of keys to values")
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if not separator or not key:
+            raise ConfigError(f"--set {override!r}: write it as key=value")
+        _assign(tree, key.split("."), _parse_yaml(value, f"--set {key}"), f"--set {key}")
+    tree.setdefault("name", path.stem)
+    if models:
+        tree["models"] = _pick(tree.get("models") or {}, models, "--models")
+    if methods:
+        entries = {_label(entry): entry for entry in tree.get("methods") or []}
+        tree["methods"] = list(_pick(entries, methods, "--methods").values())
+    return validate(tree, str(path))
+
+
+def validate(tree: dict[str, Any], source: str) -> RunConfig:
+    """Validate a configuration given as plain data.
+
+    Raises:
+        ConfigError: one line naming ``source``, the key and the nearest valid one.
+    """
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(f"{source}: {first_problem(error, RunConfig)}") from None
+
+
+def _label(entry: Any) -> str:
+    return str(entry.get("label", entry.get("name"))) if isinstance(entry, dict) else str(entry)
+
+
+def _pick(available: dict[str, Any], wanted: Iterable[str], flag: str) -> dict[str, Any]:
+    picked = {}
+    for name in wanted:
+        if name not in available:
+            raise ConfigError(f"{flag}: this configuration has no {name!r}{suggest(name, available)}")
+        picked[name] = available[name]
+    return picked
+
+
+def _assign(tree: Any, keys: list[str], value: Any, source: str) -> None:
+    key, rest = keys[0], keys[1:]
+    if isinstance(tree, list):
+        index = _list_index(tree, key, source)
+        if not rest:
+            if value is None:
+                del tree[index]
+            else:
+                tree[index] = value
+            return
+        if isinstance(tree[index], str):
+            tree[index] = {"name": tree[index]}
+        _assign(tree[index], rest, value, source)
+    elif isinstance(tree, dict):
+        if rest:
+            if tree.get(key) is None:
+                tree[key] = {}
+            _assign(tree[key], rest, value, source + "." + key)
+        elif value is None and source.startswith("--set models"):
+            tree.pop(key, None)
+        else:
+            tree[key] = value
+    else:
+        raise ConfigError(f"{source}: {tree!r} has no keys below it")
+
+
+def _list_index(entries: list[Any], key: str, source: str) -> int:
+    labels = [_label(entry) for entry in entries]
+    if key in labels:
+        return labels.index(key)
+    if key.isdigit() and int(key) < len(entries):
+        return int(key)
+    raise ConfigError(f"{source}: no entry {key!r}{suggest(key, labels)}")

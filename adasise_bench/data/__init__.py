@@ -1,0 +1,1 @@
+"""Pictures, their annotations, and the way they enter a network."""

@@ -1,0 +1,183 @@
+"""PASCAL VOC through torchvision: the list of pictures, their annotations, their pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.error import URLError
+from xml.etree.ElementTree import ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import parse as parse_xml
+from PIL import Image
+
+from adasise_bench.data.boxes import Box
+from adasise_bench.errors import ConfigError, DataError
+
+VOC_CLASSES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
+    "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+
+FULL_SETS = {("2007", "test"): (4952, 7632)}
+"""Pictures and image-class pairs of complete sets, to say when a run rests on a part of one."""
+
+_MAX_PIXELS = 50_000_000
+
+
+class Annotation(NamedTuple):
+    """What an annotation file says: the picture's width and height, and its objects."""
+
+    picture_size: tuple[int, int]
+    boxes: tuple[Box, ...]
+
+    @property
+    def class_names(self) -> list[str]:
+        """Distinct classes, in alphabetical order (VOC's class order)."""
+        return sorted({box.class_name for box in self.boxes})
+
+
+@dataclass(frozen=True)
+class VocDataset:
+    """A list of pictures in VOC layout.
+
+    Attributes:
+        name: for people, such as ``VOC 2007 test``.
+        classes: the class names that may occur.
+        images: picture files by image id, in the list's order.
+        annotations: annotation files by image id.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    images: dict[str, Path]
+    annotations: dict[str, Path]
+
+    def annotation(self, image_id: str) -> Annotation:
+        """Read one annotation.
+
+        Raises:
+            DataError: unreadable, malformed, without objects, or with a class or box that cannot be.
+        """
+        return read_annotation(self.annotations[image_id], self.classes)
+
+    def picture(self, image_id: str, annotation: Annotation) -> Image.Image:
+        """Read one picture as RGB.
+
+        Raises:
+            DataError: missing, damaged, too large, or of another size than its annotation says.
+        """
+        path = self.images[image_id]
+        try:
+            with Image.open(path) as file:
+                if file.size != annotation.picture_size:
+                    raise DataError(
+                        f"{path}: picture is {file.size[0]}x{file.size[1]} pixels, its annotation says "
+                        f"{annotation.picture_size[0]}x{annotation.picture_size[1]}; fetch the pair again"
+                    )
+                if file.size[0] * file.size[1] > _MAX_PIXELS:
+                    raise DataError(f"{path}: picture of more than {_MAX_PIXELS} pixels refused")
+                return file.convert("RGB")
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise DataError(f"{path}: cannot read the picture: {error}") from None
+
+    def fingerprint(self) -> str:
+        """SHA-256 over every id, picture and annotation of the list; a missing file counts as missing."""
+        total = hashlib.sha256()
+        for image_id, image in self.images.items():
+            total.update(image_id.encode())
+            for path in (image, self.annotations[image_id]):
+                try:
+                    with path.open("rb") as file:
+                        total.update(hashlib.file_digest(file, "sha256").digest())
+                except OSError:
+                    total.update(b"missing")
+        return total.hexdigest()
+
+
+def open_voc(root: Path, year: str, image_set: str, download: bool = False) -> VocDataset:
+    """List a PASCAL VOC set, fetching VOC 2007 first if asked to and it is not there.
+
+    Args:
+        root: folder that holds (or will hold) ``VOCdevkit``.
+        year: ``2007`` to ``2012``.
+        image_set: such as ``test`` or ``trainval``.
+        download: fetch the archive, MD5 verified by torchvision, unless the list is there.
+
+    Raises:
+        ConfigError: no such year or image set.
+        DataError: nothing usable at ``root``.
+    """
+    images, annotations = _listed(root, year, image_set, download)
+    return VocDataset(f"VOC {year} {image_set}", VOC_CLASSES, images, annotations)
+
+
+def _listed(
+    root: Path, year: str, image_set: str, download: bool = False
+) -> tuple[dict[str, Path], dict[str, Path]]:
+    from torchvision.datasets import VOCDetection
+
+    cure = "set data.root to the folder that holds VOCdevkit, or data.download=true"
+    present = (root / "VOCdevkit" / f"VOC{year}" / "ImageSets" / "Main" / f"{image_set}.txt").exists()
+    try:
+        listing = VOCDetection(str(root), year, image_set, download=download and not present)
+    except ValueError as error:
+        raise ConfigError(f"data.year={year}, data.image_set={image_set}: {error}") from None
+    except URLError as error:
+        raise DataError(f"{root}: download of VOC {year} failed ({error.reason}); {cure}") from None
+    except (OSError, RuntimeError) as error:
+        detail = f" ({error})" if download else ""
+        raise DataError(f"{root}: no VOC {year} {image_set} set here{detail}; {cure}") from None
+    images = {Path(path).stem: Path(path) for path in listing.images}
+    if not images:
+        raise DataError(f"{root}: the list VOC{year}/ImageSets/Main/{image_set}.txt is empty")
+    return images, {Path(path).stem: Path(path) for path in listing.annotations}
+
+
+def read_annotation(path: Path, classes: tuple[str, ...]) -> Annotation:
+    """Read a VOC annotation file.
+
+    Args:
+        path: XML file; entities and document types are refused.
+        classes: the class names that may occur.
+
+    Raises:
+        DataError: one line naming the file and what is wrong with it.
+    """
+    from torchvision.datasets import VOCDetection
+
+    try:
+        tree = VOCDetection.parse_voc_xml(parse_xml(path, forbid_dtd=True).getroot())
+        content = tree["annotation"]
+        width, height = (int(content["size"][side]) for side in ("width", "height"))
+        boxes = tuple(_box(entry) for entry in content["object"])
+    except OSError as error:
+        raise DataError(f"{path}: cannot read the annotation: {error.strerror or error}") from None
+    except (ParseError, DefusedXmlException, UnicodeError, RecursionError) as error:
+        raise DataError(f"{path}: malformed XML: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise DataError(f"{path}: not a VOC annotation ({type(error).__name__}: {error})") from None
+    if width < 1 or height < 1:
+        raise DataError(f"{path}: picture size {width}x{height} is impossible")
+    if not boxes:
+        raise DataError(f"{path}: no objects annotated")
+    for box in boxes:
+        if box.class_name not in classes:
+            raise DataError(f"{path}: class {box.class_name!r} is not one of the {len(classes)}")
+        if not (box.xmin <= box.xmax and box.ymin <= box.ymax):
+            raise DataError(f"{path}: box {box[1:5]} has its corners swapped")
+        if box.xmax < 1 or box.ymax < 1 or box.xmin > width or box.ymin > height:
+            raise DataError(f"{path}: box {box[1:5]} lies outside the {width}x{height} picture")
+    return Annotation((width, height), boxes)
+
+
+def _box(entry: dict[str, Any]) -> Box:
+    xmin, ymin, xmax, ymax = corners = [
+        float(entry["bndbox"][side]) for side in ("xmin", "ymin", "xmax", "ymax")
+    ]
+    if not all(map(math.isfinite, corners)):
+        raise ValueError(f"box corners {corners}")
+    return Box(entry["name"], xmin, ymin, xmax, ymax, entry.get("difficult") == "1")

@@ -1,0 +1,64 @@
+"""The saliency methods by name. A method is a subclass of :class:`MethodOptions` in a file of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from adasise_bench.methods.base import Explanation, MethodOptions
+from adasise_bench.validation import first_problem, suggest
+
+__all__ = ["METHODS", "Explanation", "MethodEntry", "MethodOptions", "parse_method"]
+
+
+class MethodEntry(NamedTuple):
+    """Where a method lives, and one line about it."""
+
+    location: str
+    summary: str
+
+    def load(self) -> type[MethodOptions]:
+        """Import the method's options class."""
+        module, _, attribute = self.location.partition(":")
+        loaded: type[MethodOptions] = getattr(import_module(module), attribute)
+        return loaded
+
+
+METHODS: Mapping[str, MethodEntry] = {
+    "sise": MethodEntry(
+        "adasise_bench.methods.sise:Sise",
+        "SISE: feature maps with positive gradient as masks, fused over blocks (arXiv 2010.00672)",
+    ),
+    "ada_sise": MethodEntry(
+        "adasise_bench.methods.sise:AdaSise",
+        "Ada-SISE: SISE with an adaptive threshold on the maps' gradients (arXiv 2102.07799)",
+    ),
+    "extremal_perturbation": MethodEntry(
+        "adasise_bench.methods.extremal_perturbation:ExtremalPerturbation",
+        "Extremal Perturbation: optimised masks of fixed areas (Fong et al., ICCV 2019)",
+    ),
+}
+
+
+def parse_method(entry: Any) -> MethodOptions:
+    """Validate one entry under ``methods``: a name, or a mapping with ``name`` and options.
+
+    Raises:
+        ValueError: one line naming the method, the key and the nearest valid one.
+    """
+    if isinstance(entry, MethodOptions):
+        return entry
+    options = {"name": entry} if isinstance(entry, str) else entry
+    if not isinstance(options, dict) or not isinstance(options.get("name"), str):
+        raise ValueError(f"methods: each entry is a name or a mapping with a `name`, not {str(entry)[:80]!r}")
+    name = options["name"]
+    if name not in METHODS:
+        raise ValueError(f"methods: no method {name!r}{suggest(name, METHODS)}")
+    options_class = METHODS[name].load()
+    try:
+        return options_class.model_validate(options)
+    except ValidationError as error:
+        raise ValueError(f"methods.{name}: {first_problem(error, options_class)}") from None

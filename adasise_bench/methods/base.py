@@ -1,0 +1,66 @@
+"""What a saliency method is: typed options, and a function from (model, input, class) to a map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from adasise_bench.models.classifier import Classifier
+from adasise_bench.timing import PhaseClock
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A saliency map and what it cost.
+
+    Attributes:
+        saliency: (H, W) float32, at least 0, at the input's resolution, on the model's device.
+        forwards: inputs passed forward through the network.
+        backwards: inputs passed backward through the network.
+        maps_kept: feature maps selected per block, from the input side; ``None`` if the method has none.
+        maps_positive: feature maps with a positive summed gradient per block.
+    """
+
+    saliency: torch.Tensor
+    forwards: int
+    backwards: int
+    maps_kept: list[int] | None = None
+    maps_positive: list[int] | None = None
+
+
+class MethodOptions(BaseModel):
+    """Options of one entry under ``methods``; subclasses add their own and say how to explain.
+
+    ``label`` names the entry in records and tables, so that one method can run with several settings.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    label: str = Field("", pattern=r"^[A-Za-z0-9._+-]*$")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _label_defaults_to_name(cls, value: Any) -> Any:
+        return value | {"label": value.get("label") or value["name"]} if isinstance(value, dict) else value
+
+    def explain(
+        self, classifier: Classifier, image: torch.Tensor, target: int, batch_size: int, clock: PhaseClock
+    ) -> Explanation:
+        """Explain one class of one image.
+
+        Args:
+            classifier: the network; left as it was found.
+            image: (1, 3, H, W) float32 network input on the classifier's device.
+            target: index of the class to explain.
+            batch_size: inputs per forward pass; never changes the map beyond rounding.
+            clock: receives the seconds of each phase.
+        """
+        raise NotImplementedError  # pragma: no cover
+
+    def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
+        """Forward passes that one explanation is expected to take, for planning."""
+        raise NotImplementedError  # pragma: no cover

@@ -1,0 +1,116 @@
+"""The measures of PROTOCOL section 4 for one map and one class, as percentages.
+
+Maps are (H, W), at least 0; ``inside`` is the (H, W) bool union of the class's boxes, not empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+
+
+class Metric(NamedTuple):
+    """A measure's unit, direction, definition name and one line about it."""
+
+    unit: str
+    higher_is_better: bool
+    definition: str
+    summary: str
+
+
+METRICS: Mapping[str, Metric] = {
+    "ebpg": Metric(
+        "%", True, "ebpg-box-union-v1", "energy of the map inside the class's boxes / total energy"
+    ),
+    "bbox": Metric(
+        "%", True, "bbox-topN-v1", "share of the N highest pixels inside the boxes, N = box pixels"
+    ),
+    "drop": Metric(
+        "%", False, "drop-hard15-v1", "relative loss of score when only the top 15 % pixels are shown"
+    ),
+    "increase": Metric(
+        "%", True, "increase-hard15-v1", "share of pictures whose score rises with the top 15 %"
+    ),
+    "miou": Metric("%", True, "miou-top20-v1", "IoU of the top 20 % pixels with the boxes"),
+    "seconds": Metric(
+        "s", False, "seconds-v1", "time of one explanation, synchronised, without data loading"
+    ),
+}
+
+SHOWN_SHARE = 0.15
+IOU_SHARE = 0.20
+
+
+def top_pixels(saliency: torch.Tensor, count: int) -> torch.Tensor:
+    """The ``count`` highest pixels, (H, W) bool; equal values are taken in row-major order."""
+    order = saliency.flatten().argsort(descending=True, stable=True)
+    mask = torch.zeros_like(order, dtype=torch.bool)
+    mask[order[:count]] = True
+    return mask.view(saliency.shape)
+
+
+def share_of_pixels(saliency: torch.Tensor, share: float) -> int:
+    """floor(share · H · W), exact for shares given in whole percent."""
+    return saliency.numel() * round(share * 100) // 100
+
+
+def ebpg(saliency: torch.Tensor, inside: torch.Tensor) -> float:
+    """Energy-based pointing game (Score-CAM; SISE): energy inside G / energy, in percent.
+
+    A map without energy gets 0.
+
+    Raises:
+        ValueError: the map has a negative pixel, for which energy shares mean nothing.
+    """
+    energy = saliency.double()
+    if bool((energy < 0).any()):
+        raise ValueError("energy needs a map without negative pixels")
+    total = energy.sum()
+    return float(100 * energy[inside].sum() / total) if total > 0 else 0.0
+
+
+def bbox(saliency: torch.Tensor, inside: torch.Tensor) -> float:
+    """Share of the N = |G| highest pixels that lie in G, in percent (SISE; Schulz et al. 2020)."""
+    count = int(inside.sum())
+    return 100 * int((top_pixels(saliency, count) & inside).sum()) / count
+
+
+def miou(saliency: torch.Tensor, inside: torch.Tensor) -> float:
+    """Intersection over union of the top 20 % pixels with G, in percent (SISE, Table 1)."""
+    top = top_pixels(saliency, share_of_pixels(saliency, IOU_SHARE))
+    return 100 * int((top & inside).sum()) / int((top | inside).sum())
+
+
+def shown_part(image: torch.Tensor, saliency: torch.Tensor) -> torch.Tensor:
+    """I⊙T: the network input with all but the map's top 15 % pixels set to zero (SISE).
+
+    Args:
+        image: (1, 3, H, W) network input, after preprocessing.
+        saliency: (H, W) map.
+
+    Returns:
+        (1, 3, H, W).
+    """
+    return image * top_pixels(saliency, share_of_pixels(saliency, SHOWN_SHARE))
+
+
+def drop(score: float, score_shown: float) -> float:
+    """max(0, Ψ(I) - Ψ(I⊙T)) / Ψ(I), in percent.
+
+    Where Ψ(I) ≤ 0 the ratio means nothing: 0 if the score does not fall, else 100.
+    """
+    if score <= 0:
+        return 100.0 if score_shown < score else 0.0
+    return 100 * (max(0.0, score - score_shown) / score)
+
+
+def increase(score: float, score_shown: float) -> float:
+    """100 when Ψ(I⊙T) > Ψ(I), else 0."""
+    return 100.0 if score_shown > score else 0.0
+
+
+def is_degenerate(saliency: torch.Tensor) -> bool:
+    """Whether the map says nothing: all pixels are equal."""
+    return bool(saliency.max() == saliency.min())

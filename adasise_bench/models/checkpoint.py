@@ -1,0 +1,91 @@
+"""Finds, fetches and reads checkpoints without ever executing what they hold."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from pickle import UnpicklingError
+from urllib.error import URLError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from adasise_bench.errors import WeightsError
+
+_HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.")
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, 64 hex digits.
+
+    Raises:
+        WeightsError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot read the weights: {error.strerror or error}") from None
+
+
+def fetch(url: str) -> Path:
+    """Download a checkpoint into torch's cache unless it is there; the caller checks its hash.
+
+    Raises:
+        WeightsError: the download failed.
+    """
+    target = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    if target.exists():
+        return target
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        match = _HASH_IN_NAME.search(target.name)
+        torch.hub.download_url_to_file(url, str(target), hash_prefix=match.group(1) if match else None)
+    except (URLError, OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"{url}: download failed ({error}); fetch it by hand and set models.<arch>.checkpoint"
+        ) from None
+    return target
+
+
+def verify(path: Path, prefix: str | None) -> str:
+    """SHA-256 of a checkpoint, checked against ``prefix`` or, without one, the hash in its name.
+
+    Raises:
+        WeightsError: unreadable, or another hash.
+    """
+    digest = sha256_of(path)
+    named = _HASH_IN_NAME.search(path.name)
+    expected = (prefix or (named.group(1) if named else "")).lower()
+    if not digest.startswith(expected):
+        raise WeightsError(
+            f"{path}: SHA-256 starts with {digest[: len(expected)]}, expected {expected}; "
+            "the file is damaged or another one: fetch it again"
+        )
+    return digest
+
+
+def read_state(path: Path) -> dict[str, torch.Tensor]:
+    """Read a checkpoint (torch or safetensors) as a mapping of names to tensors, refusing everything else.
+
+    Raises:
+        WeightsError: not a checkpoint of tensors, or a tensor that is not finite.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, UnpicklingError, EOFError, ValueError, KeyError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
+        raise WeightsError(f"{path}: not a checkpoint that can be read safely: {reason}") from None
+    if not isinstance(state, dict) or not state:
+        raise WeightsError(f"{path}: not a mapping of parameter names to tensors")
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            raise WeightsError(f"{path}: entry {name!r} is not a tensor")
+        if not torch.isfinite(value).all():
+            raise WeightsError(f"{path}: weights of {name!r} are not finite")
+    return state

@@ -1,0 +1,78 @@
+"""TorchRay's VGG16 and ResNet-50 for PASCAL VOC, built by TorchRay's own code."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import nn
+
+from adasise_bench.errors import WeightsError
+from adasise_bench.models import checkpoint
+from adasise_bench.models.classifier import Weights
+
+BLOCKS = {
+    ("vgg16", "pool-input"): ("features.3", "features.8", "features.15", "features.22", "features.29"),
+    ("vgg16", "pool-output"): ("features.4", "features.9", "features.16", "features.23", "features.30"),
+    ("resnet50", "pool-input"): ("relu", "layer1", "layer2", "layer3", "layer4"),
+}
+
+
+def load(
+    arch: str, path: Path | None, sha256: str | None, fully_convolutional: bool
+) -> tuple[nn.Module, Weights]:
+    """Build one of TorchRay's VOC networks.
+
+    Args:
+        arch: ``vgg16`` or ``resnet50``.
+        path: checkpoint in TorchRay's format; ``None`` downloads the published one.
+        sha256: start of the file's SHA-256, if it must match.
+        fully_convolutional: let the head slide over inputs larger than it was trained on.
+
+    Returns:
+        The network in evaluation mode, 20 outputs, parameters without gradient; and its weights.
+
+    Raises:
+        WeightsError: the file is missing, has another hash, or does not fit the architecture.
+    """
+    from torchray.benchmark import models as torchray_models
+
+    url = torchray_models.model_urls[arch]["voc"]
+    published_prefix = url.rsplit("-", 1)[-1].split(".")[0]
+    path = path or checkpoint.fetch(url)
+    digest = checkpoint.verify(path, sha256)
+    state = checkpoint.read_state(path)
+    with _torchray_quirks(state):
+        try:
+            module = torchray_models.get_model(arch, "voc", fully_convolutional)
+        except (RuntimeError, KeyError, IndexError, AttributeError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise WeightsError(f"{path}: does not fit {arch} for VOC: {reason}") from None
+    module.requires_grad_(False)
+    return module.eval(), Weights(path.name, digest, digest.startswith(published_prefix))
+
+
+@contextmanager
+def _torchray_quirks(state: dict[str, Any]) -> Iterator[None]:
+    """Hand TorchRay the verified state, and spare the user its two known warnings and the random weights."""
+    with (
+        warnings.catch_warnings(),
+        patch.object(torch.hub, "load_state_dict_from_url", lambda _url: dict(state)),
+        patch.multiple(
+            nn.init, kaiming_normal_=_leave, kaiming_uniform_=_leave, normal_=_leave, uniform_=_leave
+        ),
+    ):
+        warnings.filterwarnings("ignore", message=r".*parameter 'pretrained' is deprecated")
+        warnings.filterwarnings(
+            "ignore", message=r"Arguments other than a weight enum or `None` for 'weights'"
+        )
+        yield
+
+
+def _leave(tensor: torch.Tensor, *_args: Any, **_kwargs: Any) -> torch.Tensor:
+    return tensor

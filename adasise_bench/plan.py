@@ -1,0 +1,92 @@
+"""What a run will do: pictures, image-class pairs, and the work they take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from adasise_bench.config import RunConfig
+from adasise_bench.data.open import chosen_images, open_dataset
+from adasise_bench.data.voc import Annotation, VocDataset
+from adasise_bench.errors import DataError
+from adasise_bench.models import ARCHITECTURES
+from adasise_bench.records import Key
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The pictures of a run, in order.
+
+    Attributes:
+        annotations: per image id, or the reason why the annotation cannot be used.
+    """
+
+    config: RunConfig
+    dataset: VocDataset
+    annotations: dict[str, Annotation | DataError]
+
+    @property
+    def pairs(self) -> list[tuple[str, str | None]]:
+        """(image id, class name) to explain; the class is ``None`` where the annotation cannot be used."""
+        return [
+            (image_id, class_name)
+            for image_id in self.annotations
+            for class_name in self.class_names(image_id)
+        ]
+
+    def class_names(self, image_id: str) -> Sequence[str | None]:
+        """Classes of one picture; ``[None]`` where its annotation cannot be used."""
+        annotation = self.annotations[image_id]
+        return annotation.class_names if isinstance(annotation, Annotation) else [None]
+
+    @property
+    def keys(self) -> list[Key]:
+        """The keys of all records, in the order of the finished file."""
+        return [
+            Key(model, method.label, *pair)
+            for model in self.config.models
+            for method in self.config.methods
+            for pair in self.pairs
+        ]
+
+    def expected_forwards(self, model: str, method_index: int) -> int:
+        """Forward passes expected for one model and method."""
+        per_pair = self.config.methods[method_index].expected_forwards(ARCHITECTURES[model].maps)
+        return per_pair * sum(class_name is not None for _, class_name in self.pairs)
+
+
+def make_plan(config: RunConfig) -> Plan:
+    """Open the data and read the annotations of the chosen pictures.
+
+    Raises:
+        ConfigError: no such year or image set.
+        DataError: nothing usable at ``data.root``.
+    """
+    dataset = open_dataset(config.data)
+    annotations: dict[str, Annotation | DataError] = {}
+    for image_id in chosen_images(dataset, config.data.sample, config.seed, config.limit):
+        try:
+            annotations[image_id] = dataset.annotation(image_id)
+        except DataError as error:
+            annotations[image_id] = error
+    return Plan(config, dataset, annotations)
+
+
+def describe_plan(plan: Plan) -> str:
+    """The plan for people: pictures, pairs, and forwards per model and method."""
+    unusable = [error for error in plan.annotations.values() if isinstance(error, DataError)]
+    pairs = len(plan.pairs) - len(unusable)
+    lines = [f"{plan.dataset.name}: {len(plan.annotations)} pictures, {pairs} image-class pairs"]
+    lines += [f"unusable annotation: {error}" for error in unusable]
+    total = 0
+    for model in plan.config.models:
+        for index, method in enumerate(plan.config.methods):
+            forwards = plan.expected_forwards(model, index)
+            total += forwards
+            lines.append(
+                f"{model:12} {method.label:24} {pairs:7} explanations, about {forwards:14,} forwards"
+            )
+    lines.append(
+        f"about {total:,} forwards in all (estimated from the feature-map counts of Ada-SISE, Table 2)"
+    )
+    return "\n".join(lines)

@@ -1,0 +1,214 @@
+"""The records of a run: appended safely while it runs, one Parquet file when it has finished."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from adasise_bench.errors import DataError, OutputError
+
+PHASES = ("feature_maps", "selection", "scoring", "fusion", "optimisation")
+
+IN_FLIGHT = "records.jsonl"
+FINISHED = "records.parquet"
+
+
+class Key(NamedTuple):
+    """What identifies a record; ``class_name`` is ``None`` where the annotation could not be read."""
+
+    model: str
+    method: str
+    image_id: str
+    class_name: str | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One explanation and its measures.
+
+    Attributes:
+        ebpg, bbox, drop, increase, miou: percent.
+        score: Ψ of the whole picture.
+        box_share: percent of the input's pixels inside the class's boxes, EBPG's chance level.
+        seconds, seconds_*: run-time in total and by phase.
+        forwards, backwards: inputs passed through the network by the method.
+        maps_kept, maps_positive: feature maps per block.
+        degenerate: all pixels of the map are equal.
+        error: why there is no explanation; the measures are then null.
+        published_model, weights: whether the weights are TorchRay's, and the start of their SHA-256.
+    """
+
+    model: str
+    method: str
+    image_id: str
+    class_name: str | None
+    ebpg: float | None = None
+    bbox: float | None = None
+    drop: float | None = None
+    increase: float | None = None
+    miou: float | None = None
+    score: float | None = None
+    box_share: float | None = None
+    seconds: float | None = None
+    seconds_feature_maps: float | None = None
+    seconds_selection: float | None = None
+    seconds_scoring: float | None = None
+    seconds_fusion: float | None = None
+    seconds_optimisation: float | None = None
+    forwards: int | None = None
+    backwards: int | None = None
+    maps_kept: list[int] | None = None
+    maps_positive: list[int] | None = None
+    degenerate: bool | None = None
+    error: str | None = None
+    published_model: bool | None = None
+    weights: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """The record's identity."""
+        return Key(self.model, self.method, self.image_id, self.class_name)
+
+
+_TYPES = {"str": pa.string(), "float": pa.float64(), "int": pa.int64(), "bool": pa.bool_(),
+          "list[int]": pa.list_(pa.int64())}  # fmt: skip
+
+SCHEMA = pa.schema(
+    [(field.name, _TYPES[str(field.type).removesuffix(" | None")]) for field in fields(Record)]
+)
+
+
+class RecordStore:
+    """Appends records to a run folder; what was appended survives a kill at any moment.
+
+    Every record is one JSON line written by one system call; a torn last line, which a crash of the
+    machine can leave, is cut off when the store is opened again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / IN_FLIGHT
+        self._finished = folder / FINISHED
+        self.records: dict[Key, Record] = {record.key: record for record in _read_lines(self._path)}
+        with _as_output_error(self._path):
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            os.ftruncate(self._file, _whole_lines(self._path))
+
+    def append(self, records: Iterable[Record]) -> None:
+        """Write records and wait until they are on the disk.
+
+        Raises:
+            OutputError: the disk is full or gone; everything appended before is kept.
+        """
+        new = list(records)
+        lines = "".join(json.dumps(asdict(record), allow_nan=False) + "\n" for record in new).encode()
+        with _as_output_error(self._path):
+            self._finished.unlink(missing_ok=True)
+            size = os.fstat(self._file).st_size
+            try:
+                if os.write(self._file, lines) != len(lines):
+                    raise OSError(28, "No space left on device")
+                os.fsync(self._file)
+            except OSError:
+                os.ftruncate(self._file, size)
+                raise
+        self.records.update({record.key: record for record in new})
+
+    def finish(self, order: Iterable[Key]) -> None:
+        """Write the records with the given keys, in that order, as the run's Parquet file.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        rows = [asdict(self.records[key]) for key in order if key in self.records]
+        table = pa.Table.from_pylist(rows, schema=SCHEMA)
+        write_atomically(self._finished, lambda path: pq.write_table(table, path))
+
+    def close(self) -> None:
+        """Release the file."""
+        os.close(self._file)
+
+
+def read_records(folder: Path) -> pd.DataFrame:
+    """All records of a run folder, finished or in flight, with the columns of :class:`Record`.
+
+    Raises:
+        DataError: not a run folder, or its records are damaged.
+    """
+    if (folder / FINISHED).exists():
+        try:
+            return _frame(pq.read_table(folder / FINISHED).select(SCHEMA.names).cast(SCHEMA))
+        except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+            raise DataError(f"{folder / FINISHED}: damaged records ({error}); delete it and resume") from None
+    if not (folder / IN_FLIGHT).exists():
+        raise DataError(f"{folder}: not a run folder (neither {FINISHED} nor {IN_FLIGHT})")
+    unique = {record.key: record for record in _read_lines(folder / IN_FLIGHT)}
+    return _frame(pa.Table.from_pylist([asdict(record) for record in unique.values()], schema=SCHEMA))
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas()
+    return frame
+
+
+def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, then put it in place in one step.
+
+    Raises:
+        OutputError: the folder cannot be written or is full.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _as_output_error(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+class _as_output_error:  # noqa: N801 - used like a function
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, OSError):
+            raise OutputError(
+                f"{self._path}: cannot write: {error.strerror or error}; "
+                "free space or choose another --output, then run the same command again to resume"
+            ) from None
+
+
+def _whole_lines(path: Path) -> int:
+    """Bytes of ``path`` up to and including its last line break."""
+    return path.read_bytes().rfind(b"\n") + 1
+
+
+def _read_lines(path: Path) -> list[Record]:
+    if not path.exists():
+        return []
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except OSError as error:
+        raise DataError(f"{path}: cannot read the records: {error.strerror or error}") from None
+    records = []
+    for number, line in enumerate(lines, 1):
+        try:
+            records.append(Record(**json.loads(line)))
+        except (ValueError, TypeError):
+            raise DataError(f"{path}: line {number} is not a record; remove that line and resume") from None
+    return records

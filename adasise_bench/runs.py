@@ -1,0 +1,163 @@
+"""Reads run folders and joins their records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from adasise_bench.errors import ConfigError, DataError
+from adasise_bench.records import Key, read_records
+from adasise_bench.validation import first_problem
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder as read from the disk."""
+
+    folder: Path
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    records: pd.DataFrame
+
+
+class _MethodEntry(BaseModel, extra="allow"):
+    name: str
+    label: str
+
+
+class _DataSettings(BaseModel, extra="allow"):
+    input_size: int
+    resize: str
+
+
+class _Config(BaseModel, extra="allow"):
+    """What the tables need of ``config.yaml``."""
+
+    methods: list[_MethodEntry]
+    models: dict[str, dict[str, Any]]
+    data: _DataSettings
+    score: str
+
+
+class _Tool(BaseModel, extra="allow"):
+    version: str
+    commit: str | None
+
+
+class _Weights(BaseModel, extra="allow"):
+    weights_sha256: str
+    weights_file: str
+    published: bool
+    maps_available: list[int]
+
+
+class _DataFacts(BaseModel, extra="allow"):
+    name: str
+    images: int
+    pairs: int
+    embedded: bool
+    full_images: int | None
+    full_pairs: int | None
+
+
+class _Environment(BaseModel, extra="allow"):
+    """What the tables need of ``environment.json``."""
+
+    tool: _Tool
+    torch: str
+    device: str
+    device_name: str
+    precision: str
+    models: dict[str, _Weights]
+    data: _DataFacts
+    definitions: dict[str, str] = {}
+
+
+def load_run(folder: Path) -> Run:
+    """Read a run folder, finished or in flight.
+
+    Raises:
+        DataError: a file is missing or damaged, or the folder holds no run.
+    """
+    records = read_records(folder)
+    config = _read(folder / "config.yaml", yaml.safe_load, _Config)
+    environment = _read(folder / "environment.json", json.loads, _Environment)
+    for model in records["model"].unique():
+        if model not in environment["models"]:
+            raise DataError(f"{folder / 'environment.json'}: says nothing of {model}; run again")
+    return Run(folder, config, environment, records)
+
+
+def _read(path: Path, parse: Callable[[str], Any], schema: type[BaseModel]) -> dict[str, Any]:
+    try:
+        return schema.model_validate(parse(path.read_text(encoding="utf-8"))).model_dump()
+    except OSError as error:
+        reason = f"cannot read it: {error.strerror or error}"
+    except ValidationError as error:
+        reason = f"damaged: {first_problem(error, schema)}"
+    except (ValueError, yaml.YAMLError) as error:
+        reason = f"damaged: {' '.join(str(error).split())}"
+    raise DataError(f"{path}: {reason}; name a folder that `adasise-bench run` wrote, or run again")
+
+
+def combine(runs: Sequence[Run]) -> pd.DataFrame:
+    """The records of several runs as one frame, with the columns of a record and ``timed_on``.
+
+    Records with equal keys become one: each column takes its first value that is not null, in the order
+    of ``runs``. ``timed_on`` names the device and precision that ``seconds`` comes from.
+
+    Raises:
+        ConfigError: two runs measured one model, or one method on it, under different settings.
+        DataError: there is not one record.
+    """
+    _refuse_disagreement(runs)
+    frames = [run.records.assign(timed_on=_timed_on(run)) for run in runs if not run.records.empty]
+    if not frames:
+        raise DataError(f"{_names(runs)}: no records yet; wait for the first, or start the run again")
+    joined = pd.concat(frames, ignore_index=True)
+    return joined.groupby(list(Key._fields), sort=False, dropna=False).first().reset_index()
+
+
+def _names(runs: Sequence[Run]) -> str:
+    return ", ".join(str(run.folder) for run in runs)
+
+
+def _timed_on(run: Run) -> pd.Series[Any]:
+    device = f"{run.environment['device_name']}, {run.environment['precision']}"
+    return run.records["seconds"].notna().map({True: device, False: None})
+
+
+def _refuse_disagreement(runs: Sequence[Run]) -> None:
+    seen: dict[tuple[str, str], tuple[Any, Path]] = {}
+    for run in runs:
+        for model, setting, value in _settings(run):
+            first, folder = seen.setdefault((model, setting), (value, run.folder))
+            if first != value:
+                raise ConfigError(
+                    f"{folder} and {run.folder} differ in {setting} of {model}: {first} and {value}; "
+                    "report them separately"
+                )
+
+
+def _settings(run: Run) -> Iterator[tuple[str, str, Any]]:
+    """What two runs must agree on, as (model, setting, value)."""
+    data = run.config["data"]
+    for model, weights in run.environment["models"].items():
+        yield model, "weights", weights["weights_sha256"]
+        yield model, "blocks", run.config["models"].get(model, {}).get("blocks")
+        yield model, "score", run.config["score"]
+        yield model, "data", run.environment["data"]["name"]
+        yield model, "data.input_size", data["input_size"]
+        yield model, "data.resize", data["resize"]
+        for metric, definition in run.environment["definitions"].items():
+            yield model, f"definition of {metric}", definition
+        for method in run.config["methods"]:
+            for option, value in method.items():
+                yield model, f"{method['label']}.{option}", value

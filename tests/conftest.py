@@ -1,0 +1,125 @@
+"""Tiny deterministic networks, a tiny VOC set, and where the shared material is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+from torchvision.models.resnet import Bottleneck, ResNet
+
+from adasise_bench.models.classifier import Classifier, Weights
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with real pictures and stand-in weights; its tests are skipped where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f"needs real pictures and stand-in weights in {SHARED}")
+    return SHARED
+
+
+@pytest.fixture(autouse=True)
+def _private_caches(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path_factory.getbasetemp() / "cache"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.setenv("TORCH_HOME", str(cache / "torch"))
+
+
+class TinyVGG(nn.Module):
+    """Three convolution blocks with pooling and a linear head on averaged maps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = [3, 6, 8, 10]
+        layers: list[nn.Module] = []
+        for i in range(3):
+            layers += [
+                nn.Conv2d(widths[i], widths[i + 1], 3, padding=1),
+                nn.ReLU(inplace=True),
+                nn.MaxPool2d(2),
+            ]
+        self.features = nn.Sequential(*layers)
+        self.head = nn.Linear(widths[-1], 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.features(x / 60).mean(dim=(2, 3)))
+
+
+def make_classifier(
+    module: nn.Module, blocks: tuple[str, ...], classes: tuple[str, ...], **changes: object
+) -> Classifier:
+    settings = {
+        "name": "tiny",
+        "module": module.eval().requires_grad_(False),
+        "classes": classes,
+        "blocks": blocks,
+        "score": "softmax",
+        "precision": "fp32",
+        "weights": Weights("tiny", "0" * 64, False),
+        "device": torch.device("cpu"),
+    }
+    return Classifier(**(settings | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def tiny() -> Classifier:
+    torch.manual_seed(3)
+    return make_classifier(TinyVGG(), ("features.1", "features.4", "features.7"), tuple("abcd"))
+
+
+@pytest.fixture(scope="session")
+def resnet_layout() -> Classifier:
+    """TorchRay's ResNet-50 stem and block layout, one bottleneck per layer, random weights."""
+    torch.manual_seed(5)
+    module = ResNet(Bottleneck, [1, 1, 1, 1], num_classes=20)
+    module.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3)
+    module.maxpool = nn.MaxPool2d(3, stride=2, padding=0, ceil_mode=True)
+    return make_classifier(
+        module, ("relu", "layer1", "layer2", "layer3", "layer4"), tuple("abcdefghijklmnopqrst")
+    )
+
+
+@pytest.fixture
+def image() -> torch.Tensor:
+    """A smooth (1, 3, 48, 40) picture in the range of preprocessed inputs."""
+    coarse = torch.randn(1, 3, 6, 5, generator=torch.Generator().manual_seed(11)) * 60
+    return torch.nn.functional.interpolate(coarse, (48, 40), mode="bicubic")
+
+
+def write_annotation(path: Path, size: tuple[int, int], boxes: list[tuple[str, int, int, int, int]]) -> None:
+    objects = "".join(
+        f"<object><name>{name}</name><difficult>0</difficult><bndbox><xmin>{x0}</xmin><ymin>{y0}</ymin>"
+        f"<xmax>{x1}</xmax><ymax>{y1}</ymax></bndbox></object>"
+        for name, x0, y0, x1, y1 in boxes
+    )
+    width, height = size
+    path.write_text(
+        f"<annotation><size><width>{width}</width><height>{height}</height><depth>3</depth></size>"
+        f"{objects}</annotation>"
+    )
+
+
+@pytest.fixture
+def voc_root(tmp_path: Path) -> Path:
+    """Three small pictures in VOC layout: dog and person, person, cat."""
+    base = tmp_path / "voc" / "VOCdevkit" / "VOC2007"
+    for folder in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (base / folder).mkdir(parents=True)
+    content = {
+        "000001": ((60, 40), [("person", 1, 1, 30, 20), ("dog", 31, 11, 60, 40), ("dog", 1, 1, 5, 5)]),
+        "000002": ((40, 60), [("person", 11, 11, 20, 50)]),
+        "000003": ((50, 30), [("cat", 1, 1, 50, 30)]),
+    }
+    noise = np.random.default_rng(0)
+    for image_id, (size, boxes) in content.items():
+        pixels = noise.integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(base / "JPEGImages" / f"{image_id}.jpg", quality=95)
+        write_annotation(base / "Annotations" / f"{image_id}.xml", size, boxes)
+    (base / "ImageSets" / "Main" / "test.txt").write_text("\n".join(content) + "\n")
+    return base.parents[1]

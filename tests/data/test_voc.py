@@ -1,0 +1,146 @@
+"""The VOC reader: exact counts on the real set, and one clear line for everything unusable."""
+
+from __future__ import annotations
+
+import tarfile
+from pathlib import Path
+
+import pytest
+from conftest import write_annotation
+from PIL import Image
+
+from adasise_bench.data.open import chosen_images
+from adasise_bench.data.voc import VOC_CLASSES, open_voc, read_annotation
+from adasise_bench.errors import ConfigError, DataError
+
+
+def test_all_annotations_of_voc_2007_test(shared: Path, tmp_path: Path) -> None:
+    with tarfile.open(shared / "data" / "voc2007_test_annotations.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    dataset = open_voc(tmp_path, "2007", "test")
+    annotations = [dataset.annotation(image_id) for image_id in dataset.images]
+    boxes = [box for annotation in annotations for box in annotation.boxes]
+    assert len(annotations) == 4952
+    assert len(boxes) == 14976
+    assert sum(box.difficult for box in boxes) == 2944
+    assert sum(len(annotation.class_names) for annotation in annotations) == 7632
+
+
+def test_the_real_pictures_fit_their_annotations(shared: Path) -> None:
+    dataset = open_voc(shared / "data", "2007", "test")
+    annotations = {image_id: dataset.annotation(image_id) for image_id in dataset.images}
+    assert len(annotations) == 91
+    assert sum(len(annotation.class_names) for annotation in annotations.values()) == 153
+    assert {name for annotation in annotations.values() for name in annotation.class_names} == set(
+        VOC_CLASSES
+    )
+    for image_id, annotation in annotations.items():
+        assert dataset.picture(image_id, annotation).size == annotation.picture_size
+
+
+def test_classes_are_torchrays() -> None:
+    from torchray.benchmark.datasets import VOC_CLASSES as TORCHRAY_CLASSES
+
+    assert list(VOC_CLASSES) == TORCHRAY_CLASSES == sorted(VOC_CLASSES)
+
+
+def test_reads_sizes_boxes_and_distinct_classes(voc_root: Path) -> None:
+    dataset = open_voc(voc_root, "2007", "test")
+    annotation = dataset.annotation("000001")
+    assert annotation.picture_size == (60, 40)
+    assert annotation.class_names == ["dog", "person"]
+    assert annotation.boxes[1][:5] == ("dog", 31, 11, 60, 40)
+
+
+def test_fingerprint_sees_every_byte(voc_root: Path) -> None:
+    dataset = open_voc(voc_root, "2007", "test")
+    before = dataset.fingerprint()
+    assert before == open_voc(voc_root, "2007", "test").fingerprint()
+    with dataset.images["000002"].open("ab") as file:
+        file.write(b"x")
+    changed = dataset.fingerprint()
+    dataset.images["000002"].unlink()
+    assert len({before, changed, dataset.fingerprint()}) == 3
+
+
+@pytest.mark.parametrize(
+    ("year", "image_set", "error", "message"),
+    [
+        ("2007", "tset", ConfigError, "image_set"),
+        ("1999", "test", ConfigError, "data.year=1999"),
+        ("2007", "train", DataError, "no VOC 2007 train set"),
+    ],
+)
+def test_unknown_lists(
+    voc_root: Path, year: str, image_set: str, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        open_voc(voc_root, year, image_set)
+
+
+def test_missing_root_names_the_cure(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"data\.root"):
+        open_voc(tmp_path / "absent", "2007", "test")
+
+
+BAD_XML = {
+    "torn": "<annotation><size>",
+    "empty": "",
+    "other": "<html/>",
+    "no size": "<annotation><object><name>dog</name></object></annotation>",
+    "no objects": "<annotation><size><width>5</width><height>5</height></size></annotation>",
+    "entity bomb": '<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]><annotation>&c;</annotation>',
+    "external entity": '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><annotation>&b;</annotation>',
+}
+
+
+@pytest.mark.parametrize("kind", BAD_XML)
+def test_malformed_annotations(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "bad.xml"
+    path.write_text(BAD_XML[kind])
+    with pytest.raises(DataError, match=r"bad\.xml") as caught:
+        read_annotation(path, VOC_CLASSES)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("box", "message"),
+    [
+        (("unicorn", 1, 1, 5, 5), "class 'unicorn'"),
+        (("dog", 9, 1, 5, 5), "swapped"),
+        (("dog", 90, 1, 95, 5), "outside"),
+        (("dog", "nan", 1, 5, 5), "not a VOC annotation"),
+        (("dog", "x", 1, 5, 5), "not a VOC annotation"),
+    ],
+)
+def test_impossible_objects(tmp_path: Path, box: tuple[str, int, int, int, int], message: str) -> None:
+    path = tmp_path / "bad.xml"
+    write_annotation(path, (50, 50), [box])
+    with pytest.raises(DataError, match=message):
+        read_annotation(path, VOC_CLASSES)
+
+
+def test_unusable_pictures(voc_root: Path) -> None:
+    dataset = open_voc(voc_root, "2007", "test")
+    annotation = dataset.annotation("000001")
+    path = dataset.images["000001"]
+    whole = path.read_bytes()
+    for content in (whole[: len(whole) // 2], b"", b"not a picture"):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"000001\.jpg"):
+            dataset.picture("000001", annotation)
+    Image.new("RGB", (10, 10)).save(path)
+    with pytest.raises(DataError, match="10x10 pixels, its annotation says 60x40"):
+        dataset.picture("000001", annotation)
+    path.unlink()
+    with pytest.raises(DataError, match="cannot read the picture"):
+        dataset.picture("000001", annotation)
+
+
+def test_sample_is_seeded_and_limit_is_a_prefix(voc_root: Path) -> None:
+    dataset = open_voc(voc_root, "2007", "test")
+    assert chosen_images(dataset, None, 0, 2) == ["000001", "000002"]
+    samples = {tuple(chosen_images(dataset, 2, seed, None)) for seed in range(20)}
+    assert len(samples) == 3
+    assert chosen_images(dataset, 2, 4, None)[:1] == chosen_images(dataset, 2, 4, 1)
+    assert chosen_images(dataset, 50, 0, None) == list(dataset.images)

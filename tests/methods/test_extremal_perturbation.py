@@ -1,0 +1,100 @@
+"""Extremal Perturbation is TorchRay's, without its side effects."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+from conftest import make_classifier
+from torch import nn
+
+from adasise_bench.methods import parse_method
+from adasise_bench.models.classifier import Classifier
+from adasise_bench.timing import PhaseClock
+
+
+def explain(classifier: Classifier, image: torch.Tensor, target: int, **options: object):
+    method = parse_method({"name": "extremal_perturbation", **options})
+    return method.explain(classifier, image, target, 16, PhaseClock(classifier.device))
+
+
+def torchray_maps(
+    classifier: Classifier, image: torch.Tensor, target: int, **options: object
+) -> torch.Tensor:
+    from torchray.attribution.extremal_perturbation import extremal_perturbation
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        masks, _ = extremal_perturbation(classifier.module, image, target, **options)
+    return masks.sum(dim=0)[0]
+
+
+def test_torchray_preset_equals_torchray(tiny: Classifier, image: torch.Tensor) -> None:
+    expected = torchray_maps(
+        tiny,
+        image,
+        1,
+        areas=[0.025, 0.05, 0.1, 0.2],
+        max_iter=40,
+        num_levels=8,
+        step=7,
+        sigma=21,
+        smooth=0.09,
+    )
+    got = explain(tiny, image, 1, iterations=40)
+    torch.testing.assert_close(got.saliency, expected, atol=1e-5, rtol=0)
+    assert float(got.saliency.std()) > 0
+    assert (got.forwards, got.backwards) == (160, 160)
+    assert got.maps_kept is None
+
+
+def test_single_area_preset_equals_torchray(tiny: Classifier, image: torch.Tensor) -> None:
+    from torchray.attribution.extremal_perturbation import contrastive_reward
+
+    expected = torchray_maps(
+        tiny, image, 1, areas=[0.12], max_iter=20, reward_func=contrastive_reward, smooth=0.09
+    )
+    got = explain(tiny, image, 1, preset="single-area", iterations=20)
+    torch.testing.assert_close(got.saliency, expected, atol=1e-5, rtol=0)
+
+
+def test_running_it_first_changes_nothing_for_sise(tiny: Classifier, image: torch.Tensor) -> None:
+    tiny.module.requires_grad_(True)
+    sise = parse_method("sise")
+    before = sise.explain(tiny, image, 0, 16, PhaseClock(tiny.device)).saliency
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        explain(tiny, image, 0, iterations=2)
+    assert all(parameter.requires_grad for parameter in tiny.module.parameters())
+    assert torch.equal(sise.explain(tiny, image, 0, 16, PhaseClock(tiny.device)).saliency, before)
+
+
+def test_gradients_are_restored_after_an_exception(image: torch.Tensor) -> None:
+    class Broken(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(1))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise ArithmeticError
+
+    classifier = make_classifier(Broken(), (), ())
+    classifier.module.requires_grad_(True)
+    with pytest.raises(ArithmeticError):
+        explain(classifier, image, 0, iterations=1)
+    assert next(classifier.module.parameters()).requires_grad
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"areas": [0.1, 1.5]}, "shares between 0 and 1"),
+        ({"reward": "contrastive"}, "single area"),
+        ({"iteration": 5}, "did you mean 'iterations'"),
+        ({"preset": "other"}, "preset"),
+    ],
+)
+def test_bad_options_are_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_method({"name": "extremal_perturbation", **options})

@@ -1,0 +1,136 @@
+"""SISE and Ada-SISE against a plain loop reference, and their edge cases."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import reference
+import torch
+
+from adasise_bench.errors import BenchError
+from adasise_bench.methods import parse_method
+from adasise_bench.methods.fusion import min_max
+from adasise_bench.methods.masking import layer_map, score_masks, varying
+from adasise_bench.methods.selectors import normalized, threshold
+from adasise_bench.models.classifier import Classifier
+from adasise_bench.timing import PhaseClock
+
+
+def explain(
+    classifier: Classifier, image: torch.Tensor, target: int, batch_size: int = 16, **options: object
+):
+    method = parse_method({"name": "sise", **options})
+    return method.explain(classifier, image, target, batch_size, PhaseClock(classifier.device))
+
+
+SELECTORS = [("fixed", 0.0), ("fixed", 0.3), ("printed", 0.0), ("otsu", 0.0)]
+
+
+@pytest.mark.parametrize(("selector", "mu"), SELECTORS)
+@pytest.mark.parametrize("batch_size", [1, 5, 64])
+def test_equals_the_plain_reference(
+    tiny: Classifier, image: torch.Tensor, selector: str, mu: float, batch_size: int
+) -> None:
+    expected, _, kept = reference.explain(tiny, image, 2, selector, mu)
+    got = explain(tiny, image, 2, batch_size, selector=selector, mu=mu)
+    assert got.maps_kept == [sum(block) for block in kept]
+    np.testing.assert_allclose(got.saliency.numpy(), expected, atol=1e-5)
+    assert expected.max() == 1
+
+
+@pytest.mark.parametrize("selector", ["fixed", "printed"])
+def test_layers_and_kept_sets_equal_the_reference_on_the_resnet_layout(
+    resnet_layout: Classifier, selector: str
+) -> None:
+    image = torch.nn.functional.interpolate(
+        torch.randn(1, 3, 9, 8, generator=torch.Generator().manual_seed(2)) * 50, (64, 56), mode="bilinear"
+    )
+    expected, layers, kept = reference.explain(resnet_layout, image, 7, selector)
+    blocks = resnet_layout.block_maps(image, 7)
+    values = [normalized(block.gradients) for block in blocks]
+    keep = [value > threshold(value, selector) for value in values]  # type: ignore[arg-type]
+    assert [k.tolist() for k in keep] == kept
+    maps = [block.maps[k] for block, k in zip(blocks, keep, strict=True)]
+    for batch_size in (7, 128):
+        scored = score_masks(resnet_layout, image, [m[varying(m)] for m in maps], batch_size)
+        for block, layer in zip(scored, layers, strict=True):
+            np.testing.assert_allclose(min_max(layer_map(block, 7, (64, 56))).numpy(), layer, atol=1e-5)
+    got = explain(resnet_layout, image, 7, 128, selector=selector)
+    np.testing.assert_allclose(got.saliency.numpy(), expected, atol=1e-5)
+
+
+def test_soft_fusion_equals_the_reference(tiny: Classifier, image: torch.Tensor) -> None:
+    expected, _, _ = reference.explain(tiny, image, 1, "fixed", soft=True)
+    got = explain(tiny, image, 1, fusion="soft").saliency.numpy()
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_ada_sise_keeps_a_part_of_sise(tiny: Classifier, image: torch.Tensor) -> None:
+    for target in range(4):
+        sise = explain(tiny, image, target)
+        ada = parse_method("ada_sise").explain(tiny, image, target, 16, PhaseClock(tiny.device))
+        assert sise.maps_kept == sise.maps_positive == ada.maps_positive
+        assert all(a <= s for a, s in zip(ada.maps_kept, sise.maps_kept, strict=True))
+        assert sum(ada.maps_kept) < sum(sise.maps_kept)
+        assert ada.forwards < sise.forwards <= 1 + sum(sise.maps_kept)
+
+
+def test_counts_only_the_forwards_it_makes(
+    tiny: Classifier, image: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = []
+    tiny.module.register_forward_pre_hook(lambda _m, args: passed.append(len(args[0])))
+    got = explain(tiny, image, 0, 5)
+    assert sum(passed) == got.forwards
+    assert got.backwards == 1
+
+
+def test_all_phases_are_timed(tiny: Classifier, image: torch.Tensor) -> None:
+    clock = PhaseClock(tiny.device)
+    parse_method("sise").explain(tiny, image, 0, 8, clock)
+    assert list(clock.phases) == ["feature_maps", "selection", "scoring", "fusion"]
+
+
+def test_no_positive_gradient_gives_a_zero_map(tiny: Classifier, image: torch.Tensor) -> None:
+    torch.nn.init.zeros_(tiny.module.get_submodule("head").weight)
+    got = explain(tiny, image, 0)
+    assert got.maps_kept == got.maps_positive == [0, 0, 0]
+    assert got.forwards == 1
+    assert not got.saliency.any()
+
+
+def test_constant_maps_are_never_scored(tiny: Classifier) -> None:
+    flat = torch.zeros(1, 3, 48, 40)
+    torch.nn.init.zeros_(tiny.module.get_submodule("features.0").weight)
+    got = explain(tiny, flat, 0)
+    assert got.saliency.isfinite().all()
+
+
+def test_gradients_that_are_not_finite_are_an_error(tiny: Classifier, image: torch.Tensor) -> None:
+    torch.nn.init.constant_(tiny.module.get_submodule("head").weight, float("nan"))
+    with pytest.raises(BenchError, match="not finite"):
+        explain(tiny, image, 0)
+
+
+def test_leaves_the_network_as_it_was(tiny: Classifier, image: torch.Tensor) -> None:
+    tiny.module.requires_grad_(True)
+    before = {name: value.clone() for name, value in tiny.module.state_dict().items()}
+    explain(tiny, image, 0)
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in tiny.module.parameters())
+    assert all(torch.equal(before[name], value) for name, value in tiny.module.state_dict().items())
+    assert not any(module._forward_hooks for module in tiny.module.modules())
+
+
+def test_hooks_are_removed_after_an_exception(tiny: Classifier) -> None:
+    with pytest.raises(RuntimeError):
+        tiny.block_maps(torch.zeros(1, 5, 48, 40), 0)
+    assert not any(module._forward_hooks for module in tiny.module.modules())
+
+
+@pytest.mark.parametrize("score", ["softmax", "sigmoid", "logit"])
+def test_every_score_gives_a_map(tiny: Classifier, image: torch.Tensor, score: str) -> None:
+    changed = Classifier(**{**tiny.__dict__, "score": score})
+    got = explain(changed, image, 3)
+    assert got.saliency.shape == (48, 40)
+    assert got.saliency.dtype == torch.float32
+    assert float(got.saliency.max()) == 1

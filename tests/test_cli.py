@@ -1,0 +1,156 @@
+"""The command line as a user meets it: output, exit codes, interruption."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+from adasise_bench import runner
+from adasise_bench.cli import main
+from adasise_bench.methods import METHODS
+from adasise_bench.metrics import METRICS
+from adasise_bench.models import ARCHITECTURES
+from adasise_bench.records import read_records
+
+QUICKSTART = Path(__file__).resolve().parents[1] / "configs" / "quickstart.yaml"
+QUICK = ["run", "--config", str(QUICKSTART), "--limit", "2", "--methods", "sise,ada_sise"]
+
+
+def call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def process(*arguments: str | Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "adasise_bench", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_help_has_examples_and_exit_codes_without_heavy_imports() -> None:
+    result = call("--help")
+    assert "Examples:" in result.output
+    assert "130" in result.output
+    for command in ("run", "table", "ls"):
+        assert call(command, "--help").exit_code == 0
+    heavy = ("torch", "pandas", "pydantic")
+    code = f"import sys, adasise_bench.cli; print([m for m in {heavy} if m in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_ls_names_everything_once() -> None:
+    output = call("ls").output
+    for name in (*METHODS, *ARCHITECTURES, *METRICS):
+        assert sum(line.split()[:1] == [name] for line in output.splitlines()) == 1
+
+
+def test_quickstart_runs_and_prints_its_tables(tmp_path: Path) -> None:
+    with process(*QUICK, "--output", tmp_path / "out") as running:
+        stdout, stderr = running.communicate()
+    assert running.returncode == 0, stderr
+    assert "Ada-SISE" in stdout
+    assert "drawn scenes" in stdout
+    assert "2 of 64 images" in stdout
+    assert "it/s" not in stderr
+    assert "map/s" not in stderr
+    records = read_records(tmp_path / "out")
+    assert records["error"].isna().all()
+    for fmt in ("terminal", "md", "latex", "csv", "json"):
+        result = call("table", tmp_path / "out", "--format", fmt)
+        assert result.exit_code == 0
+        assert "scenes" in result.output
+    assert json.loads(call("table", tmp_path / "out", "--format", "json").output)["tables"]
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
+    result = call("run", "--config", QUICKSTART, "--dry-run", "--output", tmp_path / "out")
+    assert result.exit_code == 0
+    assert "64 pictures" in result.output
+    assert "extremal_perturbation" in result.output
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["run", "--config", "absent.yaml"], 2, "absent.yaml"),
+        ([*QUICK, "--set", "precisoin=fp32"], 2, "did you mean 'precision'"),
+        (
+            [*QUICK, "--set", "data.root=/nowhere", "--set", "models={resnet50: {checkpoint: x}}"],
+            3,
+            "/nowhere",
+        ),
+        ([*QUICK, "--set", "models.scenes_vgg.checkpoint=/absent.safetensors"], 3, "/absent.safetensors"),
+        ([*QUICK, "--set", "models.scenes_vgg.sha256=deadbeef"], 3, "deadbeef"),
+        ([*QUICK, "--device", "cuda:77"], 4, "cuda:77"),
+        ([*QUICK, "--output", "/proc/nowhere"], 5, "/proc/nowhere"),
+        (["table", "/nowhere"], 3, "/nowhere"),
+        (["table"], 2, "DIR"),
+        (["run"], 2, "--config"),
+    ],
+)
+def test_mistakes_end_in_one_line_and_their_exit_code(
+    arguments: list[str], code: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = call(*arguments)
+    assert result.exit_code == code, result.output
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+    assert sum(line.startswith("Error:") for line in result.stderr.splitlines()) == 1
+
+
+def test_failed_explanations_end_in_exit_code_1_unless_tolerated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from adasise_bench.errors import BenchError
+
+    def fail(*_arguments: object) -> None:
+        raise BenchError("planted")
+
+    monkeypatch.setattr(runner, "explain_and_measure", fail)
+    result = call(*QUICK, "--output", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "planted" in result.stdout
+    assert call(*QUICK, "--output", tmp_path / "out", "--set", "tolerated_errors=99").exit_code == 0
+
+
+def _wait_for_records(folder: Path, running: subprocess.Popen[str]) -> None:
+    for _ in range(1200):
+        if (folder / "records.jsonl").exists() and (folder / "records.jsonl").stat().st_size:
+            return
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.05)
+    raise AssertionError("no record appeared")
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_run_resumes_to_the_same_values(tmp_path: Path, how: signal.Signals) -> None:
+    arguments = ["run", "--config", QUICKSTART, "--methods", "sise,ada_sise", "--limit", "12"]
+    with process(*arguments, "--output", tmp_path / "out") as running:
+        _wait_for_records(tmp_path / "out", running)
+        os.kill(running.pid, how)
+        stdout, stderr = running.communicate()
+    if how is signal.SIGINT:
+        assert running.returncode == 130, stderr
+        assert "EBPG" in stdout
+        assert "Traceback" not in stderr
+    before = len(read_records(tmp_path / "out"))
+    result = call(*arguments, "--output", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert f"{before} taken over" in result.stderr
+    whole = call(*arguments, "--output", tmp_path / "whole")
+    assert whole.exit_code == 0
+    resumed, undisturbed = (
+        read_records(folder).pipe(lambda f: f[[c for c in f if not c.startswith("seconds")]])
+        for folder in (tmp_path / "out", tmp_path / "whole")
+    )
+    pd.testing.assert_frame_equal(resumed, undisturbed, check_exact=True)
+    assert before < len(resumed)

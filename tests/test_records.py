@@ -1,0 +1,130 @@
+"""Records survive what happens to files."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from adasise_bench.errors import DataError, OutputError
+from adasise_bench.records import (
+    FINISHED,
+    IN_FLIGHT,
+    Key,
+    Record,
+    RecordStore,
+    read_records,
+    write_atomically,
+)
+
+
+def record(number: int, **changes: object) -> Record:
+    values = {"ebpg": number / 3, "maps_kept": [number, 2], "degenerate": False} | changes
+    return Record("vgg16", "sise", f"{number:06}", "dog", **values)  # type: ignore[arg-type]
+
+
+def test_round_trip_through_both_files(tmp_path: Path) -> None:
+    store = RecordStore(tmp_path)
+    store.append([record(2), record(1), Record("vgg16", "sise", "000003", None, error="torn")])
+    in_flight = read_records(tmp_path)
+    keys = [record(1).key, record(2).key, Key("vgg16", "sise", "000003", None), record(9).key]
+    store.finish(keys)
+    store.close()
+    finished = read_records(tmp_path)
+    assert list(in_flight["image_id"]) == ["000002", "000001", "000003"]
+    assert list(finished["image_id"]) == ["000001", "000002", "000003"]
+    assert finished["ebpg"][0] == 1 / 3
+    assert list(finished["maps_kept"][1]) == [2, 2]
+    assert finished["class_name"].isna().tolist() == [False, False, True]
+    assert finished["error"][2] == "torn"
+
+
+def test_finished_bytes_do_not_depend_on_the_order_of_arrival(tmp_path: Path) -> None:
+    contents = []
+    for name, order in (("a", [1, 2, 3]), ("b", [3, 1, 2])):
+        (tmp_path / name).mkdir()
+        store = RecordStore(tmp_path / name)
+        for number in order:
+            store.append([record(number)])
+        store.finish([record(number).key for number in (1, 2, 3)])
+        contents.append((tmp_path / name / FINISHED).read_bytes())
+    assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize("tail", [b'{"model": "vgg16", "meth', b"\x00\x00", b"{}"])
+def test_a_torn_last_line_is_cut_off(tmp_path: Path, tail: bytes) -> None:
+    store = RecordStore(tmp_path)
+    store.append([record(1)])
+    store.close()
+    with (tmp_path / IN_FLIGHT).open("ab") as file:
+        file.write(tail)
+    assert len(read_records(tmp_path)) == 1
+    again = RecordStore(tmp_path)
+    again.append([record(2)])
+    assert len(read_records(tmp_path)) == 2
+    assert all(json.loads(line) for line in (tmp_path / IN_FLIGHT).read_text().splitlines())
+
+
+def test_the_last_record_of_a_key_wins(tmp_path: Path) -> None:
+    store = RecordStore(tmp_path)
+    store.append([record(1, ebpg=None, error="failed")])
+    store.append([record(1, ebpg=5.0)])
+    assert list(read_records(tmp_path)["ebpg"]) == [5]
+    assert RecordStore(tmp_path).records[record(1).key].ebpg == 5
+
+
+def test_adding_records_withdraws_the_finished_file(tmp_path: Path) -> None:
+    store = RecordStore(tmp_path)
+    store.append([record(1)])
+    store.finish([record(1).key])
+    store.append([record(2)])
+    assert not (tmp_path / FINISHED).exists()
+    assert len(read_records(tmp_path)) == 2
+
+
+def test_a_full_disk_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = RecordStore(tmp_path)
+    store.append([record(1)])
+    real = os.write
+
+    def partial(descriptor: int, data: bytes) -> int:
+        return real(descriptor, data[:10])
+
+    monkeypatch.setattr(os, "write", partial)
+    with pytest.raises(OutputError, match="No space left"):
+        store.append([record(2)])
+    monkeypatch.undo()
+    store.append([record(3)])
+    assert list(read_records(tmp_path)["image_id"]) == ["000001", "000003"]
+
+
+def test_atomic_writing_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("old")
+
+    def fail(temporary: Path) -> None:
+        temporary.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OutputError, match="No space left"):
+        write_atomically(path, fail)
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["config.yaml"]
+
+
+def test_damage_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="not a run folder"):
+        read_records(tmp_path)
+    (tmp_path / IN_FLIGHT).write_text('{"nonsense": 1}\n')
+    with pytest.raises(DataError, match="line 1"):
+        read_records(tmp_path)
+    (tmp_path / FINISHED).write_bytes(b"PAR1 torn")
+    with pytest.raises(DataError, match="damaged records"):
+        read_records(tmp_path)
+    pq.write_table(pq.ParquetFile.__module__ and __import__("pyarrow").table({"x": [1]}), tmp_path / FINISHED)
+    with pytest.raises(DataError, match="damaged records"):
+        read_records(tmp_path)

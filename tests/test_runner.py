@@ -1,0 +1,280 @@
+"""Runs on a tiny VOC set: what is recorded, resumed, refused and survived."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import TinyVGG, make_classifier
+from torch import nn
+
+from adasise_bench import measure, runner
+from adasise_bench.config import RunConfig
+from adasise_bench.config_file import validate
+from adasise_bench.data.voc import VOC_CLASSES
+from adasise_bench.errors import DeviceError, OutputError
+from adasise_bench.models.classifier import Classifier
+from adasise_bench.records import RecordStore, read_records
+from adasise_bench.run_folder import exclusive
+from adasise_bench.runner import run
+
+MEASURES = ["ebpg", "bbox", "drop", "increase", "miou", "score", "box_share", "forwards", "backwards",
+            "degenerate", "error"]  # fmt: skip
+
+
+class TwentyClasses(TinyVGG):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(10, 20)
+
+
+def twenty_classes(name: str = "resnet50") -> Classifier:
+    torch.manual_seed(1)
+    blocks = ("features.1", "features.4", "features.7")
+    return make_classifier(TwentyClasses(), blocks, VOC_CLASSES, name=name)
+
+
+@pytest.fixture(autouse=True)
+def tiny_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every architecture loads as one tiny network with the 20 VOC classes."""
+
+    monkeypatch.setattr(runner, "load_classifier", lambda name, **settings: twenty_classes(name))
+
+
+@pytest.fixture
+def config(voc_root: Path) -> Callable[..., RunConfig]:
+    def make(**changes: Any) -> RunConfig:
+        tree = {
+            "data": {"root": str(voc_root), "input_size": 48},
+            "models": {"resnet50": {}},
+            "methods": ["sise", "ada_sise", {"name": "extremal_perturbation", "iterations": 2}],
+        }
+        return validate(tree | changes, "test")
+
+    return make
+
+
+def values(folder: Path) -> pd.DataFrame:
+    records = read_records(folder)
+    keys = ["model", "method", "image_id", "class_name"]
+    kept = records["maps_kept"].map(lambda maps: None if maps is None else list(maps))
+    return records[keys + MEASURES].assign(maps_kept=kept).sort_values(keys).reset_index(drop=True)
+
+
+def test_one_record_per_model_method_image_and_class(
+    config: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    outcome = run(config(), tmp_path / "out")
+    records = read_records(tmp_path / "out")
+    assert (outcome.computed, outcome.reused, outcome.errors) == (12, 0, 0)
+    assert list(records["method"].unique()) == ["sise", "ada_sise", "extremal_perturbation"]
+    pairs = [("000001", "dog"), ("000001", "person"), ("000002", "person"), ("000003", "cat")]
+    assert list(zip(records["image_id"][:4], records["class_name"][:4], strict=True)) == pairs
+    assert records[MEASURES[:-1]].notna().all(axis=None)
+    assert records["error"].isna().all()
+    assert records["box_share"][3] == 100
+    sise = records[records["method"] == "sise"]
+    phases = sise[[f"seconds_{p}" for p in ("feature_maps", "selection", "scoring", "fusion")]]
+    assert (phases > 0).all(axis=None)
+    assert (phases.sum(axis=1) <= sise["seconds"]).all()
+    assert not records["published_model"].any()
+    assert (records["weights"] == "0" * 12).all()
+
+
+def test_a_record_holds_the_measures_of_its_map(config: Callable[..., RunConfig], tmp_path: Path) -> None:
+    from adasise_bench import metrics
+    from adasise_bench.data.boxes import box_mask
+    from adasise_bench.data.open import open_dataset
+    from adasise_bench.data.transforms import to_input
+
+    settings = config(methods=["sise"], save_maps=True)
+    run(settings, tmp_path / "out")
+    dataset = open_dataset(settings.data)
+    annotation = dataset.annotation("000001")
+    image = to_input(dataset.picture("000001", annotation), "stretch", 48)
+    record = read_records(tmp_path / "out").iloc[0]
+    saliency = np.load(tmp_path / "out/maps/resnet50/sise/000001_dog.npy")
+    assert saliency.dtype == np.float32
+    assert saliency.shape == (48, 48)
+    dogs = [box for box in annotation.boxes if box.class_name == "dog"]
+    assert len(dogs) == 2
+    inside = box_mask(dogs, (60, 40), (48, 48))
+    classifier = twenty_classes()
+    target = VOC_CLASSES.index("dog")
+    full = float(classifier.scores(image)[0, target])
+    shown = float(classifier.scores(metrics.shown_part(image, torch.from_numpy(saliency)))[0, target])
+    assert record["ebpg"] == metrics.ebpg(torch.from_numpy(saliency), inside)
+    assert record["bbox"] == metrics.bbox(torch.from_numpy(saliency), inside)
+    assert record["score"] == full
+    assert record["drop"] == metrics.drop(full, shown)
+    assert record["increase"] == (100 if shown > full else 0)
+
+
+def test_folder_says_where_its_numbers_come_from(config: Callable[..., RunConfig], tmp_path: Path) -> None:
+    import yaml
+
+    run(config(limit=2), tmp_path / "out")
+    environment = json.loads((tmp_path / "out/environment.json").read_text())
+    settings = yaml.safe_load((tmp_path / "out/config.yaml").read_text())
+    assert validate(settings, "again") == config(limit=2)
+    assert environment["data"]["images"] == 2
+    assert environment["data"]["full_pairs"] == 7632
+    assert len(environment["data"]["fingerprint"]) == 64
+    assert environment["models"]["resnet50"]["published"] is False
+    assert environment["torch"] == torch.__version__
+    assert environment["device"] == "cpu"
+    assert environment["definitions"]["bbox"]
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("done", [0, 1, 5, 11])
+def test_resumes_to_the_same_values(
+    config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, done: int
+) -> None:
+    run(config(), tmp_path / "whole")
+    append = RecordStore.append
+    appended = []
+
+    def stop(store: RecordStore, records: list[Any]) -> None:
+        if len(appended) == done:
+            raise Killed
+        appended.append(records)
+        append(store, records)
+
+    monkeypatch.setattr(RecordStore, "append", stop)
+    with pytest.raises(Killed):
+        run(config(), tmp_path / "out")
+    assert not (tmp_path / "out/records.parquet").exists()
+    monkeypatch.setattr(RecordStore, "append", append)
+    outcome = run(config(), tmp_path / "out")
+    assert (outcome.computed, outcome.reused) == (12 - done, done)
+    pd.testing.assert_frame_equal(values(tmp_path / "out"), values(tmp_path / "whole"))
+    assert list(read_records(tmp_path / "out")["method"]) == list(read_records(tmp_path / "whole")["method"])
+
+
+def test_limit_batch_size_and_order_change_no_value(config: Callable[..., RunConfig], tmp_path: Path) -> None:
+    run(config(), tmp_path / "whole")
+    run(config(limit=1), tmp_path / "part")
+    run(config(limit=3), tmp_path / "part")
+    whole = values(tmp_path / "whole")
+    pd.testing.assert_frame_equal(values(tmp_path / "part"), whole)
+    run(config(batch_size=3), tmp_path / "batch")
+    pd.testing.assert_frame_equal(values(tmp_path / "batch"), whole, atol=1e-4, rtol=0)
+    reordered = ["ada_sise", {"name": "extremal_perturbation", "iterations": 2}, "sise"]
+    run(config(methods=reordered), tmp_path / "order")
+    pd.testing.assert_frame_equal(values(tmp_path / "order"), whole)
+
+
+def test_unusable_pictures_are_recorded_and_tried_again(
+    config: Callable[..., RunConfig], voc_root: Path, tmp_path: Path
+) -> None:
+    base = voc_root / "VOCdevkit/VOC2007"
+    torn, xml = base / "JPEGImages/000001.jpg", base / "Annotations/000002.xml"
+    picture, annotation = torn.read_bytes(), xml.read_text()
+    torn.write_bytes(picture[:300])
+    xml.write_text(annotation.replace("person", "unicorn"))
+    outcome = run(config(methods=["sise"]), tmp_path / "out")
+    records = read_records(tmp_path / "out")
+    assert outcome.errors == 3
+    assert records["error"].notna().tolist() == [True, True, True, False]
+    assert "000001.jpg" in records["error"][0]
+    assert "unicorn" in records["error"][2]
+    assert records["class_name"].isna().tolist() == [False, False, True, False]
+    assert records["ebpg"].notna().tolist() == [False, False, False, True]
+    again = run(config(methods=["sise"]), tmp_path / "out")
+    assert (again.computed, again.reused, again.errors) == (3, 1, 3)
+    torn.write_bytes(picture)
+    xml.write_text(annotation)
+    with pytest.raises(OutputError, match="data"):  # another set of bytes is another run
+        run(config(methods=["sise"]), tmp_path / "out")
+
+
+def test_scores_that_are_not_finite_are_recorded(
+    config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier = twenty_classes()
+    nn.init.constant_(classifier.module.head.bias, float("nan"))
+    monkeypatch.setattr(runner, "load_classifier", lambda name, **settings: classifier)
+    assert run(config(limit=1), tmp_path / "out").errors == 6
+    assert read_records(tmp_path / "out")["error"].str.contains("not finite").all()
+
+
+@pytest.mark.parametrize("change", [{"score": "sigmoid"}, {"seed": 3}, {"methods": ["sise"]}])
+def test_another_configuration_is_refused_and_named(
+    config: Callable[..., RunConfig], tmp_path: Path, change: dict[str, Any]
+) -> None:
+    run(config(limit=1), tmp_path / "out")
+    before = (tmp_path / "out/records.jsonl").read_bytes()
+    with pytest.raises(OutputError, match=next(iter(change))):
+        run(config(limit=1, **change), tmp_path / "out")
+    assert (tmp_path / "out/records.jsonl").read_bytes() == before
+    run(config(limit=1, **change), tmp_path / "out", resume=False)
+    assert (tmp_path / "out.1/records.jsonl").read_bytes() == before
+
+
+def test_other_code_versions_are_refused(config: Callable[..., RunConfig], tmp_path: Path) -> None:
+    run(config(limit=1), tmp_path / "out")
+    path = tmp_path / "out/environment.json"
+    path.write_text(path.read_text().replace(torch.__version__, "1.0.0"))
+    with pytest.raises(OutputError, match=r"torch: 1\.0\.0 ->"):
+        run(config(limit=1), tmp_path / "out")
+    path.write_text("{torn")
+    with pytest.raises(OutputError, match="damaged"):
+        run(config(limit=1), tmp_path / "out")
+
+
+def test_a_second_run_on_the_folder_is_refused(config: Callable[..., RunConfig], tmp_path: Path) -> None:
+    with exclusive(tmp_path / "out"), pytest.raises(OutputError, match="another run is writing"):
+        run(config(), tmp_path / "out")
+    run(config(limit=1), tmp_path / "out")
+
+
+def test_maps_are_made_again_when_they_are_wanted_later(
+    config: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    run(config(methods=["sise"]), tmp_path / "out")
+    outcome = run(config(methods=["sise"], save_maps=True), tmp_path / "out")
+    assert outcome.computed == 4
+    assert run(config(methods=["sise"], save_maps=True), tmp_path / "out").computed == 0
+    assert len(list((tmp_path / "out/maps").rglob("*.npy"))) == 4
+
+
+def test_an_absent_gpu_is_named(config: Callable[..., RunConfig], tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match="--device cuda:99"):
+        run(config(device="cuda:99"), tmp_path / "out")
+
+
+def test_whole_explanations_are_discarded_first(
+    config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from adasise_bench.methods.sise import Sise
+
+    calls = []
+    explain = Sise.explain
+
+    def counted(self: Sise, *arguments: Any) -> Any:
+        calls.append(self.label)
+        return explain(self, *arguments)
+
+    monkeypatch.setattr(Sise, "explain", counted)
+    run(config(methods=["sise"], limit=1, timing={"warmup": 3}), tmp_path / "out")
+    assert len(calls) == 3 + 2
+    assert len(read_records(tmp_path / "out")) == 2
+
+
+def test_failed_records_carry_no_measure() -> None:
+    from adasise_bench.records import Key
+
+    record = measure.failed(Key("resnet50", "sise", "1", None), twenty_classes(), "why")
+    filled = {name for name, value in asdict(record).items() if value is not None}
+    assert filled == {"model", "method", "image_id", "error", "published_model", "weights"}
