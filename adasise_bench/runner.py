@@ -91,7 +91,9 @@ def _load(config: RunConfig, name: str, device: torch.device) -> Classifier:
 
 def _facts(plan: Plan, classifiers: list[Classifier], device: torch.device) -> dict[str, Any]:
     config = plan.config
-    full = None if config.data.embedded else FULL_SETS.get((config.data.year, config.data.image_set))
+    listed = (len(plan.dataset.images), None)
+    full = FULL_SETS.get((config.data.year, config.data.image_set), listed)
+    full_images, full_pairs = listed if config.data.embedded else full
     return environment.describe(device, config.precision) | {
         "models": {
             classifier.name: {
@@ -108,8 +110,8 @@ def _facts(plan: Plan, classifiers: list[Classifier], device: torch.device) -> d
             "images": len(plan.annotations),
             "pairs": len(plan.pairs),
             "embedded": config.data.embedded,
-            "full_images": full and full[0],
-            "full_pairs": full and full[1],
+            "full_images": full_images,
+            "full_pairs": full_pairs,
         },
         "identity": config.identity(),
     }

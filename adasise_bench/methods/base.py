@@ -45,7 +45,9 @@ class MethodOptions(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _label_defaults_to_name(cls, value: Any) -> Any:
-        return value | {"label": value.get("label") or value["name"]} if isinstance(value, dict) else value
+        if not isinstance(value, dict) or value.get("label"):
+            return value
+        return value | {"label": value.get("name") or cls.model_fields["name"].default}
 
     def explain(
         self, classifier: Classifier, image: torch.Tensor, target: int, batch_size: int, clock: PhaseClock

@@ -74,7 +74,6 @@ def test_standin_resnet50_finds_the_person(shared: Path) -> None:
     assert classifier.classes[int(scores.argmax())] == "person"
 
 
-@pytest.mark.slow
 def test_standin_vgg16_full_and_fully_convolutional(shared: Path, tmp_path: Path) -> None:
     import sys
 
@@ -90,9 +89,7 @@ def test_standin_vgg16_full_and_fully_convolutional(shared: Path, tmp_path: Path
     assert sliding.module(wide).shape == (1, 20, 1, 4)
     assert sliding.scores(wide).shape == (1, 20)
     outputs = load("vgg16", path, blocks="pool-output").block_maps(image, 0)
-    assert [block.maps.shape[1] for block in outputs] == [112, 56, 28, 14, 7] or [
-        block.maps.shape[2] for block in outputs
-    ] == [112, 56, 28, 14, 7]
+    assert [block.maps.shape[2] for block in outputs] == [112, 56, 28, 14, 7]
 
 
 def test_hash_is_checked(caffe_resnet: Path, tmp_path: Path) -> None:
