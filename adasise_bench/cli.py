@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +115,7 @@ def _run(config: RunConfig, output: Path | None, resume: bool) -> None:
     try:
         outcome = run_benchmark(config, folder, resume=resume)
     except KeyboardInterrupt:
-        if folder.exists():
+        with suppress(BenchError):
             click.echo(_tables([folder], "terminal"))
         click.echo(
             f"Interrupted; {folder} keeps what is done: give the same command again to go on.", err=True

@@ -122,6 +122,18 @@ def test_failed_explanations_end_in_exit_code_1_unless_tolerated(
     assert call(*QUICK, "--output", tmp_path / "out", "--set", "tolerated_errors=99").exit_code == 0
 
 
+def test_an_interruption_before_the_first_record_still_ends_in_130(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "_warm_up", interrupt)
+    result = call(*QUICK, "--output", tmp_path / "out")
+    assert result.exit_code == 130
+    assert "same command again" in result.stderr
+
+
 def _wait_for_records(folder: Path, running: subprocess.Popen[str]) -> None:
     for _ in range(1200):
         if (folder / "records.jsonl").exists() and (folder / "records.jsonl").stat().st_size:

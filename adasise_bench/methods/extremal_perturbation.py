@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,17 @@ class ExtremalPerturbation(MethodOptions):
             raise ValueError(f"areas: shares between 0 and 1, at least one (given: {list(self.areas)})")
         if self.reward == "contrastive" and len(self.areas) > 1:
             raise ValueError("reward: TorchRay's contrastive reward is only right for a single area")
+        return self
+
+    @model_validator(mode="after")
+    def _masks_cover_the_picture(self) -> ExtremalPerturbation:
+        """TorchRay's masks reach some cells beyond the picture, which must make up for their margin."""
+        cells = 2 * (math.ceil(2 * self.sigma / self.step) - math.ceil(self.sigma / self.step))
+        if self.step * (cells - 1) + 1 < round(self.sigma):
+            raise ValueError(
+                f"sigma: {self.sigma:g} pixels with step {self.step} give masks that do not cover the "
+                "picture; choose a multiple of step"
+            )
         return self
 
     def explain(

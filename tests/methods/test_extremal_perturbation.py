@@ -93,8 +93,28 @@ def test_gradients_are_restored_after_an_exception(image: torch.Tensor) -> None:
         ({"reward": "contrastive"}, "single area"),
         ({"iteration": 5}, "did you mean 'iterations'"),
         ({"preset": "other"}, "preset"),
+        ({"step": 8, "sigma": 12}, "multiple of step"),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_method({"name": "extremal_perturbation", **options})
+
+
+@pytest.mark.parametrize("step", [1, 3, 7, 8, 12])
+@pytest.mark.parametrize("sigma", [1, 6, 8.4, 12, 21])
+def test_masks_that_pass_the_check_cover_every_input_and_others_fail_on_some(step: int, sigma: float) -> None:
+    from torchray.attribution.extremal_perturbation import MaskGenerator
+
+    covered = []
+    for side in range(24, 24 + step):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            generator = MaskGenerator((side, side), step, sigma)
+        covered.append(round(sigma) + side <= generator.shape_out[0])
+    try:
+        parse_method({"name": "extremal_perturbation", "step": step, "sigma": sigma})
+    except ValueError:
+        assert not all(covered)
+    else:
+        assert all(covered)
