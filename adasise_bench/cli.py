@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from adasise_bench import __version__
-from adasise_bench.errors import BenchError
+from adasise_bench.errors import BenchError, OutputError
 
 if TYPE_CHECKING:
     from adasise_bench.config import RunConfig
@@ -33,11 +34,21 @@ class _Group(click.Group):
     """Ends on a known error with one line on stderr and the error's exit code."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")
         try:
             return super().invoke(ctx)
         except BenchError as error:
             click.echo(f"Error: {error}", err=True)
             ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(130)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            click.echo(f"Error: cannot write the output: {error.strerror or error}", err=True)
+            ctx.exit(OutputError.exit_code)
 
 
 @click.group(cls=_Group, epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})

@@ -69,7 +69,7 @@ def _method_entries(value: Any) -> Any:
 class RunConfig(Section):
     """Everything that defines a run."""
 
-    name: str = Field("run", pattern=r"^[A-Za-z0-9._-]+$")
+    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     data: DataConfig = DataConfig()
     models: dict[str, ModelConfig] = Field(min_length=1)
     methods: Annotated[
@@ -96,7 +96,8 @@ class RunConfig(Section):
         for name, model in self.models.items():
             if name not in ARCHITECTURES:
                 raise ValueError(f"models: no model {name!r}; there are {', '.join(ARCHITECTURES)}")
-            ARCHITECTURES[name].check(name, model.blocks, self.data.embedded)
+            data = self.data
+            ARCHITECTURES[name].check(name, model.blocks, data.embedded, data.resize, data.input_size)
         return self
 
     def identity(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ class _PlainLoader(yaml.SafeLoader):
 def _parse_yaml(text: str, source: str) -> Any:
     try:
         return yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - derives from SafeLoader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise ConfigError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
@@ -66,12 +67,12 @@ def load_config(
         key, separator, value = override.partition("=")
         if not separator or not key:
             raise ConfigError(f"--set {override!r}: write it as key=value")
-        _assign(tree, key.split("."), _parse_yaml(value, f"--set {key}"), f"--set {key}")
-    tree.setdefault("name", path.stem)
-    if models:
-        tree["models"] = _pick(tree.get("models") or {}, models, "--models")
-    if methods:
-        entries = {_label(entry): entry for entry in tree.get("methods") or []}
+        _override(tree, key.split("."), _parse_yaml(value, f"--set {key}"), f"--set {key}")
+    tree.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("._-") or "run")
+    if models and isinstance(tree.get("models"), dict):
+        tree["models"] = _pick(tree["models"], models, "--models")
+    if methods and isinstance(tree.get("methods"), list):
+        entries = {_label(entry): entry for entry in tree["methods"]}
         tree["methods"] = list(_pick(entries, methods, "--methods").values())
     return validate(tree, str(path))
 
@@ -101,6 +102,15 @@ def _pick(available: dict[str, Any], wanted: Iterable[str], flag: str) -> dict[s
     return picked
 
 
+def _override(tree: dict[str, Any], keys: list[str], value: Any, source: str) -> None:
+    models = tree.get("models")
+    if keys[0] == "models" and len(keys) == 2 and value is None and isinstance(models, dict):
+        _pick(models, keys[1:], source)
+        del models[keys[1]]
+    else:
+        _assign(tree, keys, value, source)
+
+
 def _assign(tree: Any, keys: list[str], value: Any, source: str) -> None:
     key, rest = keys[0], keys[1:]
     if isinstance(tree, list):
@@ -118,9 +128,7 @@ def _assign(tree: Any, keys: list[str], value: Any, source: str) -> None:
         if rest:
             if tree.get(key) is None:
                 tree[key] = {}
-            _assign(tree[key], rest, value, source + "." + key)
-        elif value is None and source.startswith("--set models"):
-            tree.pop(key, None)
+            _assign(tree[key], rest, value, source)
         else:
             tree[key] = value
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -76,15 +77,24 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """Commit of the checkout the tool runs from, with ``+`` when it was changed; else ``None``."""
+    """Commit of the checkout the tool runs from, with ``+`` and a hash of changed sources; else ``None``."""
     root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():
         return None
     try:
         commit = _git(root, "rev-parse", "--short=12", "HEAD")
-        return commit + ("+" if _git(root, "status", "--porcelain", "--", "adasise_bench") else "")
+        changed = _git(root, "status", "--porcelain", "--", "adasise_bench")
+        return commit + (f"+{_sources_hash()}" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _sources_hash() -> str:
+    package = Path(__file__).parent
+    total = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        total.update(f"{path.relative_to(package)}\0".encode() + path.read_bytes())
+    return total.hexdigest()[:8]
 
 
 def _git(root: Path, *arguments: str) -> str:

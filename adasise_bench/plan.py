@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from adasise_bench.config import RunConfig
 from adasise_bench.data.open import chosen_images, open_dataset
@@ -25,7 +26,7 @@ class Plan:
     dataset: VocDataset
     annotations: dict[str, Annotation | DataError]
 
-    @property
+    @cached_property
     def pairs(self) -> list[tuple[str, str | None]]:
         """(image id, class name) to explain; the class is ``None`` where the annotation cannot be used."""
         return [
@@ -39,7 +40,7 @@ class Plan:
         annotation = self.annotations[image_id]
         return annotation.class_names if isinstance(annotation, Annotation) else [None]
 
-    @property
+    @cached_property
     def keys(self) -> list[Key]:
         """The keys of all records, in the order of the finished file."""
         return [

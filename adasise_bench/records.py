@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import ConfigDict, TypeAdapter, with_config
 
 from adasise_bench.errors import DataError, OutputError
-
-PHASES = ("feature_maps", "selection", "scoring", "fusion", "optimisation")
 
 IN_FLIGHT = "records.jsonl"
 FINISHED = "records.parquet"
@@ -31,6 +30,7 @@ class Key(NamedTuple):
     class_name: str | None
 
 
+@with_config(ConfigDict(extra="forbid", allow_inf_nan=False))
 @dataclass(frozen=True)
 class Record:
     """One explanation and its measures.
@@ -79,6 +79,8 @@ class Record:
         return Key(self.model, self.method, self.image_id, self.class_name)
 
 
+_LINE = TypeAdapter(Record)
+
 _TYPES = {"str": pa.string(), "float": pa.float64(), "int": pa.int64(), "bool": pa.bool_(),
           "list[int]": pa.list_(pa.int64())}  # fmt: skip
 
@@ -123,12 +125,20 @@ class RecordStore:
         self.records.update({record.key: record for record in new})
 
     def finish(self, order: Iterable[Key]) -> None:
-        """Write the records with the given keys, in that order, as the run's Parquet file.
+        """Write the records as the run's Parquet file, those with the given keys first and in that order.
+
+        The others follow, but for errors that images of the keys no longer have.
 
         Raises:
             OutputError: the file cannot be written.
         """
-        rows = [asdict(self.records[key]) for key in order if key in self.records]
+        wanted = dict.fromkeys(order)
+        images = {key.image_id for key in wanted}
+        others = [
+            key for key, record in self.records.items() if record.error is None or key.image_id not in images
+        ]
+        keys = dict.fromkeys([*wanted, *others])
+        rows = [asdict(self.records[key]) for key in keys if key in self.records]
         table = pa.Table.from_pylist(rows, schema=SCHEMA)
         write_atomically(self._finished, lambda path: pq.write_table(table, path))
 
@@ -157,6 +167,20 @@ def read_records(folder: Path) -> pd.DataFrame:
 def _frame(table: pa.Table) -> pd.DataFrame:
     frame: pd.DataFrame = table.to_pandas()
     return frame
+
+
+def explained_images(folder: Path) -> set[str]:
+    """Ids of the images that a run folder holds an explanation of.
+
+    Raises:
+        DataError: its records are damaged.
+    """
+    return {record.image_id for record in _read_lines(folder / IN_FLIGHT) if record.error is None}
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """:func:`write_atomically` for UTF-8 text."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
@@ -208,7 +232,7 @@ def _read_lines(path: Path) -> list[Record]:
     records = []
     for number, line in enumerate(lines, 1):
         try:
-            records.append(Record(**json.loads(line)))
-        except (ValueError, TypeError):
+            records.append(_LINE.validate_json(line, strict=True))
+        except ValueError:
             raise DataError(f"{path}: line {number} is not a record; remove that line and resume") from None
     return records

@@ -17,10 +17,13 @@ import yaml
 from adasise_bench import environment
 from adasise_bench.config import RunConfig
 from adasise_bench.errors import OutputError
-from adasise_bench.records import Key, write_atomically
+from adasise_bench.records import Key, explained_images, write_atomically, write_text_atomically
 
 CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
+PICTURES = "pictures.sha256"
+
+_CURE = "use --no-resume or another --output"
 
 
 def default_folder(config: RunConfig) -> Path:
@@ -57,8 +60,6 @@ def move_aside(folder: Path) -> None:
     Raises:
         OutputError: it cannot be renamed.
     """
-    if not folder.exists():
-        return
     number = next(n for n in range(1, 10_000) if not folder.with_name(f"{folder.name}.{n}").exists())
     aside = folder.with_name(f"{folder.name}.{number}")
     try:
@@ -70,27 +71,56 @@ def move_aside(folder: Path) -> None:
     print(f"earlier results moved to {aside}", file=sys.stderr)  # noqa: T201
 
 
-def claim(folder: Path, config: RunConfig, facts: Mapping[str, Any]) -> None:
-    """Write the resolved configuration and the environment, unless the folder holds another run.
+def claim(folder: Path, config: RunConfig, facts: Mapping[str, Any], pictures: Mapping[str, str]) -> None:
+    """Write the resolved configuration, the environment and the pictures' hashes.
+
+    Args:
+        folder: the run folder, held by this process.
+        config: the run.
+        facts: the environment.
+        pictures: SHA-256 of every picture with its annotation, by image id.
 
     Raises:
-        OutputError: names what differs: configuration, weights, data, versions or device.
+        OutputError: the folder holds another run; names what differs: configuration, weights, versions,
+            device, or a picture that was already explained.
     """
-    path = folder / ENVIRONMENT
-    if path.exists():
-        try:
-            before = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise OutputError(f"{path}: damaged ({error}); use --no-resume or another --output") from None
-        changed = environment.differences(_decisive(before), _decisive(facts))
+    explained = explained_images(folder)
+    before = _environment(folder)
+    if before is None and explained:
+        raise OutputError(f"{folder / ENVIRONMENT}: missing, but there are records; {_CURE}")
+    if before is not None:
+        changed = environment.differences(_decisive(before, folder), _decisive(facts, folder))
+        known = _picture_hashes(folder)
+        changed += [f"picture {name}" for name in sorted(explained) if known.get(name) != pictures.get(name)]
         if changed:
-            raise OutputError(
-                f"{folder}: holds a run with other {'; '.join(changed[:4])}; "
-                "use --no-resume or another --output"
-            )
+            raise OutputError(f"{folder}: holds a run with other {'; '.join(changed[:4])}; {_CURE}")
     settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-    write_atomically(folder / CONFIG, lambda temporary: temporary.write_text(settings))
-    write_atomically(path, lambda temporary: temporary.write_text(json.dumps(facts, indent=2) + "\n"))
+    hashes = "".join(f"{digest}  {image_id}\n" for image_id, digest in pictures.items())
+    write_text_atomically(folder / CONFIG, settings)
+    write_text_atomically(folder / PICTURES, hashes)
+    write_text_atomically(folder / ENVIRONMENT, json.dumps(facts, indent=2) + "\n")
+
+
+def _environment(folder: Path) -> dict[str, Any] | None:
+    path = folder / ENVIRONMENT
+    if not path.exists():
+        return None
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{path}: damaged ({error}); {_CURE}") from None
+    if not isinstance(facts, dict):
+        raise OutputError(f"{path}: damaged (no mapping); {_CURE}")
+    return facts
+
+
+def _picture_hashes(folder: Path) -> dict[str, str]:
+    path = folder / PICTURES
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{path}: cannot read it ({error}); {_CURE}") from None
+    return {image_id: digest for digest, _, image_id in (line.partition("  ") for line in lines)}
 
 
 def map_path(folder: Path, key: Key) -> Path:
@@ -112,10 +142,12 @@ def save_map(folder: Path, key: Key, saliency: torch.Tensor) -> None:
     write_atomically(map_path(folder, key), write)
 
 
-def _decisive(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _decisive(facts: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The facts that two sessions of one run must share, as plain JSON."""
     chosen = {key: facts.get(key) for key in (*environment.DECISIVE, "identity")}
-    weights = {name: model.get("weights_sha256") for name, model in facts.get("models", {}).items()}
-    data = facts.get("data", {}).get("fingerprint")
-    plain: dict[str, Any] = json.loads(json.dumps(chosen | {"weights": weights, "data": data}))
+    try:
+        weights = {name: model["weights_sha256"] for name, model in facts["models"].items()}
+        plain: dict[str, Any] = json.loads(json.dumps(chosen | {"weights": weights}))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise OutputError(f"{folder / ENVIRONMENT}: damaged ({error!r}); {_CURE}") from None
     return plain

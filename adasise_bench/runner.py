@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -53,10 +56,12 @@ def run(config: RunConfig, folder: Path, *, resume: bool = True) -> Outcome:
     device = environment.pick_device(config.device)
     plan = make_plan(config)
     classifiers = [_load(config, name, device) for name in config.models]
-    if not resume:
-        run_folder.move_aside(folder)
+    if not resume and folder.exists():
+        with run_folder.exclusive(folder):
+            run_folder.move_aside(folder)
     with run_folder.exclusive(folder):
-        run_folder.claim(folder, config, _facts(plan, classifiers, device))
+        pictures = plan.dataset.digests()
+        run_folder.claim(folder, config, _facts(plan, classifiers, device, pictures), pictures)
         store = RecordStore(folder)
         try:
             todo = {key for key in plan.keys if not _is_done(key, store, config, folder)}
@@ -89,7 +94,9 @@ def _load(config: RunConfig, name: str, device: torch.device) -> Classifier:
     )
 
 
-def _facts(plan: Plan, classifiers: list[Classifier], device: torch.device) -> dict[str, Any]:
+def _facts(
+    plan: Plan, classifiers: list[Classifier], device: torch.device, pictures: dict[str, str]
+) -> dict[str, Any]:
     config = plan.config
     listed = (len(plan.dataset.images), None)
     full = FULL_SETS.get((config.data.year, config.data.image_set), listed)
@@ -106,13 +113,14 @@ def _facts(plan: Plan, classifiers: list[Classifier], device: torch.device) -> d
         },
         "data": {
             "name": plan.dataset.name,
-            "fingerprint": plan.dataset.fingerprint(),
+            "fingerprint": hashlib.sha256(json.dumps(pictures).encode()).hexdigest(),
             "images": len(plan.annotations),
             "pairs": len(plan.pairs),
             "embedded": config.data.embedded,
             "full_images": full_images,
             "full_pairs": full_pairs,
         },
+        "methods": {method.label: method.changed_options() for method in config.methods},
         "identity": config.identity(),
     }
 
@@ -198,4 +206,5 @@ def _warm_up(config: RunConfig, classifier: Classifier, image: torch.Tensor) -> 
     classifier.block_maps(image, 0)
     for method in config.methods:
         for _ in range(config.timing.warmup):
-            method.explain(classifier, image, 0, config.batch_size, PhaseClock(classifier.device))
+            with suppress(BenchError):  # what fails here fails again, and is recorded, when it counts
+                method.explain(classifier, image, 0, config.batch_size, PhaseClock(classifier.device))

@@ -76,6 +76,7 @@ class _Environment(BaseModel, extra="allow"):
     device_name: str
     precision: str
     models: dict[str, _Weights]
+    methods: dict[str, dict[str, Any]]
     data: _DataFacts
     definitions: dict[str, str] = {}
 
@@ -111,7 +112,9 @@ def combine(runs: Sequence[Run]) -> pd.DataFrame:
     """The records of several runs as one frame, with the columns of a record and ``timed_on``.
 
     Records with equal keys become one: each column takes its first value that is not null, in the order
-    of ``runs``. ``timed_on`` names the device and precision that ``seconds`` comes from.
+    of ``runs``, except that all run-times of a method on a model come from the first run that has any,
+    and that an error does not outlive an explanation. ``timed_on`` names the device and precision that
+    ``seconds`` comes from.
 
     Raises:
         ConfigError: two runs measured one model, or one method on it, under different settings.
@@ -121,8 +124,20 @@ def combine(runs: Sequence[Run]) -> pd.DataFrame:
     frames = [run.records.assign(timed_on=_timed_on(run)) for run in runs if not run.records.empty]
     if not frames:
         raise DataError(f"{_names(runs)}: no records yet; wait for the first, or start the run again")
-    joined = pd.concat(frames, ignore_index=True)
-    return joined.groupby(list(Key._fields), sort=False, dropna=False).first().reset_index()
+    joined = _times_of_one_run(pd.concat(frames, keys=range(len(frames)), names=["run", "row"]))
+    records = joined.groupby(list(Key._fields), sort=False, dropna=False).first().reset_index()
+    records["error"] = records["error"].where(records["score"].isna(), None)
+    return records
+
+
+def _times_of_one_run(joined: pd.DataFrame) -> pd.DataFrame:
+    """Drop the run-times of a model and method from all but the first run that has any."""
+    times = [column for column in joined.columns if column.startswith("seconds")] + ["timed_on"]
+    run = pd.Series(joined.index.get_level_values("run"), index=joined.index)
+    timed = run.where(joined["seconds"].notna())
+    first = timed.groupby([joined["model"], joined["method"]]).transform("min")
+    joined[times] = joined[times].where(run == first, axis=0)
+    return joined
 
 
 def _names(runs: Sequence[Run]) -> str:
@@ -153,6 +168,8 @@ def _settings(run: Run) -> Iterator[tuple[str, str, Any]]:
         yield model, "weights", weights["weights_sha256"]
         yield model, "blocks", run.config["models"].get(model, {}).get("blocks")
         yield model, "score", run.config["score"]
+        yield model, "precision", run.environment["precision"]
+        yield model, "adasise-bench", run.environment["tool"]["version"]
         yield model, "data", run.environment["data"]["name"]
         yield model, "data.input_size", data["input_size"]
         yield model, "data.resize", data["resize"]

@@ -246,6 +246,7 @@ def _notes(runs: Sequence[Run], records: pd.DataFrame) -> Iterator[str]:
     for model, group in records.groupby("model", sort=False):
         yield from _model_notes(str(model), weights[str(model)])
         yield from _coverage_notes(str(model), runs, group)
+    yield from _option_notes(runs)
     if any(run.environment["data"]["embedded"] for run in runs):
         yield "Data: drawn scenes, not photographs; numbers are not comparable with the paper's."
     for run in runs:
@@ -255,7 +256,7 @@ def _notes(runs: Sequence[Run], records: pd.DataFrame) -> Iterator[str]:
         yield f"Definitions: {', '.join(sorted(definitions))}."
     yield from _run_time_notes(records)
     degenerate = int(records["degenerate"].dropna().sum())
-    yield f"Degenerate maps (all pixels equal, EBPG counted as 0): {degenerate}."
+    yield f"Degenerate maps (all pixels equal): {degenerate}."
     errors = records["error"].dropna()
     texts = "; ".join(_one_line(str(text)) for text in errors.unique()[:SHOWN_ERRORS])
     yield f"Errors: {len(errors)}" + (f", among them: {texts}" if texts else ".")
@@ -273,6 +274,18 @@ def _model_notes(model: str, weights: dict[str, Any]) -> Iterator[str]:
             f"{title_of(model)}: not the published model: {weights['weights_file']}, SHA-256 {digest}; "
             "numbers are not comparable with the paper's."
         )
+
+
+def _option_notes(runs: Sequence[Run]) -> Iterator[str]:
+    changed = {label: options for run in runs for label, options in run.environment["methods"].items()}
+    for label, options in changed.items():
+        if options:
+            listed = ", ".join(f"{option}={value}" for option, value in options.items())
+            yield f"{title_of(label)}: not the default options: {listed}."
+    blocks = {model: entry.get("blocks") for run in runs for model, entry in run.config["models"].items()}
+    for model, side in blocks.items():
+        if side != "pool-input":
+            yield f"{title_of(model)}: feature maps read at the {side} side of the blocks."
 
 
 def _coverage_notes(model: str, runs: Sequence[Run], group: pd.DataFrame) -> Iterator[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from skimage.filters import threshold_otsu
+from torch import nn
 
 from adasise_bench.models.classifier import Classifier
 
@@ -47,22 +50,13 @@ def explain(
 ) -> tuple[np.ndarray, list[np.ndarray], list[list[bool]]]:
     """The final map, the normalised layer maps, and the kept sets."""
     size = image.shape[2:]
-    outputs: dict[str, torch.Tensor] = {}
-    hooks = []
-    for name in classifier.blocks:
-        module = classifier.module.get_submodule(name)
-        hooks.append(module.register_forward_hook(lambda _m, _i, out, name=name: outputs.update({name: out})))
-    entry = image.clone().requires_grad_(True)
-    with torch.enable_grad():
-        log_score = classifier.module(entry).log_softmax(1)[0, target]
-        gradients = torch.autograd.grad(log_score, [outputs[name] for name in classifier.blocks])
-    for hook in hooks:
-        hook.remove()
+    _, outputs = forward(classifier.module, classifier.blocks, image)
+    exact = gradients(classifier, image, target)
 
     layers, kept_sets = [], []
-    for name, gradient in zip(classifier.blocks, gradients, strict=True):
-        maps = outputs[name][0].detach()
-        sums = [float(gradient[0, k].double().sum()) for k in range(len(maps))]
+    for output, gradient in zip(outputs, exact, strict=True):
+        maps = output[0].detach()
+        sums = gradient.tolist()
         largest = max(sums)
         values = [s / largest for s in sums] if largest > 0 else [0.0] * len(sums)
         kept = select(values, selector, mu)
@@ -86,6 +80,30 @@ def explain(
         gate = 1 / (1 + np.exp(-100 * (layer - limit))) if soft else layer > limit
         fused = (fused + layer) * gate
     return scale(fused), layers, kept_sets
+
+
+def gradients(classifier: Classifier, image: torch.Tensor, target: int) -> list[torch.Tensor]:
+    """Summed gradients of log Ψ with respect to every block's maps, in double precision throughout."""
+    module = copy.deepcopy(classifier.module).double()
+    with torch.enable_grad():
+        logits, maps = forward(module, classifier.blocks, image.double().requires_grad_(True))
+        log_psi = F.logsigmoid(logits) if classifier.score == "sigmoid" else logits.log_softmax(1)
+        return [g[0].sum(dim=(1, 2)) for g in torch.autograd.grad(log_psi[0, target], maps)]
+
+
+def forward(
+    module: nn.Module, blocks: tuple[str, ...], image: torch.Tensor
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Raw outputs and the blocks' maps."""
+    maps: list[torch.Tensor] = []
+    hooks = [
+        module.get_submodule(name).register_forward_hook(lambda _m, _i, out: maps.append(out))
+        for name in blocks
+    ]
+    logits = module(image)
+    for hook in hooks:
+        hook.remove()
+    return logits, maps
 
 
 def scale(values: np.ndarray) -> np.ndarray:

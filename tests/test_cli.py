@@ -122,6 +122,32 @@ def test_failed_explanations_end_in_exit_code_1_unless_tolerated(
     assert call(*QUICK, "--output", tmp_path / "out", "--set", "tolerated_errors=99").exit_code == 0
 
 
+def test_an_interruption_of_the_start_ends_in_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("adasise_bench.config_file.load_config", interrupt)
+    result = call(*QUICK)
+    assert result.exit_code == 130
+    assert "Traceback" not in result.output
+
+
+def test_a_terminal_without_arrows_still_lists(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "adasise_bench", "ls"]
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    assert b"ebpg" in subprocess.check_output(command, env=environment)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, which Linux has")
+def test_a_full_disk_under_stdout_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "adasise_bench", "ls"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 5
+    assert done.stderr.startswith("Error: cannot write the output: No space left on device")
+    assert "Traceback" not in done.stderr
+
+
 def test_an_interruption_before_the_first_record_still_ends_in_130(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -105,6 +105,15 @@ def test_the_digest_follows_what_changes_values_alone(table1: Path) -> None:
         ("novalue", "key=value"),
         ("seed={a: [}", "not valid YAML"),
         ("name=../../etc", "key 'name'"),
+        ("models.foo=null", "no 'foo'; valid: vgg16, resnet50"),
+        ("modelsx=null", "unknown key 'modelsx'; did you mean 'models'"),
+        ("data.root.x=1", "--set data.root.x: "),
+        ("methods.extremal_perturbation.sigma=.inf", "key 'sigma'"),
+        ("methods.extremal_perturbation.smooth=.nan", "key 'smooth'"),
+        ("methods.sise.label=..", "key 'label'"),
+        ("seed=!!bool foo", "not valid YAML"),
+        ("seed=!!map [a, b]", "not valid YAML"),
+        ("seed=!!timestamp foo", "not valid YAML"),
     ],
 )
 def test_mistakes_are_named(table1: Path, override: str, message: str) -> None:
@@ -112,6 +121,25 @@ def test_mistakes_are_named(table1: Path, override: str, message: str) -> None:
         load_config(table1, [override])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("override", ["methods=5", "methods=sise", "models=[vgg16]", "models=3"])
+def test_picks_from_what_is_no_list_leave_the_message_to_validation(table1: Path, override: str) -> None:
+    with pytest.raises(ConfigError, match=r"key '(models|methods)'"):
+        load_config(table1, [override], ["vgg16"], ["sise"])
+
+
+def test_a_small_sliding_window_is_refused(table1: Path) -> None:
+    small = ["data.resize=short-side", "data.input_size=192"]
+    with pytest.raises(ConfigError, match="vgg16 needs at least 193"):
+        load_config(table1, small)
+    assert load_config(table1, small, ["resnet50"]).data.input_size == 192
+
+
+def test_a_file_name_with_spaces_still_names_the_run(tmp_path: Path) -> None:
+    path = tmp_path / "my conf (2).yaml"
+    path.write_text("models: {resnet50: {}}\nmethods: [sise]\n")
+    assert load_config(path).name == "my-conf-2-"
 
 
 def test_unknown_picks_are_named(table1: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -53,6 +54,27 @@ def test_finished_bytes_do_not_depend_on_the_order_of_arrival(tmp_path: Path) ->
         store.finish([record(number).key for number in (1, 2, 3)])
         contents.append((tmp_path / name / FINISHED).read_bytes())
     assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize(
+    "change", [{"model": ["a"]}, {"model": 1}, {"ebpg": "abc"}, {"ebpg": float("nan")}, {"surplus": 1}]
+)
+def test_a_line_of_other_types_is_no_record(tmp_path: Path, change: dict[str, object]) -> None:
+    line = json.dumps(json.loads(json.dumps(asdict(record(1)))) | change)
+    (tmp_path / IN_FLIGHT).write_text(line + "\n")
+    with pytest.raises(DataError, match="line 1 is not a record"):
+        read_records(tmp_path)
+    with pytest.raises(DataError, match="line 1 is not a record"):
+        RecordStore(tmp_path)
+
+
+def test_records_beyond_the_plan_are_kept_but_mended_errors_are_not(tmp_path: Path) -> None:
+    store = RecordStore(tmp_path)
+    unread = Record("vgg16", "sise", "000001", None, error="torn")
+    elsewhere = Record("vgg16", "sise", "000007", None, error="torn")
+    store.append([unread, elsewhere, record(5), record(1)])
+    store.finish([record(1).key])
+    assert list(read_records(tmp_path)["image_id"]) == ["000001", "000007", "000005"]
 
 
 @pytest.mark.parametrize("tail", [b'{"model": "vgg16", "meth', b"\x00\x00", b"{}"])

@@ -195,8 +195,48 @@ def test_unusable_pictures_are_recorded_and_tried_again(
     assert (again.computed, again.reused, again.errors) == (3, 1, 3)
     torn.write_bytes(picture)
     xml.write_text(annotation)
-    with pytest.raises(OutputError, match="data"):  # another set of bytes is another run
-        run(config(methods=["sise"]), tmp_path / "out")
+    mended = run(config(methods=["sise"]), tmp_path / "out")
+    assert (mended.computed, mended.reused, mended.errors) == (3, 1, 0)
+    run(config(methods=["sise"]), tmp_path / "undisturbed")
+    pd.testing.assert_frame_equal(values(tmp_path / "out"), values(tmp_path / "undisturbed"))
+
+
+def test_an_explained_picture_that_changed_is_refused(
+    config: Callable[..., RunConfig], voc_root: Path, tmp_path: Path
+) -> None:
+    run(config(methods=["sise"], limit=2), tmp_path / "out")
+    pictures = voc_root / "VOCdevkit/VOC2007/JPEGImages"
+    (pictures / "000003.jpg").write_bytes((pictures / "000001.jpg").read_bytes())
+    run(config(methods=["sise"], limit=2), tmp_path / "out")
+    (pictures / "000002.jpg").write_bytes(b"another")
+    with pytest.raises(OutputError, match="picture 000002"):
+        run(config(methods=["sise"], limit=2), tmp_path / "out")
+
+
+def test_records_without_their_environment_are_refused(
+    config: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    run(config(limit=1), tmp_path / "out")
+    (tmp_path / "out/environment.json").unlink()
+    with pytest.raises(OutputError, match=r"environment\.json: missing"):
+        run(config(limit=1), tmp_path / "out")
+
+
+@pytest.mark.parametrize("text", ["[]", '{"models": ["resnet50"]}', '{"models": {"resnet50": {}}}'])
+def test_an_environment_of_another_shape_is_refused(
+    config: Callable[..., RunConfig], tmp_path: Path, text: str
+) -> None:
+    run(config(limit=1), tmp_path / "out")
+    (tmp_path / "out/environment.json").write_text(text)
+    with pytest.raises(OutputError, match="damaged"):
+        run(config(limit=1), tmp_path / "out")
+
+
+def test_a_smaller_limit_takes_no_record_away(config: Callable[..., RunConfig], tmp_path: Path) -> None:
+    run(config(), tmp_path / "out")
+    whole = values(tmp_path / "out")
+    run(config(limit=1), tmp_path / "out")
+    pd.testing.assert_frame_equal(values(tmp_path / "out"), whole)
 
 
 def test_scores_that_are_not_finite_are_recorded(
@@ -234,8 +274,10 @@ def test_other_code_versions_are_refused(config: Callable[..., RunConfig], tmp_p
 
 
 def test_a_second_run_on_the_folder_is_refused(config: Callable[..., RunConfig], tmp_path: Path) -> None:
-    with exclusive(tmp_path / "out"), pytest.raises(OutputError, match="another run is writing"):
-        run(config(), tmp_path / "out")
+    for resume in (True, False):
+        with exclusive(tmp_path / "out"), pytest.raises(OutputError, match="another run is writing"):
+            run(config(), tmp_path / "out", resume=resume)
+    assert not (tmp_path / "out.1").exists()
     run(config(limit=1), tmp_path / "out")
 
 
@@ -270,6 +312,25 @@ def test_whole_explanations_are_discarded_first(
     run(config(methods=["sise"], limit=1, timing={"warmup": 3}), tmp_path / "out")
     assert len(calls) == 3 + 2
     assert len(read_records(tmp_path / "out")) == 2
+
+
+def test_a_failing_warm_up_loses_no_other_picture(
+    config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from adasise_bench.errors import BenchError
+    from adasise_bench.methods.sise import Sise
+
+    calls = []
+    explain = Sise.explain
+
+    def fail_first(self: Sise, *arguments: Any) -> Any:
+        calls.append(self.label)
+        if len(calls) == 1:
+            raise BenchError("planted")
+        return explain(self, *arguments)
+
+    monkeypatch.setattr(Sise, "explain", fail_first)
+    assert run(config(methods=["sise"], timing={"warmup": 1}), tmp_path / "out").errors == 0
 
 
 def test_failed_records_carry_no_measure() -> None:

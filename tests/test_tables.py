@@ -44,6 +44,7 @@ ENVIRONMENT: dict[str, Any] = {
     "device_name": "Some CPU",
     "precision": "fp32",
     "definitions": {"ebpg": "ebpg-box-union-v1"},
+    "methods": {"ada_sise": {}, "sise": {}, "mine": {}},
     "models": {
         "resnet50": _weights([64, 256, 512, 1024, 2048]),
         "vgg16": _weights([64, 128, 256, 512, 512]),
@@ -199,6 +200,34 @@ def test_combine_takes_the_first_value_in_the_order_given(folder: Folder) -> Non
     assert "Run-time measured on Tesla T4, fp32 (n=1); published: NVIDIA Tesla T4 16 GB, 100 images." in notes
 
 
+def test_run_times_of_a_method_come_from_one_run(folder: Folder) -> None:
+    accuracy = folder(
+        [
+            record(method, image, seconds=3.0, seconds_fusion=1.0)
+            for method in ("sise", "mine")
+            for image in "12"
+        ],
+        "accuracy",
+    )
+    timing = folder([record("sise", "1", seconds=9.0)], "timing")
+    records = combine([load_run(timing), load_run(accuracy)]).set_index(["method", "image_id"])
+    assert records["seconds"].dropna().to_dict() == {
+        ("sise", "1"): 9.0,
+        ("mine", "1"): 3.0,
+        ("mine", "2"): 3.0,
+    }
+    assert records["seconds_fusion"].dropna().index.tolist() == [("mine", "1"), ("mine", "2")]
+    assert records["timed_on"].notna().tolist() == records["seconds"].notna().tolist()
+
+
+def test_an_error_does_not_outlive_an_explanation(folder: Folder) -> None:
+    failed = folder([record("sise", "1", error="torn"), record("sise", "2", error="gone")], "failed")
+    mended = folder([record("sise", "1", score=0.5, ebpg=3.0)], "mended")
+    for order in ((failed, mended), (mended, failed)):
+        records = combine([load_run(path) for path in order]).set_index("image_id")
+        assert records["error"].dropna().to_dict() == {"2": "gone"}
+
+
 DISAGREEMENTS: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
     "weights": lambda _, environment: environment["models"]["resnet50"].update(weights_sha256="0" * 64),
     "score": lambda config, _: config.update(score="logit"),
@@ -207,6 +236,8 @@ DISAGREEMENTS: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
     "blocks": lambda config, _: config["models"]["resnet50"].update(blocks="pool-output"),
     "data": lambda _, environment: environment["data"].update(name="drawn scenes"),
     "ada_sise.selector": lambda config, _: config["methods"][0].update(selector="otsu"),
+    "precision": lambda _, environment: environment.update(precision="bf16"),
+    "adasise-bench": lambda _, environment: environment["tool"].update(version="0.2.0"),
     "definition of ebpg": lambda _, environment: environment["definitions"].update(ebpg="other-v1"),
 }
 
@@ -256,10 +287,20 @@ def test_notes_say_what_limits_the_comparison(folder: Folder) -> None:
     )
     assert notes[4].endswith("torch 2.8.0, adasise-bench 0.1.0 (commit abc123).")
     assert "Definitions: ebpg-box-union-v1." in notes
-    assert "Degenerate maps (all pixels equal, EBPG counted as 0): 1." in notes
+    assert "Degenerate maps (all pixels equal): 1." in notes
     assert notes[-1].startswith("Errors: 2, among them: boom [31mlong")
     assert notes[-1].endswith("...; unreadable")
     assert all(note.isprintable() for note in notes)
+
+
+def test_notes_name_options_that_are_not_the_defaults(folder: Folder) -> None:
+    def change(config: dict[str, Any], environment: dict[str, Any]) -> None:
+        config["models"]["vgg16"]["blocks"] = "pool-output"
+        environment["methods"]["sise"] = {"fusion": "soft", "mu": 0.3}
+
+    notes = build(folder([record("sise", "1")], change=change)).notes
+    assert "SISE: not the default options: fusion=soft, mu=0.3." in notes
+    assert "VGG16: feature maps read at the pool-output side of the blocks." in notes
 
 
 def test_complete_published_run_needs_no_warning(folder: Folder) -> None:

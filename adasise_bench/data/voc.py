@@ -26,6 +26,7 @@ FULL_SETS = {("2007", "test"): (4952, 7632)}
 """Pictures and image-class pairs of complete sets, to say when a run rests on a part of one."""
 
 _MAX_PIXELS = 50_000_000
+_UNNAMED = ".jpg"  # what torchvision makes of a blank line in the list
 
 
 class Annotation(NamedTuple):
@@ -84,17 +85,18 @@ class VocDataset:
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise DataError(f"{path}: cannot read the picture: {error}") from None
 
-    def fingerprint(self) -> str:
-        """SHA-256 over every id, picture and annotation of the list; a missing file counts as missing."""
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of every picture with its annotation, by image id; a missing file counts as missing."""
+        return {image_id: self._digest(image_id) for image_id in self.images}
+
+    def _digest(self, image_id: str) -> str:
         total = hashlib.sha256()
-        for image_id, image in self.images.items():
-            total.update(image_id.encode())
-            for path in (image, self.annotations[image_id]):
-                try:
-                    with path.open("rb") as file:
-                        total.update(hashlib.file_digest(file, "sha256").digest())
-                except OSError:
-                    total.update(b"missing")
+        for path in (self.images[image_id], self.annotations[image_id]):
+            try:
+                with path.open("rb") as file:
+                    total.update(hashlib.file_digest(file, "sha256").digest())
+            except OSError:
+                total.update(b"missing")
         return total.hexdigest()
 
 
@@ -124,6 +126,10 @@ def _listed(
     present = (root / "VOCdevkit" / f"VOC{year}" / "ImageSets" / "Main" / f"{image_set}.txt").exists()
     try:
         listing = VOCDetection(str(root), year, image_set, download=download and not present)
+    except UnicodeDecodeError:
+        raise DataError(
+            f"{root}: the list VOC{year}/ImageSets/Main/{image_set}.txt is not text; fetch it again"
+        ) from None
     except ValueError as error:
         raise ConfigError(f"data.year={year}, data.image_set={image_set}: {error}") from None
     except URLError as error:
@@ -131,10 +137,11 @@ def _listed(
     except (OSError, RuntimeError) as error:
         detail = f" ({error})" if download else ""
         raise DataError(f"{root}: no VOC {year} {image_set} set here{detail}; {cure}") from None
-    images = {Path(path).stem: Path(path) for path in listing.images}
-    if not images:
+    pairs = [(Path(image), Path(xml)) for image, xml in zip(listing.images, listing.annotations, strict=True)]
+    named = [(image, xml) for image, xml in pairs if image.name != _UNNAMED]
+    if not named:
         raise DataError(f"{root}: the list VOC{year}/ImageSets/Main/{image_set}.txt is empty")
-    return images, {Path(path).stem: Path(path) for path in listing.annotations}
+    return {image.stem: image for image, _ in named}, {image.stem: xml for image, xml in named}
 
 
 def read_annotation(path: Path, classes: tuple[str, ...]) -> Annotation:
@@ -150,15 +157,17 @@ def read_annotation(path: Path, classes: tuple[str, ...]) -> Annotation:
     from torchvision.datasets import VOCDetection
 
     try:
-        tree = VOCDetection.parse_voc_xml(parse_xml(path, forbid_dtd=True).getroot())
+        root = parse_xml(path, forbid_dtd=True).getroot()
+    except OSError as error:
+        raise DataError(f"{path}: cannot read the annotation: {error.strerror or error}") from None
+    except (ParseError, DefusedXmlException, UnicodeError, LookupError, RecursionError) as error:
+        raise DataError(f"{path}: malformed XML: {error}") from None
+    try:
+        tree = VOCDetection.parse_voc_xml(root)
         content = tree["annotation"]
         width, height = (int(content["size"][side]) for side in ("width", "height"))
         boxes = tuple(_box(entry) for entry in content["object"])
-    except OSError as error:
-        raise DataError(f"{path}: cannot read the annotation: {error.strerror or error}") from None
-    except (ParseError, DefusedXmlException, UnicodeError, RecursionError) as error:
-        raise DataError(f"{path}: malformed XML: {error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(f"{path}: not a VOC annotation ({type(error).__name__}: {error})") from None
     if width < 1 or height < 1:
         raise DataError(f"{path}: picture size {width}x{height} is impossible")

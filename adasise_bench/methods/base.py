@@ -37,10 +37,10 @@ class MethodOptions(BaseModel):
     ``label`` names the entry in records and tables, so that one method can run with several settings.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str
-    label: str = Field("", pattern=r"^[A-Za-z0-9._+-]*$")
+    label: str = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9._+-]*)?$")
 
     @model_validator(mode="before")
     @classmethod
@@ -48,6 +48,12 @@ class MethodOptions(BaseModel):
         if not isinstance(value, dict) or value.get("label"):
             return value
         return value | {"label": value.get("name") or cls.model_fields["name"].default}
+
+    def changed_options(self) -> dict[str, Any]:
+        """Options that differ from the method's defaults, ready for JSON."""
+        defaults = type(self)(name=type(self).model_fields["name"].default).model_dump(mode="json")
+        options = self.model_dump(mode="json", exclude={"name", "label"})
+        return {option: value for option, value in options.items() if value != defaults[option]}
 
     def explain(
         self, classifier: Classifier, image: torch.Tensor, target: int, batch_size: int, clock: PhaseClock

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from pydantic import Field, model_validator
 from torch import nn
+from torchray.attribution import extremal_perturbation as torchray_ep
 
 from adasise_bench.methods.base import Explanation, MethodOptions
 from adasise_bench.models.classifier import Classifier
@@ -68,8 +69,6 @@ class ExtremalPerturbation(MethodOptions):
         self, classifier: Classifier, image: torch.Tensor, target: int, batch_size: int, clock: PhaseClock
     ) -> Explanation:
         """Optimise the masks, smooth and sum them; see :meth:`MethodOptions.explain`."""
-        from torchray.attribution import extremal_perturbation as torchray_ep
-
         rewards = {"simple": torchray_ep.simple_reward, "contrastive": torchray_ep.contrastive_reward}
         with (
             clock.phase("optimisation"),

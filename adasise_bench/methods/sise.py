@@ -62,6 +62,8 @@ class AdaSise(Sise):
 
     def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
         """Two thirds of SISE's maps are left (Ada-SISE, Table 2)."""
+        if self.selector == "fixed":
+            return super().expected_forwards(maps_available)
         return 1 + sum(maps_available) // 3
 
 

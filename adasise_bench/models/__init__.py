@@ -23,14 +23,16 @@ class Architecture(NamedTuple):
         maps: feature maps of the last layer of each block, from the input side.
         embedded: whether it belongs to the drawn scenes instead of PASCAL VOC.
         block_sides: which sides of the pooling layers the maps can be read on.
+        sliding_side: least shorter side, in pixels, of inputs that are not squares.
     """
 
     summary: str
     maps: tuple[int, ...]
     embedded: bool
     block_sides: tuple[str, ...]
+    sliding_side: int = 1
 
-    def check(self, name: str, blocks: str, embedded: bool) -> None:
+    def check(self, name: str, blocks: str, embedded: bool, resize: str, input_size: int) -> None:
         """Refuse settings that the network cannot be used with.
 
         Raises:
@@ -38,6 +40,10 @@ class Architecture(NamedTuple):
         """
         if blocks not in self.block_sides:
             raise ValueError(f"models.{name}.blocks: {name} has only {', '.join(self.block_sides)}")
+        if resize == "short-side" and input_size < self.sliding_side:
+            raise ValueError(
+                f"data.input_size: {name} needs at least {self.sliding_side} with data.resize=short-side"
+            )
         if embedded != self.embedded:
             needed = (
                 "data.root=embedded (the drawn scenes)"
@@ -53,6 +59,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         (64, 128, 256, 512, 512),
         embedded=False,
         block_sides=("pool-input", "pool-output"),
+        sliding_side=193,
     ),
     "resnet50": Architecture(
         "ResNet-50 for PASCAL VOC by TorchRay (20 classes)",

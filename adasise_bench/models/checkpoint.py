@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import warnings
 from pathlib import Path
 from pickle import UnpicklingError
 from urllib.error import URLError
@@ -51,18 +52,17 @@ def fetch(url: str) -> Path:
 
 
 def verify(path: Path, prefix: str | None) -> str:
-    """SHA-256 of a checkpoint, checked against ``prefix`` or, without one, the hash in its name.
+    """SHA-256 of a checkpoint, checked against ``prefix``, if any.
 
     Raises:
         WeightsError: unreadable, or another hash.
     """
     digest = sha256_of(path)
-    named = _HASH_IN_NAME.search(path.name)
-    expected = (prefix or (named.group(1) if named else "")).lower()
+    expected = (prefix or "").lower()
     if not digest.startswith(expected):
         raise WeightsError(
             f"{path}: SHA-256 starts with {digest[: len(expected)]}, expected {expected}; "
-            "the file is damaged or another one: fetch it again"
+            "the file is damaged or another one: remove it and fetch it again"
         )
     return digest
 
@@ -77,10 +77,13 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
         if path.suffix == ".safetensors":
             state = load_file(path)
         else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, UnpicklingError, EOFError, ValueError, KeyError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
-        raise WeightsError(f"{path}: not a checkpoint that can be read safely: {reason}") from None
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # about pickle protocols
+                state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, UnpicklingError, EOFError, ValueError, KeyError, SafetensorError):
+        raise WeightsError(
+            f"{path}: no checkpoint that can be read safely: neither safetensors nor tensors saved by torch"
+        ) from None
     if not isinstance(state, dict) or not state:
         raise WeightsError(f"{path}: not a mapping of parameter names to tensors")
     for name, value in state.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 
 ScoreName = Literal["softmax", "sigmoid", "logit"]
 
@@ -27,11 +26,14 @@ def psi(outputs: torch.Tensor, score: ScoreName) -> torch.Tensor:
 
 
 def monotone_psi(outputs: torch.Tensor, score: ScoreName) -> torch.Tensor:
-    """log Ψ for ``softmax`` and ``sigmoid``, Ψ itself for ``logit``: (N, C).
+    """Log-odds of Ψ for ``softmax`` and ``sigmoid``, Ψ itself for ``logit``: (N, C).
 
-    Its gradient is Ψ's times a positive factor, so that normalised gradients are the same, but it does
-    not vanish where Ψ rounds to 1.
+    Its gradient is Ψ's times a positive factor, so that normalised gradients are the same, but it keeps
+    its digits where Ψ rounds to 1. (The gradient of log softmax does not: its term of the class itself,
+    1 - Ψ, cancels while those of the other classes stay.)
     """
     if score == "softmax":
-        return F.log_softmax(outputs, dim=1)
-    return F.logsigmoid(outputs) if score == "sigmoid" else outputs
+        itself = torch.eye(outputs.shape[1], dtype=torch.bool, device=outputs.device)
+        others = outputs[:, None].masked_fill(itself, -torch.inf)
+        return outputs - others.logsumexp(dim=2)
+    return outputs

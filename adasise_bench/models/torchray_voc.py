@@ -45,13 +45,15 @@ def load(
     url = torchray_models.model_urls[arch]["voc"]
     published_prefix = url.rsplit("-", 1)[-1].split(".")[0]
     path = path or checkpoint.fetch(url)
-    digest = checkpoint.verify(path, sha256)
+    published_name = url.rsplit("/", 1)[-1]
+    digest = checkpoint.verify(path, sha256 or (published_prefix if path.name == published_name else None))
     state = checkpoint.read_state(path)
     with _torchray_quirks(state):
         try:
             module = torchray_models.get_model(arch, "voc", fully_convolutional)
         except (RuntimeError, KeyError, IndexError, AttributeError) as error:
-            reason = " ".join(str(error).split())[:160]
+            lacking = f"no parameter {error}" if isinstance(error, KeyError) else str(error)
+            reason = " ".join(lacking.split())[:160]
             raise WeightsError(f"{path}: does not fit {arch} for VOC: {reason}") from None
     module.requires_grad_(False)
     return module.eval(), Weights(path.name, digest, digest.startswith(published_prefix))

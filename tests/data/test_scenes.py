@@ -25,7 +25,7 @@ from adasise_bench.errors import OutputError
 
 FILLED = {
     "cross": (0.25, 0.8),
-    "disc": (0.77, 0.80),
+    "disc": (0.76, 0.80),
     "ring": (0.35, 0.66),
     "square": (0.48, 1.0),
     "star": (0.25, 0.45),

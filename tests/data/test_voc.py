@@ -52,15 +52,34 @@ def test_reads_sizes_boxes_and_distinct_classes(voc_root: Path) -> None:
     assert annotation.boxes[1][:5] == ("dog", 31, 11, 60, 40)
 
 
-def test_fingerprint_sees_every_byte(voc_root: Path) -> None:
+def test_digests_see_every_byte_of_their_picture_only(voc_root: Path) -> None:
     dataset = open_voc(voc_root, "2007", "test")
-    before = dataset.fingerprint()
-    assert before == open_voc(voc_root, "2007", "test").fingerprint()
+    before = dataset.digests()
+    assert before == open_voc(voc_root, "2007", "test").digests()
+    assert list(before) == ["000001", "000002", "000003"]
     with dataset.images["000002"].open("ab") as file:
         file.write(b"x")
-    changed = dataset.fingerprint()
+    changed = dataset.digests()
     dataset.images["000002"].unlink()
-    assert len({before, changed, dataset.fingerprint()}) == 3
+    gone = dataset.digests()
+    assert len({digests["000002"] for digests in (before, changed, gone)}) == 3
+    assert {name for name in before if before[name] != gone[name]} == {"000002"}
+
+
+def test_a_blank_line_in_the_list_is_no_picture_and_binary_is_no_list(voc_root: Path) -> None:
+    listing = voc_root / "VOCdevkit/VOC2007/ImageSets/Main/test.txt"
+    listing.write_text("000001\n\n000003\n")
+    assert list(open_voc(voc_root, "2007", "test").images) == ["000001", "000003"]
+    listing.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match=r"test\.txt is not text"):
+        open_voc(voc_root, "2007", "test")
+
+
+def test_an_unknown_encoding_is_malformed_xml(voc_root: Path) -> None:
+    path = voc_root / "VOCdevkit/VOC2007/Annotations/000001.xml"
+    path.write_text('<?xml version="1.0" encoding="foo"?>' + path.read_text())
+    with pytest.raises(DataError, match="malformed XML"):
+        open_voc(voc_root, "2007", "test").annotation("000001")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import reference
@@ -59,6 +62,23 @@ def test_layers_and_kept_sets_equal_the_reference_on_the_resnet_layout(
     np.testing.assert_allclose(got.saliency.numpy(), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("score", ["softmax", "sigmoid"])
+def test_a_confident_network_selects_as_in_double_precision(
+    tiny: Classifier, image: torch.Tensor, score: str
+) -> None:
+    """Margins beyond 17 let the float32 softmax round to 1; the selection must not feel it."""
+    confident = copy.deepcopy(replace(tiny, score=score))
+    confident.module.head.weight.mul_(1200)
+    outputs = confident.outputs(image)[0]
+    target = int(outputs.argmax())
+    if score == "softmax":
+        assert float(outputs.softmax(0)[target]) == 1
+    expected = reference.gradients(confident, image, target)
+    for block, exact in zip(confident.block_maps(image, target), expected, strict=True):
+        ratio = block.gradients / block.gradients.abs().max()
+        torch.testing.assert_close(ratio, exact / exact.abs().max(), atol=1e-5, rtol=0)
+
+
 def test_soft_fusion_equals_the_reference(tiny: Classifier, image: torch.Tensor) -> None:
     expected, _, _ = reference.explain(tiny, image, 1, "fixed", soft=True)
     got = explain(tiny, image, 1, fusion="soft").saliency.numpy()
@@ -103,6 +123,9 @@ def test_constant_maps_are_never_scored(tiny: Classifier) -> None:
     flat = torch.zeros(1, 3, 48, 40)
     torch.nn.init.zeros_(tiny.module.get_submodule("features.0").weight)
     got = explain(tiny, flat, 0)
+    blocks = tiny.block_maps(flat, 0)
+    kept = sum(int((varying(block.maps) & (block.gradients > 0)).sum()) for block in blocks)
+    assert got.forwards == 1 + kept < 1 + sum(got.maps_kept)
     assert got.saliency.isfinite().all()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import subprocess
 import warnings
@@ -37,6 +38,7 @@ def caffe_resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_resnet50_has_torchrays_stem_and_strides(caffe_resnet: Path) -> None:
+    importlib.import_module("torchray.benchmark.models")  # warns of its own on newer Pythons
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         classifier = load("resnet50", caffe_resnet)
