@@ -113,7 +113,7 @@ def run(
     if dry_run:
         from adasise_bench.plan import describe_plan, make_plan
 
-        click.echo(describe_plan(make_plan(config)))
+        click.echo(describe_plan(make_plan(config, download=False)))
         return
     _run(config, output, resume)
 
@@ -135,7 +135,9 @@ def _run(config: RunConfig, output: Path | None, resume: bool) -> None:
     click.echo(_tables([folder], "terminal"))
     click.echo(f"{outcome.computed} explanations made, {outcome.reused} taken over, in {folder}", err=True)
     if outcome.errors > config.tolerated_errors:
-        raise BenchError(f"{outcome.errors} explanations failed; the error column of the records says why")
+        raise BenchError(
+            f"{outcome.errors} of the explanations failed; the error column of the records says why"
+        )
 
 
 @main.command()

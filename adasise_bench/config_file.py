@@ -114,6 +114,7 @@ def _override(tree: dict[str, Any], keys: list[str], value: Any, source: str) ->
 def _assign(tree: Any, keys: list[str], value: Any, source: str) -> None:
     key, rest = keys[0], keys[1:]
     if isinstance(tree, list):
+        key, rest = _label_and_rest(tree, keys)
         index = _list_index(tree, key, source)
         if not rest:
             if value is None:
@@ -133,6 +134,15 @@ def _assign(tree: Any, keys: list[str], value: Any, source: str) -> None:
             tree[key] = value
     else:
         raise ConfigError(f"{source}: {tree!r} has no keys below it")
+
+
+def _label_and_rest(entries: list[Any], keys: list[str]) -> tuple[str, list[str]]:
+    """Split keys after the label they start with; a label may have dots of its own."""
+    labels = {_label(entry) for entry in entries}
+    for count in range(len(keys), 1, -1):
+        if ".".join(keys[:count]) in labels:
+            return ".".join(keys[:count]), keys[count:]
+    return keys[0], keys[1:]
 
 
 def _list_index(entries: list[Any], key: str, source: str) -> int:

@@ -56,14 +56,19 @@ class Plan:
         return per_pair * sum(class_name is not None for _, class_name in self.pairs)
 
 
-def make_plan(config: RunConfig) -> Plan:
+def make_plan(config: RunConfig, *, download: bool = True) -> Plan:
     """Open the data and read the annotations of the chosen pictures.
+
+    Args:
+        config: the run.
+        download: whether data that is not there may be fetched, where the configuration asks for it.
 
     Raises:
         ConfigError: no such year or image set.
         DataError: nothing usable at ``data.root``.
     """
-    dataset = open_dataset(config.data)
+    data = config.data if download else config.data.model_copy(update={"download": False})
+    dataset = open_dataset(data)
     annotations: dict[str, Annotation | DataError] = {}
     for image_id in chosen_images(dataset, config.data.sample, config.seed, config.limit):
         try:

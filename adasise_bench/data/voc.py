@@ -22,6 +22,8 @@ VOC_CLASSES = (
     "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
 
+DEFAULT_ROOT = Path("data")
+
 FULL_SETS = {("2007", "test"): (4952, 7632)}
 """Pictures and image-class pairs of complete sets, to say when a run rests on a part of one."""
 
@@ -122,8 +124,12 @@ def _listed(
 ) -> tuple[dict[str, Path], dict[str, Path]]:
     from torchvision.datasets import VOCDetection
 
-    cure = "set data.root to the folder that holds VOCdevkit, or data.download=true"
+    cure = (
+        "set data.root to the folder that holds VOCdevkit; a run with data.download=true fetches VOC into it"
+    )
     present = (root / "VOCdevkit" / f"VOC{year}" / "ImageSets" / "Main" / f"{image_set}.txt").exists()
+    if download and not present and not root.exists() and root != DEFAULT_ROOT:
+        raise DataError(f"{root}: no such folder; make it if VOC {year} shall be downloaded into it")
     try:
         listing = VOCDetection(str(root), year, image_set, download=download and not present)
     except UnicodeDecodeError:

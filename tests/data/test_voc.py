@@ -66,6 +66,12 @@ def test_digests_see_every_byte_of_their_picture_only(voc_root: Path) -> None:
     assert {name for name in before if before[name] != gone[name]} == {"000002"}
 
 
+def test_nothing_is_downloaded_into_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such folder; make it"):
+        open_voc(tmp_path / "typo", "2007", "test", download=True)
+    assert not (tmp_path / "typo").exists()
+
+
 def test_a_blank_line_in_the_list_is_no_picture_and_binary_is_no_list(voc_root: Path) -> None:
     listing = voc_root / "VOCdevkit/VOC2007/ImageSets/Main/test.txt"
     listing.write_text("000001\n\n000003\n")
