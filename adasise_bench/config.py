@@ -9,8 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
 
+from adasise_bench.data.voc import DEFAULT_ROOT
 from adasise_bench.methods import MethodOptions, parse_method
 from adasise_bench.models import ARCHITECTURES
+from adasise_bench.models.engine import LayoutName
 
 EMBEDDED = "embedded"
 
@@ -25,7 +27,7 @@ class DataConfig(Section):
     """Which pictures are explained and how they enter the network."""
 
     root: Path = Field(
-        Path("data"), description="folder that holds VOCdevkit, or `embedded` for the drawn scenes"
+        DEFAULT_ROOT, description="folder that holds VOCdevkit, or `embedded` for the drawn scenes"
     )
     year: Annotated[str, BeforeValidator(lambda year: str(year) if isinstance(year, int) else year)] = "2007"
     image_set: str = "test"
@@ -60,6 +62,14 @@ class TimingConfig(Section):
     )
 
 
+class EngineConfig(Section):
+    """How forward passes are run, which moves values by rounding only; what is left out is measured."""
+
+    layout: LayoutName | None = Field(None, description="memory layout of inputs and parameters")
+    batch_size: int | None = Field(None, ge=1, le=4096, description="inputs per forward pass")
+    compile: bool = Field(False, description="use torch.compile")
+
+
 def _method_entries(value: Any) -> Any:
     if isinstance(value, list):
         return [parse_method(entry) for entry in value]
@@ -78,7 +88,10 @@ class RunConfig(Section):
     score: Literal["softmax", "sigmoid", "logit"] = "softmax"
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    batch_size: int = Field(64, ge=1, le=4096, description="masked inputs per forward pass")
+    engine: EngineConfig = EngineConfig()
+    share_forwards: bool = Field(
+        False, description="explain pictures and classes together; run-time is then not measured"
+    )
     seed: int = Field(0, ge=0)
     timing: TimingConfig = TimingConfig()
     limit: int | None = Field(None, ge=1, description="stop after the first N pictures")
@@ -93,6 +106,8 @@ class RunConfig(Section):
             raise ValueError(
                 f"methods: label {sorted(repeated)[0]!r} is used twice; give each entry its `label`"
             )
+        if self.share_forwards and self.timing.warmup:
+            raise ValueError("share_forwards: no run-time is measured then; set timing.warmup to 0")
         for name, model in self.models.items():
             if name not in ARCHITECTURES:
                 raise ValueError(f"models: no model {name!r}; there are {', '.join(ARCHITECTURES)}")
@@ -108,11 +123,12 @@ class RunConfig(Section):
         """
         dump = self.model_dump(
             mode="json",
-            exclude={"name": True, "device": True, "batch_size": True, "limit": True, "save_maps": True,
-                     "tolerated_errors": True, "data": {"root", "download"},
+            exclude={"name": True, "device": True, "limit": True, "save_maps": True,
+                     "tolerated_errors": True, "engine": True, "data": {"root", "download"},
                      "models": {name: {"checkpoint", "sha256"} for name in self.models}},
         )  # fmt: skip
-        return dump | {"embedded": self.data.embedded}
+        methods = {entry["label"]: entry for entry in dump["methods"]}
+        return dump | {"methods": methods, "embedded": self.data.embedded}
 
     def digest(self) -> str:
         """First 8 hex digits of the SHA-256 of :meth:`identity` and the chosen weights."""

@@ -31,18 +31,25 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def machine(device: torch.device) -> tuple[str, int, str]:
+    """What the fastest way to run a network depends on: the device's name, CPU threads, torch's version."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    return name, torch.get_num_threads(), torch.__version__
+
+
 def describe(device: torch.device, precision: str) -> dict[str, Any]:
     """Versions and hardware, ready for JSON."""
+    device_name, threads, torch_version = machine(device)
     return {
         "tool": {"version": __version__, "commit": _commit()},
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": torch_version,
         **{name: _version(name) for name in ("torchvision", "torchray", "numpy", "pillow")},
         "cuda": torch.version.cuda if device.type == "cuda" else None,
         "driver": _driver() if device.type == "cuda" else None,
         "device": device.type,
-        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name(),
-        "threads": torch.get_num_threads(),
+        "device_name": device_name,
+        "threads": threads,
         "precision": precision,
         "definitions": {name: metric.definition for name, metric in METRICS.items()},
     }

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 from adasise_bench import metrics
 from adasise_bench.errors import BenchError
-from adasise_bench.methods import MethodOptions
+from adasise_bench.methods import Explanation, Request
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.records import Key, Record
 from adasise_bench.timing import PhaseClock
 
 
 def explain_and_measure(
-    classifier: Classifier,
-    method: MethodOptions,
-    key: Key,
-    image: torch.Tensor,
-    inside: torch.Tensor,
-    batch_size: int,
+    classifier: Classifier, request: Request, key: Key, inside: torch.Tensor
 ) -> tuple[Record, torch.Tensor]:
-    """Explain ``key.class_name`` and compute every measure.
-
-    Args:
-        classifier: the network.
-        method: the method, with its options.
-        key: names the record; its class is explained.
-        image: (1, 3, H, W) network input on the classifier's device; loading is not timed.
-        inside: (H, W) bool, the class's boxes, on the same device.
-        batch_size: inputs per forward pass.
+    """Explain, with the clock running, and compute every measure.
 
     Returns:
         The record and the (H, W) map.
@@ -36,16 +25,42 @@ def explain_and_measure(
     Raises:
         BenchError: the map or a score is not finite.
     """
-    target = classifier.classes.index(str(key.class_name))
     total, clock = PhaseClock(classifier.device), PhaseClock(classifier.device)
     with total.phase("explanation"):
-        explanation = method.explain(classifier, image, target, batch_size, clock)
+        explanation = request.method.explain(classifier, request.image, request.target, clock)
+    seconds = {f"seconds_{phase}": seconds for phase, seconds in clock.phases.items()}
+    seconds["seconds"] = total.phases["explanation"]
+    return measured(classifier, request, key, inside, explanation, seconds), explanation.saliency
+
+
+def measured(
+    classifier: Classifier,
+    request: Request,
+    key: Key,
+    inside: torch.Tensor,
+    explanation: Explanation,
+    seconds: Mapping[str, float],
+) -> Record:
+    """Compute every measure of an explanation.
+
+    Args:
+        classifier: the network.
+        request: what was explained.
+        key: names the record.
+        inside: (H, W) bool, the class's boxes, on the classifier's device.
+        explanation: the map and what it cost.
+        seconds: the record's run-times by name; empty where they were not measured.
+
+    Raises:
+        BenchError: the map or a score is not finite.
+    """
+    image, target = request.image, request.target
     saliency = explanation.saliency
     score = float(classifier.scores(image)[0, target])
     shown = float(classifier.scores(metrics.shown_part(image, saliency))[0, target])
     if not (torch.isfinite(saliency).all() and torch.isfinite(torch.tensor([score, shown])).all()):
         raise BenchError("the map or a score is not finite for this picture")
-    record = Record(
+    return Record(
         *key,
         ebpg=metrics.ebpg(saliency, inside),
         bbox=metrics.bbox(saliency, inside),
@@ -54,8 +69,7 @@ def explain_and_measure(
         miou=metrics.miou(saliency, inside),
         score=score,
         box_share=100 * float(inside.double().mean()),
-        seconds=total.phases["explanation"],
-        **{f"seconds_{phase}": seconds for phase, seconds in clock.phases.items()},  # type: ignore[arg-type]
+        **seconds,  # type: ignore[arg-type]
         forwards=explanation.forwards,
         backwards=explanation.backwards,
         maps_kept=explanation.maps_kept,
@@ -64,7 +78,6 @@ def explain_and_measure(
         published_model=classifier.weights.published,
         weights=classifier.weights.sha256[:12],
     )
-    return record, saliency
 
 
 def failed(key: Key, classifier: Classifier, reason: str) -> Record:

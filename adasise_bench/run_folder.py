@@ -17,7 +17,15 @@ import yaml
 from adasise_bench import environment
 from adasise_bench.config import RunConfig
 from adasise_bench.errors import OutputError
-from adasise_bench.records import Key, explained_images, write_atomically, write_text_atomically
+from adasise_bench.models.engine import Engine
+from adasise_bench.records import (
+    FINISHED,
+    IN_FLIGHT,
+    Key,
+    explained_images,
+    write_atomically,
+    write_text_atomically,
+)
 
 CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
@@ -52,6 +60,18 @@ def exclusive(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Refuse a folder that holds something else than a run.
+
+    Raises:
+        OutputError: it has files, but none that a run begins with.
+    """
+    own = (CONFIG, ENVIRONMENT, IN_FLIGHT, FINISHED)
+    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if held - {".lock"} and not held & set(own):
+        raise OutputError(f"{folder}: holds other files and no run; choose another --output")
 
 
 def move_aside(folder: Path) -> None:
@@ -121,6 +141,19 @@ def _picture_hashes(folder: Path) -> dict[str, str]:
     except (OSError, ValueError) as error:
         raise OutputError(f"{path}: cannot read it ({error}); {_CURE}") from None
     return {image_id: digest for digest, _, image_id in (line.partition("  ") for line in lines)}
+
+
+def engines(folder: Path) -> dict[str, Engine]:
+    """How the forward passes of each model were run in the folder's last session; empty for a new folder.
+
+    Raises:
+        OutputError: the environment file is damaged.
+    """
+    facts = _environment(folder)
+    try:
+        return {name: Engine(**model["engine"]) for name, model in facts["models"].items()} if facts else {}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise OutputError(f"{folder / ENVIRONMENT}: damaged ({error!r}); {_CURE}") from None
 
 
 def map_path(folder: Path, key: Key) -> Path:

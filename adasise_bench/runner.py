@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,18 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from adasise_bench import environment, run_folder
+from adasise_bench import engine_cache, environment, run_folder
 from adasise_bench.config import RunConfig
 from adasise_bench.data.boxes import box_mask
 from adasise_bench.data.transforms import to_input
 from adasise_bench.data.voc import FULL_SETS, Annotation
 from adasise_bench.errors import BenchError, DataError
-from adasise_bench.measure import explain_and_measure, failed
+from adasise_bench.measure import explain_and_measure, failed, measured
+from adasise_bench.methods import MethodOptions, Request
 from adasise_bench.models import ARCHITECTURES, load_classifier
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.models.engine import Engine
+from adasise_bench.models.tuning import tune
 from adasise_bench.plan import Plan, make_plan
 from adasise_bench.records import Key, Record, RecordStore
 from adasise_bench.timing import PhaseClock
@@ -56,10 +60,13 @@ def run(config: RunConfig, folder: Path, *, resume: bool = True) -> Outcome:
     device = environment.pick_device(config.device)
     plan = make_plan(config)
     classifiers = [_load(config, name, device) for name in config.models]
+    run_folder.refuse_foreign(folder)
     if not resume and folder.exists():
         with run_folder.exclusive(folder):
             run_folder.move_aside(folder)
     with run_folder.exclusive(folder):
+        engines = run_folder.engines(folder)
+        classifiers = [_with_engine(config, model, engines.get(model.name)) for model in classifiers]
         pictures = plan.dataset.digests()
         run_folder.claim(folder, config, _facts(plan, classifiers, device, pictures), pictures)
         store = RecordStore(folder)
@@ -94,6 +101,23 @@ def _load(config: RunConfig, name: str, device: torch.device) -> Classifier:
     )
 
 
+def _with_engine(config: RunConfig, classifier: Classifier, earlier: Engine | None) -> Classifier:
+    """Run the network as configured, else as in the folder's last session, else as is fastest here."""
+    wanted, side = config.engine, config.data.input_size
+    key = (classifier.name, config.precision, side, *environment.machine(classifier.device))
+    known = earlier or engine_cache.recall(key)
+    engine = tune(
+        classifier,
+        torch.zeros(1, 3, side, side, device=classifier.device),
+        layout=wanted.layout or (known.layout if known else None),
+        batch_size=wanted.batch_size or (known.batch_size if known else None),
+        compile=wanted.compile,
+    )
+    if known is None and wanted.layout is None and wanted.batch_size is None:
+        engine_cache.remember(key, engine)
+    return classifier.with_engine(engine)
+
+
 def _facts(
     plan: Plan, classifiers: list[Classifier], device: torch.device, pictures: dict[str, str]
 ) -> dict[str, Any]:
@@ -108,6 +132,7 @@ def _facts(
                 "weights_sha256": classifier.weights.sha256,
                 "published": classifier.weights.published,
                 "maps_available": list(ARCHITECTURES[classifier.name].maps),
+                "engine": asdict(classifier.engine),
             }
             for classifier in classifiers
         },
@@ -133,8 +158,17 @@ def _is_done(key: Key, store: RecordStore, config: RunConfig, folder: Path) -> b
     return not config.save_maps or run_folder.map_path(folder, key).exists()
 
 
+@dataclass(frozen=True)
+class _Task:
+    """A wanted record: what to explain, and the pixels of its boxes."""
+
+    key: Key
+    request: Request
+    inside: torch.Tensor
+
+
 def _records(plan: Plan, classifier: Classifier, todo: set[Key], folder: Path) -> Iterator[list[Record]]:
-    """The missing records of one model: one at a time, or all of a picture that cannot be used."""
+    """The missing records of one model, as they are made."""
     config = plan.config
     wanted = {
         image_id: [
@@ -146,29 +180,80 @@ def _records(plan: Plan, classifier: Classifier, todo: set[Key], folder: Path) -
         for image_id in plan.annotations
     }
     wanted = {image_id: requests for image_id, requests in wanted.items() if requests}
-    cold = True
+    waiting: dict[tuple[str, torch.Size], list[_Task]] = {}
+    warm = False
     for image_id, loaded in _load_ahead(plan, wanted):
-        requests = wanted[image_id]
         if isinstance(loaded, DataError):
-            yield [failed(key, classifier, str(loaded)) for _, key in requests]
+            yield [failed(key, classifier, str(loaded)) for _, key in wanted[image_id]]
             continue
         annotation, image = loaded[0], loaded[1].to(classifier.device)
-        if cold:
+        if not warm:
             _warm_up(config, classifier, image)
-            cold = False
-        for method, key in requests:
-            boxes = [box for box in annotation.boxes if box.class_name == key.class_name]
-            inside = box_mask(boxes, annotation.picture_size, (image.shape[2], image.shape[3]))
-            try:
-                record, saliency = explain_and_measure(
-                    classifier, method, key, image, inside.to(classifier.device), config.batch_size
-                )
-            except BenchError as error:
-                yield [failed(key, classifier, str(error))]
-                continue
-            if config.save_maps:
-                run_folder.save_map(folder, key, saliency)
-            yield [record]
+            warm = True
+        tasks = [_task(classifier, method, key, annotation, image) for method, key in wanted[image_id]]
+        if not config.share_forwards:
+            for task in tasks:
+                yield [_alone(classifier, task, config, folder)]
+            continue
+        for task in tasks:
+            waiting.setdefault((task.request.method.group, image.shape), []).append(task)
+        for queue in waiting.values():
+            while chunk := _next_chunk(queue, classifier):
+                yield _together(classifier, chunk, config, folder)
+    for queue in waiting.values():
+        if queue:
+            yield _together(classifier, queue, config, folder)
+
+
+def _task(
+    classifier: Classifier, method: MethodOptions, key: Key, annotation: Annotation, image: torch.Tensor
+) -> _Task:
+    boxes = [box for box in annotation.boxes if box.class_name == key.class_name]
+    inside = box_mask(boxes, annotation.picture_size, (image.shape[2], image.shape[3]))
+    target = classifier.classes.index(str(key.class_name))
+    return _Task(key, Request(method, image, target), inside.to(classifier.device))
+
+
+def _next_chunk(queue: list[_Task], classifier: Classifier) -> list[_Task]:
+    """Take what can be explained together off the queue, or nothing while more is worth waiting for."""
+    if not queue:
+        return []
+    size = queue[0].request.method.requests_at_once(classifier.batch_size.value) or len(queue)
+    if len(queue) < size:
+        return []
+    chunk = queue[:size]
+    del queue[:size]
+    return chunk
+
+
+def _alone(classifier: Classifier, task: _Task, config: RunConfig, folder: Path) -> Record:
+    try:
+        record, saliency = explain_and_measure(classifier, task.request, task.key, task.inside)
+    except BenchError as error:
+        return failed(task.key, classifier, str(error))
+    if config.save_maps:
+        run_folder.save_map(folder, task.key, saliency)
+    return record
+
+
+def _together(
+    classifier: Classifier, tasks: Sequence[_Task], config: RunConfig, folder: Path
+) -> list[Record]:
+    """Records of tasks explained together; each alone if one of them fails."""
+    try:
+        explanations = tasks[0].request.method.explain_together(classifier, [task.request for task in tasks])
+        records = [
+            measured(classifier, task.request, task.key, task.inside, explanation, seconds={})
+            for task, explanation in zip(tasks, explanations, strict=True)
+        ]
+    except BenchError as error:
+        if len(tasks) == 1:
+            return [failed(tasks[0].key, classifier, str(error))]
+        return [record for task in tasks for record in _together(classifier, [task], config, folder)]
+    if config.save_maps:
+        for task, explanation in zip(tasks, explanations, strict=True):
+            run_folder.save_map(folder, task.key, explanation.saliency)
+    return records
 
 
 def _load_ahead(
@@ -202,9 +287,14 @@ def _load_ahead(
 
 def _warm_up(config: RunConfig, classifier: Classifier, image: torch.Tensor) -> None:
     """Let libraries pick their kernels, and run the discarded explanations, before anything is timed."""
-    classifier.scores(image.expand(config.batch_size, -1, -1, -1))
-    classifier.block_maps(image, 0)
+    while classifier.batch_size.attempt(partial(_whole_batch, classifier, image)) is None:
+        pass
+    classifier.block_maps(image, [0])
     for method in config.methods:
         for _ in range(config.timing.warmup):
             with suppress(BenchError):  # what fails here fails again, and is recorded, when it counts
-                method.explain(classifier, image, 0, config.batch_size, PhaseClock(classifier.device))
+                method.explain(classifier, image, 0, PhaseClock(classifier.device))
+
+
+def _whole_batch(classifier: Classifier, image: torch.Tensor) -> torch.Tensor:
+    return classifier.scores(classifier.empty_batch(image).copy_(image))

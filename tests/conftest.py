@@ -11,7 +11,9 @@ from PIL import Image
 from torch import nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
+from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier, Weights
+from adasise_bench.models.engine import Engine
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -63,6 +65,8 @@ def make_classifier(
         "precision": "fp32",
         "weights": Weights("tiny", "0" * 64, False),
         "device": torch.device("cpu"),
+        "batch_size": BatchSize(16),
+        "engine": Engine("contiguous", 16),
     }
     return Classifier(**(settings | changes))  # type: ignore[arg-type]
 

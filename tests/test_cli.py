@@ -77,6 +77,14 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_dry_run_downloads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = call("run", "--config", QUICKSTART.with_name("table1.yaml"), "--dry-run")
+    assert result.exit_code == 3
+    assert "a run with data.download=true fetches VOC" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -73,7 +73,7 @@ def test_presets_fill_what_is_not_given(table1: Path) -> None:
 
 def test_the_digest_follows_what_changes_values_alone(table1: Path) -> None:
     base = load_config(table1).digest()
-    for same in ("limit=5", "batch_size=3", "save_maps=true", "device=cpu", "data.download=false"):
+    for same in ("limit=5", "engine.batch_size=3", "save_maps=true", "device=cpu", "data.download=false"):
         assert load_config(table1, [same]).digest() == base, same
     for other in ("score=sigmoid", "data.resize=short-side", "methods.sise.mu=0.1", "precision=bf16",
                   "seed=1", "models.vgg16.checkpoint=x.pth", "methods.ada_sise=null"):  # fmt: skip
@@ -127,6 +127,14 @@ def test_mistakes_are_named(table1: Path, override: str, message: str) -> None:
 def test_picks_from_what_is_no_list_leave_the_message_to_validation(table1: Path, override: str) -> None:
     with pytest.raises(ConfigError, match=r"key '(models|methods)'"):
         load_config(table1, [override], ["vgg16"], ["sise"])
+
+
+def test_labels_with_dots_can_be_set_and_removed(table1: Path) -> None:
+    methods = "methods=[sise, {name: sise, label: sise_mu0.3, mu: 0.3}]"
+    changed = load_config(table1, [methods, "methods.sise_mu0.3.mu=0.2"])
+    assert [method.mu for method in changed.methods] == [0, 0.2]  # type: ignore[attr-defined]
+    removed = load_config(table1, [methods, "methods.sise_mu0.3=null"])
+    assert [method.label for method in removed.methods] == ["sise"]
 
 
 def test_a_small_sliding_window_is_refused(table1: Path) -> None:

@@ -21,6 +21,7 @@ from adasise_bench.config_file import validate
 from adasise_bench.data.voc import VOC_CLASSES
 from adasise_bench.errors import DeviceError, OutputError
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.models.engine import Engine
 from adasise_bench.records import RecordStore, read_records
 from adasise_bench.run_folder import exclusive
 from adasise_bench.runner import run
@@ -168,11 +169,80 @@ def test_limit_batch_size_and_order_change_no_value(config: Callable[..., RunCon
     run(config(limit=3), tmp_path / "part")
     whole = values(tmp_path / "whole")
     pd.testing.assert_frame_equal(values(tmp_path / "part"), whole)
-    run(config(batch_size=3), tmp_path / "batch")
+    run(config(engine={"batch_size": 3}), tmp_path / "batch")
     pd.testing.assert_frame_equal(values(tmp_path / "batch"), whole, atol=1e-4, rtol=0)
     reordered = ["ada_sise", {"name": "extremal_perturbation", "iterations": 2}, "sise"]
     run(config(methods=reordered), tmp_path / "order")
     pd.testing.assert_frame_equal(values(tmp_path / "order"), whole)
+
+
+def test_sharing_forwards_changes_no_value_and_saves_forwards(
+    config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed: list[int] = []
+
+    def load(name: str, **_settings: Any) -> Classifier:
+        classifier = twenty_classes(name)
+        classifier.module.register_forward_pre_hook(lambda _m, inputs: passed.append(len(inputs[0])))
+        return classifier
+
+    monkeypatch.setattr(runner, "load_classifier", load)
+    engine = {"layout": "contiguous", "batch_size": 8}
+    methods = ["sise", "ada_sise", {"name": "sise", "label": "soft", "fusion": "soft", "mu": 0.2}]
+    run(config(engine=engine, methods=methods, save_maps=True), tmp_path / "alone")
+    alone = sum(passed)
+    passed.clear()
+    run(config(engine=engine, methods=methods, save_maps=True, share_forwards=True), tmp_path / "shared")
+    pd.testing.assert_frame_equal(values(tmp_path / "shared"), values(tmp_path / "alone"), check_exact=True)
+    assert sum(passed) < 0.6 * alone
+    maps = sorted((tmp_path / "alone/maps").rglob("*.npy"))
+    assert len(maps) == 12
+    for path in maps:
+        other = tmp_path / "shared/maps" / path.relative_to(tmp_path / "alone/maps")
+        assert path.read_bytes() == other.read_bytes()
+    shared = read_records(tmp_path / "shared")
+    assert shared.filter(like="seconds").isna().all(axis=None)
+
+
+def test_perturbation_side_by_side_over_pictures_equals_alone(
+    config: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    methods = [{"name": "extremal_perturbation", "iterations": 10}]
+    run(config(methods=methods), tmp_path / "alone")
+    engine = {"layout": "contiguous", "batch_size": 12}
+    run(config(methods=methods, engine=engine, share_forwards=True), tmp_path / "shared")
+    pd.testing.assert_frame_equal(values(tmp_path / "shared"), values(tmp_path / "alone"), atol=1e-2, rtol=0)
+
+
+def test_one_failure_among_shared_explanations_is_recorded_alone(
+    config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from adasise_bench.errors import BenchError
+
+    measured = runner.measured
+
+    def fail_for_dogs(classifier: Classifier, request: Any, key: Any, *rest: Any, **more: Any) -> Any:
+        if key.class_name == "dog":
+            raise BenchError("planted")
+        return measured(classifier, request, key, *rest, **more)
+
+    monkeypatch.setattr(runner, "measured", fail_for_dogs)
+    outcome = run(config(methods=["sise", "ada_sise"], share_forwards=True), tmp_path / "out")
+    records = read_records(tmp_path / "out")
+    assert outcome.errors == 2
+    assert records[records["error"].notna()]["class_name"].tolist() == ["dog", "dog"]
+    assert records["ebpg"].notna().sum() == 6
+
+
+def test_a_resumed_run_keeps_its_engine(
+    config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(config(limit=1), tmp_path / "out")
+    before = json.loads((tmp_path / "out/environment.json").read_text())["models"]["resnet50"]["engine"]
+    monkeypatch.setattr(runner, "tune", lambda *_, layout, batch_size, compile: Engine(layout, batch_size))
+    run(config(), tmp_path / "out")
+    after = json.loads((tmp_path / "out/environment.json").read_text())["models"]["resnet50"]["engine"]
+    assert after == before
 
 
 def test_unusable_pictures_are_recorded_and_tried_again(
@@ -230,6 +300,18 @@ def test_an_environment_of_another_shape_is_refused(
     (tmp_path / "out/environment.json").write_text(text)
     with pytest.raises(OutputError, match="damaged"):
         run(config(limit=1), tmp_path / "out")
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_folder_of_other_files_is_left_alone(
+    config: Callable[..., RunConfig], tmp_path: Path, resume: bool
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_text("years of work")
+    with pytest.raises(OutputError, match="other files and no run"):
+        run(config(), tmp_path / "mine", resume=resume)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+    assert not (tmp_path / "mine.1").exists()
 
 
 def test_a_smaller_limit_takes_no_record_away(config: Callable[..., RunConfig], tmp_path: Path) -> None:

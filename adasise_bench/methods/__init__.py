@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from adasise_bench.methods.base import Explanation, MethodOptions
+from adasise_bench.methods.base import Explanation, MethodOptions, Request
 from adasise_bench.validation import first_problem, suggest
 
-__all__ = ["METHODS", "Explanation", "MethodEntry", "MethodOptions", "parse_method"]
+__all__ = ["METHODS", "Explanation", "MethodEntry", "MethodOptions", "Request", "parse_method"]
 
 
 class MethodEntry(NamedTuple):

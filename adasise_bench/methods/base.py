@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -49,6 +50,11 @@ class MethodOptions(BaseModel):
             return value
         return value | {"label": value.get("name") or cls.model_fields["name"].default}
 
+    @property
+    def group(self) -> str:
+        """Requests of methods with equal groups may be explained together."""
+        return self.label
+
     def changed_options(self) -> dict[str, Any]:
         """Options that differ from the method's defaults, ready for JSON."""
         defaults = type(self)(name=type(self).model_fields["name"].default).model_dump(mode="json")
@@ -56,7 +62,7 @@ class MethodOptions(BaseModel):
         return {option: value for option, value in options.items() if value != defaults[option]}
 
     def explain(
-        self, classifier: Classifier, image: torch.Tensor, target: int, batch_size: int, clock: PhaseClock
+        self, classifier: Classifier, image: torch.Tensor, target: int, clock: PhaseClock
     ) -> Explanation:
         """Explain one class of one image.
 
@@ -64,11 +70,40 @@ class MethodOptions(BaseModel):
             classifier: the network; left as it was found.
             image: (1, 3, H, W) float32 network input on the classifier's device.
             target: index of the class to explain.
-            batch_size: inputs per forward pass; never changes the map beyond rounding.
             clock: receives the seconds of each phase.
         """
         raise NotImplementedError  # pragma: no cover
 
+    def requests_at_once(self, batch_size: int) -> int | None:
+        """How many requests :meth:`explain_together` takes; ``None`` for all of one image."""
+        return None
+
+    def explain_together(self, classifier: Classifier, requests: Sequence[Request]) -> list[Explanation]:
+        """Explain requests of this method's group with less work than one by one, to the same values.
+
+        Args:
+            classifier: the network; left as it was found.
+            requests: of one image, or :meth:`requests_at_once` with inputs of one size.
+        """
+        clock = PhaseClock(classifier.device)
+        return [
+            request.method.explain(classifier, request.image, request.target, clock) for request in requests
+        ]
+
     def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
         """Forward passes that one explanation is expected to take, for planning."""
         raise NotImplementedError  # pragma: no cover
+
+
+class Request(NamedTuple):
+    """One wanted explanation.
+
+    Attributes:
+        method: the method, with its options.
+        image: (1, 3, H, W) float32 network input on the classifier's device.
+        target: index of the class to explain.
+    """
+
+    method: MethodOptions
+    image: torch.Tensor
+    target: int

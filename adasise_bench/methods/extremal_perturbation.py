@@ -1,19 +1,22 @@
-"""Extremal Perturbation (Fong, Patrick, Vedaldi, ICCV 2019) by TorchRay's own function."""
+"""Extremal Perturbation (Fong, Patrick, Vedaldi, ICCV 2019), for several pictures and areas side by side."""
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 import torch
 from pydantic import Field, model_validator
-from torch import nn
-from torchray.attribution import extremal_perturbation as torchray_ep
+from torchray.utils import imsmooth
 
-from adasise_bench.methods.base import Explanation, MethodOptions
+from adasise_bench.errors import DeviceError
+from adasise_bench.methods import torchray_ep
+from adasise_bench.methods.area_constraint import AreaConstraint, first_high_pixels
+from adasise_bench.methods.area_masks import AreaMasks
+from adasise_bench.methods.base import Explanation, MethodOptions, Request
+from adasise_bench.methods.blur_pyramid import BlurPyramid
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.precision import arithmetic
 from adasise_bench.timing import PhaseClock
@@ -23,6 +26,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     "single-area": {"areas": (0.12,), "reward": "contrastive"},
 }
 """TorchRay's settings for its VOC benchmark, and for its single-image example."""
+
+_LEARNING_RATE = 0.01
+_MOMENTUM = 0.9
+_AREA_WEIGHT = 300.0
+_AREA_WEIGHT_GROWTH = 1.0035
+_OTHER_CLASS_FLOOR = -100.0
 
 
 class ExtremalPerturbation(MethodOptions):
@@ -38,6 +47,9 @@ class ExtremalPerturbation(MethodOptions):
     sigma: float = Field(21.0, gt=0, description="pixels of mask smoothing")
     jitter: bool = Field(True, description="flip the masked picture in every other iteration")
     smooth: float = Field(0.09, ge=0, description="smoothing of the masks, as a share of the shorter side")
+    implementation: Literal["batched", "torchray"] = Field(
+        "batched", description="ours, or TorchRay's own function"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -66,46 +78,116 @@ class ExtremalPerturbation(MethodOptions):
         return self
 
     def explain(
-        self, classifier: Classifier, image: torch.Tensor, target: int, batch_size: int, clock: PhaseClock
+        self, classifier: Classifier, image: torch.Tensor, target: int, clock: PhaseClock
     ) -> Explanation:
         """Optimise the masks, smooth and sum them; see :meth:`MethodOptions.explain`."""
-        rewards = {"simple": torchray_ep.simple_reward, "contrastive": torchray_ep.contrastive_reward}
-        with (
-            clock.phase("optimisation"),
-            _gradients_as_found(classifier.module),
-            warnings.catch_warnings(),
-            arithmetic(classifier.precision, classifier.device),
-            torch.enable_grad(),
-        ):
-            warnings.filterwarnings("ignore", message=r"torch\.meshgrid: in an upcoming release")
-            masks, _ = torchray_ep.extremal_perturbation(
-                classifier.module,
-                image,
-                target,
-                areas=list(self.areas),
-                max_iter=self.iterations,
-                num_levels=self.levels,
-                step=self.step,
-                sigma=self.sigma,
-                jitter=self.jitter,
-                reward_func=rewards[self.reward],
-                smooth=self.smooth,
-            )
-            saliency = masks.sum(dim=0)[0].float()
-        inputs = self.iterations * len(self.areas)
-        return Explanation(saliency, inputs, inputs)
+        with clock.phase("optimisation"):
+            return self.explain_together(classifier, [Request(self, image, target)])[0]
+
+    def requests_at_once(self, batch_size: int) -> int:
+        """As many as fill a batch with their areas; TorchRay's function takes one."""
+        return max(1, batch_size // len(self.areas)) if self.implementation == "batched" else 1
+
+    def explain_together(self, classifier: Classifier, requests: Sequence[Request]) -> list[Explanation]:
+        """Optimise the masks of all requests side by side; half of them first when memory runs out."""
+        images = torch.cat([request.image for request in requests])
+        targets = [request.target for request in requests]
+        optimise = self._optimised if self.implementation == "batched" else self._optimised_by_torchray
+        saliency = classifier.batch_size.attempt(partial(optimise, classifier, images, targets))
+        if saliency is not None:
+            inputs = self.iterations * len(self.areas)
+            return [Explanation(one, inputs, inputs) for one in saliency]
+        if len(requests) == 1:
+            raise DeviceError(f"{self.label}: its {len(self.areas)} inputs do not fit in memory")
+        half = len(requests) // 2
+        first = self.explain_together(classifier, requests[:half])
+        return first + self.explain_together(classifier, requests[half:])
 
     def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
         """One forward per iteration and area."""
         return self.iterations * len(self.areas)
 
+    def _optimised(
+        self, classifier: Classifier, images: torch.Tensor, targets: Sequence[int]
+    ) -> torch.Tensor:
+        """The maps of N images, each with its target, from one optimisation of N x areas masks.
 
-@contextmanager
-def _gradients_as_found(module: nn.Module) -> Iterator[None]:
-    """Restore every parameter's ``requires_grad``, which TorchRay switches off and leaves off."""
-    found = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
-    try:
-        yield
-    finally:
-        for parameter, requires_grad in found:
-            parameter.requires_grad_(requires_grad)
+        The gradient descent is TorchRay's: SGD with momentum and dampening .9 and learning rate .01 on
+        mask parameters that start at 1 and are clamped to [0, 1], and an area constraint whose weight
+        grows from 300 by .35 % per iteration. The masks are those of the last iteration's forward pass,
+        before its update, so that one network pass fewer than ``iterations`` is needed.
+
+        Args:
+            classifier: the network.
+            images: (N, 3, H, W) float32 network inputs.
+            targets: N class indices.
+
+        Returns:
+            (N, H, W) float32.
+        """
+        size = (images.shape[2], images.shape[3])
+        count = len(self.areas)
+        masks = AreaMasks(size, self.step, self.sigma, images.device)
+        pyramid = BlurPyramid(images, self.levels, count)
+        constraint = AreaConstraint(self.areas, len(images), masks.shape, images.device)
+        first_high = first_high_pixels(size, self.step, self.sigma, self.areas, images.device)
+        target = torch.tensor(targets, device=images.device).repeat_interleave(count)
+        parameters = images.new_ones(len(target), *masks.parameters)
+        momentum = torch.zeros_like(parameters)
+        for iteration in range(self.iterations):
+            made = masks.masks(parameters)
+            clamped = made.pixels.clamp(0, 1)
+            if iteration == self.iterations - 1:
+                break
+            shown, slope = pyramid.at(masks.crop(clamped))
+            flip = self.jitter and iteration % 2 == 0
+            gradient = self._input_gradient(classifier, shown.flip(3) if flip else shown, target)
+            high = constraint.high_pixels(clamped) if iteration else first_high.repeat(len(images), 1, 1)
+            weight = _AREA_WEIGHT * _AREA_WEIGHT_GROWTH**iteration
+            upstream = (clamped - high.float()).mul_(-2 * weight / high[0].numel())
+            masks.crop(upstream).add_(((gradient.flip(3) if flip else gradient) * slope).sum(dim=1))
+            upstream.mul_(made.pixels == clamped)
+            ascent = masks.gradient(upstream, made)
+            momentum.lerp_(ascent, 1 - _MOMENTUM if iteration else 1)
+            parameters.add_(momentum, alpha=_LEARNING_RATE).clamp_(0, 1)
+        found = masks.crop(clamped)[:, None]
+        if self.smooth:
+            found = imsmooth(found, sigma=self.smooth * min(size))
+        return found.view(len(images), count, *size).sum(dim=1)
+
+    def _optimised_by_torchray(
+        self, classifier: Classifier, images: torch.Tensor, targets: Sequence[int]
+    ) -> torch.Tensor:
+        """As :meth:`_optimised`, one after the other by TorchRay's function."""
+        return torch.stack(
+            [
+                torchray_ep.explain(
+                    classifier,
+                    image[None],
+                    target,
+                    areas=list(self.areas),
+                    reward=self.reward,
+                    max_iter=self.iterations,
+                    num_levels=self.levels,
+                    step=self.step,
+                    sigma=self.sigma,
+                    jitter=self.jitter,
+                    smooth=self.smooth,
+                )
+                for image, target in zip(images, targets, strict=True)
+            ]
+        )
+
+    def _input_gradient(
+        self, classifier: Classifier, inputs: torch.Tensor, target: torch.Tensor
+    ) -> torch.Tensor:
+        """Gradient of the reward of every input, (B, 3, H, W)."""
+        with torch.enable_grad(), arithmetic(classifier.precision, classifier.device):
+            inputs = inputs.detach().requires_grad_()
+            outputs = classifier.module(inputs)
+            outputs = outputs.view(*outputs.shape[:2], -1)
+            index = target[:, None, None].expand(-1, -1, outputs.shape[2])
+            reward = outputs.gather(1, index)
+            if self.reward == "contrastive":
+                reward = reward - outputs.scatter(1, index, _OTHER_CLASS_FLOOR).amax(dim=1, keepdim=True)
+            return torch.autograd.grad(reward.mean(dim=2).sum(), inputs)[0]

@@ -8,8 +8,9 @@ in the batch being scored, and the result does not depend on how masks were spli
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +33,10 @@ class ScoredMaps:
     scores: torch.Tensor
     spans: torch.Tensor
     sums: torch.Tensor
+
+    def subset(self, chosen: torch.Tensor) -> ScoredMaps:
+        """The maps where ``chosen``, (K,) bool, is set."""
+        return ScoredMaps(self.maps[chosen], self.scores[chosen], self.spans[chosen], self.sums[chosen])
 
 
 def varying(maps: torch.Tensor) -> torch.Tensor:
@@ -57,33 +62,58 @@ def build_masks(maps: torch.Tensor, size: tuple[int, int]) -> tuple[torch.Tensor
 
 @torch.no_grad()
 def score_masks(
-    classifier: Classifier, image: torch.Tensor, blocks: Sequence[torch.Tensor], batch_size: int
+    classifier: Classifier, image: torch.Tensor, blocks: Sequence[torch.Tensor]
 ) -> list[ScoredMaps]:
     """Score the feature maps of every block as masks on the image.
 
+    Batches run across the borders of blocks. The last one is filled up with zeros: as every forward pass
+    has the same shape, a mask's score does not depend on how many others are scored. When memory runs
+    out, the batch is halved and the scores already computed are kept.
+
     Args:
-        classifier: gives Ψ.
+        classifier: gives Ψ, and says how many masked images pass at once.
         image: (1, 3, H, W) network input.
         blocks: (K_b, h_b, w_b) feature maps per block, none of them constant; K_b may be 0.
-        batch_size: masked inputs per forward pass; batches run across block borders.
 
     Returns:
         One :class:`ScoredMaps` per block.
     """
-    size = (image.shape[2], image.shape[3])
-    scores, spans, sums = [], [], []
-    for batch in _batches([len(maps) for maps in blocks], batch_size):
-        built = [build_masks(blocks[block][start:stop], size) for block, start, stop in batch]
-        masks = torch.cat([masks for masks, _ in built])
-        spans += [span for _, span in built]
-        sums.append(masks.sum(dim=(1, 2), dtype=torch.float64))
-        scores.append(classifier.scores(image * masks[:, None]))
-    if not scores:
-        empty = image.new_zeros(0)
-        return [ScoredMaps(maps, image.new_zeros(0, 0), empty, empty.double()) for maps in blocks]
     counts = [len(maps) for maps in blocks]
-    parts = [torch.split(torch.cat(measured), counts) for measured in (scores, spans, sums)]
+    total, done = sum(counts), 0
+    scores = image.new_empty(total, len(classifier.classes))
+    spans, sums = image.new_empty(total), image.new_empty(total, dtype=torch.float64)
+    while done < total:
+        stop = min(total, done + classifier.batch_size.value)
+        work = partial(_score_batch, classifier, image, _pieces(blocks, done, stop))
+        batch = classifier.batch_size.attempt(work)
+        if batch is not None:
+            scores[done:stop], spans[done:stop], sums[done:stop] = batch
+            done = stop
+    parts = [torch.split(values, counts) for values in (scores, spans, sums)]
     return [ScoredMaps(maps, *part) for maps, *part in zip(blocks, *parts, strict=True)]
+
+
+def _score_batch(
+    classifier: Classifier, image: torch.Tensor, pieces: Sequence[torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Scores, spans and sums of the feature maps in ``pieces``, by one forward pass."""
+    built = [build_masks(maps, (image.shape[2], image.shape[3])) for maps in pieces]
+    masks = torch.cat([masks for masks, _ in built])
+    inputs = classifier.empty_batch(image)
+    torch.mul(image, masks[:, None], out=inputs[: len(masks)])
+    inputs[len(masks) :] = 0
+    scores = classifier.scores(inputs)[: len(masks)]
+    return scores, torch.cat([spans for _, spans in built]), masks.sum(dim=(1, 2), dtype=torch.float64)
+
+
+def _pieces(blocks: Sequence[torch.Tensor], start: int, stop: int) -> list[torch.Tensor]:
+    """Maps number ``start`` up to ``stop``, counted through all blocks, block by block."""
+    pieces = []
+    for maps in blocks:
+        if start < len(maps) and stop > 0:
+            pieces.append(maps[max(start, 0) : stop])
+        start, stop = start - len(maps), stop - len(maps)
+    return pieces
 
 
 def layer_map(scored: ScoredMaps, target: int, size: tuple[int, int]) -> torch.Tensor:
@@ -102,21 +132,3 @@ def layer_map(scored: ScoredMaps, target: int, size: tuple[int, int]) -> torch.T
     weights = scored.scores[:, target].double() / (scored.spans.double() * scored.sums * len(scored.maps))
     small = torch.einsum("k,khw->hw", weights, scored.maps.double())
     return F.interpolate(small[None, None], size, mode="bilinear", align_corners=False)[0, 0]
-
-
-def _batches(counts: Sequence[int], batch_size: int) -> Iterator[list[tuple[int, int, int]]]:
-    """Split ``counts[b]`` items per block into batches of (block, start, stop) pieces."""
-    batch: list[tuple[int, int, int]] = []
-    free = batch_size
-    for block, count in enumerate(counts):
-        start = 0
-        while start < count:
-            stop = min(count, start + free)
-            batch.append((block, start, stop))
-            free -= stop - start
-            start = stop
-            if free == 0:
-                yield batch
-                batch, free = [], batch_size
-    if batch:
-        yield batch

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
 
 import torch
 from pydantic import Field
 
 from adasise_bench.errors import BenchError
-from adasise_bench.methods.base import Explanation, MethodOptions
+from adasise_bench.methods.base import Explanation, MethodOptions, Request
 from adasise_bench.methods.fusion import FusionName, fuse, min_max
-from adasise_bench.methods.masking import layer_map, score_masks, varying
+from adasise_bench.methods.masking import ScoredMaps, layer_map, score_masks, varying
 from adasise_bench.methods.selectors import SelectorName, normalized, threshold
 from adasise_bench.models.classifier import BlockMaps, Classifier
 from adasise_bench.timing import PhaseClock
@@ -24,30 +26,25 @@ class Sise(MethodOptions):
     mu: float = Field(0.0, ge=0, lt=1, description="threshold of the `fixed` selector")
     fusion: FusionName = "hard"
 
+    @property
+    def group(self) -> str:
+        """All selectors and fusions draw on the same masks."""
+        return "sise"
+
     def explain(
-        self, classifier: Classifier, image: torch.Tensor, target: int, batch_size: int, clock: PhaseClock
+        self, classifier: Classifier, image: torch.Tensor, target: int, clock: PhaseClock
     ) -> Explanation:
         """The four phases of Ada-SISE's section 2.2; see :meth:`MethodOptions.explain`.
 
         Raises:
-            BenchError: the network's gradients or scores for this image are not finite.
+            BenchError: the network's gradients for this image are not finite.
         """
-        size = (image.shape[2], image.shape[3])
-        with clock.phase("feature_maps"):
-            blocks = classifier.block_maps(image, target)
-        with clock.phase("selection"):
-            values = [normalized(_finite(block.gradients)) for block in blocks]
-            kept = [value > threshold(value, self.selector, self.mu) for value in values]
-            maps = [_masks_of(block, keep) for block, keep in zip(blocks, kept, strict=True)]
-            maps_kept = torch.stack([keep.sum() for keep in kept]).tolist()
-            maps_positive = torch.stack([(value > 0).sum() for value in values]).tolist()
-        with clock.phase("scoring"):
-            scored = score_masks(classifier, image, maps, batch_size)
-        with clock.phase("fusion"):
-            layers = [min_max(layer_map(block, target, size)) for block in scored]
-            saliency = fuse(layers, self.fusion).float()
-        forwards = 1 + sum(len(block) for block in maps)
-        return Explanation(saliency, forwards, 1, maps_kept, maps_positive)
+        return _explain(classifier, image, [(self, target)], clock)[0]
+
+    def explain_together(self, classifier: Classifier, requests: Sequence[Request]) -> list[Explanation]:
+        """Score the union of all requests' masks once; all requests are for one image."""
+        asked = [(cast(Sise, request.method), request.target) for request in requests]
+        return _explain(classifier, requests[0].image, asked, PhaseClock(classifier.device))
 
     def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
         """Half the maps have a positive gradient (Ada-SISE, Table 2)."""
@@ -67,12 +64,59 @@ class AdaSise(Sise):
         return 1 + sum(maps_available) // 3
 
 
-def _finite(gradients: torch.Tensor) -> torch.Tensor:
-    if not torch.isfinite(gradients).all():
-        raise BenchError("the network's gradients are not finite for this picture")
-    return gradients
+def _explain(
+    classifier: Classifier,
+    image: torch.Tensor,
+    asked: Sequence[tuple[Sise, int]],
+    clock: PhaseClock,
+) -> list[Explanation]:
+    """Explanations by several selectors and of several classes, every mask being scored once for all."""
+    size = (image.shape[2], image.shape[3])
+    targets = sorted({target for _, target in asked})
+    with clock.phase("feature_maps"):
+        blocks = classifier.block_maps(image, targets)
+    with clock.phase("selection"):
+        selections = [
+            _Selection.of(blocks, method, target, targets.index(target)) for method, target in asked
+        ]
+        unions = []
+        for number, block in enumerate(blocks):
+            wanted = torch.stack([selection.kept[number] for selection in selections]).any(dim=0)
+            unions.append(wanted & varying(block.maps))
+        maps = [block.maps[union] for block, union in zip(blocks, unions, strict=True)]
+    with clock.phase("scoring"):
+        scored = score_masks(classifier, image, maps)
+    with clock.phase("fusion"):
+        return [selection.explanation(scored, unions, size) for selection in selections]
 
 
-def _masks_of(block: BlockMaps, keep: torch.Tensor) -> torch.Tensor:
-    maps = block.maps[keep]
-    return maps[varying(maps)]
+@dataclass(frozen=True)
+class _Selection:
+    """The feature maps that one method keeps for one class, per block."""
+
+    method: Sise
+    target: int
+    kept: list[torch.Tensor]
+    maps_kept: list[int]
+    maps_positive: list[int]
+
+    @classmethod
+    def of(cls, blocks: Sequence[BlockMaps], method: Sise, target: int, row: int) -> _Selection:
+        if not all(torch.isfinite(block.gradients[row]).all() for block in blocks):
+            raise BenchError("the network's gradients are not finite for this picture")
+        values = [normalized(block.gradients[row]) for block in blocks]
+        kept = [value > threshold(value, method.selector, method.mu) for value in values]
+        maps_kept = torch.stack([keep.sum() for keep in kept]).tolist()
+        maps_positive = torch.stack([(value > 0).sum() for value in values]).tolist()
+        return cls(method, target, kept, maps_kept, maps_positive)
+
+    def explanation(
+        self, scored: Sequence[ScoredMaps], unions: Sequence[torch.Tensor], size: tuple[int, int]
+    ) -> Explanation:
+        """Fuse the layer maps of what was kept out of the scored unions."""
+        own = [maps.subset(keep[union]) for maps, keep, union in zip(scored, self.kept, unions, strict=True)]
+        layers = [min_max(layer_map(maps, self.target, size)) for maps in own]
+        saliency = fuse(layers, self.method.fusion).float()
+        return Explanation(
+            saliency, 1 + sum(len(maps.maps) for maps in own), 1, self.maps_kept, self.maps_positive
+        )

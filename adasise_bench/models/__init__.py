@@ -102,12 +102,13 @@ def load_classifier(
     Raises:
         WeightsError: missing, altered or unfitting weights.
     """
-    import torch
-
     from adasise_bench.data.scenes import SCENE_CLASSES
     from adasise_bench.data.voc import VOC_CLASSES
     from adasise_bench.models import scenes_vgg, torchray_voc
+    from adasise_bench.models.batching import BatchSize
     from adasise_bench.models.classifier import Classifier
+    from adasise_bench.models.engine import Engine
+    from adasise_bench.models.folding import fold_batchnorm
 
     module: nn.Module
     if ARCHITECTURES[name].embedded:
@@ -116,5 +117,7 @@ def load_classifier(
     else:
         module, weights = torchray_voc.load(name, checkpoint, sha256, resize == "short-side")
         classes, names = VOC_CLASSES, torchray_voc.BLOCKS[name, blocks]
-    module = module.to(device).to(memory_format=torch.channels_last)
-    return Classifier(name, module, classes, names, score, precision, weights, device)
+    module = fold_batchnorm(module).to(device)
+    return Classifier(
+        name, module, classes, names, score, precision, weights, device, BatchSize(1), Engine("contiguous", 1)
+    )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
+from adasise_bench.models.batching import BatchSize
+from adasise_bench.models.engine import LAYOUTS, Engine
 from adasise_bench.models.precision import PrecisionName, arithmetic
 from adasise_bench.models.score import ScoreName, monotone_psi, psi
 
@@ -28,7 +30,8 @@ class BlockMaps:
 
     Attributes:
         maps: (K, h, w) float32, without gradient.
-        gradients: (K,) float64, the summed gradient σ_k of every map; NaN and infinity are possible.
+        gradients: (T, K) float64, the summed gradient σ_k of every map for each of T classes; NaN and
+            infinity are possible.
     """
 
     maps: torch.Tensor
@@ -47,6 +50,10 @@ class Classifier:
         score: the score Ψ used for gradients, mask weights and metrics.
         precision: arithmetic of the scoring passes; feature maps and gradients are always fp32.
         weights: where the weights come from.
+        device: where the network is.
+        batch_size: inputs per forward pass; the engine's, unless memory ran out.
+        engine: how forward passes are run.
+        compiled: the module compiled by torch, used for whole batches.
     """
 
     name: str
@@ -57,35 +64,64 @@ class Classifier:
     precision: PrecisionName
     weights: Weights
     device: torch.device
+    batch_size: BatchSize
+    engine: Engine
+    compiled: Callable[[torch.Tensor], torch.Tensor] | None = None
+
+    def with_engine(self, engine: Engine) -> Classifier:
+        """The same network as ``engine`` asks for; the module's layout changes in place."""
+        module = self.module.to(memory_format=LAYOUTS[engine.layout])
+        compiled = None
+        if engine.compile:
+            mode = "reduce-overhead" if self.device.type == "cuda" else "default"
+            compiled = torch.compile(module, mode=mode, dynamic=False)
+        return replace(self, batch_size=BatchSize(engine.batch_size), engine=engine, compiled=compiled)
+
+    def empty_batch(self, image: torch.Tensor) -> torch.Tensor:
+        """Uninitialised inputs for one whole batch of the size of ``image``, in the network's layout."""
+        shape = (self.batch_size.value, *image.shape[1:])
+        return torch.empty(
+            shape, dtype=image.dtype, device=image.device, memory_format=LAYOUTS[self.engine.layout]
+        )
 
     def outputs(self, inputs: torch.Tensor) -> torch.Tensor:
         """Raw outputs at image level, (N, C): positions of a fully convolutional output are averaged."""
-        outputs: torch.Tensor = self.module(inputs)
-        return outputs.mean(dim=(2, 3)) if outputs.ndim == 4 else outputs
+        return _image_level(self.module(inputs))
 
     @torch.no_grad()
     def scores(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Ψ of every class for (N, 3, H, W) inputs: (N, C) float32."""
+        """Ψ of every class for (N, 3, H, W) inputs: (N, C) float32.
+
+        Only whole batches pass through the compiled network, which is compiled for one shape.
+        """
+        whole = self.compiled is not None and len(inputs) == self.batch_size.value
+        forward = self.compiled if self.compiled is not None and whole else self.module
         with arithmetic(self.precision, self.device):
-            outputs = self.outputs(inputs)
+            outputs = _image_level(forward(inputs))
         return psi(outputs, self.score)
 
-    def block_maps(self, image: torch.Tensor, target: int) -> list[BlockMaps]:
-        """Feature maps of all blocks and their summed gradients, by one forward and one backward pass.
+    def block_maps(self, image: torch.Tensor, targets: Sequence[int]) -> list[BlockMaps]:
+        """Feature maps of all blocks and their summed gradients, by one forward and a backward per class.
 
         The graph starts at the first block's maps, so the parameters' ``requires_grad`` does not matter
         and stays as it is.
 
         Args:
             image: (1, 3, H, W) network input.
-            target: index of the class whose score is differentiated.
+            targets: indices of the T classes whose scores are differentiated.
         """
         with self._captured_maps() as captured, torch.enable_grad(), arithmetic("fp32", self.device):
-            objective = monotone_psi(self.outputs(image), self.score)[0, target]
-            gradients = torch.autograd.grad(objective, captured)
+            objectives = monotone_psi(self.outputs(image), self.score)[0, list(targets)]
+            gradients = [
+                [
+                    gradient[0].double().sum(dim=(1, 2))
+                    for gradient in torch.autograd.grad(objective, captured, retain_graph=True)
+                ]
+                for objective in objectives
+            ]
         return [
-            BlockMaps(maps[0].detach(), gradient[0].double().sum(dim=(1, 2)))
-            for maps, gradient in zip(captured, gradients, strict=True)
+            BlockMaps(maps[0].detach(), torch.stack(of_block))
+            for maps, of_block in zip(captured, zip(*gradients, strict=True), strict=True)
         ]
 
     @torch.no_grad()
@@ -112,3 +148,7 @@ class Classifier:
         finally:
             for hook in hooks:
                 hook.remove()
+
+
+def _image_level(outputs: torch.Tensor) -> torch.Tensor:
+    return outputs.mean(dim=(2, 3)) if outputs.ndim == 4 else outputs

@@ -9,14 +9,15 @@ import torch
 from conftest import make_classifier
 from torch import nn
 
-from adasise_bench.methods import parse_method
+from adasise_bench.errors import DeviceError
+from adasise_bench.methods import Request, parse_method
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.timing import PhaseClock
 
 
 def explain(classifier: Classifier, image: torch.Tensor, target: int, **options: object):
     method = parse_method({"name": "extremal_perturbation", **options})
-    return method.explain(classifier, image, target, 16, PhaseClock(classifier.device))
+    return method.explain(classifier, image, target, PhaseClock(classifier.device))
 
 
 def torchray_maps(
@@ -30,7 +31,8 @@ def torchray_maps(
     return masks.sum(dim=0)[0]
 
 
-def test_torchray_preset_equals_torchray(tiny: Classifier, image: torch.Tensor) -> None:
+@pytest.mark.parametrize("implementation", ["torchray", "batched"])
+def test_torchray_preset_equals_torchray(tiny: Classifier, image: torch.Tensor, implementation: str) -> None:
     expected = torchray_maps(
         tiny,
         image,
@@ -42,32 +44,38 @@ def test_torchray_preset_equals_torchray(tiny: Classifier, image: torch.Tensor) 
         sigma=21,
         smooth=0.09,
     )
-    got = explain(tiny, image, 1, iterations=40)
+    got = explain(tiny, image, 1, iterations=40, implementation=implementation)
     torch.testing.assert_close(got.saliency, expected, atol=1e-5, rtol=0)
     assert float(got.saliency.std()) > 0
     assert (got.forwards, got.backwards) == (160, 160)
     assert got.maps_kept is None
 
 
-def test_single_area_preset_equals_torchray(tiny: Classifier, image: torch.Tensor) -> None:
+@pytest.mark.parametrize("implementation", ["torchray", "batched"])
+def test_single_area_preset_equals_torchray(
+    tiny: Classifier, image: torch.Tensor, implementation: str
+) -> None:
     from torchray.attribution.extremal_perturbation import contrastive_reward
 
     expected = torchray_maps(
         tiny, image, 1, areas=[0.12], max_iter=20, reward_func=contrastive_reward, smooth=0.09
     )
-    got = explain(tiny, image, 1, preset="single-area", iterations=20)
+    got = explain(tiny, image, 1, preset="single-area", iterations=20, implementation=implementation)
     torch.testing.assert_close(got.saliency, expected, atol=1e-5, rtol=0)
 
 
-def test_running_it_first_changes_nothing_for_sise(tiny: Classifier, image: torch.Tensor) -> None:
+@pytest.mark.parametrize("implementation", ["torchray", "batched"])
+def test_running_it_first_changes_nothing_for_sise(
+    tiny: Classifier, image: torch.Tensor, implementation: str
+) -> None:
     tiny.module.requires_grad_(True)
     sise = parse_method("sise")
-    before = sise.explain(tiny, image, 0, 16, PhaseClock(tiny.device)).saliency
+    before = sise.explain(tiny, image, 0, PhaseClock(tiny.device)).saliency
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        explain(tiny, image, 0, iterations=2)
+        explain(tiny, image, 0, iterations=2, implementation=implementation)
     assert all(parameter.requires_grad for parameter in tiny.module.parameters())
-    assert torch.equal(sise.explain(tiny, image, 0, 16, PhaseClock(tiny.device)).saliency, before)
+    assert torch.equal(sise.explain(tiny, image, 0, PhaseClock(tiny.device)).saliency, before)
 
 
 def test_gradients_are_restored_after_an_exception(image: torch.Tensor) -> None:
@@ -82,8 +90,45 @@ def test_gradients_are_restored_after_an_exception(image: torch.Tensor) -> None:
     classifier = make_classifier(Broken(), (), ())
     classifier.module.requires_grad_(True)
     with pytest.raises(ArithmeticError):
-        explain(classifier, image, 0, iterations=1)
+        explain(classifier, image, 0, iterations=1, implementation="torchray")
     assert next(classifier.module.parameters()).requires_grad
+
+
+@pytest.mark.parametrize("options", [{"iterations": 60}, {"preset": "single-area", "iterations": 60}])
+def test_side_by_side_equals_alone(tiny: Classifier, image: torch.Tensor, options: dict[str, object]) -> None:
+    method = parse_method({"name": "extremal_perturbation", **options})
+    images = [image, image.flip(2), image * 0.5]
+    requests = [Request(method, one, target) for target, one in enumerate(images)]
+    together = method.explain_together(tiny, requests)
+    for request, got in zip(requests, together, strict=True):
+        alone = explain(tiny, request.image, request.target, **options)
+        torch.testing.assert_close(got.saliency, alone.saliency, atol=1e-4, rtol=0)
+        assert (got.forwards, got.backwards) == (alone.forwards, alone.backwards)
+    assert not torch.allclose(together[0].saliency, together[1].saliency, atol=1e-2)
+
+
+def test_short_of_memory_it_takes_fewer_at_once(
+    tiny: Classifier, image: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = parse_method({"name": "extremal_perturbation", "iterations": 5})
+    requests = [Request(method, image, target) for target in (0, 1, 2)]
+    expected = method.explain_together(tiny, requests)
+    passed = []
+
+    def short_of_memory(_module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        passed.append(len(inputs[0]))
+        if len(inputs[0]) > 8:
+            raise torch.OutOfMemoryError("planted")
+
+    tiny.module.register_forward_pre_hook(short_of_memory)
+    got = method.explain_together(tiny, requests)
+    for one, other in zip(got, expected, strict=True):
+        torch.testing.assert_close(one.saliency, other.saliency, atol=1e-4, rtol=0)
+    assert passed == [12, 4, 4, 4, 4, 8, 8, 8, 8]
+    assert tiny.batch_size.value == 8
+    tiny.module.register_forward_pre_hook(lambda _m, _i: (_ for _ in ()).throw(torch.OutOfMemoryError("x")))
+    with pytest.raises(DeviceError, match="4 inputs do not fit"):
+        method.explain_together(tiny, requests[:1])
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from adasise_bench.methods import parse_method
 from adasise_bench.methods.fusion import min_max
 from adasise_bench.methods.masking import layer_map, score_masks, varying
 from adasise_bench.methods.selectors import normalized, threshold
+from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.timing import PhaseClock
 
@@ -23,7 +24,11 @@ def explain(
     classifier: Classifier, image: torch.Tensor, target: int, batch_size: int = 16, **options: object
 ):
     method = parse_method({"name": "sise", **options})
-    return method.explain(classifier, image, target, batch_size, PhaseClock(classifier.device))
+    return method.explain(with_batch(classifier, batch_size), image, target, PhaseClock(classifier.device))
+
+
+def with_batch(classifier: Classifier, size: int) -> Classifier:
+    return replace(classifier, batch_size=BatchSize(size))
 
 
 SELECTORS = [("fixed", 0.0), ("fixed", 0.3), ("printed", 0.0), ("otsu", 0.0)]
@@ -49,13 +54,13 @@ def test_layers_and_kept_sets_equal_the_reference_on_the_resnet_layout(
         torch.randn(1, 3, 9, 8, generator=torch.Generator().manual_seed(2)) * 50, (64, 56), mode="bilinear"
     )
     expected, layers, kept = reference.explain(resnet_layout, image, 7, selector)
-    blocks = resnet_layout.block_maps(image, 7)
-    values = [normalized(block.gradients) for block in blocks]
+    blocks = resnet_layout.block_maps(image, [7])
+    values = [normalized(block.gradients[0]) for block in blocks]
     keep = [value > threshold(value, selector) for value in values]  # type: ignore[arg-type]
     assert [k.tolist() for k in keep] == kept
     maps = [block.maps[k] for block, k in zip(blocks, keep, strict=True)]
     for batch_size in (7, 128):
-        scored = score_masks(resnet_layout, image, [m[varying(m)] for m in maps], batch_size)
+        scored = score_masks(with_batch(resnet_layout, batch_size), image, [m[varying(m)] for m in maps])
         for block, layer in zip(scored, layers, strict=True):
             np.testing.assert_allclose(min_max(layer_map(block, 7, (64, 56))).numpy(), layer, atol=1e-5)
     got = explain(resnet_layout, image, 7, 128, selector=selector)
@@ -74,8 +79,8 @@ def test_a_confident_network_selects_as_in_double_precision(
     if score == "softmax":
         assert float(outputs.softmax(0)[target]) == 1
     expected = reference.gradients(confident, image, target)
-    for block, exact in zip(confident.block_maps(image, target), expected, strict=True):
-        ratio = block.gradients / block.gradients.abs().max()
+    for block, exact in zip(confident.block_maps(image, [target]), expected, strict=True):
+        ratio = block.gradients[0] / block.gradients.abs().max()
         torch.testing.assert_close(ratio, exact / exact.abs().max(), atol=1e-5, rtol=0)
 
 
@@ -88,26 +93,28 @@ def test_soft_fusion_equals_the_reference(tiny: Classifier, image: torch.Tensor)
 def test_ada_sise_keeps_a_part_of_sise(tiny: Classifier, image: torch.Tensor) -> None:
     for target in range(4):
         sise = explain(tiny, image, target)
-        ada = parse_method("ada_sise").explain(tiny, image, target, 16, PhaseClock(tiny.device))
+        ada = parse_method("ada_sise").explain(tiny, image, target, PhaseClock(tiny.device))
         assert sise.maps_kept == sise.maps_positive == ada.maps_positive
         assert all(a <= s for a, s in zip(ada.maps_kept, sise.maps_kept, strict=True))
         assert sum(ada.maps_kept) < sum(sise.maps_kept)
         assert ada.forwards < sise.forwards <= 1 + sum(sise.maps_kept)
 
 
-def test_counts_only_the_forwards_it_makes(
-    tiny: Classifier, image: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+def test_counts_the_inputs_it_passes_and_fills_only_the_last_batch(
+    tiny: Classifier, image: torch.Tensor
 ) -> None:
     passed = []
-    tiny.module.register_forward_pre_hook(lambda _m, args: passed.append(len(args[0])))
+    tiny.module.register_forward_pre_hook(lambda _m, args: passed.append(args[0].detach().clone()))
     got = explain(tiny, image, 0, 5)
-    assert sum(passed) == got.forwards
+    assert sum(int(inputs.flatten(1).any(dim=1).sum()) for inputs in passed) == got.forwards
+    assert {len(inputs) for inputs in passed[1:]} == {5}
+    assert len(passed) == 1 + -(-(got.forwards - 1) // 5)
     assert got.backwards == 1
 
 
 def test_all_phases_are_timed(tiny: Classifier, image: torch.Tensor) -> None:
     clock = PhaseClock(tiny.device)
-    parse_method("sise").explain(tiny, image, 0, 8, clock)
+    parse_method("sise").explain(tiny, image, 0, clock)
     assert list(clock.phases) == ["feature_maps", "selection", "scoring", "fusion"]
 
 
@@ -123,8 +130,8 @@ def test_constant_maps_are_never_scored(tiny: Classifier) -> None:
     flat = torch.zeros(1, 3, 48, 40)
     torch.nn.init.zeros_(tiny.module.get_submodule("features.0").weight)
     got = explain(tiny, flat, 0)
-    blocks = tiny.block_maps(flat, 0)
-    kept = sum(int((varying(block.maps) & (block.gradients > 0)).sum()) for block in blocks)
+    blocks = tiny.block_maps(flat, [0])
+    kept = sum(int((varying(block.maps) & (block.gradients[0] > 0)).sum()) for block in blocks)
     assert got.forwards == 1 + kept < 1 + sum(got.maps_kept)
     assert got.saliency.isfinite().all()
 

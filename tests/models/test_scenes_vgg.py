@@ -58,7 +58,7 @@ def test_blocks_are_the_inputs_of_the_poolings(network: ScenesVGG) -> None:
 
 
 def test_maps_are_as_many_as_announced(network: ScenesVGG) -> None:
-    classifier = make_classifier(network, BLOCKS, len(SCENE_CLASSES))
+    classifier = make_classifier(network, BLOCKS, SCENE_CLASSES)
     maps = classifier.maps_available(torch.zeros(1, 3, INPUT_SIZE, INPUT_SIZE))
     assert tuple(maps) == ARCHITECTURES["scenes_vgg"].maps
 
@@ -86,14 +86,14 @@ def test_recognises_the_embedded_scenes(
 
 
 def test_sise_finds_the_objects(network: ScenesVGG, pictures: list[tuple[torch.Tensor, Annotation]]) -> None:
-    classifier = make_classifier(network, BLOCKS, len(SCENE_CLASSES))
+    classifier = make_classifier(network, BLOCKS, SCENE_CLASSES)
     sise, energy, area = Sise(name="sise"), [], []
     for image, annotation in pictures[:6]:
         for name in annotation.class_names:
             boxes = [box for box in annotation.boxes if box.class_name == name]
             inside = box_mask(boxes, annotation.picture_size, (INPUT_SIZE, INPUT_SIZE))
             target, clock = SCENE_CLASSES.index(name), PhaseClock(classifier.device)
-            saliency = sise.explain(classifier, image, target, 64, clock).saliency
+            saliency = sise.explain(classifier, image, target, clock).saliency
             energy.append(metrics.ebpg(saliency, inside))
             area.append(100 * float(inside.float().mean()))
     assert sum(energy) >= 2 * sum(area)

@@ -52,14 +52,15 @@ def test_resnet50_has_torchrays_stem_and_strides(caffe_resnet: Path) -> None:
     assert not classifier.weights.published
     image = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0)) * 50
     assert classifier.maps_available(image) == [64, 256, 512, 1024, 2048]
-    shapes = [tuple(block.maps.shape[1:]) for block in classifier.block_maps(image, 3)]
+    shapes = [tuple(block.maps.shape[1:]) for block in classifier.block_maps(image, [3])]
     assert shapes == [(112, 112), (56, 56), (28, 28), (14, 14), (7, 7)]
     assert float(classifier.scores(image).sum()) == pytest.approx(1, abs=1e-5)
 
 
 def test_weights_are_read_as_they_are(caffe_resnet: Path) -> None:
     state = torch.load(caffe_resnet, weights_only=True)
-    loaded = load("resnet50", caffe_resnet).module.state_dict()
+    module, _ = torchray_voc.load("resnet50", caffe_resnet, None, fully_convolutional=False)
+    loaded = module.state_dict()
     assert torch.equal(loaded["conv1.weight"], state["conv1.weight"][:, [2, 1, 0]])  # BGR to RGB
     assert torch.equal(loaded["layer4.2.conv3.weight"], state["layer4.2.conv3.weight"])
     assert torch.equal(loaded["fc.weight"], state["fc.weight"])
@@ -90,7 +91,7 @@ def test_standin_vgg16_full_and_fully_convolutional(shared: Path, tmp_path: Path
     wide = torch.randn(1, 3, 224, 300, generator=torch.Generator().manual_seed(0)) * 30
     assert sliding.module(wide).shape == (1, 20, 1, 4)
     assert sliding.scores(wide).shape == (1, 20)
-    outputs = load("vgg16", path, blocks="pool-output").block_maps(image, 0)
+    outputs = load("vgg16", path, blocks="pool-output").block_maps(image, [0])
     assert [block.maps.shape[2] for block in outputs] == [112, 56, 28, 14, 7]
 
 

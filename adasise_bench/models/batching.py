@@ -1,0 +1,41 @@
+"""How many inputs pass through a network at once, and what happens when memory does not suffice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from adasise_bench.errors import DeviceError
+
+_Result = TypeVar("_Result")
+
+
+class BatchSize:
+    """The inputs per forward pass of one network on one device; shrinks when memory runs out."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def attempt(self, work: Callable[[], _Result]) -> _Result | None:
+        """Do some work; when memory runs out, halve the value and return ``None``.
+
+        Raises:
+            DeviceError: a single input does not fit.
+        """
+        try:
+            return work()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        if self.value == 1:
+            raise DeviceError("a single input does not fit in memory; use a smaller data.input_size")
+        self.value //= 2
+        torch.cuda.empty_cache()
+        return None
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch could not allocate: its own error type on a GPU, a plain ``RuntimeError`` on the CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,0 +1,37 @@
+"""Folds batch normalisation into the convolutions before it: the same function with fewer passes."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+
+def fold_batchnorm(module: nn.Module) -> nn.Module:
+    """Replace every convolution followed by a batch normalisation in evaluation mode, in place.
+
+    Pairs are found by their order among a module's children, as in torchvision's networks. The folded
+    weights are computed in float64, so that outputs change by float32 rounding only.
+
+    Args:
+        module: a network in evaluation mode.
+
+    Returns:
+        The same module; the batch normalisations have become identities.
+    """
+    for parent in module.modules():
+        for (conv_name, conv), (norm_name, norm) in pairwise(list(parent.named_children())):
+            if (
+                isinstance(conv, nn.Conv2d)
+                and isinstance(norm, nn.BatchNorm2d)
+                and conv.out_channels == norm.num_features
+            ):
+                setattr(parent, conv_name, _folded(conv, norm))
+                setattr(parent, norm_name, nn.Identity())
+    return module
+
+
+def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    fused = torch.nn.utils.fusion.fuse_conv_bn_eval(conv.double(), norm.double())
+    return fused.to(torch.float32).requires_grad_(False)

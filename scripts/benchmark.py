@@ -1,0 +1,374 @@
+"""Measure how close the engine comes to the model's own forward passes, beside what one would use instead.
+
+Every figure is a ratio of times that were taken in turns within this one process, so that a slow spell of
+the machine falls on both sides. Writes DIR/benchmark-MODEL-DEVICE.json and the same as Markdown.
+
+    python scripts/benchmark.py --model resnet50 --checkpoint resnet50.pth.tar --root /data/voc
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import click
+import torch
+from tabulate import tabulate
+
+from adasise_bench import environment
+from adasise_bench.config import DataConfig
+from adasise_bench.data.open import open_dataset
+from adasise_bench.data.scenes import draw_scene
+from adasise_bench.data.transforms import to_input
+from adasise_bench.methods import Request, parse_method
+from adasise_bench.methods.masking import build_masks
+from adasise_bench.models import load_classifier
+from adasise_bench.models.engine import LAYOUTS
+from adasise_bench.models.tuning import tune
+from adasise_bench.timing import PhaseClock, synchronize
+
+PARTS = ("efficiency", "perturbation", "peers", "memory", "start")
+
+
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    """Wall-clock seconds of one call, the device synchronised before and after."""
+    synchronize(device)
+    start = time.perf_counter()
+    work()
+    synchronize(device)
+    return time.perf_counter() - start
+
+
+def in_turns(device: torch.device, rounds: int, **works: Callable[[], object]) -> dict[str, float]:
+    """Median seconds of each work after one discarded round, measured one after the other in every round."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for turn in range(rounds + 1):
+        for name, work in works.items():
+            taken = seconds(work, device)
+            if turn:
+                times[name].append(taken)
+    return {name: median(taken) for name, taken in times.items()}
+
+
+def repeat(work: Callable[[], object], times: int) -> None:
+    """Do the same work several times."""
+    for _ in range(times):
+        work()
+
+
+class Bench:
+    """One network, its engine, and two pictures."""
+
+    def __init__(self, model: str, checkpoint: Path | None, root: Path, device: torch.device, precision: str):
+        self.classifier = load_classifier(
+            model, checkpoint=checkpoint, sha256=None, blocks="pool-input", resize="stretch",
+            score="softmax", precision=precision, device=device,  # type: ignore[arg-type]
+        )  # fmt: skip
+        dataset = open_dataset(DataConfig(root=root))
+        size = 96 if self.classifier.name == "scenes_vgg" else 224
+        self.requests: list[tuple[torch.Tensor, int]] = []
+        for image_id in list(dataset.images)[:8]:
+            annotation = dataset.annotation(image_id)
+            image = to_input(dataset.picture(image_id, annotation), "stretch", size).to(device)
+            self.requests.append((image, self.classifier.classes.index(annotation.class_names[0])))
+        self.image, self.target = self.requests[0]
+        self.tuning = seconds(self._tune, device)
+        self.classifier = self.classifier.with_engine(self.engine)
+
+    def _tune(self) -> None:
+        self.engine = tune(self.classifier, self.image)
+
+    def forward(self, count: int) -> Callable[[], object]:
+        """Plain forward of ``count`` inputs in the engine's layout."""
+        inputs = self.image.expand(count, -1, -1, -1).contiguous(memory_format=LAYOUTS[self.engine.layout])
+        return lambda: self.classifier.scores(inputs)
+
+    def explain(self, name: str, **options: Any) -> Callable[[], Any]:
+        """Explain the first picture with a method."""
+        method = parse_method({"name": name, **options})
+        clock = PhaseClock(self.classifier.device)
+        return lambda: method.explain(self.classifier, self.image, self.target, clock)
+
+
+def efficiency(bench: Bench, rounds: int) -> list[dict[str, Any]]:
+    """Forwards x plain batched forward time / time of the method."""
+    size, rows = bench.classifier.batch_size.value, []
+    for name in ("sise", "ada_sise"):
+        explain = bench.explain(name)
+        forwards = explain().forwards
+        half = -(-forwards // (2 * size))
+        plain = partial(repeat, bench.forward(size), half)
+        taken = in_turns(bench.classifier.device, rounds, before=plain, method=explain, after=plain)
+        per_forward = (taken["before"] + taken["after"]) / (2 * half * size)
+        rows.append(
+            {
+                "method": name,
+                "forwards": forwards,
+                "seconds": taken["method"],
+                "plain ms per forward": 1000 * per_forward,
+                "efficiency": forwards * per_forward / taken["method"],
+            }
+        )
+    return rows
+
+
+def perturbation(bench: Bench, rounds: int, iterations: int) -> list[dict[str, Any]]:
+    """Time of an iteration in plain forwards of its pictures; the floor is 2."""
+    options: dict[str, Any] = {"iterations": iterations + 1}
+    method = parse_method({"name": "extremal_perturbation", **options})
+    side_by_side = max(2, min(len(bench.requests), bench.classifier.batch_size.value // 4))
+    requests = [Request(method, image, target) for image, target in bench.requests[:side_by_side]]
+    once = {
+        name: bench.explain("extremal_perturbation", implementation=name, iterations=1)
+        for name in ("batched", "torchray")
+    }
+    works: dict[str, Callable[[], object]] = {
+        "forward of 4": bench.forward(4),
+        f"forward of {4 * side_by_side}": bench.forward(4 * side_by_side),
+        "TorchRay": bench.explain("extremal_perturbation", implementation="torchray", **options),
+        "ours, alone": bench.explain("extremal_perturbation", **options),
+        f"ours, {side_by_side} side by side": lambda: method.explain_together(bench.classifier, requests),
+        "TorchRay, set-up": once["torchray"],
+        "ours, set-up": once["batched"],
+    }
+    taken = in_turns(bench.classifier.device, rounds, **works)
+    rows: list[dict[str, Any]] = []
+    for name in list(works)[2:5]:
+        count = side_by_side if "side by side" in name else 1
+        setup = taken["TorchRay, set-up" if name == "TorchRay" else "ours, set-up"]
+        per_iteration: float = (taken[name] - count * setup) / iterations
+        rows.append(
+            {
+                "implementation": name,
+                "ms per iteration and explanation": 1000 * per_iteration / count,
+                "forwards per iteration": per_iteration / taken[f"forward of {4 * count}"],
+                "forwards of 4 per iteration": per_iteration / count / taken["forward of 4"],
+            }
+        )
+    for row in rows:
+        row["times TorchRay"] = (
+            rows[0]["ms per iteration and explanation"] / row["ms per iteration and explanation"]
+        )
+    return rows
+
+
+def peers(bench: Bench, rounds: int, masks: int) -> list[dict[str, Any]]:
+    """Forwards per second of what one would pick instead, on the same weights and picture."""
+    from torchcam.methods import ScoreCAM
+    from torchray.attribution.rise import rise
+
+    classifier, image, size = bench.classifier, bench.image, bench.classifier.batch_size.value
+    blocks = classifier.block_maps(image, [bench.target])
+    maps = max((block.maps for block in blocks), key=len)[:masks]
+
+    def one_at_a_time() -> None:
+        for number in range(min(64, len(maps))):
+            mask, _ = build_masks(maps[number : number + 1], (image.shape[2], image.shape[3]))
+            classifier.scores(image * mask[:, None])
+
+    def score_cam() -> None:
+        with ScoreCAM(classifier.module, target_layer=classifier.blocks[-1], batch_size=size) as cam:
+            with torch.no_grad():
+                outputs = classifier.module(image)
+            cam(bench.target, outputs)
+
+    sise = bench.explain("sise")
+    forwards = {
+        "plain batched forward": size,
+        "SISE, this tool": sise().forwards,
+        "one mask at a time": min(64, len(maps)),
+        "TorchRay RISE": masks,
+        "torchcam Score-CAM": blocks[-1].maps.shape[0],
+    }
+    works: dict[str, Callable[[], object]] = {
+        "plain batched forward": bench.forward(size),
+        "SISE, this tool": sise,
+        "one mask at a time": one_at_a_time,
+        "TorchRay RISE": lambda: rise(
+            classifier.module, image, bench.target, num_masks=masks, batch_size=size
+        ),
+        "torchcam Score-CAM": score_cam,
+    }
+    with quiet():
+        taken = in_turns(classifier.device, rounds, **works)
+    rows = [
+        {"what": name, "forwards": forwards[name], "forwards per second": forwards[name] / taken[name]}
+        for name in works
+    ]
+    for row in rows:
+        row["share of plain"] = row["forwards per second"] / rows[0]["forwards per second"]
+    return rows
+
+
+def memory(bench: Bench, pictures: int) -> list[dict[str, Any]]:
+    """Resident memory of the process, or allocated on the GPU, after so many pictures."""
+    rows = []
+    network = load_classifier(
+        "scenes_vgg", checkpoint=None, sha256=None, blocks="pool-input", resize="stretch",
+        score="softmax", precision="fp32", device=bench.classifier.device,
+    )  # fmt: skip
+    small = network.with_engine(bench.engine)
+    methods = [parse_method("sise"), parse_method({"name": "extremal_perturbation", "iterations": 2})]
+    from PIL import Image
+
+    for number in range(1, pictures + 1):
+        scene = draw_scene(7, number)
+        image = to_input(Image.fromarray(scene.pixels), "stretch", 96).to(small.device)
+        target = small.classes.index(scene.boxes[0].class_name)
+        for method in methods:
+            method.explain(small, image, target, PhaseClock(small.device))
+        if number in (1, 10, 20, 50, 100, 150, pictures):
+            rows.append({"pictures": number, "resident MB": resident() / 1e6})
+    return rows
+
+
+def resident() -> int:
+    """Bytes of this process in memory now."""
+    fields = Path("/proc/self/statm").read_text().split()
+    return int(fields[1]) * resource.getpagesize()
+
+
+def peak() -> float:
+    """Largest number of megabytes this process has had in memory."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+
+
+def start(bench: Bench, checkpoint: Path | None, root: Path) -> list[dict[str, Any]]:
+    """Seconds from the command to its first output or record, in a process of its own."""
+    tool = [sys.executable, "-m", "adasise_bench"]
+    rows = [
+        {
+            "what": "--help",
+            "seconds": seconds(
+                lambda: subprocess.run([*tool, "--help"], capture_output=True, check=True),
+                torch.device("cpu"),
+            ),
+        }
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "start.yaml"
+        model: dict[str, str] = {"checkpoint": str(checkpoint)} if checkpoint else {}
+        config.write_text(
+            json.dumps(
+                {
+                    "data": {"root": str(root), "input_size": bench.image.shape[2]},
+                    "models": {bench.classifier.name: model},
+                    "methods": [{"name": "extremal_perturbation", "iterations": 1}],
+                    "limit": 1,
+                }
+            )
+        )
+        output = Path(folder) / "out"
+        command = [
+            *tool,
+            "run",
+            "--config",
+            str(config),
+            "--output",
+            str(output),
+            "--device",
+            bench.classifier.device.type,
+        ]
+        begin = time.perf_counter()
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            records = output / "records.jsonl"
+            while not (records.exists() and records.stat().st_size) and process.poll() is None:
+                time.sleep(0.01)
+            rows.append({"what": "run, to the first record", "seconds": time.perf_counter() - begin})
+    return rows
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Other libraries' warnings and progress are not ours to show."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+        warnings.simplefilter("ignore")
+        yield
+
+
+@click.command(help=__doc__)
+@click.option("--model", default="resnet50", show_default=True)
+@click.option("--checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--root", required=True, type=click.Path(path_type=Path), help="As data.root.")
+@click.option("--device", default="auto", show_default=True)
+@click.option("--precision", default="fp32", show_default=True)
+@click.option("--parts", default=",".join(PARTS), show_default=True)
+@click.option("--rounds", default=3, show_default=True, help="Rounds whose median counts.")
+@click.option("--iterations", default=10, show_default=True, help="Iterations of Extremal Perturbation.")
+@click.option("--masks", default=256, show_default=True, help="Masks of RISE.")
+@click.option("--pictures", default=200, show_default=True, help="Pictures of the memory curve.")
+@click.option("--output", default="results/benchmark", type=click.Path(path_type=Path), show_default=True)
+def main(
+    model: str, checkpoint: Path | None, root: Path, device: str, precision: str, parts: str, rounds: int,
+    iterations: int, masks: int, pictures: int, output: Path,
+) -> None:  # fmt: skip
+    """Run the parts and write the results."""
+    chosen = environment.pick_device(device)
+    with quiet():
+        bench = Bench(model, checkpoint, root, chosen, precision)
+    wanted = parts.split(",")
+    result: dict[str, Any] = {
+        "environment": environment.describe(chosen, precision),
+        "model": model,
+        "weights_sha256": bench.classifier.weights.sha256,
+        "published_model": bench.classifier.weights.published,
+        "engine": asdict(bench.engine),
+        "tuning_seconds": bench.tuning,
+        "rounds": rounds,
+    }
+    tables: dict[str, Callable[[], list[dict[str, Any]]]] = {
+        "efficiency": lambda: efficiency(bench, rounds),
+        "perturbation": lambda: perturbation(bench, rounds, iterations),
+        "peers": lambda: peers(bench, rounds, masks),
+        "memory": lambda: memory(bench, pictures),
+        "start": lambda: start(bench, checkpoint, root),
+    }
+    for part in wanted:
+        result[part] = tables[part]()
+        result[f"peak_mb_after_{part}"] = peak()
+        print(part, json.dumps(result[part], indent=1), file=sys.stderr)
+    output.mkdir(parents=True, exist_ok=True)
+    stem = output / f"benchmark-{model}-{chosen.type}-{precision}"
+    stem.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
+    text = markdown(result, wanted)
+    stem.with_suffix(".md").write_text(text)
+    print(text)
+
+
+def markdown(result: dict[str, Any], parts: list[str]) -> str:
+    """The result as tables."""
+    facts, engine = result["environment"], result["engine"]
+    origin = "TorchRay's weights" if result["published_model"] else "stand-in weights"
+    lines = [
+        f"# {result['model']} ({origin} {result['weights_sha256'][:12]}) on {facts['device_name']}",
+        "",
+        f"{facts['precision']}, {facts['threads']} threads, torch {facts['torch']}, adasise-bench "
+        f"{facts['tool']['version']} ({facts['tool']['commit']}), {engine['layout']}, batch "
+        f"{engine['batch_size']} (found in {result['tuning_seconds']:.1f} s); "
+        f"medians of {result['rounds']} rounds.",
+    ]
+    for part in parts:
+        lines += [
+            "",
+            f"## {part}",
+            "",
+            tabulate(result[part], headers="keys", tablefmt="github", floatfmt=".4g"),
+        ]
+        lines += ["", f"Peak resident memory so far: {result[f'peak_mb_after_{part}']:.0f} MB."]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Batches shrink when memory runs out, and nothing already computed is lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from adasise_bench.errors import DeviceError
+from adasise_bench.methods.masking import score_masks
+from adasise_bench.models.batching import BatchSize
+from adasise_bench.models.classifier import Classifier
+
+CPU_MESSAGE = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes"
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError(CPU_MESSAGE)])
+def test_halves_until_one_input_is_left(error: RuntimeError) -> None:
+    def fail() -> None:
+        raise error
+
+    size = BatchSize(5)
+    assert [size.attempt(fail), size.value, size.attempt(fail), size.value] == [None, 2, None, 1]
+    with pytest.raises(DeviceError, match="single input"):
+        size.attempt(fail)
+    assert size.attempt(lambda: "done") == "done"
+
+
+def test_other_errors_pass() -> None:
+    def fail() -> None:
+        raise RuntimeError("shapes do not fit")
+
+    size = BatchSize(8)
+    with pytest.raises(RuntimeError, match="shapes"):
+        size.attempt(fail)
+    assert size.value == 8
+
+
+def test_scoring_goes_on_where_memory_ran_out(tiny: Classifier, image: torch.Tensor) -> None:
+    classifier = replace(tiny, batch_size=BatchSize(8))
+    maps = [torch.rand(11, 6, 5, generator=torch.Generator().manual_seed(k)) for k in range(2)]
+    expected = score_masks(classifier, image, maps)
+    passed = []
+
+    def short_of_memory(_module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        passed.append(len(inputs[0]))
+        if len(passed) > 1 and len(inputs[0]) > 3:
+            raise torch.OutOfMemoryError("planted")
+
+    classifier.module.register_forward_pre_hook(short_of_memory)
+    got = score_masks(classifier, image, maps)
+    assert passed == [8, 8, 4] + [2] * 7
+    for one, other in zip(got, expected, strict=True):
+        torch.testing.assert_close(one.scores, other.scores, atol=1e-6, rtol=0)
+        assert torch.equal(one.sums, other.sums)
