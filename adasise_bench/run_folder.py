@@ -110,7 +110,7 @@ def claim(folder: Path, config: RunConfig, facts: Mapping[str, Any], pictures: M
         raise OutputError(f"{folder / ENVIRONMENT}: missing, but there are records; {_CURE}")
     if before is not None:
         changed = environment.differences(_decisive(before, folder), _decisive(facts, folder))
-        known = _picture_hashes(folder)
+        known = picture_hashes(folder)
         changed += [f"picture {name}" for name in sorted(explained) if known.get(name) != pictures.get(name)]
         if changed:
             raise OutputError(f"{folder}: holds a run with other {'; '.join(changed[:4])}; {_CURE}")
@@ -134,7 +134,12 @@ def _environment(folder: Path) -> dict[str, Any] | None:
     return facts
 
 
-def _picture_hashes(folder: Path) -> dict[str, str]:
+def picture_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every picture with its annotation when the folder's run began, by image id.
+
+    Raises:
+        OutputError: the file is missing or damaged.
+    """
     path = folder / PICTURES
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -88,10 +88,11 @@ class VocDataset:
             raise DataError(f"{path}: cannot read the picture: {error}") from None
 
     def digests(self) -> dict[str, str]:
-        """SHA-256 of every picture with its annotation, by image id; a missing file counts as missing."""
-        return {image_id: self._digest(image_id) for image_id in self.images}
+        """:meth:`digest` of every picture, by image id."""
+        return {image_id: self.digest(image_id) for image_id in self.images}
 
-    def _digest(self, image_id: str) -> str:
+    def digest(self, image_id: str) -> str:
+        """SHA-256 of one picture with its annotation; a missing file counts as missing."""
         total = hashlib.sha256()
         for path in (self.images[image_id], self.annotations[image_id]):
             try:

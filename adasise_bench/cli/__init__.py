@@ -1,0 +1,69 @@
+"""The command line, one module per command.
+
+Heavy modules are imported inside the commands, so that ``--help`` is instant.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Any
+
+import click
+
+from adasise_bench import __version__
+from adasise_bench.cli.ls import list_
+from adasise_bench.cli.run import run
+from adasise_bench.cli.table import table
+from adasise_bench.errors import BenchError, OutputError
+
+_EXIT_CODES = """\b
+Exit codes:
+  0    done
+  1    done, but more explanations failed than the configuration tolerates
+  2    unusable command line or configuration
+  3    missing or unusable data, records or weights
+  4    no such device
+  5    run folder in use, not writable, full, or of another run
+  130  interrupted; everything finished so far is kept
+"""
+
+
+class _Group(click.Group):
+    """Ends on a known error with one line on stderr and the error's exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")
+        try:
+            return super().invoke(ctx)
+        except BenchError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("Interrupted.", err=True)
+            ctx.exit(130)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            click.echo(f"Error: cannot write the output: {error.strerror or error}", err=True)
+            ctx.exit(OutputError.exit_code)
+
+
+@click.group(cls=_Group, epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="adasise-bench")
+def main() -> None:
+    """Measure how good and how fast saliency methods are.
+
+    Reproduces the PASCAL VOC 2007 experiments of Ada-SISE (arXiv 2102.07799).
+
+    \b
+    Examples:
+      adasise-bench run --config configs/quickstart.yaml
+      adasise-bench run --config configs/table1.yaml --set data.root=/data/voc --limit 100
+      adasise-bench table results/table1-1a2b3c4d --format latex
+    """
+
+
+for _command in (run, table, list_):
+    main.add_command(_command)

@@ -1,0 +1,24 @@
+"""``adasise-bench ls``: what there is."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command("ls")
+def list_() -> None:
+    """List methods, models and metrics, one line each."""
+    from adasise_bench.methods import METHODS
+    from adasise_bench.metrics import METRICS
+    from adasise_bench.models import ARCHITECTURES
+
+    lines = ["Methods"]
+    lines += [f"  {name:22} {method.summary}" for name, method in METHODS.items()]
+    lines += ["Models"]
+    lines += [f"  {name:22} {model.summary}" for name, model in ARCHITECTURES.items()]
+    lines += ["Metrics"]
+    lines += [
+        f"  {name:22} {'↑' if metric.higher_is_better else '↓'} {metric.unit}  {metric.summary}"
+        for name, metric in METRICS.items()
+    ]
+    click.echo("\n".join(lines))

@@ -1,0 +1,94 @@
+"""``adasise-bench run``: explain, measure, print the tables."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from adasise_bench.cli.table import tables_text
+from adasise_bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from adasise_bench.config import RunConfig
+
+
+@click.command()
+@click.option("--config", "config_path", required=True, type=click.Path(path_type=Path, dir_okay=False),
+              help="YAML file; see configs/.")  # fmt: skip
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
+              help="Override any key, e.g. data.root=/data or methods.sise.mu=0.3; null removes a model or method.")  # fmt: skip  # noqa: E501
+@click.option("--models", default="", metavar="A,B", help="Keep only these models of the configuration.")
+@click.option("--methods", default="", metavar="A,B", help="Keep only these methods of the configuration.")
+@click.option("--limit", type=click.IntRange(min=1), help="Stop after the first N pictures.")
+@click.option("--device", help="auto, cpu, cuda or cuda:N.")
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False),
+              help="Run folder. Default: results/NAME-DIGEST of the configuration.")  # fmt: skip
+@click.option("--resume/--no-resume", default=True, show_default=True,
+              help="Keep what the folder already holds, or move it aside and start anew.")  # fmt: skip
+@click.option("--save-maps", is_flag=True, help="Keep every saliency map as float32 .npy.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+def run(
+    config_path: Path,
+    overrides: tuple[str, ...],
+    models: str,
+    methods: str,
+    limit: int | None,
+    device: str | None,
+    output: Path | None,
+    resume: bool,
+    save_maps: bool,
+    dry_run: bool,
+) -> None:
+    """Explain and measure; print the tables when done.
+
+    An interrupted run continues where it stopped when the same command is given again.
+
+    \b
+    Examples:
+      adasise-bench run --config configs/quickstart.yaml
+      adasise-bench run --config configs/table1.yaml --models resnet50 --methods sise,ada_sise
+      adasise-bench run --config configs/table1.yaml --set data.root=../shared/data \\
+          --set models.resnet50.checkpoint=weights.pth.tar --set methods.extremal_perturbation=null
+      adasise-bench run --config configs/table1.yaml --dry-run
+    """
+    from adasise_bench.config_file import load_config
+
+    flags = {"limit": limit, "device": device, "save_maps": save_maps or None}
+    settings = [f"{key}={value}" for key, value in flags.items() if value is not None]
+    config = load_config(config_path, [*overrides, *settings], _names(models), _names(methods))
+    if dry_run:
+        from adasise_bench.plan import describe_plan, make_plan
+
+        click.echo(describe_plan(make_plan(config, download=False)))
+        return
+    _run(config, output, resume)
+
+
+def _run(config: RunConfig, output: Path | None, resume: bool) -> None:
+    from adasise_bench.run_folder import default_folder
+    from adasise_bench.runner import run as run_benchmark
+
+    folder = output or default_folder(config)
+    try:
+        outcome = run_benchmark(config, folder, resume=resume)
+    except KeyboardInterrupt:
+        with suppress(BenchError):
+            click.echo(tables_text([folder], "terminal"))
+        click.echo(
+            f"Interrupted; {folder} keeps what is done: give the same command again to go on.", err=True
+        )
+        sys.exit(130)
+    click.echo(tables_text([folder], "terminal"))
+    click.echo(f"{outcome.computed} explanations made, {outcome.reused} taken over, in {folder}", err=True)
+    if outcome.errors > config.tolerated_errors:
+        raise BenchError(
+            f"{outcome.errors} of the explanations failed; the error column of the records says why"
+        )
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -1,0 +1,46 @@
+"""Saliency maps drawn over the pictures that they explain."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+COLORMAP = "inferno"
+"""Perceptually uniform, readable in grey and with any colour vision."""
+
+_OPACITY = 0.75
+_DIMMING = 0.6
+
+
+def normalized(saliency: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The (H, W) map scaled to [0, 1]; a constant map becomes zero."""
+    low, high = float(saliency.min()), float(saliency.max())
+    if high <= low:
+        return np.zeros_like(saliency)
+    scaled: NDArray[np.float32] = (saliency - low) / (high - low)
+    return scaled
+
+
+def colored(saliency: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """A (H, W) map as (H, W, 3) uint8 colours of :data:`COLORMAP`, black lowest."""
+    import matplotlib as mpl
+
+    rgba = mpl.colormaps[COLORMAP](normalized(saliency), bytes=True)
+    rgb: NDArray[np.uint8] = rgba[..., :3]
+    return rgb
+
+
+def overlay(picture: Image.Image, saliency: NDArray[np.float32]) -> Image.Image:
+    """A picture in grey under the colours of its map: the higher the map, the more colour.
+
+    Args:
+        picture: any size; it gives the result its size.
+        saliency: (H, W) map of any resolution over the whole picture.
+    """
+    values = Image.fromarray(normalized(saliency)).resize(picture.size, Image.Resampling.BILINEAR)
+    weights = np.asarray(values)
+    grey = _DIMMING * np.asarray(picture.convert("L"), dtype=np.float32)[..., None]
+    opacity = _OPACITY * weights[..., None]
+    blended = grey * (1 - opacity) + colored(weights).astype(np.float32) * opacity
+    return Image.fromarray(np.rint(blended).clip(0, 255).astype(np.uint8))
