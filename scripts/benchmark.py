@@ -32,13 +32,14 @@ from adasise_bench.config import DataConfig
 from adasise_bench.data.open import open_dataset
 from adasise_bench.data.scenes import draw_scene
 from adasise_bench.data.transforms import to_input
-from adasise_bench.methods import Request, parse_method
+from adasise_bench.methods import Explanation, Request, parse_method
 from adasise_bench.methods.masking import build_masks
 from adasise_bench.models import load_classifier
 from adasise_bench.models.engine import LAYOUTS
 from adasise_bench.models.tuning import tune
 from adasise_bench.timing import PhaseClock, synchronize
 
+_SPELL_SECONDS = 6.0
 PARTS = ("efficiency", "perturbation", "peers", "memory", "start")
 
 
@@ -95,7 +96,7 @@ class Bench:
         inputs = self.image.expand(count, -1, -1, -1).contiguous(memory_format=LAYOUTS[self.engine.layout])
         return lambda: self.classifier.scores(inputs)
 
-    def explain(self, name: str, **options: Any) -> Callable[[], Any]:
+    def explain(self, name: str, **options: Any) -> Callable[[], Explanation]:
         """Explain the first picture with a method."""
         method = parse_method({"name": name, **options})
         clock = PhaseClock(self.classifier.device)
@@ -103,22 +104,36 @@ class Bench:
 
 
 def efficiency(bench: Bench, rounds: int) -> list[dict[str, Any]]:
-    """Forwards x plain batched forward time / time of the method."""
-    size, rows = bench.classifier.batch_size.value, []
+    """Forwards x plain batched forward time / time of the method.
+
+    Every round takes the method between two spells of plain forwards, so that nothing but a warm-up of a
+    few batches is thrown away: a whole explanation takes a minute or more on a CPU.
+    """
+    device, size = bench.classifier.device, bench.classifier.batch_size.value
+    batch = bench.forward(size)
+    spell = max(1, round(_SPELL_SECONDS / in_turns(device, 3, batch=batch)["batch"]))
+    plain = partial(repeat, batch, spell)
+    rows = []
     for name in ("sise", "ada_sise"):
         explain = bench.explain(name)
-        forwards = explain().forwards
-        half = -(-forwards // (2 * size))
-        plain = partial(repeat, bench.forward(size), half)
-        taken = in_turns(bench.classifier.device, rounds, before=plain, method=explain, after=plain)
-        per_forward = (taken["before"] + taken["after"]) / (2 * half * size)
+        explained: list[Explanation] = []
+        shares, methods, plains = [], [], []
+        for _ in range(rounds):
+            before = seconds(plain, device)
+            taken = seconds(lambda: explained.append(explain()), device)  # noqa: B023
+            per_forward = (before + seconds(plain, device)) / (2 * spell * size)
+            methods.append(taken)
+            plains.append(per_forward)
+            shares.append(explained[-1].forwards * per_forward / taken)
         rows.append(
             {
                 "method": name,
-                "forwards": forwards,
-                "seconds": taken["method"],
-                "plain ms per forward": 1000 * per_forward,
-                "efficiency": forwards * per_forward / taken["method"],
+                "forwards": explained[-1].forwards,
+                "seconds": median(methods),
+                "plain ms per forward": 1000 * median(plains),
+                "efficiency": median(shares),
+                "least": min(shares),
+                "most": max(shares),
             }
         )
     return rows
@@ -185,7 +200,7 @@ def peers(bench: Bench, rounds: int, masks: int) -> list[dict[str, Any]]:
             cam(bench.target, outputs)
 
     sise = bench.explain("sise")
-    forwards = {
+    forwards: dict[str, int] = {
         "plain batched forward": size,
         "SISE, this tool": sise().forwards,
         "one mask at a time": min(64, len(maps)),
@@ -203,13 +218,16 @@ def peers(bench: Bench, rounds: int, masks: int) -> list[dict[str, Any]]:
     }
     with quiet():
         taken = in_turns(classifier.device, rounds, **works)
-    rows = [
-        {"what": name, "forwards": forwards[name], "forwards per second": forwards[name] / taken[name]}
-        for name in works
+    speeds = {name: forwards[name] / taken[name] for name in works}
+    return [
+        {
+            "what": name,
+            "forwards": forwards[name],
+            "forwards per second": speed,
+            "share of plain": speed / speeds["plain batched forward"],
+        }
+        for name, speed in speeds.items()
     ]
-    for row in rows:
-        row["share of plain"] = row["forwards per second"] / rows[0]["forwards per second"]
-    return rows
 
 
 def memory(bench: Bench, pictures: int) -> list[dict[str, Any]]:
