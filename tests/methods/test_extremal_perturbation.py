@@ -11,6 +11,7 @@ from torch import nn
 
 from adasise_bench.errors import DeviceError
 from adasise_bench.methods import Request, parse_method
+from adasise_bench.methods.area_masks import AreaMasks, SmoothMasks
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.timing import PhaseClock
 
@@ -113,18 +114,19 @@ def test_short_of_memory_it_takes_fewer_at_once(
     method = parse_method({"name": "extremal_perturbation", "iterations": 5})
     requests = [Request(method, image, target) for target in (0, 1, 2)]
     expected = method.explain_together(tiny, requests)
-    passed = []
+    made, masks = [], AreaMasks.masks
 
-    def short_of_memory(_module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
-        passed.append(len(inputs[0]))
-        if len(inputs[0]) > 8:
+    def short_of_memory(self: AreaMasks, parameters: torch.Tensor) -> SmoothMasks:
+        made.append(len(parameters))
+        if len(parameters) > 8:
             raise torch.OutOfMemoryError("planted")
+        return masks(self, parameters)
 
-    tiny.module.register_forward_pre_hook(short_of_memory)
+    monkeypatch.setattr(AreaMasks, "masks", short_of_memory)
     got = method.explain_together(tiny, requests)
     for one, other in zip(got, expected, strict=True):
         torch.testing.assert_close(one.saliency, other.saliency, atol=1e-4, rtol=0)
-    assert passed == [12, 4, 4, 4, 4, 8, 8, 8, 8]
+    assert made == [12, *[4] * 5, *[8] * 5]
     assert tiny.batch_size.value == 8
     tiny.module.register_forward_pre_hook(lambda _m, _i: (_ for _ in ()).throw(torch.OutOfMemoryError("x")))
     with pytest.raises(DeviceError, match="4 inputs do not fit"):
