@@ -187,7 +187,7 @@ class ExtremalPerturbation(MethodOptions):
         stands beside it then leaves no trace in the rounding, which the optimisation would amplify.
         """
         if inputs.device.type == "cpu" and len(inputs) > len(self.areas):
-            parts = zip(inputs.split(len(self.areas)), target.split(len(self.areas)), strict=True)
+            parts = zip(*(torch.split(values, len(self.areas)) for values in (inputs, target)), strict=True)
             return torch.cat([self._input_gradient(classifier, *part) for part in parts])
         with torch.enable_grad(), arithmetic(classifier.precision, classifier.device):
             inputs = inputs.detach().requires_grad_()
