@@ -135,7 +135,7 @@ def _latex_table(table: Table) -> str:
     text = [
         r"\par\medskip\noindent\begin{minipage}{\linewidth}",
         rf"\textbf{{{_escape_latex(title(table))}}}\par\smallskip",
-        r"\small\setlength{\tabcolsep}{4pt}%",
+        r"\small\setlength{\tabcolsep}{3pt}%",
         rf"\begin{{tabular}}{{@{{}}l{'c' * len(table.columns)}@{{}}}}",
         r"\toprule",
         first,
