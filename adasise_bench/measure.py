@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 
@@ -11,13 +12,13 @@ from adasise_bench.errors import BenchError
 from adasise_bench.methods import Explanation, Request
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.records import Key, Record
-from adasise_bench.timing import PhaseClock
+from adasise_bench.timing import PhaseClock, watch_peak_memory
 
 
 def explain_and_measure(
     classifier: Classifier, request: Request, key: Key, inside: torch.Tensor
 ) -> tuple[Record, torch.Tensor]:
-    """Explain, with the clock running, and compute every measure.
+    """Explain, with the clock running and the memory watched, and compute every measure.
 
     Returns:
         The record and the (H, W) map.
@@ -26,11 +27,14 @@ def explain_and_measure(
         BenchError: the map or a score is not finite.
     """
     total, clock = PhaseClock(classifier.device), PhaseClock(classifier.device)
+    peak_memory = watch_peak_memory(classifier.device)
     with total.phase("explanation"):
         explanation = request.method.explain(classifier, request.image, request.target, clock)
     seconds = {f"seconds_{phase}": seconds for phase, seconds in clock.phases.items()}
     seconds["seconds"] = total.phases["explanation"]
-    return measured(classifier, request, key, inside, explanation, seconds), explanation.saliency
+    peak = peak_memory()
+    record = measured(classifier, request, key, inside, explanation, seconds)
+    return replace(record, peak_memory_mb=peak), explanation.saliency
 
 
 def measured(

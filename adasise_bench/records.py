@@ -41,6 +41,9 @@ class Record:
         box_share: percent of the input's pixels inside the class's boxes, EBPG's chance level.
         seconds, seconds_*: run-time in total and by phase.
         forwards, backwards: inputs passed through the network by the method.
+        peak_memory_mb: most memory that tensors held on the GPU during the explanation, the run's networks
+            included, in 10^6 bytes; null on the CPU and with shared forwards, where it
+            belongs to no single explanation.
         maps_kept, maps_positive: feature maps per block.
         degenerate: all pixels of the map are equal.
         error: why there is no explanation; the measures are then null.
@@ -66,6 +69,7 @@ class Record:
     seconds_optimisation: float | None = None
     forwards: int | None = None
     backwards: int | None = None
+    peak_memory_mb: float | None = None
     maps_kept: list[int] | None = None
     maps_positive: list[int] | None = None
     degenerate: bool | None = None
@@ -87,6 +91,9 @@ _TYPES = {"str": pa.string(), "float": pa.float64(), "int": pa.int64(), "bool": 
 SCHEMA = pa.schema(
     [(field.name, _TYPES[str(field.type).removesuffix(" | None")]) for field in fields(Record)]
 )
+
+_ADDED = {"peak_memory_mb"}
+"""Columns that run folders of earlier versions lack."""
 
 
 class RecordStore:
@@ -155,7 +162,10 @@ def read_records(folder: Path) -> pd.DataFrame:
     """
     if (folder / FINISHED).exists():
         try:
-            return _frame(pq.read_table(folder / FINISHED).select(SCHEMA.names).cast(SCHEMA))
+            table = pq.read_table(folder / FINISHED)
+            for name in _ADDED - set(table.column_names):
+                table = table.append_column(name, pa.nulls(len(table), SCHEMA.field(name).type))
+            return _frame(table.select(SCHEMA.names).cast(SCHEMA))
         except (OSError, pa.ArrowException, KeyError, ValueError) as error:
             raise DataError(f"{folder / FINISHED}: damaged records ({error}); delete it and resume") from None
     if not (folder / IN_FLIGHT).exists():

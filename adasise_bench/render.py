@@ -7,31 +7,14 @@ import io
 import json
 import re
 import textwrap
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
 
-from tabulate import tabulate
-
-from adasise_bench.tables import Cell, Direction, Row, Table, Tables, Unit, number, title_of
+from adasise_bench.layout import Line, Style, header, lines, title
+from adasise_bench.tables import Cell, Table, Tables
 
 WIDTH = 100
-ARROWS: Mapping[Direction, str] = {"up": "↑", "down": "↓"}
-LEGEND = (
-    "measured [published]; {best} is the best measured value of its row; ↑ higher is better, ↓ lower; "
-    "n=: values behind a number, where fewer or more than its column's Pairs."
-)
-CSV_COLUMNS = (
-    "table",
-    "model",
-    "method",
-    "metric",
-    "measured",
-    "n",
-    "of",
-    "published",
-    "direction",
-    "best",
-)
+CSV_COLUMNS = ("table", "model", *(field.name for field in fields(Cell)), "excludes_zero", "direction")
 
 
 def render(tables: Tables, fmt: str) -> str:
@@ -42,86 +25,130 @@ def render(tables: Tables, fmt: str) -> str:
     return FORMATS[fmt](tables)
 
 
-def _cell(cell: Cell, unit: Unit, emphasise: Callable[[str], str]) -> str:
-    text = "-" if cell.measured is None else number(cell.measured, unit)
-    if cell.best:
-        text = emphasise(text)
-    if cell.published is not None:
-        text += f" [{number(cell.published, unit)}]"
-    if cell.measured is not None and cell.n != cell.of:
-        text += f" n={cell.n}"
-    return text
+def _notes(tables: Tables, best: str) -> list[str]:
+    legend = "; ".join(_legend(tables, best))
+    sentence = f"{legend[:1].upper()}{legend[1:]}."
+    return [sentence, *tables.notes] if legend else list(tables.notes)
 
 
-def _row_title(row: Row) -> str:
-    return f"{row.title} {ARROWS[row.direction]}" if row.direction else row.title
+def _legend(tables: Tables, best: str) -> Iterator[str]:
+    """What the marks in these tables mean."""
+    rows = [row for table in tables.tables for row in table.rows]
+    cells = [cell for row in rows for cell in row.cells]
+    if any(cell.best for cell in cells):
+        yield f"{best} is the best measured value of its row"
+    if any(row.direction for row in rows):
+        yield "↑ higher is better, ↓ lower"
+    if any(cell.low is not None for cell in cells):
+        yield "[low, high] is the 95 % interval of the number that it stands with"
+    if any(cell.published is not None for cell in cells):
+        yield "lines named published quote the paper, all others are measured"
+    if any(cell.excludes_zero for cell in cells):
+        yield "better, worse: the interval of the difference excludes 0"
+    if any(cell.measured is not None and cell.n != cell.of for cell in cells):
+        yield "n=: pairs behind a number, where fewer or more than its column's Pairs or its row's n"
 
 
-def _grid(table: Table, escape: Callable[[str], str], emphasise: Callable[[str], str]) -> list[list[str]]:
-    """Header and rows as text; the first column holds the rows' titles."""
-    header = ["", *(escape(title_of(column)) for column in table.columns)]
-    rows = [
-        [escape(_row_title(row)), *(_cell(cell, row.unit, emphasise) for cell in row.cells)]
-        for row in table.rows
-    ]
-    return [header, *rows]
+_TERMINAL = Style(emphasise=lambda text: f"*{text}", subtitle=lambda text: f"  {text}")
 
 
 def _terminal(tables: Tables) -> str:
     blocks = []
     for table in tables.tables:
-        header, *rows = _grid(table, escape=str, emphasise=lambda text: f"*{text}")
-        blocks.append(f"{table.title}\n\n{_tabulate(header, rows, 'simple')}")
-    notes = (LEGEND.format(best="*"), *tables.notes)
+        blocks += [title(table), *_terminal_table(table)]
+    notes = _notes(tables, "*")
     blocks.append("\n".join(textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in notes))
     return "\n\n".join(blocks) + "\n"
+
+
+def _terminal_table(table: Table) -> list[str]:
+    """The table, its intervals behind the numbers if that fits, else below; too many columns in blocks."""
+    names = header(table, _TERMINAL)
+    for stacked in (False, True):
+        text = list(lines(table, _TERMINAL, stacked=stacked))
+        columns = [["", *(line.title for line in text)]]
+        columns += [_column(name, text, index) for index, name in enumerate(names)]
+        if sum(map(_width, columns)) + 2 * len(names) <= WIDTH:
+            return [_beside(columns)]
+    titles, *rest = columns
+    blocks = [[titles]]
+    for column in rest:
+        if len(blocks[-1]) > 1 and sum(map(_width, [*blocks[-1], column])) + 2 * len(blocks[-1]) > WIDTH:
+            blocks.append([titles])
+        blocks[-1].append(column)
+    return [_beside(block) for block in blocks]
+
+
+def _column(name: str, text: Sequence[Line], index: int) -> list[str]:
+    cells = [line.cells[index] for line in text]
+    width = max(len(figure) for figure, _ in cells)
+    return [name.rjust(width), *(f"{figure:>{width}} {rest}".rstrip() for figure, rest in cells)]
+
+
+def _width(column: Sequence[str]) -> int:
+    return max(map(len, column))
+
+
+def _beside(columns: Sequence[Sequence[str]]) -> str:
+    ruled = [[column[0], "-" * _width(column), *column[1:]] for column in columns]
+    padded = [[text.ljust(_width(column)) for text in column] for column in ruled]
+    return "\n".join("  ".join(line).rstrip() for line in zip(*padded, strict=True))
 
 
 def _markdown(tables: Tables) -> str:
     blocks = []
     for table in tables.tables:
-        header, *rows = _grid(table, escape=_escape_markdown, emphasise=lambda text: f"**{text}**")
-        blocks.append(f"### {_escape_markdown(table.title)}\n\n{_tabulate(header, rows, 'pipe')}")
-    notes = (LEGEND.format(best="bold"), *tables.notes)
-    blocks.append("\n".join(f"- {_escape_markdown(note)}" for note in notes))
+        names = header(table, _MARKDOWN)
+        rows = [["", *names], *_joined(lines(table, _MARKDOWN, stacked=False))]
+        first, *rest = (f"| {' | '.join(row)} |" for row in rows)
+        grid = "\n".join([first, f"|{':--|' * len(rows[0])}", *rest])
+        blocks.append(f"### {_escape_markdown(title(table))}\n\n{grid}")
+    blocks.append("\n".join(f"- {_escape_markdown(note)}" for note in _notes(tables, "bold")))
     return "\n\n".join(blocks) + "\n"
 
 
-def _tabulate(header: list[str], rows: list[list[str]], style: str) -> str:
-    alignment = ["left", *["right"] * (len(header) - 1)]
-    return tabulate(rows, header, tablefmt=style, disable_numparse=True, colalign=alignment)
+def _joined(text: Iterable[Line]) -> list[list[str]]:
+    return [[line.title, *(" ".join(cell).strip() for cell in line.cells)] for line in text]
 
 
 def _escape_markdown(text: str) -> str:
     return re.sub(r"([\\`*_<>|\[\]$])", r"\\\1", text)
 
 
+_MARKDOWN = Style(
+    escape=_escape_markdown,
+    emphasise=lambda text: f"**{text}**",
+    subtitle=lambda text: f"*{text}*",
+)
+
+
 def _latex(tables: Tables) -> str:
     blocks = [_latex_table(table) for table in tables.tables]
-    notes = (LEGEND.format(best="bold"), *tables.notes)
-    blocks.append("\n".join(rf"\par\noindent{{\footnotesize {_escape_latex(note)}}}" for note in notes))
+    notes = (_escape_latex(note) for note in _notes(tables, "bold"))
+    blocks.append("\n".join(rf"\par\noindent{{\footnotesize {note}}}" for note in notes))
     return "\n\n".join(blocks) + "\n"
 
 
 def _latex_table(table: Table) -> str:
-    header, *rows = (
-        " & ".join(line) + r" \\"
-        for line in _grid(table, escape=_escape_latex, emphasise=lambda text: rf"\textbf{{{text}}}")
-    )
-    lines = [
-        rf"\par\noindent\textbf{{{_escape_latex(table.title)}}}\par\smallskip\noindent",
-        rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
+    grid = [["", *header(table, _LATEX)], *_joined(lines(table, _LATEX, stacked=True))]
+    first, *rows = (" & ".join(line) + r" \\" for line in grid)
+    text = [
+        r"\par\medskip\noindent\begin{minipage}{\linewidth}",
+        rf"\textbf{{{_escape_latex(title(table))}}}\par\smallskip",
+        r"\small\setlength{\tabcolsep}{3pt}%",
+        rf"\begin{{tabular}}{{@{{}}l{'c' * len(table.columns)}@{{}}}}",
         r"\toprule",
-        header,
+        first,
         r"\midrule",
         *rows,
         r"\bottomrule",
         r"\end{tabular}",
+        r"\end{minipage}\par\medskip",
     ]
-    return "\n".join(lines)
+    return "\n".join(text)
 
 
-_LATEX = {letter: "\\" + letter for letter in "&%$#_{}"} | {
+_LATEX_LETTERS = {letter: "\\" + letter for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
@@ -135,7 +162,16 @@ _LATEX = {letter: "\\" + letter for letter in "&%$#_{}"} | {
 
 def _escape_latex(text: str) -> str:
     """Text safe for pdflatex; letters beyond ASCII become ``?``, since its fonts may lack them."""
-    return "".join(_LATEX.get(letter, letter if letter.isascii() else "?") for letter in text)
+    return "".join(_LATEX_LETTERS.get(letter, letter if letter.isascii() else "?") for letter in text)
+
+
+_LATEX = Style(
+    escape=_escape_latex,
+    emphasise=lambda text: rf"\textbf{{{text}}}",
+    subtitle=lambda text: rf"\quad {{\scriptsize {text}}}",
+    minor=lambda text: rf"{{\scriptsize {text}}}",
+    figure=lambda text: text.replace("-", "$-$"),
+)
 
 
 def _csv(tables: Tables) -> str:
@@ -144,14 +180,24 @@ def _csv(tables: Tables) -> str:
     writer.writeheader()
     for table in tables.tables:
         for row in table.rows:
-            for cell in row.cells:
-                place = {"table": table.name, "model": table.model, "direction": row.direction}
-                writer.writerow(place | asdict(cell) | {"best": str(cell.best).lower()})
+            place = {"table": table.name, "model": table.model, "direction": row.direction}
+            writer.writerows(place | _with_words(cell) for cell in row.cells)
     return text.getvalue()
 
 
+def _with_words(cell: Cell) -> dict[str, object]:
+    """A cell's attributes, truth values in lower case."""
+    values = asdict(cell) | {"excludes_zero": cell.excludes_zero}
+    return {key: str(value).lower() if isinstance(value, bool) else value for key, value in values.items()}
+
+
 def _json(tables: Tables) -> str:
-    return json.dumps(asdict(tables), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    tree = asdict(tables)
+    for table, built in zip(tree["tables"], tables.tables, strict=True):
+        for row, made in zip(table["rows"], built.rows, strict=True):
+            for cell, source in zip(row["cells"], made.cells, strict=True):
+                cell["excludes_zero"] = source.excludes_zero
+    return json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 FORMATS: Mapping[str, Callable[[Tables], str]] = {

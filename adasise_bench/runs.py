@@ -112,9 +112,9 @@ def combine(runs: Sequence[Run]) -> pd.DataFrame:
     """The records of several runs as one frame, with the columns of a record and ``timed_on``.
 
     Records with equal keys become one: each column takes its first value that is not null, in the order
-    of ``runs``, except that all run-times of a method on a model come from the first run that has any,
-    and that an error does not outlive an explanation. ``timed_on`` names the device and precision that
-    ``seconds`` comes from.
+    of ``runs``, except that all run-times of a method on a model, and its memory, come from the first run
+    that has any run-time, and that an error does not outlive an explanation. ``timed_on`` names the device
+    and precision that ``seconds`` comes from.
 
     Raises:
         ConfigError: two runs measured one model, or one method on it, under different settings.
@@ -131,8 +131,9 @@ def combine(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def _times_of_one_run(joined: pd.DataFrame) -> pd.DataFrame:
-    """Drop the run-times of a model and method from all but the first run that has any."""
-    times = [column for column in joined.columns if column.startswith("seconds")] + ["timed_on"]
+    """Drop the run-times (and memory) of a model and method from all but the first run that has any."""
+    times = [column for column in joined.columns if column.startswith("seconds")]
+    times += ["timed_on", "peak_memory_mb"]
     run = pd.Series(joined.index.get_level_values("run"), index=joined.index)
     timed = run.where(joined["seconds"].notna())
     first = timed.groupby([joined["model"], joined["method"]]).transform("min")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -13,6 +13,18 @@ def synchronize(device: torch.device) -> None:
     """Wait until the device has done all work handed to it."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def watch_peak_memory(device: torch.device) -> Callable[[], float | None]:
+    """Forget the device's peak so far; the function returned gives the peak since then.
+
+    It is the most memory that tensors held at once, the run's networks included, in 10^6 bytes;
+    ``None`` on the CPU, which only knows the peak of the whole process.
+    """
+    if device.type != "cuda":
+        return lambda: None
+    torch.cuda.reset_peak_memory_stats(device)
+    return lambda: torch.cuda.max_memory_allocated(device) / 1e6
 
 
 class PhaseClock:

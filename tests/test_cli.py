@@ -67,6 +67,11 @@ def test_quickstart_runs_and_prints_its_tables(tmp_path: Path) -> None:
         assert result.exit_code == 0
         assert "scenes" in result.output
     assert json.loads(call("table", tmp_path / "out", "--format", "json").output)["tables"]
+    options = ("--against", "sise", "--by", "class", "--metrics", "ebpg, seconds_p90", "--format", "json")
+    tables = json.loads(call("table", tmp_path / "out", *options).output)["tables"]
+    assert [table["name"] for table in tables] == ["by_class", "by_class", "differences_by_class"]
+    assert tables[2]["columns"] == ["ada_sise"]
+    assert call("table", tmp_path / "out", "--against", "sies").exit_code == 2
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:

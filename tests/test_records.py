@@ -44,6 +44,18 @@ def test_round_trip_through_both_files(tmp_path: Path) -> None:
     assert finished["error"][2] == "torn"
 
 
+def test_folders_of_before_a_column_was_added_are_read(tmp_path: Path) -> None:
+    store = RecordStore(tmp_path)
+    store.append([record(1)])
+    store.finish([record(1).key])
+    store.close()
+    table = pq.read_table(tmp_path / FINISHED)
+    pq.write_table(table.drop_columns(["peak_memory_mb"]), tmp_path / FINISHED)
+    finished = read_records(tmp_path)
+    assert finished["ebpg"][0] == 1 / 3
+    assert finished["peak_memory_mb"].isna().all()
+
+
 def test_finished_bytes_do_not_depend_on_the_order_of_arrival(tmp_path: Path) -> None:
     contents = []
     for name, order in (("a", [1, 2, 3]), ("b", [3, 1, 2])):

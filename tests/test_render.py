@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from adasise_bench.render import FORMATS, render
-from adasise_bench.tables import Cell, Row, Table, Tables
+from adasise_bench.tables import Cell, Direction, Row, Table, Tables
 
 METHODS = ("extremal_perturbation", "sise", "odd_label")
 NOTE = r"a_file & 50 % of #1: {x} \ ~ ^ $ <b> | é"
@@ -17,8 +17,10 @@ NOTE = r"a_file & 50 % of #1: {x} \ ~ ^ $ <b> | é"
 
 def _table1(model: str) -> Table:
     ebpg = (
-        Cell(METHODS[0], "ebpg", 61.2, 153, 153, published=63.24),
-        Cell(METHODS[1], "ebpg", 66.083, 150, 153, published=66.08, best=True),
+        Cell(METHODS[0], "ebpg", 61.2, 153, 153, published=63.24, low=59.876, high=62.5, images=91),
+        Cell(
+            METHODS[1], "ebpg", 66.083, 150, 153, published=66.08, best=True, low=64.9, high=67.2, images=90
+        ),
         Cell(METHODS[2], "ebpg", None, 0, 153),
     )
     seconds = (
@@ -48,7 +50,22 @@ def _table2() -> Table:
     return Table("table2", "resnet50", "Table 2, resnet50", ("p1", "p2"), rows)
 
 
-TABLES = Tables((_table1("vgg16"), _table1("resnet50"), _table2()), ("First note.", NOTE))
+def _differences() -> Table:
+    def row(title: str, direction: Direction, *numbers: tuple[float, float, float]) -> Row:
+        cells = (
+            Cell(method, "x", mean, 153, 153, low=low, high=high, against="extremal_perturbation")
+            for method, (mean, low, high) in zip(METHODS[1:], numbers, strict=True)
+        )
+        return Row(title, direction, "percent", tuple(cells))
+
+    rows = (
+        row("EBPG, %", "up", (2.5, 1.25, 3.75), (-1.0, -2.0, -0.5)),
+        row("Drop, %", "down", (-0.25, -0.5, -0.125), (0.25, -0.5, 1.0)),
+    )
+    return Table("differences", "vgg16", "vgg16: differences", METHODS[1:], rows)
+
+
+TABLES = Tables((_table1("vgg16"), _table1("resnet50"), _table2(), _differences()), ("First note.", NOTE))
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -62,25 +79,70 @@ def test_terminal_stands_in_100_columns() -> None:
     text = render(TABLES, "terminal")
     assert max(map(len, text.splitlines())) <= 100
     assert "Extremal Perturbation" in text
-    assert "*66.08 [66.08] n=150" in text
-    assert "87.42 [87.42]" in text
-    assert "*0.047 [9.21]" in text
-    assert "EBPG, % ↑" in text
-    assert "Run-time, s ↓" in text
-    assert "64 [64]" in text
-    assert "measured [published]" in text
+    lines = text.splitlines()
+    first = next(k for k, line in enumerate(lines) if line.startswith("EBPG, % ↑"))
+    assert re.fullmatch(
+        r"EBPG, % ↑ +61\.20 \[59\.88, 62\.50\] +\*66\.08 \[64\.90, 67\.20\] n=150 +-", lines[first]
+    )
+    assert re.fullmatch(r"  published +63\.24 +66\.08", lines[first + 1])
+    assert lines[first].find("61.20") == lines[first + 1].find("63.24")
+    assert re.search(r"^Run-time, s ↓ +87\.42 +\*0\.047 +0\.50$", text, re.MULTILINE)
+    assert re.search(r"^  published +87\.42 +9\.21$", text, re.MULTILINE)
+    assert re.search(r"^Boxes' area share, % \(n=9\) +30\.00 +30\.00 +30\.00$", text, re.MULTILINE)
+    assert "lines named published quote the paper" in " ".join(text.split())
     assert text.rstrip().endswith(NOTE)
+
+
+def test_differences_are_signed_and_say_who_is_better() -> None:
+    text = render(TABLES, "terminal")
+    assert re.search(
+        r"^EBPG, % ↑ +\+2\.50 \[\+1\.25, \+3\.75\] better +-1\.00 \[-2\.00, -0\.50\] worse$", text, re.M
+    )
+    assert re.search(
+        r"^Drop, % ↓ +-0\.25 \[-0\.50, -0\.12\] better +\+0\.25 \[-0\.50, \+1\.00\]$", text, re.M
+    )
+
+
+def _wide(columns: int) -> Tables:
+    cells = tuple(
+        Cell(f"method_{k}", "ebpg", 50.0 + k, 99, 99, low=49.0, high=80.0, images=50) for k in range(columns)
+    )
+    table = Table("table1", "vgg16", "Wide", tuple(f"method_{k}" for k in range(columns)), (
+        Row("EBPG, %", "up", "percent", cells), Row("Bbox, %", "up", "percent", cells)))  # fmt: skip
+    return Tables((table,), ())
+
+
+def test_intervals_move_below_the_numbers_where_a_terminal_is_too_narrow() -> None:
+    beside, below = render(_wide(3), "terminal"), render(_wide(5), "terminal")
+    assert "50.00 [49.00, 80.00]" in beside
+    assert "95 % interval" not in beside.split("Bbox")[0]
+    assert below.count("  95 % interval  [49.00, 80.00]  [49.00, 80.00]") == 2
+    assert "Wide ↑" in below
+
+
+@pytest.mark.parametrize("columns", [1, 4, 6, 20])
+def test_every_column_is_printed_once_in_100_columns(columns: int) -> None:
+    text = render(_wide(columns), "terminal")
+    assert max(map(len, text.splitlines())) <= 100
+    assert re.findall(r"method_\d+", text) == [f"method_{k}" for k in range(columns)]
+    assert text.count("[49.00, 80.00]") == 2 * columns
+
+
+def test_a_table_without_marks_needs_no_legend() -> None:
+    bare = Tables((Table("table1", "m", "Bare", ("a",), (Row("Pairs", None, "count", (Cell("a", "pairs", 3, 3, 3),)),)),), ("Note.",))  # fmt: skip  # noqa: E501
+    assert render(bare, "md").endswith("| Pairs | 3 |\n\n- Note.\n")
 
 
 def test_markdown_rows_have_as_many_columns_as_their_header() -> None:
     text = render(TABLES, "md")
     blocks = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
-    assert [len(block) for block in blocks] == [6, 6, 4]
+    assert [len(block) for block in blocks] == [8, 8, 6, 4]
     for block in blocks:
         columns = [len(re.findall(r"(?<!\\)\|", line)) for line in block]
         assert len(set(columns)) == 1
         assert re.fullmatch(r"[|:-]+", block[1])
-    assert "**66.08** [66.08] n=150" in text
+    assert "| **66.08** [64.90, 67.20] n=150 |" in text
+    assert "| *published* | 63.24 | 66.08 |  |" in text
     assert r"odd\_label" in text
     assert r"\<b\> \|" in text
 
@@ -90,15 +152,18 @@ def test_latex_rows_and_braces_balance() -> None:
     assert text.isascii()
     bare = re.sub(r"\\[\\{}&%$#_]", "", text)
     assert bare.count("{") == bare.count("}")
-    tabulars = re.findall(r"\\begin\{tabular\}\{(l r*|lr*)\}\n(.*?)\\end\{tabular\}", text, re.DOTALL)
-    assert [columns for columns, _ in tabulars] == ["lrrr", "lrrr", "lrr"]
+    tabulars = re.findall(r"\\begin\{tabular\}\{@\{\}(lc*)@\{\}\}\n(.*?)\\end\{tabular\}", text, re.DOTALL)
+    assert [columns for columns, _ in tabulars] == ["lccc", "lccc", "lcc", "lcc"]
     for columns, body in tabulars:
         rules = (r"\toprule", r"\midrule", r"\bottomrule")
         lines = [line for line in body.splitlines() if line not in rules]
         assert all(line.endswith(r" \\") for line in lines)
         assert {len(re.findall(r"(?<!\\)&", line)) for line in lines} == {len(columns) - 1}
         assert not any(line.startswith("[") for line in lines)
-    assert r"\textbf{66.08} [66.08] n=150" in text
+    assert r"EBPG, \% $\uparrow$ & 61.20 & \textbf{66.08} n=150 & $-$ \\" in text
+    assert r"{\scriptsize [59.88, 62.50]} & {\scriptsize [64.90, 67.20]} &  \\" in text
+    assert r"\quad {\scriptsize published} & {\scriptsize 63.24} & {\scriptsize 66.08} &  \\" in text
+    assert r"{\scriptsize [$-$2.00, $-$0.50]} worse" in text
     assert r"EBPG, \% $\uparrow$" in text
     assert r"a\_file \& 50 \% of \#1: \{x\} \textbackslash{} \textasciitilde{} \textasciicircum{} \$" in text
 
@@ -113,7 +178,7 @@ def test_latex_compiles(tmp_path: Path) -> None:
 
 def test_csv_has_one_line_per_cell() -> None:
     rows = list(csv.DictReader(io.StringIO(render(TABLES, "csv"))))
-    assert len(rows) == 2 * 4 * 3 + 2 * 2
+    assert len(rows) == 2 * 4 * 3 + 2 * 2 + 2 * 2
     assert all(None not in row and None not in row.values() for row in rows)
     assert rows[1] == {
         "table": "table1",
@@ -126,7 +191,14 @@ def test_csv_has_one_line_per_cell() -> None:
         "published": "66.08",
         "direction": "up",
         "best": "true",
+        "low": "64.9",
+        "high": "67.2",
+        "images": "90",
+        "against": "",
+        "group": "",
+        "excludes_zero": "",
     }
+    assert [row["excludes_zero"] for row in rows[-4:]] == ["true", "true", "true", "false"]
     assert rows[2]["measured"] == rows[2]["published"] == ""
     assert rows[2]["best"] == "false"
 
@@ -138,6 +210,7 @@ def test_json_holds_everything() -> None:
         ("table1", "vgg16"),
         ("table1", "resnet50"),
         ("table2", "resnet50"),
+        ("differences", "vgg16"),
     ]
     assert tree["tables"][0]["columns"] == list(METHODS)
     assert tree["tables"][0]["rows"][0]["direction"] == "up"
@@ -149,4 +222,11 @@ def test_json_holds_everything() -> None:
         "of": 153,
         "published": 66.08,
         "best": True,
+        "low": 64.9,
+        "high": 67.2,
+        "images": 90,
+        "against": None,
+        "group": None,
+        "excludes_zero": None,
     }
+    assert tree["tables"][-1]["rows"][0]["cells"][0]["excludes_zero"] is True

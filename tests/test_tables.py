@@ -91,8 +91,8 @@ def folder(tmp_path: Path) -> Folder:
     return write
 
 
-def build(*folders: Path) -> Tables:
-    return build_tables([load_run(path) for path in folders])
+def build(*folders: Path, **options: Any) -> Tables:
+    return build_tables([load_run(path) for path in folders], **options)
 
 
 def row(table: Table, title: str) -> Row:
@@ -107,11 +107,14 @@ def test_means_rest_on_the_values_that_are_there(folder: Folder) -> None:
         record("sise", "3", None, error="unreadable annotation"),
     ]
     (table,) = build(folder(records)).tables
-    assert row(table, "EBPG, %").cells == (Cell("sise", "ebpg", 55.0, n=2, of=3, published=66.08),)
-    assert row(table, "Run-time, s").cells == (Cell("sise", "seconds", 2.0, n=1, of=3, published=9.21),)
-    assert row(table, "Bbox, %").cells == (Cell("sise", "bbox", None, n=0, of=3, published=61.59),)
+    assert row(table, "EBPG, %").cells == (Cell("sise", "ebpg", 55.0, n=2, of=3, published=66.08, images=1),)
+    assert row(table, "Run-time, s").cells == (
+        Cell("sise", "seconds", 2.0, n=1, of=3, published=9.21, images=1),
+    )
+    assert row(table, "Bbox, %").cells == (Cell("sise", "bbox", None, n=0, of=3, published=61.59, images=0),)
     assert row(table, "mIoU, %").cells[0].published is None
     assert row(table, "Pairs").cells[0].measured == 3
+    assert row(table, "Images").cells[0].measured == 2
     assert row(table, "Degenerate maps").cells == (Cell("sise", "degenerate", 1, n=2, of=3),)
     assert row(table, "Errors").cells == (Cell("sise", "errors", 2, n=4, of=4),)
 
@@ -127,6 +130,146 @@ def test_best_follows_direction_and_marks_ties_as_printed(folder: Folder) -> Non
     assert [cell.best for cell in row(table, "EBPG, %").cells] == [True, True, False]
     assert [cell.best for cell in row(table, "Drop, %").cells] == [True, False, False]
     assert not any(cell.best for cell in row(table, "Bbox, %").cells)
+
+
+def test_best_is_marked_only_where_all_rest_on_the_same_pairs(folder: Folder) -> None:
+    records = [record(method, image, bbox=1.0) for method in ("sise", "mine") for image in "12"]
+    records += [record("sise", "3", ebpg=50.0), record("mine", "4", ebpg=60.0)]
+    records.append(record("ada_sise", "1", error="gone"))
+    built = build(folder(records))
+    assert [cell.best for cell in row(built.tables[0], "Bbox, %").cells] == [True, False, True]
+    assert not any(cell.best for cell in row(built.tables[0], "EBPG, %").cells)
+    (note,) = [note for note in built.notes if "no best value" in note]
+    assert "marked in EBPG, %: the methods rest on different pairs" in note
+
+
+def test_run_times_of_different_machines_are_not_compared(folder: Folder) -> None:
+    def on_gpu(_: dict[str, Any], environment: dict[str, Any]) -> None:
+        environment["device_name"] = "Tesla T4"
+
+    here = folder([record("sise", image, seconds=2.0, ebpg=1.0) for image in "12"], "here")
+    there = folder([record("mine", image, seconds=1.0, ebpg=2.0) for image in "12"], "there", on_gpu)
+    built = build(here, there, against="sise")
+    table, differences = built.tables
+    assert not any(cell.best for cell in row(table, "Run-time, s").cells)
+    assert row(differences, "EBPG, %").cells[0].measured == 1.0
+    assert row(differences, "Run-time, s").cells[0].measured is None
+    measured = "Run-time measured on Some CPU, fp32 (n=2); Tesla T4, fp32 (n=2)"
+    assert any(note.startswith(measured) for note in built.notes)
+
+
+def _many(values: dict[str, Callable[[int], float]]) -> list[Record]:
+    """Twelve images, every third with two classes; boxes from 5 % to 27 % of the input."""
+    return [
+        record(method, f"{image:02}", name, ebpg=value(image), box_share=5.0 + 2 * image)
+        for method, value in values.items()
+        for image in range(12)
+        for name in ("dog", "cat")[: 1 + (image % 3 == 0)]
+    ]
+
+
+def test_table1_and_table2_carry_intervals(folder: Folder) -> None:
+    records = _many({"sise": lambda image: 10.0 + image})
+    records += [record("ada_sise", f"{image:02}", maps_kept=[image, 2, 3, 4, 5]) for image in range(12)]
+    table, maps = build(folder(records)).tables
+    cell = row(table, "EBPG, %").cells[0]
+    assert cell.measured is not None
+    assert cell.low is not None
+    assert cell.high is not None
+    assert 10 < cell.low < cell.measured < cell.high < 21
+    assert (cell.n, cell.images) == (16, 12)
+    varying, fixed = maps.rows[1].cells[:2]
+    assert varying.low is not None
+    assert fixed.low is fixed.high is None
+
+
+def test_differences_are_paired(folder: Folder) -> None:
+    records = _many({"sise": lambda image: 10.0 * image, "ada_sise": lambda image: 11.0 * image + 1})
+    records = [one for one in records if (one.method, one.image_id) != ("sise", "05")]
+    records.append(record("mine", "77", ebpg=1.0))
+    built = build(folder(records), against="sise")
+    (differences,) = [table for table in built.tables if table.name == "differences"]
+    assert differences.columns == ("ada_sise", "mine")
+    ours, apart = row(differences, "EBPG, %").cells
+    images = [image for image in range(12) if image != 5 for _ in range(1 + (image % 3 == 0))]
+    assert ours.measured == pytest.approx(sum(image + 1 for image in images) / len(images))
+    assert ours.excludes_zero
+    assert (ours.against, ours.n, ours.images) == ("sise", 15, 11)
+    assert ours.published == pytest.approx(66.4 - 66.08)
+    assert (apart.measured, apart.n, apart.excludes_zero) == (None, 0, None)
+    assert [cell.measured for cell in row(differences, "Pairs").cells] == [15, 0]
+    assert any("not adjusted for the number of comparisons" in note for note in built.notes)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "against", "expected"),
+    [
+        (0.1, 0.2, "sise", True),
+        (-0.2, -0.1, "sise", True),
+        (-0.1, 0.1, "sise", False),
+        (0.0, 0.1, "sise", False),
+        (None, None, "sise", None),
+        (0.1, 0.2, None, None),
+    ],
+)
+def test_only_differences_exclude_zero(
+    low: float | None, high: float | None, against: str | None, expected: bool | None
+) -> None:
+    assert Cell("m", "ebpg", 0.1, 9, 9, low=low, high=high, against=against).excludes_zero is expected
+
+
+def test_unknown_names_are_corrected(folder: Folder) -> None:
+    path = folder([record("sise", "1", ebpg=1.0), record("mine", "1", ebpg=1.0)])
+    with pytest.raises(ConfigError, match=r"no method 'sies'.*did you mean 'sise'"):
+        build(path, against="sies")
+    with pytest.raises(ConfigError, match=r"no metric 'ebgp'.*did you mean 'ebpg'"):
+        build(path, metrics=["ebgp"])
+    alone = folder([record("sise", "1", ebpg=1.0)], "alone")
+    with pytest.raises(ConfigError, match="nothing to compare 'sise' with"):
+        build(alone, against="sise")
+
+
+def test_metrics_choose_and_order_the_rows(folder: Folder) -> None:
+    records = [
+        record("sise", str(image), seconds=float(image), forwards=image, peak_memory_mb=100.5)
+        for image in range(11)
+    ]
+    metrics = ["seconds_p90", "seconds_median", "forwards", "peak_memory"]
+    (table,) = build(folder(records), metrics=metrics).tables
+    assert [entry.cells[0].metric for entry in table.rows[:4]] == metrics
+    assert [entry.cells[0].measured for entry in table.rows[:4]] == [9.0, 5.0, 5.0, 100.5]
+    assert table.rows[4].title == "Boxes' area share, %"
+    assert table.rows[0].cells[0].low is None
+    assert table.rows[2].cells[0].low is not None
+
+
+def test_groups_by_class_and_size_hold_every_pair_once(folder: Folder) -> None:
+    path = folder(_many({"sise": float, "mine": lambda image: 2.0 * image}))
+    (classes,) = build(path, by="class", metrics=["ebpg"]).tables
+    assert (classes.name, classes.columns) == ("by_class", ("sise", "mine"))
+    assert [entry.title for entry in classes.rows] == ["cat (n=4)", "dog (n=12)", "all (n=16)"]
+    assert [entry.cells[0].measured for entry in classes.rows] == [4.5, 5.5, 5.25]
+    assert [entry.cells[0].group for entry in classes.rows] == ["cat", "dog", None]
+    sizes, differences = build(path, by="size", metrics=["ebpg"], against="sise").tables
+    assert [entry.title for entry in sizes.rows] == [
+        "small (n=2)",
+        "medium (n=12)",
+        "large (n=2)",
+        "all (n=16)",
+    ]
+    assert differences.name == "differences_by_size"
+    means = [entry.cells[0].measured for entry in differences.rows]
+    assert means == [0.0, pytest.approx(63 / 12), 10.5, 5.25]
+
+
+@pytest.mark.parametrize(
+    ("share", "size"),
+    [(6.24, "small"), (6.25, "medium"), (24.9, "medium"), (25.0, "large"), (100.0, "large")],
+)
+def test_sizes_begin_at_their_bounds(folder: Folder, share: float, size: str) -> None:
+    path = folder([record("sise", "1", ebpg=1.0, box_share=share)])
+    (table,) = build(path, by="size", metrics=["ebpg"]).tables
+    assert [entry.cells[0].group for entry in table.rows if entry.cells[0].n] == [size, None]
 
 
 def test_published_number_belongs_to_the_papers_method_only(folder: Folder) -> None:
@@ -158,8 +301,8 @@ def test_table2_averages_maps_per_block(folder: Folder) -> None:
     available, kept, positive, mine = resnet50.rows
     assert [cell.measured for cell in available.cells] == [64, 256, 512, 1024, 2048]
     assert kept.cells[:2] == (
-        Cell("sise", "maps_kept_p1", 31.5, n=2, of=2, published=31),
-        Cell("sise", "maps_kept_p2", 105.0, n=2, of=2, published=130),
+        Cell("sise", "maps_kept_p1", 31.5, n=2, of=2, published=31, images=2),
+        Cell("sise", "maps_kept_p2", 105.0, n=2, of=2, published=130, images=2),
     )
     assert [cell.measured for cell in positive.cells] == [32, 110, 201, 500, 1000]
     assert kept.title == "SISE, kept (n=2)"
@@ -276,7 +419,7 @@ def test_notes_say_what_limits_the_comparison(folder: Folder) -> None:
     ]
     notes = build(folder(records, change=weaken)).notes
     assert notes[:4] == (
-        "Published: arXiv 2102.07799; its map counts are means over 500 images.",
+        "Published: arXiv 2102.07799.",
         "ResNet-50: not the published model: mine.pt, SHA-256 9ca920d69ca9; "
         "numbers are not comparable with the paper's.",
         "ResNet-50: 2 of 4952 images (2 of 7632 pairs).",
@@ -301,6 +444,21 @@ def test_notes_name_options_that_are_not_the_defaults(folder: Folder) -> None:
     notes = build(folder([record("sise", "1")], change=change)).notes
     assert "SISE: not the default options: fusion=soft, mu=0.3." in notes
     assert "VGG16: feature maps read at the pool-output side of the blocks." in notes
+
+
+def test_published_figures_are_sourced_only_where_shown(folder: Folder) -> None:
+    kept = folder([record("sise", "1", maps_kept=[1, 2, 3, 4, 5])], "kept")
+    assert "Published: arXiv 2102.07799; its map counts are means over 500 images." in build(kept).notes
+    own = build(folder([record("mine", "1", ebpg=1.0, seconds=1.0)], "own")).notes
+    assert not any("ublished" in note for note in own)
+    assert "Run-time measured on Some CPU, fp32 (n=1)." in own
+
+
+def test_run_time_counts_pairs_of_one_method(folder: Folder) -> None:
+    records = [record(method, image, seconds=1.0) for method in ("mine", "sise") for image in "123"]
+    assert any("Some CPU, fp32 (n=3);" in note for note in build(folder(records, "equal")).notes)
+    fewer = build(folder(records[:-1], "fewer")).notes
+    assert any("(n=2 to 3, by method)" in note for note in fewer)
 
 
 def test_complete_published_run_needs_no_warning(folder: Folder) -> None:
@@ -359,6 +517,9 @@ def test_no_run_and_no_records(tmp_path: Path, folder: Folder) -> None:
         (9.214, "seconds", "9.21"),
         (0.0468, "seconds", "0.047"),
         (0.5, "seconds", "0.50"),
+        (-0.0468, "seconds", "-0.047"),
+        (-9.214, "seconds", "-9.21"),
+        (1946.04, "inputs", "1946.0"),
         (31.25, "maps", "31.2"),
         (31, "maps", "31"),
     ],

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from adasise_bench.tables import Grouping
 
 FORMATS = ("terminal", "md", "latex", "csv", "json")
 
@@ -12,24 +16,44 @@ FORMATS = ("terminal", "md", "latex", "csv", "json")
 @click.command()
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
 @click.option("--format", "fmt", type=click.Choice(FORMATS), default="terminal", show_default=True)
-def table(folders: tuple[Path, ...], fmt: str) -> None:
+@click.option("--metrics", default="", metavar="A,B",
+              help="Rows of Table 1, in this order: ebpg, bbox, drop, increase, miou, seconds (the default); "
+              "seconds_median, seconds_p90, forwards, peak_memory.")  # fmt: skip
+@click.option("--against", metavar="LABEL",
+              help="Add the paired differences of all other methods from this one.")  # fmt: skip
+@click.option("--by", type=click.Choice(["class", "size"]),
+              help="Instead, one table per metric with a row per class or object size.")  # fmt: skip
+def table(
+    folders: tuple[Path, ...], fmt: str, metrics: str, against: str | None, by: Grouping | None
+) -> None:
     """Print Table 1 and Table 2 from run folders, measured beside published.
 
-    With several folders, each value comes from the first folder that has it, so that an accuracy run and
-    a run-time run fill one table.
+    Means stand with their 95 % bootstrap intervals over images. With several folders, each value comes from
+    the first folder that has it, so that an accuracy run and a run-time run fill one table.
 
     \b
     Examples:
       adasise-bench table results/table1-1a2b3c4d
-      adasise-bench table results/table1-1a2b3c4d results/runtime-5e6f7a8b --format latex > table.tex
+      adasise-bench table results/runtime-5e6f7a8b results/table1-1a2b3c4d --format latex > table.tex
+      adasise-bench table results/table1-1a2b3c4d --against sise
+      adasise-bench table results/table1-1a2b3c4d --by size --metrics ebpg,drop --against sise
     """
-    click.echo(tables_text(list(folders), fmt))
+    names = [name.strip() for name in metrics.split(",") if name.strip()]
+    click.echo(tables_text(list(folders), fmt, metrics=names, by=by, against=against))
 
 
-def tables_text(folders: list[Path], fmt: str) -> str:
-    """The tables of run folders in one of :data:`FORMATS`."""
+def tables_text(
+    folders: list[Path],
+    fmt: str,
+    *,
+    metrics: list[str] | None = None,
+    by: Grouping | None = None,
+    against: str | None = None,
+) -> str:
+    """The tables of run folders in one of :data:`FORMATS`; the options are those of ``build_tables``."""
     from adasise_bench.render import render
     from adasise_bench.runs import load_run
-    from adasise_bench.tables import build_tables
+    from adasise_bench.tables import DEFAULT_METRICS, build_tables
 
-    return render(build_tables([load_run(folder) for folder in folders]), fmt)
+    runs = [load_run(folder) for folder in folders]
+    return render(build_tables(runs, metrics=metrics or DEFAULT_METRICS, by=by, against=against), fmt)

@@ -1,0 +1,115 @@
+"""Lays a table out as lines of text, the same for terminal, Markdown and LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from adasise_bench.tables import Cell, Direction, Row, Table, number, title_of
+
+ARROWS: Mapping[Direction, str] = {"up": "↑", "down": "↓"}
+
+
+@dataclass(frozen=True)
+class Style:
+    """What differs between text formats.
+
+    Attributes:
+        escape: makes any text safe.
+        emphasise: marks the best number.
+        subtitle: the title of a line that belongs to the line above.
+        minor: an interval or another number that belongs to the one above or before.
+        figure: a plain number.
+    """
+
+    escape: Callable[[str], str] = str
+    emphasise: Callable[[str], str] = str
+    subtitle: Callable[[str], str] = str
+    minor: Callable[[str], str] = str
+    figure: Callable[[str], str] = str
+
+
+class Line(NamedTuple):
+    """A line's title and, per column, a number and what follows it."""
+
+    title: str
+    cells: tuple[tuple[str, str], ...]
+
+
+def title(table: Table) -> str:
+    """The table's title, with the arrow that all its rows share."""
+    arrow = _shared_arrow(table)
+    return f"{table.title} {arrow}" if arrow else table.title
+
+
+def header(table: Table, style: Style) -> list[str]:
+    """The titles of the columns."""
+    return [style.escape(title_of(column)) for column in table.columns]
+
+
+def lines(table: Table, style: Style, *, stacked: bool) -> Iterator[Line]:
+    """The measured numbers, with their intervals behind or (``stacked``) below them; then the published."""
+    for row in table.rows:
+        yield Line(
+            style.escape(_row_title(row, _shared_arrow(table))),
+            tuple((_measured(cell, row, style), _rest(cell, row, style, stacked)) for cell in row.cells),
+        )
+        if stacked and any(cell.low is not None for cell in row.cells):
+            intervals = tuple((_with_verdict(cell, row, style), "") for cell in row.cells)
+            yield Line(style.subtitle(style.escape("95 % interval")), intervals)
+        if any(cell.published is not None for cell in row.cells):
+            published = tuple((_published(cell, row, style), "") for cell in row.cells)
+            yield Line(style.subtitle("published"), published)
+
+
+def _shared_arrow(table: Table) -> str:
+    directions = {row.direction for row in table.rows}
+    shared = directions.pop() if len(directions) == 1 else None
+    return ARROWS[shared] if shared else ""
+
+
+def _row_title(row: Row, shared_arrow: str) -> str:
+    words = [row.title]
+    if row.direction and not shared_arrow:
+        words.append(ARROWS[row.direction])
+    if n := _shared_n(row):
+        words.append(f"(n={n})")
+    return " ".join(words)
+
+
+def _shared_n(row: Row) -> int | None:
+    """The n of all numbers of a row, where it is the same and not what it should be."""
+    measured = [cell for cell in row.cells if cell.measured is not None]
+    counts = {cell.n for cell in measured}
+    return counts.pop() if len(counts) == 1 and all(cell.n != cell.of for cell in measured) else None
+
+
+def _text(value: float, cell: Cell, row: Row) -> str:
+    sign = "+" if cell.against is not None and value > 0 else ""
+    return sign + number(value, row.unit)
+
+
+def _measured(cell: Cell, row: Row, style: Style) -> str:
+    text = style.figure("-" if cell.measured is None else _text(cell.measured, cell, row))
+    return style.emphasise(text) if cell.best else text
+
+
+def _rest(cell: Cell, row: Row, style: Style, stacked: bool) -> str:
+    words = [] if stacked else [_with_verdict(cell, row, style)]
+    if cell.measured is not None and cell.n != cell.of and _shared_n(row) is None:
+        words.append(f"n={cell.n}")
+    return " ".join(word for word in words if word)
+
+
+def _with_verdict(cell: Cell, row: Row, style: Style) -> str:
+    if cell.low is None or cell.high is None:
+        return ""
+    text = style.minor(style.figure(f"[{_text(cell.low, cell, row)}, {_text(cell.high, cell, row)}]"))
+    if not cell.excludes_zero or row.direction is None:
+        return text
+    return f"{text} {'better' if (cell.low > 0) == (row.direction == 'up') else 'worse'}"
+
+
+def _published(cell: Cell, row: Row, style: Style) -> str:
+    return "" if cell.published is None else style.minor(style.figure(_text(cell.published, cell, row)))

@@ -1,0 +1,22 @@
+"""The tables that a run ends in, free of any output format."""
+
+from adasise_bench.tables.breakdown import SIZES, Grouping
+from adasise_bench.tables.build import build_tables
+from adasise_bench.tables.measures import DEFAULT_METRICS, MEASURES
+from adasise_bench.tables.model import Cell, Direction, Row, Table, Tables, Unit, number, title_of
+
+__all__ = [
+    "DEFAULT_METRICS",
+    "MEASURES",
+    "SIZES",
+    "Cell",
+    "Direction",
+    "Grouping",
+    "Row",
+    "Table",
+    "Tables",
+    "Unit",
+    "build_tables",
+    "number",
+    "title_of",
+]

@@ -1,0 +1,87 @@
+"""Turns runs into the tables of Ada-SISE (arXiv 2102.07799), every number with its n."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from adasise_bench.errors import ConfigError
+from adasise_bench.published import published_table1
+from adasise_bench.runs import Run, combine
+from adasise_bench.tables.breakdown import Grouping, breakdown_tables
+from adasise_bench.tables.measures import DEFAULT_METRICS, named_measures
+from adasise_bench.tables.model import Table, Tables
+from adasise_bench.tables.notes import notes
+from adasise_bench.tables.rows import Published
+from adasise_bench.tables.scores import Scores, in_paper_order
+from adasise_bench.tables.table1 import difference_table, table1
+from adasise_bench.tables.table2 import table2
+from adasise_bench.validation import suggest
+
+
+def build_tables(
+    runs: Sequence[Run],
+    *,
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    by: Grouping | None = None,
+    against: str | None = None,
+) -> Tables:
+    """Table 1 and Table 2 for every network in the runs, the published numbers beside the measured.
+
+    Args:
+        runs: where a value comes from the first run that has it.
+        metrics: the measures to show, of ``MEASURES``.
+        by: show one table per measure instead, with a row per class or object size.
+        against: add tables of the other methods' paired differences from the method of this label.
+
+    Raises:
+        ConfigError: the runs do not fit together, or a metric or label is unknown.
+        DataError: there is not one record.
+    """
+    measures = named_measures(metrics)
+    records = combine(runs)
+    if against is not None:
+        _refuse_unknown(against, records)
+    names = {entry["label"]: entry["name"] for run in runs for entry in run.config["methods"]}
+    available = {
+        model: facts["maps_available"] for run in runs for model, facts in run.environment["models"].items()
+    }
+    models = in_paper_order(records["model"].unique(), published_table1())
+    by_model = {model: records[records["model"] == model] for model in models}
+    scores = {model: Scores.of(group) for model, group in by_model.items()}
+    tables: list[Table] = []
+    for model, group in by_model.items():
+        if by is None:
+            tables.append(table1(model, group, scores[model], measures, _published(model, names)))
+        else:
+            tables += breakdown_tables(model, scores[model], measures, by)
+    for model in models:
+        if against is None or against not in scores[model].methods:
+            continue
+        differences = scores[model].minus(against)
+        if by is None:
+            tables.append(difference_table(model, differences, measures, _published(model, names)))
+        else:
+            tables += breakdown_tables(model, differences, measures, by)
+    tables += [
+        table2(model, group, names, available[model])
+        for model, group in by_model.items()
+        if by is None and group["maps_kept"].notna().any()
+    ]
+    return Tables(tuple(tables), tuple(notes(runs, records, tables)))
+
+
+def _published(model: str, names: Mapping[str, str]) -> Published:
+    """The paper's figures of the labels that carry its methods' names."""
+    figures = published_table1().get(model, {})
+    return {label: scores for label, scores in figures.items() if names.get(label) == label}
+
+
+def _refuse_unknown(against: str, records: pd.DataFrame) -> None:
+    labels = sorted(records["method"].unique())
+    if against not in labels:
+        raise ConfigError(f"--against: no method {against!r} in these runs{suggest(against, labels)}")
+    others = records[records["method"] != against]["model"]
+    if not set(others) & set(records[records["method"] == against]["model"]):
+        raise ConfigError(f"--against: nothing to compare {against!r} with in these runs; add another method")

@@ -1,0 +1,158 @@
+"""What a reader must know before comparing the numbers, one line each."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+
+from adasise_bench import statistics
+from adasise_bench.published import published
+from adasise_bench.runs import Run
+from adasise_bench.tables.breakdown import SIZES
+from adasise_bench.tables.model import Cell, Row, Table, title_of
+
+SHOWN_ERRORS = 3
+ERROR_LENGTH = 150
+
+
+def notes(runs: Sequence[Run], records: pd.DataFrame, tables: Sequence[Table]) -> Iterator[str]:
+    """The notes of these tables."""
+    yield from _published_notes(tables)
+    weights = {model: facts for run in runs for model, facts in run.environment["models"].items()}
+    for model, group in records.groupby("model", sort=False):
+        yield from _model_notes(str(model), weights[str(model)])
+        yield from _coverage_notes(str(model), runs, group)
+    yield from _option_notes(runs)
+    if any(run.environment["data"]["embedded"] for run in runs):
+        yield "Data: drawn scenes, not photographs; numbers are not comparable with the paper's."
+    for run in runs:
+        yield _run_note(run)
+    definitions = {name for run in runs for name in run.environment["definitions"].values()}
+    if definitions:
+        yield f"Definitions: {', '.join(sorted(definitions))}."
+    yield from _statistics_notes(tables)
+    yield from _run_time_notes(records, tables)
+    degenerate = int(records["degenerate"].dropna().sum())
+    yield f"Degenerate maps (all pixels equal): {degenerate}."
+    errors = records["error"].dropna()
+    texts = "; ".join(_one_line(str(text)) for text in errors.unique()[:SHOWN_ERRORS])
+    yield f"Errors: {len(errors)}" + (f", among them: {texts}" if texts else ".")
+
+
+def _cells(tables: Iterable[Table]) -> Iterator[Cell]:
+    return (cell for table in tables for row in table.rows for cell in row.cells)
+
+
+def _published_notes(tables: Sequence[Table]) -> Iterator[str]:
+    shown = {table.name for table in tables for cell in _cells([table]) if cell.published is not None}
+    if shown:
+        paper = published("ada_sise")
+        images = paper["table2"]["images"]
+        counts = f"; its map counts are means over {images} images" if "table2" in shown else ""
+        yield f"Published: {paper['source']}{counts}."
+
+
+def _statistics_notes(tables: Sequence[Table]) -> Iterator[str]:
+    cells = list(_cells(tables))
+    if any(cell.low is not None for cell in cells):
+        yield (
+            f"Intervals: {100 * statistics.CONFIDENCE:.0f} % percentile bootstrap over images, each with all "
+            f"its pairs ({statistics.RESAMPLES} resamples, seed {statistics.SEED}); none for fewer than "
+            f"{statistics.MINIMUM_IMAGES} images, images that do not differ, and quantiles."
+        )
+    elif any(cell.images for cell in cells):
+        yield f"Intervals: none, for they take {statistics.MINIMUM_IMAGES} images that differ."
+    if any(cell.against for cell in cells):
+        yield (
+            "Differences are means over the pairs that both methods explained; "
+            "their intervals are not adjusted for the number of comparisons."
+        )
+    if groups := {cell.group for cell in cells} & set(SIZES):
+        bounds = ", ".join(f"{name} from {bound:g} %" for name, bound in SIZES.items() if name in groups)
+        yield f"Object size: share of the network's input inside the class's boxes: {bounds}."
+    for table in tables:
+        unmarked = [row.title for row in table.rows if _is_unmarked(row)]
+        if unmarked:
+            yield (
+                f"{table.title}: no best value marked in {'; '.join(unmarked)}: "
+                "the methods rest on different pairs or devices."
+            )
+
+
+def _is_unmarked(row: Row) -> bool:
+    values = [cell for cell in row.cells if cell.measured is not None and cell.against is None]
+    return row.direction is not None and len(values) > 1 and not any(cell.best for cell in values)
+
+
+def _one_line(text: str) -> str:
+    printable = "".join(letter if letter.isprintable() else " " for letter in text)
+    return textwrap.shorten(printable, ERROR_LENGTH, placeholder=" ...")
+
+
+def _model_notes(model: str, weights: dict[str, Any]) -> Iterator[str]:
+    if not weights["published"]:
+        digest = weights["weights_sha256"][:12]
+        yield (
+            f"{title_of(model)}: not the published model: {weights['weights_file']}, SHA-256 {digest}; "
+            "numbers are not comparable with the paper's."
+        )
+
+
+def _option_notes(runs: Sequence[Run]) -> Iterator[str]:
+    changed = {label: options for run in runs for label, options in run.environment["methods"].items()}
+    for label, options in changed.items():
+        if options:
+            listed = ", ".join(f"{option}={value}" for option, value in options.items())
+            yield f"{title_of(label)}: not the default options: {listed}."
+    blocks = {model: entry.get("blocks") for run in runs for model, entry in run.config["models"].items()}
+    for model, side in blocks.items():
+        if side != "pool-input":
+            yield f"{title_of(model)}: feature maps read at the {side} side of the blocks."
+
+
+def _coverage_notes(model: str, runs: Sequence[Run], group: pd.DataFrame) -> Iterator[str]:
+    facts = [run.environment["data"] for run in runs if model in run.environment["models"]]
+    whole = max(facts, key=lambda data: data["full_images"] or data["images"])
+    if whole["full_images"]:
+        all_images, all_pairs = whole["full_images"], whole["full_pairs"]
+    else:
+        all_images, all_pairs = whole["images"], whole["pairs"]
+    images = group["image_id"].nunique()
+    pairs = len(group.dropna(subset=["class_name"]).drop_duplicates(["image_id", "class_name"]))
+    if images < all_images or (all_pairs and pairs < all_pairs):
+        of_pairs = f" of {all_pairs}" if all_pairs else ""
+        yield f"{title_of(model)}: {images} of {all_images} images ({pairs}{of_pairs} pairs)."
+
+
+def _run_note(run: Run) -> str:
+    environment, data = run.environment, run.config["data"]
+    picture = f"input {data['input_size']} px ({data['resize']})"
+    tool = environment["tool"]
+    commit = f" (commit {tool['commit']})" if tool["commit"] else ""
+    return (
+        f"{run.folder.name}: {environment['data']['name']}, {picture}, "
+        f"score {run.config['score']}, {environment['device_name']} ({environment['device']}), "
+        f"{environment['precision']}, torch {environment['torch']}, adasise-bench {tool['version']}{commit}."
+    )
+
+
+def _run_time_notes(records: pd.DataFrame, tables: Sequence[Table]) -> Iterator[str]:
+    seconds = [cell for cell in _cells(tables) if cell.metric.startswith("seconds")]
+    devices = [
+        f"{device} ({_extent(group.groupby(['model', 'method']).size())})"
+        for device, group in records.dropna(subset=["timed_on"]).groupby("timed_on", sort=False)
+    ]
+    if seconds and devices:
+        note = f"Run-time measured on {'; '.join(devices)}"
+        if any(cell.published is not None for cell in seconds):
+            paper = published("ada_sise")["figure4"]
+            note += f"; published: {paper['device']}, {paper['images']} images"
+        yield f"{note}."
+
+
+def _extent(pairs: pd.Series[int]) -> str:
+    low, high = pairs.min(), pairs.max()
+    return f"n={low}" if low == high else f"n={low} to {high}, by method"

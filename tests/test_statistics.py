@@ -1,0 +1,157 @@
+"""Intervals over images: against a plain loop, by coverage, and by what must not change them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from adasise_bench import statistics
+from adasise_bench.statistics import MINIMUM_IMAGES, Estimate, estimate_means, paired_differences
+
+
+def frame(rows: list[tuple[str, str, float]], name: str = "x") -> pd.DataFrame:
+    index = pd.MultiIndex.from_tuples([row[:2] for row in rows], names=["image_id", "class_name"])
+    return pd.DataFrame({name: [row[2] for row in rows]}, index=index)
+
+
+def clustered(rng: np.random.Generator, images: int) -> list[tuple[str, str, float]]:
+    """Skewed values around 5, 1 to 4 per image, alike within an image."""
+    rows = []
+    for image in range(images):
+        level = rng.gamma(4.0)
+        for pair in range(rng.integers(1, 5)):
+            rows.append((f"{image:04}", str(pair), level + rng.normal(1.0, 0.3)))
+    return rows
+
+
+def estimate(rows: list[tuple[str, str, float]]) -> Estimate:
+    return estimate_means(frame(rows))["x"]
+
+
+def bounds(found: Estimate) -> tuple[float, float]:
+    assert found.low is not None
+    assert found.high is not None
+    return found.low, found.high
+
+
+ROWS = st.integers(0, 2**32 - 1).map(lambda seed: clustered(np.random.default_rng(seed), 11))
+
+
+def test_a_plain_loop_finds_the_same_interval() -> None:
+    rows = clustered(np.random.default_rng(4), 40)
+    by_image: dict[str, list[float]] = {}
+    for image, _, value in rows:
+        by_image.setdefault(image, []).append(value)
+    clusters = list(by_image.values())
+    rng = np.random.default_rng(99)
+    means = []
+    for _ in range(4000):
+        drawn = [value for k in rng.integers(0, len(clusters), len(clusters)) for value in clusters[k]]
+        means.append(sum(drawn) / len(drawn))
+    found = estimate(rows)
+    assert found.mean == pytest.approx(sum(value for *_, value in rows) / len(rows))
+    assert (found.pairs, found.images) == (len(rows), 40)
+    assert bounds(found) == pytest.approx(
+        tuple(np.percentile(means, [2.5, 97.5])), abs=0.04 * np.std(means) * 4
+    )
+
+
+def test_intervals_cover_the_truth_where_intervals_over_pairs_do_not() -> None:
+    rng = np.random.default_rng(0)
+    images, trials, truth = 60, 500, 5.0
+    of_image = np.repeat(np.arange(images), rng.integers(1, 5, images))
+    levels = rng.gamma(4.0, size=(images, trials))
+    values = levels[of_image] + rng.normal(1.0, 0.3, (len(of_image), trials))
+
+    def coverage(clusters: np.ndarray) -> float:
+        index = pd.MultiIndex.from_arrays(
+            [clusters, np.arange(len(clusters))], names=["image_id", "class_name"]
+        )
+        found = map(bounds, estimate_means(pd.DataFrame(values, index)).values())
+        return float(np.mean([low <= truth <= high for low, high in found]))
+
+    assert 0.91 <= coverage(of_image) <= 0.98
+    assert coverage(np.arange(len(of_image))) < 0.85
+
+
+@settings(deadline=None, max_examples=25)
+@given(ROWS, st.randoms())
+def test_the_order_of_rows_changes_nothing(rows: list[tuple[str, str, float]], random: object) -> None:
+    shuffled = list(rows)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert estimate(shuffled) == estimate(rows)
+
+
+@settings(deadline=None, max_examples=25)
+@given(ROWS, st.floats(-1000, 1000), st.floats(0.01, 100))
+def test_the_interval_holds_the_mean_and_moves_with_the_values(
+    rows: list[tuple[str, str, float]], shift: float, factor: float
+) -> None:
+    found = estimate(rows)
+    low, high = bounds(found)
+    values = [value for *_, value in rows]
+    assert min(values) <= low <= found.mean <= high <= max(values)  # type: ignore[operator]
+    moved = estimate([(image, pair, factor * value + shift) for image, pair, value in rows])
+    assert bounds(moved) == pytest.approx((factor * low + shift, factor * high + shift), rel=1e-9, abs=1e-9)
+
+
+def test_columns_do_not_influence_each_other() -> None:
+    rng = np.random.default_rng(1)
+    rows = clustered(rng, 30)
+    values = frame(rows, "a")
+    values["b"] = rng.normal(size=len(values))
+    values["c"] = values["a"].where(rng.random(len(values)) < 0.6)
+    together = estimate_means(values)
+    for column in values.columns:
+        alone = estimate_means(values[[column]])[column]
+        assert bounds(together[column]) == pytest.approx(bounds(alone), rel=1e-12)
+    present = values["c"].dropna()
+    assert together["c"].pairs == len(present)
+    assert together["c"].images == present.index.get_level_values("image_id").nunique()
+
+
+@pytest.mark.parametrize("images", [0, 1, 2, MINIMUM_IMAGES - 1])
+def test_few_images_have_a_mean_and_no_interval(images: int) -> None:
+    found = estimate_means(frame([(str(k), "a", float(k)) for k in range(images)] + [("z", "a", math.nan)]))[
+        "x"
+    ]
+    assert (found.mean is None) == (images == 0)
+    assert found.low is found.high is None
+    assert found.images == images
+
+
+@pytest.mark.parametrize("pair_values", [[0.1], [0.0, 100.0], [1e-9, 3e-9]])
+def test_images_that_do_not_differ_have_no_interval(pair_values: list[float]) -> None:
+    rows = [(f"{image:02}", str(k), value) for image in range(20) for k, value in enumerate(pair_values)]
+    rows += [(image, f"again {pair}", value) for image, pair, value in rows if image < "07"]
+    found = estimate(rows)
+    assert found.mean == pytest.approx(sum(pair_values) / len(pair_values))
+    assert found.low is found.high is None
+
+
+def test_many_images_stay_within_memory_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = clustered(np.random.default_rng(2), 50)
+    whole = estimate(rows)
+    monkeypatch.setattr(statistics, "_DRAWN_AT_ONCE", 2000)
+    assert bounds(estimate(rows)) == pytest.approx(bounds(whole), rel=1e-12)
+
+
+def test_differences_are_narrower_than_their_parts_and_need_both_values() -> None:
+    rng = np.random.default_rng(3)
+    values = frame(clustered(rng, 50), "sise")
+    values["ada_sise"] = values["sise"] + rng.normal(0.1, 0.05, len(values))
+    values.iloc[0, 1] = math.nan
+    values.iloc[1, 0] = math.nan
+    differences = paired_differences(values, "sise")
+    assert list(differences.columns) == ["ada_sise"]
+    found = estimate_means(differences)["ada_sise"]
+    assert found.pairs == len(values) - 2
+    low, high = bounds(found)
+    assert 0 < low < 0.1 < high
+    own_low, own_high = bounds(estimate_means(values)["ada_sise"])
+    assert high - low < (own_high - own_low) / 5
