@@ -47,13 +47,13 @@ def side_by_side(rows: Sequence[Sequence[Panel]], small_print: str) -> Figure:
     columns = max(map(len, rows))
     total_width = 2 * _MARGIN + columns * width + (columns - 1) * _GAP
     titles = [[_wrapped(panel.title, width, _TITLE_POINTS) for panel in row] for row in rows]
-    above = max(title.count("\n") + 1 for row in titles for title in row) * _TITLE_POINTS * _LINE + 0.06
+    above = [max(title.count("\n") + 1 for title in row) * _TITLE_POINTS * _LINE + 0.06 for row in titles]
     footer = _wrapped(small_print, total_width - 2 * _MARGIN, _PRINT_POINTS)
     below = (footer.count("\n") + 1) * _PRINT_POINTS * _LINE
-    total_height = 2 * _MARGIN + len(rows) * (above + height + _GAP) + below
+    total_height = 2 * _MARGIN + sum(above) + len(rows) * (height + _GAP) + below
     figure = Figure(figsize=(total_width, total_height), dpi=200, facecolor="white")
     for row_number, row in enumerate(rows):
-        top = total_height - _MARGIN - row_number * (above + height + _GAP) - above
+        top = total_height - _MARGIN - sum(above[: row_number + 1]) - row_number * (height + _GAP)
         for column, panel in enumerate(row):
             left = _MARGIN + column * (width + _GAP)
             axes = figure.add_axes(
