@@ -48,8 +48,7 @@ def load_config(
 
     Args:
         path: YAML file.
-        overrides: ``key=value`` pairs; the key is dotted (list entries by label, name or index), the
-            value YAML; ``null`` removes a model or method.
+        overrides: see :func:`apply_overrides`.
         models: keep only these models, if any are named.
         methods: keep only these method labels, if any are named.
 
@@ -63,11 +62,7 @@ def load_config(
     tree = _parse_yaml(text, str(path))
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: a configuration is a mapping of keys to values")
-    for override in overrides:
-        key, separator, value = override.partition("=")
-        if not separator or not key:
-            raise ConfigError(f"--set {override!r}: write it as key=value")
-        _override(tree, key.split("."), _parse_yaml(value, f"--set {key}"), f"--set {key}")
+    apply_overrides(tree, overrides)
     tree.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("._-") or "run")
     if models and isinstance(tree.get("models"), dict):
         tree["models"] = _pick(tree["models"], models, "--models")
@@ -75,6 +70,24 @@ def load_config(
         entries = {_label(entry): entry for entry in tree["methods"]}
         tree["methods"] = list(_pick(entries, methods, "--methods").values())
     return validate(tree, str(path))
+
+
+def apply_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Change a configuration given as plain data, in place.
+
+    Args:
+        tree: the configuration.
+        overrides: ``key=value`` pairs; the key is dotted (list entries by label, name or index), the
+            value YAML; ``null`` removes a model or method.
+
+    Raises:
+        ConfigError: one line naming the key.
+    """
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if not separator or not key:
+            raise ConfigError(f"--set {override!r}: write it as key=value")
+        _override(tree, key.split("."), _parse_yaml(value, f"--set {key}"), f"--set {key}")
 
 
 def validate(tree: dict[str, Any], source: str) -> RunConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,16 +62,19 @@ def exclusive(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def refuse_foreign(folder: Path) -> None:
-    """Refuse a folder that holds something else than a run.
+def refuse_foreign(
+    folder: Path,
+    own: Collection[str] = (CONFIG, ENVIRONMENT, IN_FLIGHT, FINISHED),
+    content: str = "run",
+) -> None:
+    """Refuse a folder that holds something else than a run (or what else ``content`` names).
 
     Raises:
-        OutputError: it has files, but none that a run begins with.
+        OutputError: it has files, but none of ``own``, which a run begins with.
     """
-    own = (CONFIG, ENVIRONMENT, IN_FLIGHT, FINISHED)
     held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if held - {".lock"} and not held & set(own):
-        raise OutputError(f"{folder}: holds other files and no run; choose another --output")
+        raise OutputError(f"{folder}: holds other files and no {content}; choose another --output")
 
 
 def move_aside(folder: Path) -> None:

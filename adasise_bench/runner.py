@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from adasise_bench import engine_cache, environment, run_folder
+from adasise_bench import environment, network, run_folder
 from adasise_bench.config import RunConfig
 from adasise_bench.data.boxes import box_mask
 from adasise_bench.data.transforms import to_input
@@ -25,10 +25,7 @@ from adasise_bench.data.voc import FULL_SETS, Annotation
 from adasise_bench.errors import BenchError, DataError
 from adasise_bench.measure import explain_and_measure, failed, measured
 from adasise_bench.methods import MethodOptions, Request
-from adasise_bench.models import ARCHITECTURES, load_classifier
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.engine import Engine
-from adasise_bench.models.tuning import tune
 from adasise_bench.plan import Plan, make_plan
 from adasise_bench.records import Key, Record, RecordStore
 from adasise_bench.timing import PhaseClock
@@ -59,14 +56,14 @@ def run(config: RunConfig, folder: Path, *, resume: bool = True) -> Outcome:
     """
     device = environment.pick_device(config.device)
     plan = make_plan(config)
-    classifiers = [_load(config, name, device) for name in config.models]
+    classifiers = [network.load(config, name, device) for name in config.models]
     run_folder.refuse_foreign(folder)
     if not resume and folder.exists():
         with run_folder.exclusive(folder):
             run_folder.move_aside(folder)
     with run_folder.exclusive(folder):
         engines = run_folder.engines(folder)
-        classifiers = [_with_engine(config, model, engines.get(model.name)) for model in classifiers]
+        classifiers = [network.with_engine(config, model, engines.get(model.name)) for model in classifiers]
         pictures = plan.dataset.digests()
         run_folder.claim(folder, config, _facts(plan, classifiers, device, pictures), pictures)
         store = RecordStore(folder)
@@ -87,37 +84,6 @@ def run(config: RunConfig, folder: Path, *, resume: bool = True) -> Outcome:
     return Outcome(len(todo), len(plan.keys) - len(todo), errors)
 
 
-def _load(config: RunConfig, name: str, device: torch.device) -> Classifier:
-    model = config.models[name]
-    return load_classifier(
-        name,
-        checkpoint=model.checkpoint,
-        sha256=model.sha256,
-        blocks=model.blocks,
-        resize=config.data.resize,
-        score=config.score,
-        precision=config.precision,
-        device=device,
-    )
-
-
-def _with_engine(config: RunConfig, classifier: Classifier, earlier: Engine | None) -> Classifier:
-    """Run the network as configured, else as in the folder's last session, else as is fastest here."""
-    wanted, side = config.engine, config.data.input_size
-    key = (classifier.name, config.precision, side, *environment.machine(classifier.device))
-    known = earlier or engine_cache.recall(key)
-    engine = tune(
-        classifier,
-        torch.zeros(1, 3, side, side, device=classifier.device),
-        layout=wanted.layout or (known.layout if known else None),
-        batch_size=wanted.batch_size or (known.batch_size if known else None),
-        compile=wanted.compile,
-    )
-    if known is None and wanted.layout is None and wanted.batch_size is None:
-        engine_cache.remember(key, engine)
-    return classifier.with_engine(engine)
-
-
 def _facts(
     plan: Plan, classifiers: list[Classifier], device: torch.device, pictures: dict[str, str]
 ) -> dict[str, Any]:
@@ -126,16 +92,7 @@ def _facts(
     full = FULL_SETS.get((config.data.year, config.data.image_set), listed)
     full_images, full_pairs = listed if config.data.embedded else full
     return environment.describe(device, config.precision) | {
-        "models": {
-            classifier.name: {
-                "weights_file": classifier.weights.file,
-                "weights_sha256": classifier.weights.sha256,
-                "published": classifier.weights.published,
-                "maps_available": list(ARCHITECTURES[classifier.name].maps),
-                "engine": asdict(classifier.engine),
-            }
-            for classifier in classifiers
-        },
+        "models": {classifier.name: network.facts(classifier) for classifier in classifiers},
         "data": {
             "name": plan.dataset.name,
             "fingerprint": hashlib.sha256(json.dumps(pictures).encode()).hexdigest(),

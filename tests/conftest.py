@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 from torchvision.models.resnet import Bottleneck, ResNet
@@ -107,6 +109,34 @@ def write_annotation(path: Path, size: tuple[int, int], boxes: list[tuple[str, i
         f"<annotation><size><width>{width}</width><height>{height}</height><depth>3</depth></size>"
         f"{objects}</annotation>"
     )
+
+
+ORIENTATION = 0x0112
+"""EXIF's tag."""
+
+
+def turned_for(orientation: int, upright: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What a camera stores for an upright view, by the meaning of the EXIF tag."""
+    stored: dict[int, Callable[[], NDArray[np.uint8]]] = {
+        1: lambda: upright,
+        2: lambda: upright[:, ::-1],
+        3: lambda: upright[::-1, ::-1],
+        4: lambda: upright[::-1],
+        5: lambda: upright.transpose(1, 0, 2),
+        6: lambda: np.rot90(upright, 1),
+        7: lambda: np.rot90(upright, 2).transpose(1, 0, 2),
+        8: lambda: np.rot90(upright, -1),
+    }
+    return np.ascontiguousarray(stored[orientation]())
+
+
+def save_turned(path: Path, orientation: int, upright: NDArray[np.uint8]) -> Path:
+    """Save an upright picture turned, with the EXIF orientation that turns it back."""
+    image = Image.fromarray(turned_for(orientation, upright))
+    exif = image.getexif()
+    exif[ORIENTATION] = orientation
+    image.save(path, exif=exif)
+    return path
 
 
 @pytest.fixture

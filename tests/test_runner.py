@@ -15,7 +15,7 @@ import torch
 from conftest import TinyVGG, make_classifier
 from torch import nn
 
-from adasise_bench import measure, runner
+from adasise_bench import measure, network, runner
 from adasise_bench.config import RunConfig
 from adasise_bench.config_file import validate
 from adasise_bench.data.voc import VOC_CLASSES
@@ -46,7 +46,7 @@ def twenty_classes(name: str = "resnet50") -> Classifier:
 def tiny_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every architecture loads as one tiny network with the 20 VOC classes."""
 
-    monkeypatch.setattr(runner, "load_classifier", lambda name, **settings: twenty_classes(name))
+    monkeypatch.setattr(network, "load_classifier", lambda name, **settings: twenty_classes(name))
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def test_sharing_forwards_changes_no_value_and_saves_forwards(
         classifier.module.register_forward_pre_hook(lambda _m, inputs: passed.append(len(inputs[0])))
         return classifier
 
-    monkeypatch.setattr(runner, "load_classifier", load)
+    monkeypatch.setattr(network, "load_classifier", load)
     engine = {"layout": "contiguous", "batch_size": 8}
     methods = ["sise", "ada_sise", {"name": "sise", "label": "soft", "fusion": "soft", "mu": 0.2}]
     run(config(engine=engine, methods=methods, save_maps=True), tmp_path / "alone")
@@ -239,7 +239,7 @@ def test_a_resumed_run_keeps_its_engine(
 ) -> None:
     run(config(limit=1), tmp_path / "out")
     before = json.loads((tmp_path / "out/environment.json").read_text())["models"]["resnet50"]["engine"]
-    monkeypatch.setattr(runner, "tune", lambda *_, layout, batch_size, compile: Engine(layout, batch_size))
+    monkeypatch.setattr(network, "tune", lambda *_, layout, batch_size, compile: Engine(layout, batch_size))
     run(config(), tmp_path / "out")
     after = json.loads((tmp_path / "out/environment.json").read_text())["models"]["resnet50"]["engine"]
     assert after == before
@@ -326,7 +326,7 @@ def test_scores_that_are_not_finite_are_recorded(
 ) -> None:
     classifier = twenty_classes()
     nn.init.constant_(classifier.module.head.bias, float("nan"))
-    monkeypatch.setattr(runner, "load_classifier", lambda name, **settings: classifier)
+    monkeypatch.setattr(network, "load_classifier", lambda name, **settings: classifier)
     assert run(config(limit=1), tmp_path / "out").errors == 6
     assert read_records(tmp_path / "out")["error"].str.contains("not finite").all()
 

@@ -59,7 +59,7 @@ def run(
 
     flags = {"limit": limit, "device": device, "save_maps": save_maps or None}
     settings = [f"{key}={value}" for key, value in flags.items() if value is not None]
-    config = load_config(config_path, [*overrides, *settings], _names(models), _names(methods))
+    config = load_config(config_path, [*overrides, *settings], names(models), names(methods))
     if dry_run:
         from adasise_bench.plan import describe_plan, make_plan
 
@@ -90,5 +90,6 @@ def _run(config: RunConfig, output: Path | None, resume: bool) -> None:
         )
 
 
-def _names(text: str) -> list[str]:
+def names(text: str) -> list[str]:
+    """The names in a comma-separated list."""
     return [name.strip() for name in text.split(",") if name.strip()]

@@ -150,6 +150,8 @@ class ExtremalPerturbation(MethodOptions):
             ascent = masks.gradient(upstream, made)
             momentum.lerp_(ascent, 1 - _MOMENTUM if iteration else 1)
             parameters.add_(momentum, alpha=_LEARNING_RATE).clamp_(0, 1)
+            if classifier.watch:
+                classifier.watch(iteration + 1, self.iterations - 1)
         found = masks.crop(clamped)[:, None]
         if self.smooth:
             found = imsmooth(found, sigma=self.smooth * min(size))

@@ -89,6 +89,8 @@ def score_masks(
         if batch is not None:
             scores[done:stop], spans[done:stop], sums[done:stop] = batch
             done = stop
+            if classifier.watch:
+                classifier.watch(done, total)
     parts = [torch.split(values, counts) for values in (scores, spans, sums)]
     return [ScoredMaps(maps, *part) for maps, *part in zip(blocks, *parts, strict=True)]
 

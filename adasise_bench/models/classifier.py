@@ -54,6 +54,7 @@ class Classifier:
         batch_size: inputs per forward pass; the engine's, unless memory ran out.
         engine: how forward passes are run.
         compiled: the module compiled by torch, used for whole batches.
+        watch: told by methods, after every step, how many of how many steps are done.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Classifier:
     batch_size: BatchSize
     engine: Engine
     compiled: Callable[[torch.Tensor], torch.Tensor] | None = None
+    watch: Callable[[int, int], None] | None = None
 
     def with_engine(self, engine: Engine) -> Classifier:
         """The same network as ``engine`` asks for; the module's layout changes in place."""

@@ -164,3 +164,13 @@ def test_every_score_gives_a_map(tiny: Classifier, image: torch.Tensor, score: s
     assert got.saliency.shape == (48, 40)
     assert got.saliency.dtype == torch.float32
     assert float(got.saliency.max()) == 1
+
+
+def test_a_watcher_is_told_every_batch_and_changes_nothing(tiny: Classifier, image: torch.Tensor) -> None:
+    told: list[tuple[int, int]] = []
+    watched = replace(tiny, watch=lambda done, total: told.append((done, total)))
+    method = parse_method({"name": "sise"})
+    got = method.explain(with_batch(watched, 5), image, 2, PhaseClock(tiny.device))
+    assert torch.equal(got.saliency, explain(tiny, image, 2, 5).saliency)
+    masks = got.forwards - 1
+    assert told == [(min(done, masks), masks) for done in range(5, masks + 5, 5)]
