@@ -176,7 +176,7 @@ def test_filters_leave_what_they_say(open_report: Any, small: Report) -> None:
     opened.choose(state="errors")
     assert opened.pairs() == keys(records[records["error"].notna()])
     assert opened.page.locator("li.pair .error").inner_text() == "<b>broke</b>"
-    opened.choose(state="degenerate maps")
+    opened.choose(state="degenerate")
     degenerate = records[records["degenerate"].eq(True)]
     assert opened.pairs() == keys(degenerate)
     opened.choose(state="neither")
