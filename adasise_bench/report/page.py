@@ -127,7 +127,7 @@ def _overlay() -> dict[str, Any]:
 
 def _stream(content: dict[str, Any], path: Path) -> None:
     environment = Environment(
-        loader=PackageLoader("adasise_bench.report", "page"),
+        loader=PackageLoader("adasise_bench.report", "assets"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -147,7 +147,7 @@ def _stream(content: dict[str, Any], path: Path) -> None:
 
 
 def _asset(name: str) -> str:
-    return (files("adasise_bench.report") / "page" / name).read_text(encoding="utf-8")
+    return (files("adasise_bench.report") / "assets" / name).read_text(encoding="utf-8")
 
 
 def _base64(data: bytes) -> str:
