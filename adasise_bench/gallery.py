@@ -79,15 +79,22 @@ class Gallery:
         Raises:
             DataError: it was not saved, or is damaged.
         """
-        path = run_folder.map_path(self.folder, key)
-        try:
-            saliency: NDArray[np.float32] = np.load(path, allow_pickle=False)
-        except FileNotFoundError:
-            raise DataError(f"{path}: no saliency map; give the run again with --save-maps") from None
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(
-                f"{path}: damaged map ({error}); delete it and run again with --save-maps"
-            ) from None
-        if saliency.ndim != 2 or saliency.dtype != np.float32:
-            raise DataError(f"{path}: not a saliency map; delete it and run again with --save-maps")
-        return saliency
+        return read_map(self.folder, key)
+
+
+def read_map(folder: Path, key: Key) -> NDArray[np.float32]:
+    """The (H, W) float32 map of one record of a run folder, at the network input's resolution.
+
+    Raises:
+        DataError: it was not saved, or is damaged.
+    """
+    path = run_folder.map_path(folder, key)
+    try:
+        saliency: NDArray[np.float32] = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise DataError(f"{path}: no saliency map; give the run again with --save-maps") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: damaged map ({error}); delete it and run again with --save-maps") from None
+    if saliency.ndim != 2 or saliency.dtype != np.float32:
+        raise DataError(f"{path}: not a saliency map; delete it and run again with --save-maps")
+    return saliency

@@ -9,8 +9,11 @@ from PIL import Image
 COLORMAP = "inferno"
 """Perceptually uniform, readable in grey and with any colour vision."""
 
-_OPACITY = 0.75
-_DIMMING = 0.6
+OPACITY = 0.75
+"""Share of the colour where the map is highest."""
+
+DIMMING = 0.6
+"""Brightness of the grey picture below it."""
 
 
 def normalized(saliency: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -40,7 +43,7 @@ def overlay(picture: Image.Image, saliency: NDArray[np.float32]) -> Image.Image:
     """
     values = Image.fromarray(normalized(saliency)).resize(picture.size, Image.Resampling.BILINEAR)
     weights = np.asarray(values)
-    grey = _DIMMING * np.asarray(picture.convert("L"), dtype=np.float32)[..., None]
-    opacity = _OPACITY * weights[..., None]
+    grey = DIMMING * np.asarray(picture.convert("L"), dtype=np.float32)[..., None]
+    opacity = OPACITY * weights[..., None]
     blended = grey * (1 - opacity) + colored(weights).astype(np.float32) * opacity
     return Image.fromarray(np.rint(blended).clip(0, 255).astype(np.uint8))

@@ -25,7 +25,8 @@ def render(tables: Tables, fmt: str) -> str:
     return FORMATS[fmt](tables)
 
 
-def _notes(tables: Tables, best: str) -> list[str]:
+def footnotes(tables: Tables, best: str) -> list[str]:
+    """What stands under the tables: what the marks mean, ``best`` being the best value's, then the notes."""
     legend = "; ".join(_legend(tables, best))
     sentence = f"{legend[:1].upper()}{legend[1:]}."
     return [sentence, *tables.notes] if legend else list(tables.notes)
@@ -56,7 +57,7 @@ def _terminal(tables: Tables) -> str:
     blocks = []
     for table in tables.tables:
         blocks += [title(table), *_terminal_table(table)]
-    notes = _notes(tables, "*")
+    notes = footnotes(tables, "*")
     blocks.append("\n".join(textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in notes))
     return "\n\n".join(blocks) + "\n"
 
@@ -103,7 +104,7 @@ def _markdown(tables: Tables) -> str:
         first, *rest = (f"| {' | '.join(row)} |" for row in rows)
         grid = "\n".join([first, f"|{':--|' * len(rows[0])}", *rest])
         blocks.append(f"### {_escape_markdown(title(table))}\n\n{grid}")
-    blocks.append("\n".join(f"- {_escape_markdown(note)}" for note in _notes(tables, "bold")))
+    blocks.append("\n".join(f"- {_escape_markdown(note)}" for note in footnotes(tables, "bold")))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -124,7 +125,7 @@ _MARKDOWN = Style(
 
 def _latex(tables: Tables) -> str:
     blocks = [_latex_table(table) for table in tables.tables]
-    notes = (_escape_latex(note) for note in _notes(tables, "bold"))
+    notes = (_escape_latex(note) for note in footnotes(tables, "bold"))
     blocks.append("\n".join(rf"\par\noindent{{\footnotesize {note}}}" for note in notes))
     return "\n\n".join(blocks) + "\n"
 

@@ -14,6 +14,7 @@ import click
 from adasise_bench import __version__
 from adasise_bench.cli.explain import explain
 from adasise_bench.cli.ls import list_
+from adasise_bench.cli.report import report
 from adasise_bench.cli.run import run
 from adasise_bench.cli.table import table
 from adasise_bench.errors import BenchError, OutputError
@@ -64,8 +65,9 @@ def main() -> None:
       adasise-bench run --config configs/table1.yaml --set data.root=/data/voc --limit 100
       adasise-bench table results/table1-1a2b3c4d --format latex
       adasise-bench explain dog.jpg --class dog
+      adasise-bench report results/table1-1a2b3c4d
     """
 
 
-for _command in (run, table, explain, list_):
+for _command in (run, table, explain, report, list_):
     main.add_command(_command)

@@ -4,6 +4,7 @@ from adasise_bench.tables.breakdown import SIZES, Grouping
 from adasise_bench.tables.build import build_tables
 from adasise_bench.tables.measures import DEFAULT_METRICS, MEASURES
 from adasise_bench.tables.model import Cell, Direction, Row, Table, Tables, Unit, number, title_of
+from adasise_bench.tables.notes import caveats
 
 __all__ = [
     "DEFAULT_METRICS",
@@ -17,6 +18,7 @@ __all__ = [
     "Tables",
     "Unit",
     "build_tables",
+    "caveats",
     "number",
     "title_of",
 ]

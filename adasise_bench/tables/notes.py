@@ -21,13 +21,8 @@ ERROR_LENGTH = 150
 def notes(runs: Sequence[Run], records: pd.DataFrame, tables: Sequence[Table]) -> Iterator[str]:
     """The notes of these tables."""
     yield from _published_notes(tables)
-    weights = {model: facts for run in runs for model, facts in run.environment["models"].items()}
-    for model, group in records.groupby("model", sort=False):
-        yield from _model_notes(str(model), weights[str(model)])
-        yield from _coverage_notes(str(model), runs, group)
+    yield from caveats(runs, records)
     yield from _option_notes(runs)
-    if any(run.environment["data"]["embedded"] for run in runs):
-        yield "Data: drawn scenes, not photographs; numbers are not comparable with the paper's."
     for run in runs:
         yield _run_note(run)
     definitions = {name for run in runs for name in run.environment["definitions"].values()}
@@ -40,6 +35,21 @@ def notes(runs: Sequence[Run], records: pd.DataFrame, tables: Sequence[Table]) -
     errors = records["error"].dropna()
     texts = "; ".join(_one_line(str(text)) for text in errors.unique()[:SHOWN_ERRORS])
     yield f"Errors: {len(errors)}" + (f", among them: {texts}" if texts else ".")
+
+
+def caveats(runs: Sequence[Run], records: pd.DataFrame) -> Iterator[str]:
+    """Why the numbers are not the paper's to compare with: other weights, part of the data, drawn scenes.
+
+    Args:
+        runs: what was run.
+        records: their records, combined.
+    """
+    weights = {model: facts for run in runs for model, facts in run.environment["models"].items()}
+    for model, group in records.groupby("model", sort=False):
+        yield from _model_notes(str(model), weights[str(model)])
+        yield from _coverage_notes(str(model), runs, group)
+    if any(run.environment["data"]["embedded"] for run in runs):
+        yield "Data: drawn scenes, not photographs; numbers are not comparable with the paper's."
 
 
 def _cells(tables: Iterable[Table]) -> Iterator[Cell]:
