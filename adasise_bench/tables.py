@@ -114,7 +114,7 @@ def build_tables(runs: Sequence[Run]) -> Tables:
     available = {
         model: facts["maps_available"] for run in runs for model, facts in run.environment["models"].items()
     }
-    models = _in_paper_order(records["model"].unique(), published_table1())
+    models = in_paper_order(records["model"].unique(), published_table1())
     by_model = {model: records[records["model"] == model] for model in models}
     tables = [_table1(model, group, methods) for model, group in by_model.items()]
     tables += [
@@ -139,14 +139,15 @@ def title_of(name: str) -> str:
     return TITLES.get(name, name)
 
 
-def _in_paper_order(present: Iterable[str], paper: Iterable[str]) -> list[str]:
+def in_paper_order(present: Iterable[str], paper: Iterable[str]) -> list[str]:
+    """Names in the order of the paper's; those that it lacks come last, as they stand."""
     order = list(paper)
     return sorted(present, key=lambda name: order.index(name) if name in order else len(order))
 
 
 def _by_method(records: pd.DataFrame) -> dict[str, pd.DataFrame]:
     order = next(iter(published_table1().values()))
-    labels = _in_paper_order(records["method"].unique(), order)
+    labels = in_paper_order(records["method"].unique(), order)
     return {label: records[records["method"] == label] for label in labels}
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from adasise_bench import __version__
+from adasise_bench.cli.figure import figure
 from adasise_bench.cli.ls import list_
 from adasise_bench.cli.run import run
 from adasise_bench.cli.table import table
@@ -62,8 +63,9 @@ def main() -> None:
       adasise-bench run --config configs/quickstart.yaml
       adasise-bench run --config configs/table1.yaml --set data.root=/data/voc --limit 100
       adasise-bench table results/table1-1a2b3c4d --format latex
+      adasise-bench figure maps results/table1-1a2b3c4d --random 4 --output maps.pdf
     """
 
 
-for _command in (run, table, list_):
+for _command in (run, table, figure, list_):
     main.add_command(_command)
