@@ -56,9 +56,14 @@ def records_of(runs: Sequence[Run], model: str, methods: Iterable[str] = ()) -> 
     return {label: of_model[of_model["method"] == label] for label in order}
 
 
-def entries_of(runs: Sequence[Run]) -> dict[str, Entry]:
-    """The runs' methods by label."""
-    return {entry["label"]: entry for run in runs for entry in run.config["methods"]}
+def entries_of(runs: Sequence[Run], model: str) -> dict[str, Entry]:
+    """The methods of the runs of one model, by label."""
+    return {
+        entry["label"]: entry
+        for run in runs
+        if model in run.environment["models"]
+        for entry in run.config["methods"]
+    }
 
 
 def folders(runs: Sequence[Run]) -> str:

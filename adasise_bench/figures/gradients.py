@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from adasise_bench.config import RunConfig
@@ -17,7 +18,7 @@ from adasise_bench.data.transforms import to_input
 from adasise_bench.environment import pick_device
 from adasise_bench.errors import BenchError, ConfigError, DataError
 from adasise_bench.figures.basis import caveat
-from adasise_bench.figures.style import blank, look, named, note, styled
+from adasise_bench.figures.style import blank, look, named, named_handles, note, styled
 from adasise_bench.methods.selectors import normalized, threshold
 from adasise_bench.methods.sise import Sise
 from adasise_bench.models import load_classifier
@@ -101,19 +102,17 @@ def of_picture(config: RunConfig, model: str, image_id: str, class_name: str | N
 
 @styled
 def draw(gradients: Gradients) -> Figure:
-    """A histogram of the positive v_k per block, with every method's threshold μ and how many maps it keeps."""
+    """A histogram of the positive v_k per block, with every method's threshold μ and the maps it keeps."""
     blocks, methods = len(gradients.values), len(gradients.thresholds)
-    figure = blank(0.9 + 0.13 * methods + blocks * max(0.75, 0.2 + 0.13 * methods))
+    figure = blank(0.35 + blocks * max(0.75, 0.24 + 0.13 * methods))
     panels = figure.subplots(blocks, 1, sharex=True, squeeze=False)[:, 0]
     for number, (axes, values) in enumerate(zip(panels, gradients.values, strict=True)):
-        axes.set_title(
-            f"block {number + 1}: v > 0 for {(values > 0).sum()} of {len(values)} maps", loc="left"
-        )
+        positive = int((values > 0).sum())
+        axes.set_title(f"block {number + 1}: v > 0 for {positive} of {len(values)} maps", loc="left")
         _panel(axes, values, [mus[number] for mus in gradients.thresholds.values()])
     panels[-1].set_xlabel("normalised gradient v")
     figure.supylabel("number of maps", fontsize="medium")
-    names = [named(label) for label in gradients.thresholds]
-    figure.legend(panels[0].lines, names, loc="outside upper center", ncols=min(2, methods))
+    named_handles(figure, panels[0].lines, [named(label) for label in gradients.thresholds])
     note(figure, f"v: a map's summed gradient / the largest of its block; v > μ is kept. {gradients.note}")
     return figure
 
@@ -125,4 +124,5 @@ def _panel(axes: Axes, values: NDArray[np.float64], thresholds: Sequence[float])
         kept = int((values > mu).sum())
         axes.axvline(mu, color=style.color, linestyle=style.dashes, label=f"μ = {mu:.3g}: {kept} maps")
     axes.set_xlim(-0.02, 1.02)
+    axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))

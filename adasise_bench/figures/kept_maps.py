@@ -43,9 +43,9 @@ def draw(runs: Sequence[Run], model: str, methods: Iterable[str] = ()) -> Figure
         if model in run.environment["models"]
     )
     paper = published_table2(model)
-    entries = entries_of(runs)
+    entries = entries_of(runs, model)
 
-    figure = blank(2.5)
+    figure = blank(1.7)
     axes = figure.add_subplot()
     blocks = np.arange(len(available))
     width = 0.84 / len(kept)

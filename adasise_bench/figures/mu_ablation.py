@@ -42,7 +42,9 @@ def draw(runs: Sequence[Run], model: str) -> Figure:
         ConfigError: the runs do not fit together.
         DataError: fewer than two values of μ were measured.
     """
-    entries = {label: entry for label, entry in entries_of(runs).items() if entry.get("fusion") == "hard"}
+    entries = {
+        label: entry for label, entry in entries_of(runs, model).items() if entry.get("fusion") == "hard"
+    }
     groups = {label: group for label, group in records_of(runs, model).items() if label in entries}
     scored = {label: group.dropna(subset=["score"]) for label, group in groups.items()}
     used = {label: group for label, group in scored.items() if len(group)}
@@ -56,7 +58,7 @@ def draw(runs: Sequence[Run], model: str) -> Figure:
     curves = {metric: curve for metric, curve in curves.items() if curve.measured or curve.published}
 
     rows = -(-len(curves) // _COLUMNS)
-    figure = blank(0.8 + 1.05 * rows)
+    figure = blank(0.25 + 1.05 * rows)
     grid = figure.subplots(rows, _COLUMNS, sharex=True, squeeze=False)
     for axes in grid.flat[len(curves) :]:
         axes.remove()
@@ -65,7 +67,7 @@ def draw(runs: Sequence[Run], model: str) -> Figure:
     for axes in grid.flat[len(curves) - _COLUMNS : len(curves)]:
         axes.set_xlabel("μ")
         axes.xaxis.set_tick_params(labelbottom=True)
-    legend_above(figure, columns=2)
+    legend_above(figure)
     note(figure, f"{basis(runs, model, used.values())}{_timing_note(used)}")
     return figure
 

@@ -55,7 +55,7 @@ def draw(runs: Sequence[Run], model: str, methods: Iterable[str] = ()) -> Figure
     totals = {label: float(group["seconds"].mean()) for label, group in timed.items()}
     paper = published_totals(runs, model, timed)
 
-    figure = blank(1.05 + 0.44 * len(means) + (0.3 if paper else 0))
+    figure = blank(0.4 + 0.44 * len(means) + (0.3 if paper else 0))
     axes = figure.add_subplot()
     _bars(axes, means, totals)
     axes.set_yticks(range(len(means)), [named(label) for label in means])
@@ -80,7 +80,7 @@ def mean_phases(records: pd.DataFrame) -> dict[str, float]:
 
 def published_totals(runs: Sequence[Run], model: str, labels: Iterable[str]) -> dict[str, float]:
     """The paper's seconds (Table 1, whose ResNet-50 column is Fig. 4) of the methods that are the paper's."""
-    entries = entries_of(runs)
+    entries = entries_of(runs, model)
     paper = published_table1().get(model, {})
     return {
         label: paper[label]["seconds"]

@@ -17,7 +17,7 @@ from PIL import Image
 from adasise_bench.data.boxes import Box
 from adasise_bench.errors import ConfigError, DataError
 from adasise_bench.figures.basis import caveat, folders, records_of
-from adasise_bench.figures.style import COLUMN, TWO_COLUMNS, blank, in_lines, named, note, styled
+from adasise_bench.figures.style import COLUMN, TWO_COLUMNS, blank, named, note, styled
 from adasise_bench.gallery import Gallery
 from adasise_bench.overlay import overlay
 from adasise_bench.records import Key
@@ -180,9 +180,8 @@ def draw(rows: Sequence[Row], text: str) -> Figure:
     side = (width - _TEXT) / (len(methods) + 1)
     headers = ["Picture", *(named(label, int(17 * side)) for label in methods)]
     ratios = [row.picture.height / row.picture.width for row in rows]
-    lines = max(header.count("\n") for header in headers) + 1 + in_lines(text, width).count("\n") + 1
-    height = side * sum(ratios) + _TEXT * len(rows) + 0.12 * lines + 0.05
-    figure = blank(height, width, "compressed")
+    header_lines = max(header.count("\n") for header in headers) + 1
+    figure = blank(side * sum(ratios) + _TEXT * len(rows) + 0.12 * header_lines, width, "compressed")
     grid = figure.subplots(len(rows), len(methods) + 1, squeeze=False, height_ratios=ratios)
     for line, row in zip(grid, rows, strict=True):
         _picture(line[0], row)

@@ -8,10 +8,11 @@ matplotlib, and nothing is left changed.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 from matplotlib import style
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -22,9 +23,9 @@ COLUMN = 3.3
 
 TWO_COLUMNS = 6.9
 
+Layout = Literal["constrained", "compressed"]
+
 _POINTS = 7.0
-_LETTERS = 60
-"""Letters of a note that fit into :data:`COLUMN`."""
 
 _SETTINGS: Mapping[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -95,9 +96,9 @@ def look(position: int) -> Look:
     return LOOKS[position % len(LOOKS)]
 
 
-def blank(height: float, width: float = COLUMN, layout: str = "constrained") -> Figure:
-    """An empty figure of so many inches."""
-    return Figure(figsize=(width, height), layout=layout)  # type: ignore[arg-type]
+def blank(height: float, width: float = COLUMN, layout: Layout = "constrained") -> Figure:
+    """An empty figure of so many inches; legend and note make it higher by what they need."""
+    return Figure(figsize=(width, height), layout=layout)
 
 
 def named(label: str, letters: int = 20) -> str:
@@ -105,7 +106,7 @@ def named(label: str, letters: int = 20) -> str:
     return textwrap.fill(title_of(label), letters)
 
 
-def legend_above(figure: Figure, columns: int = 3) -> None:
+def legend_above(figure: Figure) -> None:
     """One legend over all axes, naming everything once: bars first, then lines and markers."""
     handles = {
         label: handle
@@ -113,16 +114,29 @@ def legend_above(figure: Figure, columns: int = 3) -> None:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
     labels = sorted(handles, key=lambda label: isinstance(handles[label], Line2D))
-    ncols = min(columns, len(labels))
-    figure.legend([handles[label] for label in labels], labels, loc="outside upper center", ncols=ncols)
+    named_handles(figure, [handles[label] for label in labels], labels)
 
 
-def in_lines(text: str, width: float = COLUMN) -> str:
-    """A note broken into lines that fit into a figure of so many inches."""
-    return textwrap.fill(text, int(_LETTERS * width / COLUMN))
+def named_handles(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> None:
+    """A legend over all axes in as many columns as fit, at most three."""
+    for columns in range(min(3, len(labels)), 0, -1):
+        legend = figure.legend(handles, labels, loc="outside upper center", ncols=columns)
+        extent = legend.get_window_extent()
+        if extent.width <= 0.97 * figure.bbox.width or columns == 1:
+            _grow(figure, extent.height)
+            return
+        legend.remove()
 
 
 def note(figure: Figure, text: str) -> None:
-    """Write what a reader must know at the foot of a figure."""
-    lines = in_lines(text, figure.get_figwidth())
-    figure.supxlabel(lines, x=0.01, ha="left", fontsize=_POINTS, color="0.25", parse_math=False)
+    """Write what a reader must know at the foot of a figure, in lines that fit."""
+    label = figure.supxlabel("", x=0.01, ha="left", fontsize=_POINTS, color="0.25", parse_math=False)
+    for letters in range(int(25 * figure.get_figwidth()), 10, -1):
+        label.set_text(textwrap.fill(text, letters))
+        if label.get_window_extent().width <= 0.97 * figure.bbox.width:
+            break
+    _grow(figure, label.get_window_extent().height)
+
+
+def _grow(figure: Figure, pixels: float) -> None:
+    figure.set_figheight(figure.get_figheight() + pixels / figure.dpi + 0.05)
