@@ -104,7 +104,7 @@ def of_picture(config: RunConfig, model: str, image_id: str, class_name: str | N
 def draw(gradients: Gradients) -> Figure:
     """A histogram of the positive v_k per block, with every method's threshold μ and the maps it keeps."""
     blocks, methods = len(gradients.values), len(gradients.thresholds)
-    figure = blank(0.35 + blocks * max(0.75, 0.24 + 0.13 * methods))
+    figure = blank(0.35 + blocks * max(0.75, 0.1 + 0.155 * methods))
     panels = figure.subplots(blocks, 1, sharex=True, squeeze=False)[:, 0]
     for number, (axes, values) in enumerate(zip(panels, gradients.values, strict=True)):
         positive = int((values > 0).sum())

@@ -205,5 +205,5 @@ def _picture(axes: Axes, row: Row) -> None:
         for color, line in (("black", 1.8), (_BOX, 0.9)):
             axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=color, linewidth=line))
     score = f"{row.score:.3f}" if abs(row.score) >= 0.001 else f"{row.score:.1e}"
-    axes.set_xlabel(f"{row.class_name} {score}")
+    axes.set_xlabel(f"{row.class_name} {score}", labelpad=3)
     axes.set_ylabel(row.image_id, parse_math=False)

@@ -60,10 +60,9 @@ def test_text_is_legible_with_one_and_with_many_methods(tmp_path: Path) -> None:
     methods = [SISE, ADA_SISE, OTSU, EP, *(SISE | {"label": label} for label in labels)]
     records = RECORDS + [kept(label, "1", 1, 2, 3, 4, 5) for label in labels]
     run = make_run(tmp_path / "run", records, methods, published=False)
-    for shown in (["sise"], ["sise", "ada_sise"], []):
-        figure = kept_maps.draw([run], "resnet50", shown)
-        assert_legible(figure)
-        assert "Stand-in weights" in texts(figure)
+    for shown in (["sise"], []):
+        assert_legible(kept_maps.draw([run], "resnet50", shown))
+    assert "Stand-in weights" in texts(kept_maps.draw([run], "resnet50"))
     assert [
         bar.get_label() for bar in kept_maps.draw([run], "resnet50", ["ada_sise", "sise"]).axes[0].containers
     ] == [
