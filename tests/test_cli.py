@@ -38,9 +38,9 @@ def test_help_has_examples_and_exit_codes_without_heavy_imports() -> None:
     result = call("--help")
     assert "Examples:" in result.output
     assert "130" in result.output
-    for command in ("run", "table", "ls"):
+    for command in ("run", "table", "figure", "ls"):
         assert call(command, "--help").exit_code == 0
-    heavy = ("torch", "pandas", "pydantic")
+    heavy = ("torch", "pandas", "pydantic", "matplotlib")
     code = f"import sys, adasise_bench.cli; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
 

@@ -13,6 +13,7 @@ import click
 
 from adasise_bench import __version__
 from adasise_bench.cli.explain import explain
+from adasise_bench.cli.figure import figure
 from adasise_bench.cli.ls import list_
 from adasise_bench.cli.report import report
 from adasise_bench.cli.run import run
@@ -64,10 +65,11 @@ def main() -> None:
       adasise-bench run --config configs/quickstart.yaml
       adasise-bench run --config configs/table1.yaml --set data.root=/data/voc --limit 100
       adasise-bench table results/table1-1a2b3c4d --format latex
-      adasise-bench explain dog.jpg --class dog
+      adasise-bench figure maps results/table1-1a2b3c4d --random 4 --output maps.pdf
       adasise-bench report results/table1-1a2b3c4d
+      adasise-bench explain dog.jpg --class dog
     """
 
 
-for _command in (run, table, explain, report, list_):
+for _command in (run, table, figure, report, explain, list_):
     main.add_command(_command)

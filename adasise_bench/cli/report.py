@@ -12,7 +12,7 @@ import click
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False),
               help="The file to write. Default: report.html in the first folder.")  # fmt: skip
 def report(folders: tuple[Path, ...], output: Path | None) -> None:
-    """Write one self-contained HTML file: tables, provenance, and every pair to look at.
+    """Write one self-contained HTML file: tables, figures, provenance, and every pair to look at.
 
     The file needs no network and no server. Maps are in it where the runs saved them (--save-maps); the
     pictures are read from where the runs' configurations say. Several folders are joined as by `table`.

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -23,6 +23,7 @@ from adasise_bench.overlay import DIMMING, OPACITY, colored
 from adasise_bench.records import write_atomically
 from adasise_bench.render import footnotes
 from adasise_bench.report.cells import html_header, html_lines
+from adasise_bench.report.drawings import drawings_of
 from adasise_bench.report.index import Pair, build_index, index_json
 from adasise_bench.report.pictures import Source, picture_block
 from adasise_bench.report.provenance import provenance_of
@@ -34,20 +35,12 @@ _WORKERS = 4
 _LOOKAHEAD = 16
 
 
-class Figure(NamedTuple):
-    """A drawing with its title."""
-
-    title: str
-    svg: str
-
-
-def write_report(runs: Sequence[Run], path: Path, figures: Sequence[Figure] = ()) -> None:
+def write_report(runs: Sequence[Run], path: Path) -> None:
     """Write one self-contained HTML file about runs.
 
     Args:
         runs: as for :func:`~adasise_bench.tables.build_tables`.
         path: the file; it is put in place when it is complete.
-        figures: drawings to show under the tables.
 
     Raises:
         ConfigError: the runs do not fit together.
@@ -73,7 +66,10 @@ def write_report(runs: Sequence[Run], path: Path, figures: Sequence[Figure] = ()
         "caveats": list(caveats(runs, records)),
         "tables": tables.tables,
         "notes": footnotes(tables, "bold"),
-        "figures": [(figure.title, _base64(figure.svg.encode())) for figure in figures],
+        "figures": [
+            (drawing.title, _base64(drawing.svg.encode()))
+            for drawing in drawings_of(runs, [table.model for table in shown])
+        ],
         "provenance": [provenance_of(run) for run in runs],
         "map_side": MAP_SIDE,
         "index": index_json(index, list(pictures), picture_of) | {"overlay": _overlay()},

@@ -5,6 +5,7 @@ from adasise_bench.tables.build import build_tables
 from adasise_bench.tables.measures import DEFAULT_METRICS, MEASURES
 from adasise_bench.tables.model import Cell, Direction, Row, Table, Tables, Unit, number, title_of
 from adasise_bench.tables.notes import caveats
+from adasise_bench.tables.scores import in_paper_order
 
 __all__ = [
     "DEFAULT_METRICS",
@@ -19,6 +20,7 @@ __all__ = [
     "Unit",
     "build_tables",
     "caveats",
+    "in_paper_order",
     "number",
     "title_of",
 ]

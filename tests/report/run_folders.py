@@ -62,6 +62,7 @@ def _random_record(random: np.random.Generator, method: str, image_id: str, clas
         increase=float(random.choice([0, 100])),
         miou=miou,
         seconds=seconds / 50,
+        seconds_scoring=seconds / 50,
         score=int(image_id) / 1e6,
         box_share=40.0,
         degenerate=False,

@@ -19,7 +19,8 @@ from run_folders import METHODS, SIZE, draw_pictures, some_records, write_run
 
 from adasise_bench.cli import main
 from adasise_bench.records import Record
-from adasise_bench.report.page import Figure, write_report
+from adasise_bench.report.drawings import drawings_of
+from adasise_bench.report.page import write_report
 from adasise_bench.runs import combine, load_run
 from adasise_bench.tables import build_tables, number
 
@@ -128,7 +129,7 @@ def test_pictures_boxes_and_maps_belong_to_their_pairs(root: Path, tmp_path: Pat
 
 def test_nothing_outside_the_file_is_named_by_the_page(root: Path, tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", root, some_records(IDS))
-    write_report([load_run(folder)], tmp_path / "a.html", [Figure("Run-time", "<svg xmlns='x'/>")])
+    write_report([load_run(folder)], tmp_path / "a.html")
     page = Page(tmp_path / "a.html")
     loading = ("src", "href", "action", "data", "poster", "srcset", "formaction", "ping")
     links = [
@@ -140,8 +141,11 @@ def test_nothing_outside_the_file_is_named_by_the_page(root: Path, tmp_path: Pat
     (policy,) = [entry["content"] for entry, _ in page.all("meta") if "http-equiv" in entry]
     assert policy is not None
     assert policy.startswith("default-src 'none'; ")
-    figures = [entry for entry, _ in page.all("img") if entry.get("alt") == "Run-time"]
-    assert base64.b64decode(str(figures[0]["src"]).split(",")[1]) == b"<svg xmlns='x'/>"
+    figures = [entry for entry, _ in page.all("img") if str(entry.get("src")).startswith("data:image/svg")]
+    shown = {str(figure["alt"]): base64.b64decode(str(figure["src"]).split(",")[1]) for figure in figures}
+    drawn = drawings_of([load_run(folder)], ["resnet50"])
+    assert shown == {drawing.title: drawing.svg.encode() for drawing in drawn}
+    assert "Run-time by phase, ResNet-50" in shown
 
 
 def test_what_records_say_is_text_never_markup(root: Path, tmp_path: Path) -> None:

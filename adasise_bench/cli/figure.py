@@ -1,0 +1,201 @@
+"""``adasise-bench figure``: the papers' figures from run folders or a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from adasise_bench.runs import Run
+
+
+def _checked(_context: click.Context, _option: click.Parameter, path: Path) -> Path:
+    from adasise_bench.figures.saving import format_of
+
+    format_of(path)
+    return path
+
+
+_folders = click.argument(
+    "folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR..."
+)
+_output = click.option(
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=_checked,
+    metavar="FILE.{png,pdf,svg}",
+    help="Where to write it; the suffix names the format.",
+)
+_model = click.option("--model", help="Which network, where there are several.")
+_methods = click.option(
+    "--methods", default="", metavar="A,B", help="Show only these methods, in this order."
+)
+
+
+@click.group()
+def figure() -> None:
+    """Draw the papers' figures, one paper column wide.
+
+    \b
+    Examples:
+      adasise-bench figure phases results/runtime-5e6f7a8b --methods sise,ada_sise --output phases.pdf
+      adasise-bench figure kept results/table2-1a2b3c4d --output kept.svg
+      adasise-bench figure mu results/mu_ablation-1a2b3c4d --output mu.png
+      adasise-bench figure maps results/table1-1a2b3c4d --random 4 --seed 1 --output maps.pdf
+      adasise-bench figure gradients --config configs/mu_ablation.yaml --image 000001:dog --output fig1.pdf
+    """
+
+
+@figure.command()
+@click.option("--config", "config_path", required=True, type=click.Path(path_type=Path, dir_okay=False),
+              help="YAML file that names the data, the network and the methods.")  # fmt: skip
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override any key, as in `run`.")
+@click.option("--device", help="auto, cpu, cuda or cuda:N.")
+@_model
+@click.option("--image", required=True, metavar="ID[:CLASS]", help="Picture, and class if it shows several.")
+@_output
+def gradients(
+    config_path: Path,
+    overrides: tuple[str, ...],
+    device: str | None,
+    model: str | None,
+    image: str,
+    output: Path,
+) -> None:
+    """Positive gradients per block and each selector's threshold (Fig. 1).
+
+    \b
+    Examples:
+      adasise-bench figure gradients --config configs/mu_ablation.yaml --image 000001:dog --output fig1.pdf
+      adasise-bench figure gradients --config configs/table1.yaml --model vgg16 --set data.root=/data/voc \\
+          --image 000004 --output fig1.png
+    """
+    from adasise_bench.config_file import load_config
+    from adasise_bench.errors import ConfigError
+    from adasise_bench.figures import gradients, save
+
+    settings = [f"device={device}"] if device else []
+    config = load_config(config_path, [*overrides, *settings], [model] if model else [])
+    if len(config.models) > 1:
+        raise ConfigError(f"{config_path}: has {', '.join(config.models)}; name one with --model")
+    measured = gradients.of_picture(config, next(iter(config.models)), *_image_and_class(image))
+    save(gradients.draw(measured), output)
+
+
+@figure.command()
+@_folders
+@_model
+@_methods
+@click.option("--image", "images", multiple=True, metavar="ID[:CLASS]",
+              help="A row per class of this picture, or for one class; may be repeated.")  # fmt: skip
+@click.option("--random", "count", type=click.IntRange(min=1), help="So many random rows.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which ones.")
+@_output
+def maps(
+    folders: tuple[Path, ...],
+    model: str | None,
+    methods: str,
+    images: tuple[str, ...],
+    count: int | None,
+    seed: int,
+    output: Path,
+) -> None:
+    """Pictures with boxes and every method's map (Fig. 3), from runs with --save-maps.
+
+    \b
+    Examples:
+      adasise-bench figure maps results/table1-1a2b3c4d --image 000001:dog --image 000004 --output maps.pdf
+      adasise-bench figure maps results/table1-1a2b3c4d --random 4 --seed 1 --output maps.png
+    """
+    if bool(images) == (count is not None):
+        raise click.UsageError("say which rows: --image ID[:CLASS], or --random N")
+    from adasise_bench.figures import save
+    from adasise_bench.figures.saliency_maps import Shelf, draw
+
+    runs, model = _runs_and_model(folders, model)
+    shelf = Shelf.of(runs, model, _names(methods))
+    if count is not None:
+        pairs = shelf.sample(count, seed)
+    else:
+        pairs = [pair for image in images for pair in shelf.pairs(*_image_and_class(image))]
+    save(draw([shelf.row(pair) for pair in pairs], shelf.note), output)
+
+
+@figure.command()
+@_folders
+@_model
+@_methods
+@_output
+def phases(folders: tuple[Path, ...], model: str | None, methods: str, output: Path) -> None:
+    """Run-time by phase (Fig. 4), from runs that measure it.
+
+    \b
+    Example:
+      adasise-bench figure phases results/runtime-5e6f7a8b --methods sise,ada_sise --output phases.pdf
+    """
+    from adasise_bench.figures.phases import draw
+
+    _draw_runs(draw, folders, model, output, methods=_names(methods))
+
+
+@figure.command()
+@_folders
+@_model
+@_output
+def mu(folders: tuple[Path, ...], model: str | None, output: Path) -> None:
+    """Measures and run-time against SISE's threshold mu, beside the adaptive selectors.
+
+    \b
+    Example:
+      adasise-bench figure mu results/mu_ablation-1a2b3c4d results/mu_runtime-5e6f7a8b --output mu.pdf
+    """
+    from adasise_bench.figures.mu_ablation import draw
+
+    _draw_runs(draw, folders, model, output)
+
+
+@figure.command()
+@_folders
+@_model
+@_methods
+@_output
+def kept(folders: tuple[Path, ...], model: str | None, methods: str, output: Path) -> None:
+    """Feature maps kept per block, beside Table 2.
+
+    \b
+    Example:
+      adasise-bench figure kept results/table2-1a2b3c4d --output kept.pdf
+    """
+    from adasise_bench.figures.kept_maps import draw
+
+    _draw_runs(draw, folders, model, output, methods=_names(methods))
+
+
+def _draw_runs(
+    draw: Callable[..., Any], folders: tuple[Path, ...], model: str | None, output: Path, **options: Any
+) -> None:
+    from adasise_bench.figures import save
+
+    runs, model = _runs_and_model(folders, model)
+    save(draw(runs, model, **options), output)
+
+
+def _runs_and_model(folders: tuple[Path, ...], model: str | None) -> tuple[list[Run], str]:
+    from adasise_bench.figures.basis import the_model
+    from adasise_bench.runs import load_run
+
+    runs = [load_run(folder) for folder in folders]
+    return runs, model or the_model(runs)
+
+
+def _image_and_class(text: str) -> tuple[str, str | None]:
+    image_id, _, class_name = text.partition(":")
+    return image_id, class_name or None
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -1,0 +1,153 @@
+"""Fig. 3: the right picture, box and map in each cell, and rows picked as asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from figure_checks import assert_legible, drawn_texts, texts
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from adasise_bench.config_file import validate
+from adasise_bench.data.boxes import Box
+from adasise_bench.errors import ConfigError, DataError
+from adasise_bench.figures.saliency_maps import Row, Shelf, draw
+from adasise_bench.figures.style import COLUMN, TWO_COLUMNS
+from adasise_bench.overlay import overlay
+from adasise_bench.records import Key
+from adasise_bench.run_folder import map_path
+from adasise_bench.runner import run
+from adasise_bench.runs import load_run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("maps") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(path.parent / "cache"))
+        tree = {
+            "data": {"root": "embedded", "input_size": 32},
+            "models": {"scenes_vgg": {}},
+            "methods": ["ada_sise", "sise"],
+            "engine": {"layout": "contiguous", "batch_size": 8},
+            "share_forwards": True,
+            "limit": 4,
+            "save_maps": True,
+        }
+        run(validate(tree, "test"), path)
+    return path
+
+
+@pytest.fixture
+def shelf(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder.parent / "cache"))
+    return Shelf.of([load_run(folder)], "scenes_vgg")
+
+
+def test_a_row_holds_what_the_run_recorded_and_saved(folder: Path, shelf: Shelf) -> None:
+    records = load_run(folder).records
+    first = records.iloc[0]
+    pair = (first["image_id"], first["class_name"])
+    row = shelf.row(pair)
+    assert row.score == first["score"]
+    assert list(row.maps) == ["sise", "ada_sise"]
+    for label, saliency in row.maps.items():
+        saved = np.load(map_path(folder, Key("scenes_vgg", label, *pair)))
+        np.testing.assert_array_equal(saliency, saved)
+    assert row.boxes
+    assert {box.class_name for box in row.boxes} == {pair[1]}
+
+
+def test_rows_by_picture_by_class_and_by_seed(shelf: Shelf) -> None:
+    group = shelf.records["sise"]
+    every = list(zip(group["image_id"], group["class_name"], strict=True))
+    image_id = next(image_id for image_id, _ in every if group["image_id"].eq(image_id).sum() > 1)
+    pairs = shelf.pairs(image_id, None)
+    assert pairs == [pair for pair in every if pair[0] == image_id]
+    assert shelf.pairs(*pairs[-1]) == [pairs[-1]]
+    drawn = shelf.sample(3, seed=1)
+    assert drawn == shelf.sample(3, seed=1)
+    assert drawn == [pair for pair in every if pair in drawn]
+    assert len({tuple(shelf.sample(3, seed)) for seed in range(8)}) > 1
+    assert shelf.sample(len(every), seed=5) == every
+
+
+def test_only_complete_pairs_are_drawn_at_random(folder: Path, shelf: Shelf) -> None:
+    every = shelf.sample(len(shelf.records["sise"]), seed=0)
+    path = map_path(folder, Key("scenes_vgg", "ada_sise", *every[0]))
+    aside = path.rename(path.with_suffix(".aside"))
+    try:
+        assert shelf.sample(len(every) - 1, seed=0) == every[1:]
+        with pytest.raises(ConfigError, match=rf"--random {len(every)}: .*run has all methods' maps of "):
+            shelf.sample(len(every), seed=0)
+        with pytest.raises(DataError, match=r"no saliency map.*--save-maps"):
+            shelf.row(every[0])
+    finally:
+        aside.rename(path)
+
+
+def test_what_is_not_there_is_named(folder: Path, shelf: Shelf) -> None:
+    image_id, class_name = shelf.sample(1, seed=0)[0]
+    with pytest.raises(DataError, match=r"--image nowhere: .*run explained no such picture"):
+        shelf.pairs("nowhere", None)
+    with pytest.raises(DataError, match=rf"not explained; did you mean '{class_name}'"):
+        shelf.pairs(image_id, class_name[:-1])
+    with pytest.raises(ConfigError, match=r"no records of method 'sis'; did you mean 'sise'"):
+        Shelf.of([load_run(folder)], "scenes_vgg", ["sis"])
+    maps = folder / "maps"
+    maps.rename(folder / "aside")
+    try:
+        with pytest.raises(DataError, match=r"run: no saliency maps of scenes_vgg; .*--save-maps"):
+            Shelf.of([load_run(folder)], "scenes_vgg")
+    finally:
+        (folder / "aside").rename(maps)
+
+
+def rows(*methods: str) -> list[Row]:
+    noise = np.random.default_rng(0)
+    wide = Image.fromarray(noise.integers(0, 255, (30, 50, 3), dtype=np.uint8))
+    tall = Image.fromarray(noise.integers(0, 255, (60, 40, 3), dtype=np.uint8))
+    maps = {label: noise.random((8, 8), dtype=np.float32) for label in methods}
+    return [
+        Row("000001", "diningtable", 0.99561, wide, [Box("diningtable", 1, 1, 50, 30)], maps),
+        Row("2008_$x$", "dog", 2e-5, tall, [Box("dog", 3, 5, 10, 20), Box("dog", 11, 5, 20, 20)], maps),
+    ]
+
+
+def test_cells_show_picture_boxes_and_overlays() -> None:
+    drawn = rows("sise", "ada_sise")
+    figure = draw(drawn, "Some network.")
+    grid = np.array(figure.axes).reshape(2, 3)
+    for line, row in zip(grid, drawn, strict=True):
+        shown = [axes.images[0].get_array() for axes in line]
+        np.testing.assert_array_equal(shown[0], np.asarray(row.picture))
+        for pixels, saliency in zip(shown[1:], row.maps.values(), strict=True):
+            np.testing.assert_array_equal(pixels, np.asarray(overlay(row.picture, saliency)))
+    boxes = {patch.get_bbox().bounds for patch in grid[1, 0].patches if isinstance(patch, Rectangle)}
+    assert boxes == {(1.5, 3.5, 8, 16), (9.5, 3.5, 10, 16)}
+    for cells in grid[:, 1:].flat:
+        assert not cells.patches
+
+
+@pytest.mark.parametrize(
+    ("methods", "width"),
+    [
+        (["sise"], COLUMN),
+        (["extremal_perturbation", "sise", "ada_sise"], COLUMN),
+        (["extremal_perturbation", "sise", "ada_sise", "a_label_without_any_end", "b", "c"], TWO_COLUMNS),
+    ],
+)
+def test_text_is_legible(methods: list[str], width: float) -> None:
+    figure = draw(rows(*methods), "Stand-in weights, not the published model: not comparable with the paper.")
+    assert figure.get_figwidth() == width
+    assert_legible(figure)
+    written = {text.text for text in drawn_texts(figure)}
+    assert {"Picture", "diningtable 0.996", "dog 2.0e-05", "000001", "2008_$x$"} <= written
+    assert "SISE" in written
+
+
+def test_the_note_says_what_the_maps_are_of(shelf: Shelf) -> None:
+    figure = draw([shelf.row(pair) for pair in shelf.sample(1, 0)], shelf.note)
+    assert "scenes_vgg, drawn scenes. Not photographs: not comparable with the paper." in texts(figure)

@@ -1,0 +1,61 @@
+"""What all figures share, and that the check on their text can fail."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import pytest
+from figure_checks import assert_legible, drawn_texts
+from matplotlib.figure import Figure
+
+from adasise_bench.figures.style import COLUMN, LOOKS, TWO_COLUMNS, blank, look, note, styled
+
+
+@styled
+def one_text(x: float = 0.5, size: float = 7.0) -> Figure:
+    figure = blank(1.0)
+    figure.text(x, 0.5, "some words", fontsize=size, ha="center")
+    return figure
+
+
+def test_the_check_of_texts_finds_clipped_small_and_covered_ones() -> None:
+    assert_legible(one_text())
+    with pytest.raises(AssertionError, match="clipped"):
+        assert_legible(one_text(x=0.97))
+    with pytest.raises(AssertionError, match="small"):
+        assert_legible(one_text(size=6))
+    covered = one_text()
+    covered.text(0.45, 0.5, "others")
+    with pytest.raises(AssertionError, match="lies over"):
+        assert_legible(covered)
+
+
+def test_looks_differ_in_everything() -> None:
+    for values in zip(*LOOKS, strict=True):
+        assert len(set(values)) == len(LOOKS)
+    assert look(len(LOOKS)) == LOOKS[0]
+
+
+def test_settings_are_ours_inside_and_the_users_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(mpl.rcParams, "font.size", 23.0)
+    monkeypatch.setitem(mpl.rcParams, "axes.facecolor", "red")
+
+    @styled
+    def inside() -> tuple[float, str]:
+        return mpl.rcParams["font.size"], mpl.rcParams["axes.facecolor"]
+
+    assert inside() == inside() == (7.0, "white")
+    assert (mpl.rcParams["font.size"], mpl.rcParams["axes.facecolor"]) == (23.0, "red")
+
+
+@pytest.mark.parametrize("width", [COLUMN, TWO_COLUMNS])
+def test_long_notes_are_broken_and_taken_literally(width: float) -> None:
+    @styled
+    def noted() -> Figure:
+        figure = blank(2.0, width)
+        figure.add_subplot()
+        note(figure, "WIDE WORDS IN CAPITALS, $x^2$ AND MORE. " * 6)
+        return figure
+
+    figure = noted()
+    assert_legible(figure)
+    assert any("$x^2$" in text.text for text in drawn_texts(figure))
