@@ -1,11 +1,11 @@
-"""Measure what the choices change that the papers leave open: one run per choice, paired with the default.
+"""Measure what the choices change that the papers leave open, each against the default on the same pairs.
 
     python scripts/reproduction.py --config configs/quickstart.yaml --output results/reproduction-scenes
-    python scripts/reproduction.py --config configs/table1.yaml --models resnet50 --limit 4 \\
-        --set data.root=/data/voc --set models.resnet50.checkpoint=net.pth.tar --output results/reproduction
+    python scripts/reproduction.py --config configs/table1.yaml --limit 10 --set data.root=/data/voc \\
+        --set models.resnet50.checkpoint=net.pth.tar --models resnet50 --output results/reproduction
 
 Runs resume. Writes DIR/deltas.md and DIR/deltas.csv: per model, choice and method, the mean difference of
-every measure from the default on the same pairs, with its 95 % interval where there are ten pictures.
+every measure from the default, with its 95 % interval where there are ten pictures.
 """
 
 from __future__ import annotations
@@ -17,37 +17,44 @@ import click
 import pandas as pd
 from tabulate import tabulate
 
-from adasise_bench.config_file import load_config
+from adasise_bench.config import RunConfig
+from adasise_bench.config_file import load_config, validate
 from adasise_bench.errors import BenchError
 from adasise_bench.records import read_records, write_text_atomically
 from adasise_bench.runner import run
 from adasise_bench.statistics import estimate_means
 
 METRICS = ["ebpg", "bbox", "drop", "increase", "miou"]
+PAIR = ["model", "image_id", "class_name"]
 
-
-class Choice(NamedTuple):
-    """What a row changes: overrides, and the methods that it concerns."""
-
-    overrides: tuple[str, ...]
-    methods: tuple[str, ...] = ("sise", "ada_sise")
-
-
-CHOICES = {
-    "selector fixed .3": Choice(
-        ("methods.ada_sise.selector=fixed", "methods.ada_sise.mu=0.3"), ("ada_sise",)
-    ),
-    "selector otsu": Choice(("methods.ada_sise.selector=otsu",), ("ada_sise",)),
-    "fusion soft": Choice(("methods.sise.fusion=soft", "methods.ada_sise.fusion=soft")),
-    "score sigmoid": Choice(("score=sigmoid",)),
-    "score logit": Choice(("score=logit",)),
-    "resize short-side": Choice(("data.resize=short-side",)),
-    "VGG pool outputs": Choice(("models.vgg16.blocks=pool-output",)),
-    "EP single area": Choice(
-        ("methods.extremal_perturbation.areas=[0.12]", "methods.extremal_perturbation.reward=contrastive"),
-        ("extremal_perturbation",),
-    ),
+VARIANTS: dict[str, dict[str, Any]] = {
+    "selector fixed, mu 0.3": {"name": "ada_sise", "selector": "fixed", "mu": 0.3},
+    "selector otsu": {"name": "ada_sise", "selector": "otsu"},
+    "fusion soft": {"name": "ada_sise", "fusion": "soft"},
+    "fusion soft, SISE": {"name": "sise", "fusion": "soft"},
+    "single area 0.12, contrastive reward": {
+        "name": "extremal_perturbation",
+        "areas": [0.12],
+        "reward": "contrastive",
+    },
 }
+"""Choices that are options of a method: they run beside the default, on one scoring of the masks."""
+
+
+class Setting(NamedTuple):
+    """A choice that needs a run of its own."""
+
+    title: str
+    override: str
+
+
+SETTINGS = (
+    Setting("score sigmoid", "score=sigmoid"),
+    Setting("score logit", "score=logit"),
+    Setting("resize short-side", "data.resize=short-side"),
+    Setting("input a third larger", "data.input_size={larger}"),
+    Setting("VGG blocks after the pooling", "models.vgg16.blocks=pool-output"),
+)
 
 
 @click.command(help=__doc__)
@@ -62,26 +69,27 @@ CHOICES = {
 def main(
     config: Path, models: str, methods: str, limit: int | None, overrides: tuple[str, ...], output: Path
 ) -> None:
-    """Run the default and every choice that the configuration knows, then compare."""
-    wanted = [name for name in methods.split(",") if name]
-    shared = ["share_forwards=true", "timing.warmup=0", *overrides, *([f"limit={limit}"] if limit else [])]
-    names = [name for name in models.split(",") if name]
-    base = load_config(config, shared, names, wanted)
-    run(base, output / "default")
-    default = read_records(output / "default")
+    """Run the default with the methods' variants beside it, then one run per setting, and compare."""
+    common = ["share_forwards=true", "timing.warmup=0", *overrides, *([f"limit={limit}"] if limit else [])]
+    keep = ([name for name in models.split(",") if name], [name for name in methods.split(",") if name])
+    base = load_config(config, common, *keep)
+    folder = output / "default"
+    run(with_variants(base), folder)
+    records = read_records(folder)
     rows = []
-    for title, choice in CHOICES.items():
-        concerned = [method.label for method in base.methods if method.label in choice.methods]
+    for title, variant in VARIANTS.items():
+        before, after = records["method"] == variant["name"], records["method"] == label(title)
+        rows += deltas(title, records[before], records[after])
+    for setting in SETTINGS:
+        override = setting.override.format(larger=round(base.data.input_size * 4 / 3))
         try:
-            changed = load_config(config, [*shared, *choice.overrides], names, concerned or wanted)
+            changed = load_config(config, [*common, override], keep[0], ["ada_sise"])
         except BenchError as error:
-            click.echo(f"{title}: left out: {error}", err=True)
+            click.echo(f"{setting.title}: left out: {error}", err=True)
             continue
-        if not concerned:
-            continue
-        folder = output / title.replace(" ", "-")
+        folder = output / label(setting.title)
         run(changed, folder)
-        rows += deltas(title, default, read_records(folder))
+        rows += deltas(setting.title, records[records["method"] == "ada_sise"], read_records(folder))
     table = pd.DataFrame(rows)
     write_text_atomically(output / "deltas.csv", table.to_csv(index=False, lineterminator="\n"))
     text = tabulate(printed(table), headers="keys", tablefmt="github", disable_numparse=True)
@@ -89,28 +97,50 @@ def main(
     click.echo(text)
 
 
-def deltas(title: str, default: pd.DataFrame, changed: pd.DataFrame) -> list[dict[str, Any]]:
-    """One row per model and method: mean differences of every measure, with their intervals."""
-    keys = ["model", "method", "image_id", "class_name"]
-    joined = changed.merge(default, on=keys, suffixes=("", " before"))
+def label(title: str) -> str:
+    """A choice's title as a method's label and a folder's name."""
+    return title.replace(",", "").replace(" ", "-")
+
+
+def with_variants(base: RunConfig) -> RunConfig:
+    """The configuration with every variant of its methods, with the options that its default has."""
+    tree = base.model_dump(mode="json")
+    by_label = {entry["label"]: entry for entry in tree["methods"]}
+    tree["methods"] += [
+        by_label[variant["name"]] | variant | {"label": label(title)}
+        for title, variant in VARIANTS.items()
+        if variant["name"] in by_label
+    ]
+    return validate(tree, "variants")
+
+
+def deltas(title: str, before: pd.DataFrame, after: pd.DataFrame) -> list[dict[str, Any]]:
+    """One row per model: mean differences of every measure, with their intervals."""
+    joined = after.merge(before, on=PAIR, suffixes=("", " before"))
     rows = []
-    for (model, method), group in joined.groupby(["model", "method"], sort=False):
-        values = pd.DataFrame({metric: group[metric] - group[f"{metric} before"] for metric in METRICS})
-        kept = (
-            group["maps_kept"].dropna().map(sum).mean() / group["maps_kept before"].dropna().map(sum).mean()
-        )
-        row: dict[str, Any] = {"model": model, "choice": title, "method": method, "pairs": len(group)}
-        row["maps kept, share of the default's"] = kept
-        for metric, estimate in estimate_means(
-            values.set_index(pd.Index(group["image_id"], name="image_id"))
-        ).items():
+    for model, group in joined.groupby("model", sort=False):
+        differences = {metric: (group[metric] - group[f"{metric} before"]).tolist() for metric in METRICS}
+        index = pd.Index(group["image_id"], name="image_id")
+        row: dict[str, Any] = {
+            "model": model,
+            "choice": title,
+            "method": group["method before"].iloc[0],
+            "pairs": len(group),
+            "maps kept, share of the default's": total(group["maps_kept"]) / total(group["maps_kept before"]),
+        }
+        for metric, estimate in estimate_means(pd.DataFrame(differences, index=index)).items():
             row |= {
-                f"{metric}": estimate.mean,
+                str(metric): estimate.mean,
                 f"{metric} low": estimate.low,
                 f"{metric} high": estimate.high,
             }
         rows.append(row)
     return rows
+
+
+def total(maps: pd.Series[Any]) -> float:
+    """Mean number of maps over all blocks; NaN for methods without any."""
+    return float(maps.dropna().map(sum).mean())
 
 
 def printed(table: pd.DataFrame) -> list[dict[Any, Any]]:
@@ -120,11 +150,10 @@ def printed(table: pd.DataFrame) -> list[dict[Any, Any]]:
         lambda share: "" if pd.isna(share) else f"x {share:.2f}"
     )
     for metric in METRICS:
+        ends = zip(table[metric], table[f"{metric} low"], table[f"{metric} high"], strict=True)
         shown[metric] = [
             f"{mean:+.2f}" + ("" if pd.isna(low) else f" [{low:+.2f}, {high:+.2f}]")
-            for mean, low, high in zip(
-                table[metric], table[f"{metric} low"], table[f"{metric} high"], strict=True
-            )
+            for mean, low, high in ends
         ]
     return shown.to_dict("records")
 

@@ -15,7 +15,7 @@ from adasise_bench.figures.style import PUBLISHED, blank, legend_above, look, na
 from adasise_bench.layout import ARROWS
 from adasise_bench.published import published_scores
 from adasise_bench.runs import Run
-from adasise_bench.tables import MEASURES
+from adasise_bench.tables import DEFAULT_METRICS, MEASURES
 
 _COLUMNS = 2
 
@@ -54,7 +54,7 @@ def draw(runs: Sequence[Run], model: str) -> Figure:
             f"{folders(runs)}: {len(fixed)} value of the threshold mu on {model}, which makes no curve; "
             "run configs/mu_ablation.yaml"
         )
-    curves = {metric: curves_of(used, entries, model, metric) for metric in MEASURES}
+    curves = {metric: curves_of(used, entries, model, metric) for metric in DEFAULT_METRICS}
     curves = {metric: curve for metric, curve in curves.items() if curve.measured or curve.published}
 
     rows = -(-len(curves) // _COLUMNS)
