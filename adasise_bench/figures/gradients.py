@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from adasise_bench import network
 from adasise_bench.config import RunConfig
 from adasise_bench.data.open import open_dataset
 from adasise_bench.data.transforms import to_input
@@ -21,7 +22,6 @@ from adasise_bench.figures.basis import caveat
 from adasise_bench.figures.style import blank, look, named, named_handles, note, styled
 from adasise_bench.methods.selectors import normalized, threshold
 from adasise_bench.methods.sise import Sise
-from adasise_bench.models import load_classifier
 from adasise_bench.tables import title_of
 from adasise_bench.validation import suggest
 
@@ -73,17 +73,7 @@ def of_picture(config: RunConfig, model: str, image_id: str, class_name: str | N
         raise ConfigError(
             f"--image {image_id}:{class_name}: no such class{suggest(class_name, dataset.classes)}"
         )
-    settings = config.models[model]
-    classifier = load_classifier(
-        model,
-        checkpoint=settings.checkpoint,
-        sha256=settings.sha256,
-        blocks=settings.blocks,
-        resize=config.data.resize,
-        score=config.score,
-        precision=config.precision,
-        device=pick_device(config.device),
-    )
+    classifier = network.load(config, model, pick_device(config.device))
     picture = dataset.picture(image_id, annotation)
     image = to_input(picture, config.data.resize, config.data.input_size).to(classifier.device)
     blocks = classifier.block_maps(image, [classifier.classes.index(class_name)])
