@@ -8,6 +8,8 @@ import resource
 import shutil
 import signal
 import struct
+import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +22,7 @@ import pandas as pd
 import pytest
 import torch
 from test_runner import twenty_classes
+from tqdm import tqdm
 
 from adasise_bench import environment, network, runner
 from adasise_bench.config import RunConfig
@@ -32,6 +35,7 @@ from adasise_bench.records import IN_FLIGHT, RecordStore, read_records
 from adasise_bench.runner import run
 
 KILLS = 30
+EXPLANATIONS = 8
 NOBODY = 65534
 SAID = "said.txt"
 
@@ -40,7 +44,7 @@ def settings(root: Path, **changes: Any) -> RunConfig:
     tree = {
         "data": {"root": str(root), "input_size": 32},
         "models": {"resnet50": {}},
-        "methods": ["sise", "ada_sise", {"name": "extremal_perturbation", "iterations": 2}],
+        "methods": ["sise", "ada_sise"],
         "engine": {"layout": "contiguous", "batch_size": 16},
         "device": "cpu",
         "save_maps": True,
@@ -88,6 +92,7 @@ def run_in_process(
     root: Path, folder: Path, kill_at_write: int = 0, file_size: int = 0, user: int = 0
 ) -> None:
     torch.set_num_threads(1)
+    tqdm.set_lock(threading.RLock())  # its own would outlive a kill
     environment._commit = lambda: None
     network.load_classifier = lambda name, **_settings: twenty_classes(name)  # type: ignore[assignment]
     if kill_at_write:
@@ -120,9 +125,12 @@ def _kill_at(write: int) -> None:
 @pytest.fixture(scope="module")
 def server() -> ForkServerContext:
     context = get_context("forkserver")
-    context.set_forkserver_preload(
-        ["test_faults", "torchvision.datasets", "adasise_bench.methods.extremal_perturbation"]
-    )
+    context.set_forkserver_preload(["test_faults", "torchvision.datasets", "adasise_bench.methods.sise"])
+    with pytest.MonkeyPatch.context() as patch:  # the server finds what it imports here, not in sys.path
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        process = context.Process(target=int)
+        process.start()
+        process.join()
     return context
 
 
@@ -141,10 +149,12 @@ def ended(server: ForkServerContext, *arguments: Any, **more: Any) -> int | None
 def test_killed_at_random_moments(
     server: ForkServerContext, voc_root: Path, tmp_path: Path, whole: Path
 ) -> None:
-    assert ended(server, voc_root, tmp_path / "first") == 0  # the server has started
-    begun = time.monotonic()
-    assert ended(server, voc_root, tmp_path / "timed") == 0
-    longest = time.monotonic() - begun
+    seconds = []
+    for attempt in range(2):
+        begun = time.monotonic()
+        assert ended(server, voc_root, tmp_path / f"timed{attempt}") == 0
+        seconds.append(time.monotonic() - begun)
+    longest = min(seconds)
     moments = random.Random(0)
     killed, folders, records_at_kills = 0, [tmp_path / "killed0"], set()
     while killed < KILLS:
@@ -180,7 +190,7 @@ def test_a_full_disk(server: ForkServerContext, voc_root: Path, tmp_path: Path, 
     assert ended(server, voc_root, tmp_path / "out", file_size=5000) == OutputError.exit_code
     assert "run the same command again to resume" in (tmp_path / SAID).read_text()
     kept = len(read_records(tmp_path / "out"))
-    assert 0 < kept < 12
+    assert 0 < kept < EXPLANATIONS
     assert run(settings(voc_root), tmp_path / "out").reused == kept
     assert_same(tmp_path / "out", whole)
 
@@ -219,8 +229,8 @@ def test_a_torn_end_of_the_records(voc_root: Path, tmp_path: Path, whole: Path, 
     os.truncate(records, size)
     kept = records.read_bytes().count(b"\n")
     outcome = run(settings(voc_root), tmp_path / "out")
-    assert (outcome.reused, outcome.computed) == (kept, 12 - kept)
-    assert kept < 12
+    assert (outcome.reused, outcome.computed) == (kept, EXPLANATIONS - kept)
+    assert kept < EXPLANATIONS
     assert_same(tmp_path / "out", whole)
 
 
@@ -237,11 +247,11 @@ def test_the_loading_thread_meets_something_unexpected(
 
     with monkeypatch.context() as patch:
         patch.setattr(VocDataset, "picture", fail_once)
-        assert run(settings(voc_root), tmp_path / "out").errors == 3
+        assert run(settings(voc_root), tmp_path / "out").errors == 2
     errors = read_records(tmp_path / "out")["error"].dropna()
     assert errors.str.contains(rf"000002\.jpg: cannot load the picture: {type(failure).__name__}").all()
     assert not errors.str.contains("\n").any()
-    assert run(settings(voc_root), tmp_path / "out").reused == 9
+    assert run(settings(voc_root), tmp_path / "out").reused == 6
     assert_same(tmp_path / "out", whole)
 
 
@@ -251,7 +261,7 @@ def test_memory_runs_out_where_no_smaller_batch_helps(
     voc_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception, shared: bool
 ) -> None:
     block_maps, calls = Classifier.block_maps, []
-    config = settings(voc_root, methods=["sise", "ada_sise"], share_forwards=shared)
+    config = settings(voc_root, share_forwards=shared)
 
     def short_of_memory(self: Classifier, image: torch.Tensor, targets: Any) -> Any:
         calls.append(targets)
@@ -294,7 +304,7 @@ def test_the_pictures_vanish_and_come_back(
     with monkeypatch.context() as patch:
         patch.setattr(RecordStore, "append", append_and_unplug)
         patch.setattr(runner, "_LOOKAHEAD", 1)
-        assert run(settings(voc_root), tmp_path / "out").errors == 6
+        assert run(settings(voc_root), tmp_path / "out").errors == 4
     errors = read_records(tmp_path / "out")["error"].dropna()
     assert errors.str.contains("cannot read the picture").all()
     with pytest.raises(OutputError, match="picture 000001"):
@@ -304,7 +314,7 @@ def test_the_pictures_vanish_and_come_back(
         run(settings(voc_root), tmp_path / "out")
     voc_root.with_name("elsewhere").rename(voc_root)
     (base / "unplugged").rename(base / "JPEGImages")
-    assert run(settings(voc_root), tmp_path / "out").reused == 6
+    assert run(settings(voc_root), tmp_path / "out").reused == 4
     assert_same(tmp_path / "out", whole)
 
 
