@@ -92,6 +92,9 @@ class RunConfig(Section):
     share_forwards: bool = Field(
         False, description="explain pictures and classes together; run-time is then not measured"
     )
+    deterministic: bool = Field(
+        False, description="bit-identical records on the same device, with a fixed engine"
+    )
     seed: int = Field(0, ge=0)
     timing: TimingConfig = TimingConfig()
     limit: int | None = Field(None, ge=1, description="stop after the first N pictures")
@@ -108,6 +111,12 @@ class RunConfig(Section):
             )
         if self.share_forwards and self.timing.warmup:
             raise ValueError("share_forwards: no run-time is measured then; set timing.warmup to 0")
+        if self.deterministic and self.share_forwards:
+            raise ValueError(
+                "deterministic: every explanation is made alone then; set share_forwards to false"
+            )
+        if self.deterministic and self.engine.compile:
+            raise ValueError("deterministic: compiled networks are not; set engine.compile to false")
         for name, model in self.models.items():
             if name not in ARCHITECTURES:
                 raise ValueError(f"models: no model {name!r}; there are {', '.join(ARCHITECTURES)}")
@@ -119,7 +128,8 @@ class RunConfig(Section):
         """The part of the configuration that a value in the results can depend on, ready for JSON.
 
         Paths are left out, since the weights' and the data's own hashes are recorded; so is everything
-        that only says how much is done or how it is spread over the hardware.
+        that only says how much is done or how it is spread over the hardware. ``deterministic`` is there
+        where it is true.
         """
         dump = self.model_dump(
             mode="json",
@@ -127,6 +137,8 @@ class RunConfig(Section):
                      "tolerated_errors": True, "engine": True, "data": {"root", "download"},
                      "models": {name: {"checkpoint", "sha256"} for name in self.models}},
         )  # fmt: skip
+        if not self.deterministic:
+            del dump["deterministic"]
         methods = {entry["label"]: entry for entry in dump["methods"]}
         return dump | {"methods": methods, "embedded": self.data.embedded}
 

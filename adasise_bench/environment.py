@@ -14,6 +14,7 @@ import torch
 
 from adasise_bench import __version__
 from adasise_bench.errors import DeviceError
+from adasise_bench.methods import METHODS
 from adasise_bench.metrics import METRICS
 
 
@@ -51,7 +52,8 @@ def describe(device: torch.device, precision: str) -> dict[str, Any]:
         "device_name": device_name,
         "threads": threads,
         "precision": precision,
-        "definitions": {name: metric.definition for name, metric in METRICS.items()},
+        "definitions": {name: metric.definition for name, metric in METRICS.items()}
+        | {name: method.definition for name, method in METHODS.items()},
     }
 
 

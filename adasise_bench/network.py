@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 
 from adasise_bench import engine_cache, environment
 from adasise_bench.config import RunConfig
+from adasise_bench.determinism import ENGINES
 from adasise_bench.models import ARCHITECTURES, load_classifier
+from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
+from adasise_bench.models.pooling import with_repeatable_pooling
 from adasise_bench.models.tuning import tune
 
 
@@ -22,7 +25,7 @@ def load(config: RunConfig, name: str, device: torch.device) -> Classifier:
         WeightsError: missing, altered or unfitting weights.
     """
     model = config.models[name]
-    return load_classifier(
+    classifier = load_classifier(
         name,
         checkpoint=model.checkpoint,
         sha256=model.sha256,
@@ -32,13 +35,19 @@ def load(config: RunConfig, name: str, device: torch.device) -> Classifier:
         precision=config.precision,
         device=device,
     )
+    if config.deterministic:
+        with_repeatable_pooling(classifier.module)
+    return classifier
 
 
 def with_engine(config: RunConfig, classifier: Classifier, earlier: Engine | None = None) -> Classifier:
-    """Run the network as configured, else as ``earlier``, else as is fastest here."""
+    """Run the network as configured, else as ``earlier``, else as is fastest here.
+
+    A deterministic run measures nothing: it takes its device's fixed engine and never shrinks its batch.
+    """
     wanted, side = config.engine, config.data.input_size
     key = (classifier.name, config.precision, side, *environment.machine(classifier.device))
-    known = earlier or engine_cache.recall(key)
+    known = ENGINES[classifier.device.type] if config.deterministic else earlier or engine_cache.recall(key)
     engine = tune(
         classifier,
         torch.zeros(1, 3, side, side, device=classifier.device),
@@ -48,7 +57,10 @@ def with_engine(config: RunConfig, classifier: Classifier, earlier: Engine | Non
     )
     if known is None and wanted.layout is None and wanted.batch_size is None:
         engine_cache.remember(key, engine)
-    return classifier.with_engine(engine)
+    classifier = classifier.with_engine(engine)
+    if config.deterministic:
+        return replace(classifier, batch_size=BatchSize(engine.batch_size, fixed=True))
+    return classifier
 
 
 def facts(classifier: Classifier) -> dict[str, Any]:

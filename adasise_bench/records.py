@@ -19,6 +19,8 @@ from adasise_bench.errors import DataError, OutputError
 
 IN_FLIGHT = "records.jsonl"
 FINISHED = "records.parquet"
+TEMPORARY = ".tmp"
+"""How the names of hidden files end that :func:`write_atomically` leaves behind when it is killed."""
 
 
 class Key(NamedTuple):
@@ -199,7 +201,7 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     Raises:
         OutputError: the folder cannot be written or is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     with _as_output_error(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from adasise_bench.models.engine import Engine
 from adasise_bench.records import (
     FINISHED,
     IN_FLIGHT,
+    TEMPORARY,
     Key,
     explained_images,
     write_atomically,
@@ -43,6 +44,8 @@ def default_folder(config: RunConfig) -> Path:
 def exclusive(folder: Path) -> Iterator[None]:
     """Hold the folder for one process; the system lets go even when the process is killed.
 
+    Half-written files of a killed process are removed.
+
     Raises:
         OutputError: another run holds it, or it cannot be written.
     """
@@ -57,6 +60,9 @@ def exclusive(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise OutputError(f"{folder}: cannot write: {error.strerror}; choose another --output") from None
     try:
+        with suppress(OSError):
+            for half_written in folder.rglob(f".*{TEMPORARY}"):
+                half_written.unlink()
         yield
     finally:
         lock.release()
@@ -73,7 +79,8 @@ def refuse_foreign(
         OutputError: it has files, but none of ``own``, which a run begins with.
     """
     held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if held - {".lock"} and not held & set(own):
+    half_written = {name for name in held if name.startswith(".") and name.endswith(TEMPORARY)}
+    if held - {".lock"} - half_written and not held & set(own):
         raise OutputError(f"{folder}: holds other files and no {content}; choose another --output")
 
 
@@ -187,8 +194,11 @@ def _decisive(facts: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The facts that two sessions of one run must share, as plain JSON."""
     chosen = {key: facts.get(key) for key in (*environment.DECISIVE, "identity")}
     try:
-        weights = {name: model["weights_sha256"] for name, model in facts["models"].items()}
-        plain: dict[str, Any] = json.loads(json.dumps(chosen | {"weights": weights}))
+        chosen["weights"] = {name: model["weights_sha256"] for name, model in facts["models"].items()}
+        if facts.get("deterministic"):
+            chosen["threads"] = facts["threads"]
+            chosen["engine"] = {name: model["engine"] for name, model in facts["models"].items()}
+        plain: dict[str, Any] = json.loads(json.dumps(chosen))
     except (AttributeError, KeyError, TypeError) as error:
         raise OutputError(f"{folder / ENVIRONMENT}: damaged ({error!r}); {_CURE}") from None
     return plain

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -22,15 +22,18 @@ from adasise_bench.config import RunConfig
 from adasise_bench.data.boxes import box_mask
 from adasise_bench.data.transforms import to_input
 from adasise_bench.data.voc import FULL_SETS, Annotation
-from adasise_bench.errors import BenchError, DataError
+from adasise_bench.determinism import deterministic, pair_seed
+from adasise_bench.errors import BenchError, DataError, DeviceError
 from adasise_bench.measure import explain_and_measure, failed, measured
 from adasise_bench.methods import MethodOptions, Request
+from adasise_bench.models.batching import is_out_of_memory
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.plan import Plan, make_plan
 from adasise_bench.records import Key, Record, RecordStore
 from adasise_bench.timing import PhaseClock
 
 _LOOKAHEAD = 4
+_OUT_OF_MEMORY = "out of memory; free some, or use a smaller data.input_size"
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,11 @@ def run(config: RunConfig, folder: Path, *, resume: bool = True) -> Outcome:
         BenchError: bad data root, weights or device, or a folder that cannot be used; records already
             written stay valid, as they do after a ``KeyboardInterrupt``.
     """
+    with deterministic(config.deterministic):
+        return _run(config, folder, resume)
+
+
+def _run(config: RunConfig, folder: Path, resume: bool) -> Outcome:
     device = environment.pick_device(config.device)
     plan = make_plan(config)
     classifiers = [network.load(config, name, device) for name in config.models]
@@ -92,6 +100,7 @@ def _facts(
     full = FULL_SETS.get((config.data.year, config.data.image_set), listed)
     full_images, full_pairs = listed if config.data.embedded else full
     return environment.describe(device, config.precision) | {
+        "deterministic": config.deterministic,
         "models": {classifier.name: network.facts(classifier) for classifier in classifiers},
         "data": {
             "name": plan.dataset.name,
@@ -147,7 +156,9 @@ def _records(plan: Plan, classifier: Classifier, todo: set[Key], folder: Path) -
         if not warm:
             _warm_up(config, classifier, image)
             warm = True
-        tasks = [_task(classifier, method, key, annotation, image) for method, key in wanted[image_id]]
+        tasks = [
+            _task(classifier, method, key, annotation, image, config.seed) for method, key in wanted[image_id]
+        ]
         if not config.share_forwards:
             for task in tasks:
                 yield [_alone(classifier, task, config, folder)]
@@ -163,12 +174,18 @@ def _records(plan: Plan, classifier: Classifier, todo: set[Key], folder: Path) -
 
 
 def _task(
-    classifier: Classifier, method: MethodOptions, key: Key, annotation: Annotation, image: torch.Tensor
+    classifier: Classifier,
+    method: MethodOptions,
+    key: Key,
+    annotation: Annotation,
+    image: torch.Tensor,
+    seed: int,
 ) -> _Task:
     boxes = [box for box in annotation.boxes if box.class_name == key.class_name]
     inside = box_mask(boxes, annotation.picture_size, (image.shape[2], image.shape[3]))
     target = classifier.classes.index(str(key.class_name))
-    return _Task(key, Request(method, image, target), inside.to(classifier.device))
+    request = Request(method, image, target, pair_seed(seed, key.image_id, key.class_name, key.method))
+    return _Task(key, request, inside.to(classifier.device))
 
 
 def _next_chunk(queue: list[_Task], classifier: Classifier) -> list[_Task]:
@@ -185,7 +202,8 @@ def _next_chunk(queue: list[_Task], classifier: Classifier) -> list[_Task]:
 
 def _alone(classifier: Classifier, task: _Task, config: RunConfig, folder: Path) -> Record:
     try:
-        record, saliency = explain_and_measure(classifier, task.request, task.key, task.inside)
+        with _torch_failures():
+            record, saliency = explain_and_measure(classifier, task.request, task.key, task.inside)
     except BenchError as error:
         return failed(task.key, classifier, str(error))
     if config.save_maps:
@@ -198,11 +216,13 @@ def _together(
 ) -> list[Record]:
     """Records of tasks explained together; each alone if one of them fails."""
     try:
-        explanations = tasks[0].request.method.explain_together(classifier, [task.request for task in tasks])
-        records = [
-            measured(classifier, task.request, task.key, task.inside, explanation, seconds={})
-            for task, explanation in zip(tasks, explanations, strict=True)
-        ]
+        with _torch_failures():
+            requests = [task.request for task in tasks]
+            explanations = requests[0].method.explain_together(classifier, requests)
+            records = [
+                measured(classifier, task.request, task.key, task.inside, explanation, seconds={})
+                for task, explanation in zip(tasks, explanations, strict=True)
+            ]
     except BenchError as error:
         if len(tasks) == 1:
             return [failed(tasks[0].key, classifier, str(error))]
@@ -211,6 +231,21 @@ def _together(
         for task, explanation in zip(tasks, explanations, strict=True):
             run_folder.save_map(folder, task.key, explanation.saliency)
     return records
+
+
+@contextmanager
+def _torch_failures() -> Iterator[None]:
+    """Fail the explanation, not the run, where torch can do nothing: what no smaller batch can mend."""
+    try:
+        yield
+    except MemoryError:
+        raise DeviceError(_OUT_OF_MEMORY) from None
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise DeviceError(_OUT_OF_MEMORY) from None
+        if "deterministic" in str(error):
+            raise DeviceError(f"deterministic: {str(error).split('.')[0]}") from None
+        raise
 
 
 def _load_ahead(
@@ -224,9 +259,13 @@ def _load_ahead(
             return annotation
         try:
             picture = plan.dataset.picture(image_id, annotation)
+            return annotation, to_input(picture, plan.config.data.resize, plan.config.data.input_size)
         except DataError as error:
             return error
-        return annotation, to_input(picture, plan.config.data.resize, plan.config.data.input_size)
+        except Exception as error:  # a decoder can fail in any way; one picture must not end the run
+            path = plan.dataset.images[image_id]
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            return DataError(f"{path}: cannot load the picture: {reason}")
 
     with ThreadPoolExecutor(1) as pool:
         remaining = iter(image_ids)

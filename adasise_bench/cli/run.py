@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 @click.option("--methods", default="", metavar="A,B", help="Keep only these methods of the configuration.")
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after the first N pictures.")
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
+@click.option("--deterministic", is_flag=True,
+              help="Bit-identical records on the same device; see docs/determinism.md.")  # fmt: skip
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False),
               help="Run folder. Default: results/NAME-DIGEST of the configuration.")  # fmt: skip
 @click.option("--resume/--no-resume", default=True, show_default=True,
@@ -38,6 +40,7 @@ def run(
     methods: str,
     limit: int | None,
     device: str | None,
+    deterministic: bool,
     output: Path | None,
     resume: bool,
     save_maps: bool,
@@ -57,7 +60,12 @@ def run(
     """
     from adasise_bench.config_file import load_config
 
-    flags = {"limit": limit, "device": device, "save_maps": save_maps or None}
+    flags = {
+        "limit": limit,
+        "device": device,
+        "deterministic": deterministic or None,
+        "save_maps": save_maps or None,
+    }
     settings = [f"{key}={value}" for key, value in flags.items() if value is not None]
     config = load_config(config_path, [*overrides, *settings], names(models), names(methods))
     if dry_run:

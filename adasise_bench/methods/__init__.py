@@ -15,10 +15,14 @@ __all__ = ["METHODS", "Explanation", "MethodEntry", "MethodOptions", "Request", 
 
 
 class MethodEntry(NamedTuple):
-    """Where a method lives, and one line about it."""
+    """Where a method lives, one line about it, and the name of what it computes with its default options.
+
+    A change that moves the maps by more than rounding takes a new name.
+    """
 
     location: str
     summary: str
+    definition: str
 
     def load(self) -> type[MethodOptions]:
         """Import the method's options class."""
@@ -31,14 +35,17 @@ METHODS: Mapping[str, MethodEntry] = {
     "sise": MethodEntry(
         "adasise_bench.methods.sise:Sise",
         "SISE: feature maps with positive gradient as masks, fused over blocks (arXiv 2010.00672)",
+        "sise-v1",
     ),
     "ada_sise": MethodEntry(
         "adasise_bench.methods.sise:AdaSise",
         "Ada-SISE: SISE with an adaptive threshold on the maps' gradients (arXiv 2102.07799)",
+        "ada-sise-v1",
     ),
     "extremal_perturbation": MethodEntry(
         "adasise_bench.methods.extremal_perturbation:ExtremalPerturbation",
         "Extremal Perturbation: optimised masks of fixed areas (Fong et al., ICCV 2019)",
+        "extremal-perturbation-v1",
     ),
 }
 

@@ -102,8 +102,10 @@ class Request(NamedTuple):
         method: the method, with its options.
         image: (1, 3, H, W) float32 network input on the classifier's device.
         target: index of the class to explain.
+        seed: where the explanation's random numbers begin, if the method draws any.
     """
 
     method: MethodOptions
     image: torch.Tensor
     target: int
+    seed: int = 0

@@ -32,7 +32,8 @@ class BlurPyramid:
         """The pictures under masks, interpolated linearly between levels (TorchRay's ``Perturbation``).
 
         Args:
-            masks: (N · copies, H, W) float32 in [0, 1]; 0 shows most blur, 1 the image.
+            masks: (N · copies, H, W) float32 in [0, 1]; 0 shows most blur, 1 the image; where
+                it is no number, neither is the picture.
 
         Returns:
             The pictures and their derivatives with respect to the masks, both (N · copies, 3, H, W), with
@@ -40,7 +41,8 @@ class BlurPyramid:
         """
         degrees = masks * self._last
         below = degrees.floor()
-        rows = self._rows.index_select(0, (self._first + below.long()).flatten())
+        level = below.long().clamp_(0, self._last)  # of a mask that is no number, some level
+        rows = self._rows.index_select(0, (self._first + level).flatten())
         rows = rows.view(*masks.shape, 6)
         values, steps = rows[..., :3], rows[..., 3:]
         shown = torch.addcmul(values, steps, (degrees - below)[..., None])

@@ -37,7 +37,7 @@ class Sise(MethodOptions):
         """The four phases of Ada-SISE's section 2.2; see :meth:`MethodOptions.explain`.
 
         Raises:
-            BenchError: the network's gradients for this image are not finite.
+            BenchError: gradients or scores that are not finite.
         """
         return _explain(classifier, image, [(self, target)], clock)[0]
 
@@ -115,6 +115,8 @@ class _Selection:
     ) -> Explanation:
         """Fuse the layer maps of what was kept out of the scored unions."""
         own = [maps.subset(keep[union]) for maps, keep, union in zip(scored, self.kept, unions, strict=True)]
+        if not all(torch.isfinite(maps.scores[:, self.target]).all() for maps in own):
+            raise BenchError("the network's scores of masked inputs are not finite for this picture")
         layers = [min_max(layer_map(maps, self.target, size)) for maps in own]
         saliency = fuse(layers, self.method.fusion).float()
         return Explanation(

@@ -13,16 +13,17 @@ _Result = TypeVar("_Result")
 
 
 class BatchSize:
-    """The inputs per forward pass of one network on one device; shrinks when memory runs out."""
+    """The inputs per forward pass of one network on one device; shrinks when memory runs out, if it may."""
 
-    def __init__(self, value: int) -> None:
+    def __init__(self, value: int, *, fixed: bool = False) -> None:
         self.value = value
+        self._fixed = fixed
 
     def attempt(self, work: Callable[[], _Result]) -> _Result | None:
         """Do some work; when memory runs out, halve the value and return ``None``.
 
         Raises:
-            DeviceError: a single input does not fit.
+            DeviceError: a single input does not fit, or a batch that must not shrink.
         """
         try:
             return work()
@@ -31,6 +32,11 @@ class BatchSize:
                 raise
         if self.value == 1:
             raise DeviceError("a single input does not fit in memory; use a smaller data.input_size")
+        if self._fixed:
+            raise DeviceError(
+                f"{self.value} inputs do not fit in memory, and a deterministic run keeps its batch size; "
+                "free memory, or set a smaller engine.batch_size and start anew"
+            )
         self.value //= 2
         torch.cuda.empty_cache()
         return None

@@ -30,8 +30,7 @@ def notes(runs: Sequence[Run], records: pd.DataFrame, tables: Sequence[Table]) -
         yield f"Definitions: {', '.join(sorted(definitions))}."
     yield from _statistics_notes(tables)
     yield from _run_time_notes(records, tables)
-    degenerate = int(records["degenerate"].dropna().sum())
-    yield f"Degenerate maps (all pixels equal): {degenerate}."
+    yield from _degenerate_notes(runs, records)
     errors = records["error"].dropna()
     texts = "; ".join(_one_line(str(text)) for text in errors.unique()[:SHOWN_ERRORS])
     yield f"Errors: {len(errors)}" + (f", among them: {texts}" if texts else ".")
@@ -50,6 +49,19 @@ def caveats(runs: Sequence[Run], records: pd.DataFrame) -> Iterator[str]:
         yield from _coverage_notes(str(model), runs, group)
     if any(run.environment["data"]["embedded"] for run in runs):
         yield "Data: drawn scenes, not photographs; numbers are not comparable with the paper's."
+
+
+def _degenerate_notes(runs: Sequence[Run], records: pd.DataFrame) -> Iterator[str]:
+    """Explanations whose numbers are what a definition says rather than what was found."""
+    flat = records[records["degenerate"].eq(True)]
+    blind = int(flat["maps_positive"].map(lambda counts: counts is not None and not any(counts)).sum())
+    without = f", {blind} of them without a positive gradient in any block" if blind else ""
+    yield f"Degenerate maps (all pixels equal): {len(flat)}{without}."
+    if worthless := int((records["score"] <= 0).sum()):
+        yield f"Score 0 or less: {worthless} explanations; their Drop is 0 or 100 by definition."
+    saturated = int((records["score"] >= 1).sum())
+    if saturated and any(run.config["score"] != "logit" for run in runs):
+        yield f"Score 1, which nothing can raise: {saturated} explanations; their Increase is 0."
 
 
 def _cells(tables: Iterable[Table]) -> Iterator[Cell]:

@@ -30,3 +30,8 @@ def test_the_ends_are_most_blur_and_the_picture(image: torch.Tensor) -> None:
     assert not slope.any()
     blurred, _ = pyramid.at(torch.zeros(1, 48, 40))
     assert float(blurred.std()) < 0.5 * float(image.std())
+
+
+def test_masks_that_are_no_numbers_give_pictures_that_are_none(image: torch.Tensor) -> None:
+    shown, _ = BlurPyramid(image, levels=4, copies=1).at(torch.full((1, 48, 40), torch.nan))
+    assert shown.isnan().all()

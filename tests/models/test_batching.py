@@ -28,6 +28,16 @@ def test_halves_until_one_input_is_left(error: RuntimeError) -> None:
     assert size.attempt(lambda: "done") == "done"
 
 
+def test_a_fixed_batch_does_not_shrink() -> None:
+    def fail() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    size = BatchSize(8, fixed=True)
+    with pytest.raises(DeviceError, match=r"8 inputs do not fit .* engine\.batch_size"):
+        size.attempt(fail)
+    assert size.value == 8
+
+
 def test_other_errors_pass() -> None:
     def fail() -> None:
         raise RuntimeError("shapes do not fit")
