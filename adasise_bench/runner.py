@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -26,6 +26,7 @@ from adasise_bench.errors import BenchError, DataError
 from adasise_bench.measure import explain_and_measure, failed, measured
 from adasise_bench.methods import MethodOptions, Request
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.models.yardstick import Yardstick
 from adasise_bench.plan import Plan, make_plan
 from adasise_bench.records import Key, Record, RecordStore
 from adasise_bench.timing import PhaseClock
@@ -139,6 +140,7 @@ def _records(plan: Plan, classifier: Classifier, todo: set[Key], folder: Path) -
     wanted = {image_id: requests for image_id, requests in wanted.items() if requests}
     waiting: dict[tuple[str, torch.Size], list[_Task]] = {}
     warm = False
+    yardstick = Yardstick(classifier)
     for image_id, loaded in _load_ahead(plan, wanted):
         if isinstance(loaded, DataError):
             yield [failed(key, classifier, str(loaded)) for _, key in wanted[image_id]]
@@ -149,8 +151,9 @@ def _records(plan: Plan, classifier: Classifier, todo: set[Key], folder: Path) -
             warm = True
         tasks = [_task(classifier, method, key, annotation, image) for method, key in wanted[image_id]]
         if not config.share_forwards:
+            plain = yardstick.seconds(image)
             for task in tasks:
-                yield [_alone(classifier, task, config, folder)]
+                yield [_alone(classifier, task, plain, config, folder)]
             continue
         for task in tasks:
             waiting.setdefault((task.request.method.group, image.shape), []).append(task)
@@ -183,14 +186,14 @@ def _next_chunk(queue: list[_Task], classifier: Classifier) -> list[_Task]:
     return chunk
 
 
-def _alone(classifier: Classifier, task: _Task, config: RunConfig, folder: Path) -> Record:
+def _alone(classifier: Classifier, task: _Task, plain: float, config: RunConfig, folder: Path) -> Record:
     try:
         record, saliency = explain_and_measure(classifier, task.request, task.key, task.inside)
     except BenchError as error:
         return failed(task.key, classifier, str(error))
     if config.save_maps:
         run_folder.save_map(folder, task.key, saliency)
-    return record
+    return replace(record, seconds_plain_forward=plain)
 
 
 def _together(
