@@ -26,7 +26,7 @@ from adasise_bench.errors import BenchError, DataError
 from adasise_bench.measure import explain_and_measure, failed, measured
 from adasise_bench.methods import MethodOptions, Request
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.yardstick import Yardstick
+from adasise_bench.models.yardstick import plain_forward_seconds
 from adasise_bench.plan import Plan, make_plan
 from adasise_bench.records import Key, Record, RecordStore
 from adasise_bench.timing import PhaseClock
@@ -140,7 +140,6 @@ def _records(plan: Plan, classifier: Classifier, todo: set[Key], folder: Path) -
     wanted = {image_id: requests for image_id, requests in wanted.items() if requests}
     waiting: dict[tuple[str, torch.Size], list[_Task]] = {}
     warm = False
-    yardstick = Yardstick(classifier)
     for image_id, loaded in _load_ahead(plan, wanted):
         if isinstance(loaded, DataError):
             yield [failed(key, classifier, str(loaded)) for _, key in wanted[image_id]]
@@ -151,7 +150,7 @@ def _records(plan: Plan, classifier: Classifier, todo: set[Key], folder: Path) -
             warm = True
         tasks = [_task(classifier, method, key, annotation, image) for method, key in wanted[image_id]]
         if not config.share_forwards:
-            plain = yardstick.seconds(image)
+            plain = plain_forward_seconds(classifier, image)
             for task in tasks:
                 yield [_alone(classifier, task, plain, config, folder)]
             continue

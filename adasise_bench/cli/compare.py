@@ -58,7 +58,7 @@ def compare(
     may be `none`; of several limits the last that fits counts.
 
     Speed is seconds / (forward passes x seconds of a plain batched forward pass). The latter was timed in the
-    same run, at most 10 seconds before each picture, so that a slower machine is no regression. Judged is the
+    same run, just before each picture, so that a slower machine is no regression. Judged is the
     median ratio of the pairs.
 
     \b

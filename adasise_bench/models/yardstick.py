@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from statistics import median
 
 import torch
@@ -10,8 +11,7 @@ import torch
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.timing import synchronize
 
-_LASTS_SECONDS = 10.0
-_SPELL_SECONDS = 0.2
+_SPELL_SECONDS = 0.1
 
 
 def batch_seconds(classifier: Classifier, image: torch.Tensor, least: float) -> list[float]:
@@ -33,26 +33,17 @@ def batch_seconds(classifier: Classifier, image: torch.Tensor, least: float) -> 
     return seconds[1:]
 
 
-class Yardstick:
-    """Seconds per input of the plain forward pass of one network, as fast as the machine is just now."""
+def plain_forward_seconds(classifier: Classifier, image: torch.Tensor) -> float:
+    """Seconds per input of the plain batched forward pass, as fast as the machine is just now.
 
-    def __init__(self, classifier: Classifier) -> None:
-        self._classifier = classifier
-        self._shape: torch.Size | None = None
-        self._measured_at = 0.0
-        self._seconds = 0.0
+    The median of the batches of a tenth of a second; the batch is halved for good when memory runs out.
 
-    def seconds(self, image: torch.Tensor) -> float:
-        """The median of a spell of batches; measured anew after 10 seconds, or for inputs of another shape.
-
-        Args:
-            image: (1, 3, H, W) network input.
-        """
-        if image.shape != self._shape or time.perf_counter() - self._measured_at > _LASTS_SECONDS:
-            batch = self._classifier.batch_size
-            spell = None
-            while spell is None:
-                spell = batch.attempt(lambda: batch_seconds(self._classifier, image, _SPELL_SECONDS))
-            self._shape, self._seconds = image.shape, median(spell) / batch.value
-            self._measured_at = time.perf_counter()
-        return self._seconds
+    Args:
+        classifier: the network, run as its engine says.
+        image: (1, 3, H, W) network input that fills the batch.
+    """
+    batch = classifier.batch_size
+    spell = None
+    while spell is None:
+        spell = batch.attempt(partial(batch_seconds, classifier, image, _SPELL_SECONDS))
+    return median(spell) / batch.value

@@ -1,4 +1,4 @@
-"""The plain forward pass is timed per input, and again when the last time is too long ago."""
+"""The plain forward pass is timed in whole batches, per input."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import torch
 
 from adasise_bench.models import yardstick
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.yardstick import Yardstick, batch_seconds
+from adasise_bench.models.yardstick import batch_seconds, plain_forward_seconds
 
 
 @pytest.fixture
 def passed(tiny: Classifier, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Sizes of the batches that passed; each takes half a second, the first two of all."""
+    """Sizes of the batches that passed; each takes half a second, the first two seconds."""
     sizes: list[float] = []
 
     class Clock:
@@ -35,17 +35,9 @@ def test_the_first_batch_is_discarded(tiny: Classifier, image: torch.Tensor, pas
     assert passed == [16] * 4
 
 
-def test_seconds_are_per_input_and_kept_for_a_while(
-    tiny: Classifier, image: torch.Tensor, passed: list[float], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stick = Yardstick(tiny)
-    assert [stick.seconds(image), stick.seconds(image)] == [0.5 / 16] * 2
-    assert len(passed) == 2
-    stick.seconds(image[..., :24])
-    assert len(passed) == 4
-    monkeypatch.setattr(yardstick, "_LASTS_SECONDS", -1.0)
-    stick.seconds(image[..., :24])
-    assert len(passed) == 6
+def test_seconds_are_per_input(tiny: Classifier, image: torch.Tensor, passed: list[float]) -> None:
+    assert plain_forward_seconds(tiny, image) == 0.5 / 16
+    assert passed == [16, 16]
 
 
 def test_short_of_memory_the_batch_is_halved(
@@ -56,5 +48,5 @@ def test_short_of_memory_the_batch_is_halved(
             raise torch.OutOfMemoryError("planted")
 
     tiny.module.register_forward_pre_hook(refuse)
-    assert Yardstick(tiny).seconds(image) == 0.5 / 8
+    assert plain_forward_seconds(tiny, image) == 0.5 / 8
     assert tiny.batch_size.value == 8
