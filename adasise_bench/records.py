@@ -42,6 +42,7 @@ class Record:
         score: Ψ of the whole picture.
         box_share: percent of the input's pixels inside the class's boxes, EBPG's chance level.
         seconds, seconds_*: run-time in total and by phase.
+        seconds_plain_forward: per input of a plain batched forward pass, timed just before the picture's.
         forwards, backwards: inputs passed through the network by the method.
         peak_memory_mb: most memory that tensors held on the GPU during the explanation, the run's networks
             included, in 10^6 bytes; null on the CPU and with shared forwards, where it
@@ -69,6 +70,7 @@ class Record:
     seconds_scoring: float | None = None
     seconds_fusion: float | None = None
     seconds_optimisation: float | None = None
+    seconds_plain_forward: float | None = None
     forwards: int | None = None
     backwards: int | None = None
     peak_memory_mb: float | None = None
@@ -94,7 +96,7 @@ SCHEMA = pa.schema(
     [(field.name, _TYPES[str(field.type).removesuffix(" | None")]) for field in fields(Record)]
 )
 
-_ADDED = {"peak_memory_mb"}
+_ADDED = {"peak_memory_mb", "seconds_plain_forward"}
 """Columns that run folders of earlier versions lack."""
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -28,6 +28,7 @@ from adasise_bench.measure import explain_and_measure, failed, measured
 from adasise_bench.methods import MethodOptions, Request
 from adasise_bench.models.batching import is_out_of_memory
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.models.yardstick import plain_forward_seconds
 from adasise_bench.plan import Plan, make_plan
 from adasise_bench.records import Key, Record, RecordStore
 from adasise_bench.timing import PhaseClock
@@ -160,8 +161,9 @@ def _records(plan: Plan, classifier: Classifier, todo: set[Key], folder: Path) -
             _task(classifier, method, key, annotation, image, config.seed) for method, key in wanted[image_id]
         ]
         if not config.share_forwards:
+            plain = plain_forward_seconds(classifier, image)
             for task in tasks:
-                yield [_alone(classifier, task, config, folder)]
+                yield [_alone(classifier, task, plain, config, folder)]
             continue
         for task in tasks:
             waiting.setdefault((task.request.method.group, image.shape), []).append(task)
@@ -200,7 +202,7 @@ def _next_chunk(queue: list[_Task], classifier: Classifier) -> list[_Task]:
     return chunk
 
 
-def _alone(classifier: Classifier, task: _Task, config: RunConfig, folder: Path) -> Record:
+def _alone(classifier: Classifier, task: _Task, plain: float, config: RunConfig, folder: Path) -> Record:
     try:
         with _torch_failures():
             record, saliency = explain_and_measure(classifier, task.request, task.key, task.inside)
@@ -208,7 +210,7 @@ def _alone(classifier: Classifier, task: _Task, config: RunConfig, folder: Path)
         return failed(task.key, classifier, str(error))
     if config.save_maps:
         run_folder.save_map(folder, task.key, saliency)
-    return record
+    return replace(record, seconds_plain_forward=plain)
 
 
 def _together(

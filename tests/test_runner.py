@@ -85,6 +85,7 @@ def test_one_record_per_model_method_image_and_class(
     phases = sise[[f"seconds_{p}" for p in ("feature_maps", "selection", "scoring", "fusion")]]
     assert (phases > 0).all(axis=None)
     assert (phases.sum(axis=1) <= sise["seconds"]).all()
+    assert (records["seconds_plain_forward"] > 0).all()
     assert not records["published_model"].any()
     assert (records["weights"] == "0" * 12).all()
 

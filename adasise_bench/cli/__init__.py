@@ -12,6 +12,8 @@ from typing import Any
 import click
 
 from adasise_bench import __version__
+from adasise_bench.cli.baseline import baseline
+from adasise_bench.cli.compare import compare
 from adasise_bench.cli.explain import explain
 from adasise_bench.cli.figure import figure
 from adasise_bench.cli.ls import list_
@@ -71,5 +73,5 @@ def main() -> None:
     """
 
 
-for _command in (run, table, figure, report, explain, list_):
+for _command in (run, table, figure, report, baseline, compare, explain, list_):
     main.add_command(_command)

@@ -20,7 +20,7 @@ from adasise_bench.tables import number
 PHASES = {
     name: name.removeprefix("seconds_").replace("_", " ")
     for name in SCHEMA.names
-    if name.startswith("seconds_")
+    if name.startswith("seconds_") and name != "seconds_plain_forward"
 }
 """The columns of a record, and what the legend calls them."""
 

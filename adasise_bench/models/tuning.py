@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import torch
@@ -10,7 +9,7 @@ import torch
 from adasise_bench.models.batching import is_out_of_memory
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import LAYOUTS, Engine, LayoutName
-from adasise_bench.timing import synchronize
+from adasise_bench.models.yardstick import batch_seconds
 
 _BATCHES = {"cpu": (8, 16, 32), "cuda": (32, 64, 128, 256, 512)}
 _MEASURED_SECONDS = 0.4
@@ -57,20 +56,10 @@ def tune(
 def _seconds_per_input(classifier: Classifier, engine: Engine, image: torch.Tensor) -> float:
     """The fastest of a few whole batches, after one that is discarded; infinite where memory runs out."""
     try:
-        return min(_batch_seconds(classifier.with_engine(engine), image)) / engine.batch_size
+        return (
+            min(batch_seconds(classifier.with_engine(engine), image, _MEASURED_SECONDS)) / engine.batch_size
+        )
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
         return float("inf")
-
-
-def _batch_seconds(classifier: Classifier, image: torch.Tensor) -> list[float]:
-    inputs = classifier.empty_batch(image).copy_(image)
-    seconds: list[float] = []
-    while len(seconds) < 2 or sum(seconds[1:]) < _MEASURED_SECONDS:
-        synchronize(classifier.device)
-        start = time.perf_counter()
-        classifier.scores(inputs)
-        synchronize(classifier.device)
-        seconds.append(time.perf_counter() - start)
-    return seconds[1:]

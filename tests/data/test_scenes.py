@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -185,3 +188,18 @@ def test_unwritable_cache_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.
     ) as caught:
         embedded_root()
     assert "\n" not in str(caught.value)
+
+
+def test_pixels_do_not_depend_on_the_processor() -> None:
+    """The scenes are some of those that differed between vector instructions when all was float32."""
+    code = (
+        "import hashlib; from adasise_bench.data.scenes import draw_scene; "
+        "pixels = b''.join(draw_scene(2007, i).pixels.tobytes() for i in (31, 35, 38, 46)); "
+        "print(hashlib.sha256(pixels).hexdigest())"
+    )
+    vectors = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
+    environments = (os.environ, os.environ | {"NPY_DISABLE_CPU_FEATURES": " ".join(vectors)})
+    printed = {
+        subprocess.check_output([sys.executable, "-c", code], env=environment) for environment in environments
+    }
+    assert len(printed) == 1

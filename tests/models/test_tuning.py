@@ -16,7 +16,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[Engine]:
     """Plants run-times: channels_last is faster, more than 16 do not fit; lists what was tried."""
     tried: list[Engine] = []
 
-    def seconds(classifier: Classifier, image: torch.Tensor) -> list[float]:
+    def seconds(classifier: Classifier, image: torch.Tensor, _least: float) -> list[float]:
         engine = classifier.engine
         tried.append(engine)
         if engine.batch_size > 16:
@@ -24,7 +24,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[Engine]:
         per_input = {"contiguous": 2.0, "channels_last": 1.0}[engine.layout] / engine.batch_size**0.5
         return [per_input * engine.batch_size]
 
-    monkeypatch.setattr(tuning, "_batch_seconds", seconds)
+    monkeypatch.setattr(tuning, "batch_seconds", seconds)
     return tried
 
 
@@ -40,10 +40,10 @@ def test_takes_the_smallest_of_about_equal_batches(
 ) -> None:
     per_input = {8: 1.0, 16: 0.91, 32: 0.9}
 
-    def seconds(classifier: Classifier, _image: torch.Tensor) -> list[float]:
+    def seconds(classifier: Classifier, _image: torch.Tensor, _least: float) -> list[float]:
         return [per_input[classifier.engine.batch_size] * classifier.engine.batch_size]
 
-    monkeypatch.setattr(tuning, "_batch_seconds", seconds)
+    monkeypatch.setattr(tuning, "batch_seconds", seconds)
     assert tune(tiny, image, layout="contiguous") == Engine("contiguous", 16)
 
 

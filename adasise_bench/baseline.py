@@ -1,0 +1,236 @@
+"""The values of a run in one small file, to hold later runs against."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from adasise_bench import environment
+from adasise_bench.comparison import KEY, QUALITY, VALUES
+from adasise_bench.errors import ConfigError, DataError
+from adasise_bench.records import write_text_atomically
+from adasise_bench.runs import Run, load_run
+from adasise_bench.validation import first_problem, suggest
+
+_PAIR = ["image_id", "class_name"]
+_DECIMALS = 6
+_TIME_DIGITS = 4
+
+
+class _Columns(BaseModel):
+    """Values of one method on one network, one per pair; null where it has none."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    ebpg: list[float | None]
+    bbox: list[float | None]
+    drop: list[float | None]
+    increase: list[float | None]
+    miou: list[float | None]
+    maps_kept: list[list[int] | None]
+    degenerate: list[bool | None]
+    error: list[str | None]
+    seconds: list[float | None]
+    forwards: list[int | None]
+    seconds_plain_forward: list[float | None]
+
+
+class _Pairs(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    image_id: list[str]
+    class_name: list[str]
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    format: Literal[1]
+    identity: dict[str, Any]
+    made_by: dict[str, Any]
+    means: dict[str, dict[str, dict[str, float | None]]]
+    pairs: _Pairs
+    values: dict[str, dict[str, _Columns]]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Values of a run, rounded, and what they are values of.
+
+    Attributes:
+        identity: what two comparable runs share: configuration, weights, data, definitions.
+        made_by: what they may differ in: tool, versions, device.
+        values: one row per explanation, :data:`KEY` and :data:`VALUES` as columns, sorted.
+    """
+
+    identity: dict[str, Any]
+    made_by: dict[str, Any]
+    values: pd.DataFrame
+
+    def only(self, methods: list[str]) -> Baseline:
+        """The part of these method labels; all of it for an empty list.
+
+        Raises:
+            ConfigError: there is no such method.
+        """
+        if not methods:
+            return self
+        known = self.identity["methods"]
+        for name in methods:
+            if name not in known:
+                raise ConfigError(f"no method {name!r} in the run{suggest(name, known)}")
+        identity = self.identity | {"methods": {name: known[name] for name in methods}}
+        return Baseline(identity, self.made_by, self.values[self.values["method"].isin(methods)])
+
+
+def open_baseline(path: Path) -> Baseline:
+    """Read a baseline, or make one of a run folder.
+
+    Raises:
+        DataError: it is neither, or damaged.
+    """
+    return baseline_of(load_run(path)) if path.is_dir() else read_baseline(path)
+
+
+def baseline_of(run: Run) -> Baseline:
+    """The baseline of a run, finished or in flight.
+
+    Percentages keep 6 decimals and seconds 4 digits, which is less than any run repeats.
+
+    Raises:
+        DataError: it has no records, or was written by a version that does not say what it ran.
+    """
+    facts = run.environment
+    if run.records.empty:
+        raise DataError(f"{run.folder}: no records yet; let the run finish")
+    if "identity" not in facts or "fingerprint" not in facts["data"]:
+        raise DataError(f"{run.folder / 'environment.json'}: does not say what was run; run again")
+    settings = {key: value for key, value in facts["identity"].items() if key not in _FREE}
+    identity = settings | {
+        "weights": {name: model["weights_sha256"] for name, model in sorted(facts["models"].items())},
+        "pictures": {"name": facts["data"]["name"], "sha256": facts["data"]["fingerprint"]},
+        "definitions": facts["definitions"],
+    }
+    made_by = {key: facts.get(key) for key in ("tool", "torch", "device", "device_name", "precision")}
+    values = run.records[[*KEY, *VALUES]].copy()
+    values["class_name"] = values["class_name"].fillna("")
+    for name in QUALITY:
+        values[name] = values[name].astype(float).round(_DECIMALS)
+    for name in ("seconds", "seconds_plain_forward"):
+        values[name] = values[name].map(
+            lambda number: float(f"{number:.{_TIME_DIGITS}g}"), na_action="ignore"
+        )
+    return Baseline(identity, made_by, values.sort_values(KEY, ignore_index=True))
+
+
+_FREE = ("share_forwards", "timing")
+"""Settings that change no value, only whether and how it is timed."""
+
+
+def write_baseline(baseline: Baseline, path: Path) -> None:
+    """Write a baseline; equal values give equal bytes.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    values = baseline.values
+    pairs = values[_PAIR].drop_duplicates().sort_values(_PAIR)
+    columns: dict[str, dict[str, dict[str, list[Any]]]] = {}
+    means: dict[str, dict[str, dict[str, float | None]]] = {}
+    for (model, method), group in values.groupby(["model", "method"]):
+        aligned = pairs.merge(group, how="left", on=_PAIR)
+        own = {name: [_plain(value) for value in aligned[name]] for name in VALUES}
+        columns.setdefault(str(model), {})[str(method)] = own
+        means.setdefault(str(model), {})[str(method)] = {
+            name: _plain(round(float(group[name].mean()), _DECIMALS)) for name in QUALITY
+        }
+    tree = {
+        "format": 1,
+        "identity": baseline.identity,
+        "made_by": baseline.made_by,
+        "means": means,
+        "pairs": {name: pairs[name].tolist() for name in _PAIR},
+        "values": columns,
+    }
+    write_text_atomically(path, _json(tree) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """A cell of a frame as JSON knows it; whole numbers without a fraction."""
+    if isinstance(value, str | bool) or value is None:
+        return value
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list):
+        return value
+    if pd.isna(value):
+        return None
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _json(tree: Any, indent: str = "") -> str:
+    """Sorted JSON with every list in one line."""
+    if not isinstance(tree, Mapping) or not tree:
+        return json.dumps(tree, separators=(",", ":"), allow_nan=False)
+    inner = indent + " "
+    entries = (f"{inner}{json.dumps(key)}: {_json(tree[key], inner)}" for key in sorted(tree))
+    return "{\n" + ",\n".join(entries) + f"\n{indent}}}"
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Read what :func:`write_baseline` wrote.
+
+    Raises:
+        DataError: missing or damaged.
+    """
+    try:
+        stored = _File.model_validate_json(path.read_bytes())
+    except OSError as error:
+        reason = f"cannot read it: {error.strerror or error}"
+        raise DataError(f"{path}: {reason}; name a baseline or a run folder") from None
+    except ValidationError as error:
+        raise _damaged(path, first_problem(error, _File)) from None
+    frames = []
+    for model, methods in stored.values.items():
+        for method, columns in methods.items():
+            try:
+                frame = pd.DataFrame(dict(stored.pairs) | dict(columns), dtype=object)
+            except ValueError:
+                raise _damaged(path, f"columns of {method} of unequal length") from None
+            present = frame["ebpg"].notna() | frame["error"].notna()
+            frames.append(frame[present].assign(model=model, method=method))
+    if not frames:
+        raise _damaged(path, "it has no values")
+    values = pd.concat(frames)[[*KEY, *VALUES]].sort_values(KEY, ignore_index=True)
+    return Baseline(stored.identity, stored.made_by, values)
+
+
+def _damaged(path: Path, problem: str) -> DataError:
+    return DataError(f"{path}: no baseline: {problem}; make it again with `adasise-bench baseline`")
+
+
+def refuse_incomparable(base: Baseline, new: Baseline) -> None:
+    """Refuse two runs whose values mean different things.
+
+    Raises:
+        ConfigError: names what differs: settings, weights, pictures or definitions; or no pair is common.
+    """
+    found = environment.differences(base.identity, new.identity)
+    if found:
+        raise ConfigError(
+            f"not comparable: {'; '.join(found[:4])}; run with the same settings, or make a new baseline"
+        )
+    if base.values[KEY].merge(new.values[KEY]).empty:
+        raise ConfigError("not comparable: no pair is in both; run the same pictures")
+
+
+def why_untimed(base: Baseline, new: Baseline) -> str:
+    """Why the speed of two runs cannot be compared; empty if it can."""
+    before, now = base.made_by.get("device"), new.made_by.get("device")
+    return "" if before == now else f"the baseline was timed on {before}, this run on {now}"

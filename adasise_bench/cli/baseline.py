@@ -1,0 +1,31 @@
+"""``adasise-bench baseline``: the values of a run in one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False),
+              help="Default: results/baselines/NAME.json, after the configuration.")  # fmt: skip
+def baseline(folder: Path, output: Path | None) -> None:
+    """Keep a run's values in one small JSON file, for `compare`.
+
+    It holds every pair's measures, feature maps kept and run-time, and what they are of: settings, weights,
+    pictures, definitions. Equal values give equal bytes.
+
+    \b
+    Examples:
+      adasise-bench baseline results/regression-1a2b3c4d
+      adasise-bench baseline results/table1-1a2b3c4d --output results/baselines/table1.json
+    """
+    from adasise_bench.baseline import baseline_of, write_baseline
+    from adasise_bench.runs import load_run
+
+    run = load_run(folder)
+    path = output or Path("results") / "baselines" / f"{run.config['name']}.json"
+    write_baseline(baseline_of(run), path)
+    click.echo(path)

@@ -1,0 +1,113 @@
+"""``adasise-bench compare``: a run held against a baseline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from adasise_bench.errors import BenchError, ConfigError
+
+_EXIT_CODES = """\b
+Exit codes:
+  0  everything within its limits
+  1  something is not
+  2  not comparable (what differs is named), or an unusable command line
+  3  missing or damaged baseline or run folder
+"""
+
+
+@click.command(epilog=_EXIT_CODES)
+@click.argument("base", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@click.option("--methods", default="", metavar="A,B", help="Compare only these methods.")
+@click.option("--tolerance", "tolerances", multiple=True, metavar="[WHAT=]POINTS",
+              help="How much a mean may differ. Default: 0.05 points, 0.5 for maps_kept.")  # fmt: skip
+@click.option("--bound", "bounds", multiple=True, metavar="[WHAT=]POINTS",
+              help="How much a pair may differ. Default: 0.5, none for increase and maps_kept.")  # fmt: skip
+@click.option("--exact", is_flag=True, help="The same as --tolerance 0 --bound 0.")
+@click.option("--slower", type=click.FloatRange(min=0), default=10, show_default=True, metavar="PERCENT",
+              help="How much slower an explanation may be, in terms of plain forward passes.")  # fmt: skip
+@click.option("--no-speed", is_flag=True, help="Do not compare speed.")
+@click.option(
+    "--partial", is_flag=True, help="Pairs of the baseline may be missing, as in a run with --limit."
+)
+@click.option(
+    "--format", "fmt", type=click.Choice(["terminal", "json"]), default="terminal", show_default=True
+)
+@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False),
+              help="Write the findings as JUnit XML as well.")  # fmt: skip
+def compare(
+    base: Path,
+    new: Path,
+    methods: str,
+    tolerances: tuple[str, ...],
+    bounds: tuple[str, ...],
+    exact: bool,
+    slower: float,
+    no_speed: bool,
+    partial: bool,
+    fmt: str,
+    junit: Path | None,
+) -> None:
+    """Hold a run against a baseline; BASE and NEW are baseline files or run folders.
+
+    Values are compared pair by pair where both have them; a change for the better counts as a change. Missing
+    pairs, new errors and new degenerate maps fail. WHAT is a metric (ebpg, bbox, drop, increase, miou),
+    maps_kept (maps more or fewer, over all blocks) or a method's label, and everything if left out; POINTS
+    may be `none`; of several limits the last that fits counts.
+
+    Speed is seconds / (forward passes x seconds of a plain batched forward pass). The latter was timed in the
+    same run, just before each picture, so that a slower machine is no regression. Judged is the
+    median ratio of the pairs.
+
+    \b
+    Examples:
+      adasise-bench compare results/baselines/regression.json results/regression-1a2b3c4d --junit junit.xml
+      adasise-bench compare results/before results/after --exact --no-speed
+      adasise-bench compare base.json new.json --tolerance drop=.2 --tolerance extremal_perturbation=3 \\
+          --bound extremal_perturbation=none
+    """
+    from adasise_bench import comparison, findings
+    from adasise_bench.baseline import open_baseline, refuse_incomparable, why_untimed
+    from adasise_bench.cli.run import names
+    from adasise_bench.records import write_text_atomically
+
+    before, now = (open_baseline(path).only(names(methods)) for path in (base, new))
+    refuse_incomparable(before, now)
+    known = {*comparison.QUALITY, comparison.MAPS, *before.identity["methods"]}
+    zero = [("", 0.0)] if exact else []
+    limits = comparison.Limits(
+        [*comparison.TOLERANCES, *zero, *_rules("--tolerance", tolerances, known)],
+        [*comparison.BOUNDS, *zero, *_rules("--bound", bounds, known)],
+        slower,
+        "--no-speed" if no_speed else why_untimed(before, now),
+        partial,
+    )
+    found = comparison.compare(before.values, now.values, limits)
+    if junit:
+        write_text_atomically(junit, findings.as_junit(found))
+    write = findings.as_json if fmt == "json" else findings.as_text
+    click.echo(write(found, before.made_by, now.made_by), nl=False)
+    if not findings.is_passed(found):
+        raise BenchError(findings.summary(found))
+    click.echo(findings.summary(found), err=True)
+
+
+def _rules(option: str, given: tuple[str, ...], known: set[str]) -> list[tuple[str, float | None]]:
+    """Limits as given, ``[WHAT=]POINTS``."""
+    from adasise_bench.validation import suggest
+
+    rules = []
+    for text in given:
+        what, _, points = text.rpartition("=")
+        if what and what not in known:
+            raise ConfigError(f"{option} {text}: no metric or method {what!r}{suggest(what, sorted(known))}")
+        try:
+            limit = None if points == "none" else float(points)
+        except ValueError:
+            limit = -1.0
+        if limit is not None and not 0 <= limit < float("inf"):
+            raise ConfigError(f"{option} {text}: POINTS is a number, at least 0, or `none`")
+        rules.append((what, limit))
+    return rules

@@ -1,0 +1,227 @@
+"""Baselines are small, stable, read back as they were, and refuse what they cannot be compared with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+from adasise_bench.baseline import (
+    Baseline,
+    baseline_of,
+    open_baseline,
+    read_baseline,
+    refuse_incomparable,
+    why_untimed,
+    write_baseline,
+)
+from adasise_bench.cli import main
+from adasise_bench.errors import ConfigError, DataError
+from adasise_bench.records import Key, Record, RecordStore
+from adasise_bench.runs import load_run
+
+IDENTITY = {"score": "softmax", "seed": 0, "share_forwards": False, "timing": {"warmup": 0},
+            "methods": {"sise": {"mu": 0.0}, "ada_sise": {"mu": 0.0}}}  # fmt: skip
+
+
+def record(method: str, image_id: str, class_name: str | None = "dog", **changes: Any) -> Record:
+    values: dict[str, Any] = {
+        "ebpg": 100 / 3, "bbox": 50.0, "drop": 0.0, "increase": 100.0, "miou": 25.0, "score": 0.5,
+        "seconds": 1.23456, "seconds_plain_forward": 0.0123456, "forwards": 9, "maps_kept": [3, 5],
+        "degenerate": False,
+    }  # fmt: skip
+    return Record(*Key("resnet50", method, image_id, class_name), **(values | changes))
+
+
+RECORDS = [
+    record("sise", "2"),
+    record("sise", "1"),
+    record("ada_sise", "1", seconds=None, seconds_plain_forward=None),
+    Record(*Key("resnet50", "ada_sise", "2", None), error='2.xml: "torn" Ä'),
+]
+
+
+def run_folder(folder: Path, records: list[Record] = RECORDS, **facts: Any) -> Path:
+    folder.mkdir()
+    store = RecordStore(folder)
+    store.append(records)
+    store.close()
+    config = {"name": "mine", "methods": [{"name": "sise", "label": "sise"}], "models": {"resnet50": {}},
+              "data": {"input_size": 224, "resize": "stretch"}, "score": "softmax"}  # fmt: skip
+    weights = {"weights_sha256": "aa", "weights_file": "x", "published": False, "maps_available": [4, 8]}
+    data = {"name": "VOC", "images": 2, "pairs": 2, "embedded": False, "full_images": 2, "full_pairs": 2,
+            "fingerprint": "ff"}  # fmt: skip
+    environment = {"tool": {"version": "1", "commit": None}, "torch": "2", "device": "cpu",
+                   "device_name": "chip", "precision": "fp32", "models": {"resnet50": weights}, "methods": {},
+                   "data": data, "definitions": {"ebpg": "v1"}, "identity": IDENTITY} | facts  # fmt: skip
+    (folder / "config.yaml").write_text(json.dumps(config))
+    (folder / "environment.json").write_text(json.dumps(environment))
+    return folder
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Baseline:
+    return baseline_of(load_run(run_folder(tmp_path / "run")))
+
+
+def call(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_a_baseline_reads_back_as_it_was(made: Baseline, tmp_path: Path) -> None:
+    write_baseline(made, tmp_path / "base.json")
+    read = read_baseline(tmp_path / "base.json")
+    assert (read.identity, read.made_by) == (made.identity, made.made_by)
+    for one, other in zip(made.values.to_dict("records"), read.values.to_dict("records"), strict=True):
+        for name, value in one.items():
+            plain = value.tolist() if hasattr(value, "tolist") else value
+            assert (
+                (pd.isna(other[name]) and pd.isna(plain))
+                if plain is None or plain != plain
+                else other[name] == plain
+            )
+    assert read.values["class_name"].tolist() == ["dog", "", "dog", "dog"]
+    assert read.values["ebpg"].tolist()[2:] == [33.333333, 33.333333]
+    assert read.values["seconds"].tolist()[2:] == [1.235, 1.235]
+    assert read.values["seconds_plain_forward"].tolist()[2:] == [0.01235, 0.01235]
+    tree = json.loads((tmp_path / "base.json").read_text())
+    assert tree["means"]["resnet50"]["ada_sise"]["ebpg"] == 33.333333
+    assert tree["pairs"]["image_id"] == ["1", "2", "2"]
+
+
+def test_equal_values_give_equal_bytes_in_any_order(made: Baseline, tmp_path: Path) -> None:
+    write_baseline(made, tmp_path / "one.json")
+    other = run_folder(tmp_path / "other", RECORDS[::-1])
+    write_baseline(baseline_of(load_run(other)), tmp_path / "other.json")
+    write_baseline(read_baseline(tmp_path / "one.json"), tmp_path / "again.json")
+    one = (tmp_path / "one.json").read_bytes()
+    assert (tmp_path / "other.json").read_bytes() == one
+    assert (tmp_path / "again.json").read_bytes() == one
+
+
+def test_the_command_writes_after_the_configuration_s_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = call("baseline", run_folder(tmp_path / "run"))
+    assert result.stdout == "results/baselines/mine.json\n"
+    assert call("compare", "results/baselines/mine.json", "run", "--exact").exit_code == 0
+    assert call("compare", "run", "results/baselines/mine.json", "--exact").exit_code == 0
+    assert call("compare", "run", "run", "--junit", "ci/junit.xml").exit_code == 0
+    assert (tmp_path / "ci/junit.xml").read_text().startswith("<?xml")
+
+
+@pytest.mark.parametrize(
+    ("facts", "named"),
+    [
+        ({"identity": IDENTITY | {"score": "logit"}}, "score: softmax -> logit"),
+        ({"identity": IDENTITY | {"methods": {"sise": {"mu": 0.3}, "ada_sise": {"mu": 0.0}}}},
+         "methods.sise.mu"),
+        ({"identity": IDENTITY | {"methods": {"sise": {"mu": 0.0}}}}, "methods.ada_sise"),
+        ({"definitions": {"ebpg": "v2"}}, "definitions.ebpg: v1 -> v2"),
+        ({"models": {"resnet50": {"weights_sha256": "bb", "weights_file": "x", "published": False,
+                                  "maps_available": [4, 8]}}}, "weights.resnet50: aa -> bb"),
+        ({"data": {"name": "VOC", "images": 2, "pairs": 2, "embedded": False, "full_images": 2,
+                   "full_pairs": 2, "fingerprint": "00"}}, "pictures.sha256: ff -> 00"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_compared_is_refused_and_named(
+    tmp_path: Path, facts: dict[str, Any], named: str
+) -> None:
+    base, new = run_folder(tmp_path / "base"), run_folder(tmp_path / "new", **facts)
+    result = call("compare", base, new, "--junit", tmp_path / "junit.xml")
+    assert result.exit_code == 2
+    assert named in result.stderr
+    assert not (tmp_path / "junit.xml").exists()
+
+
+def test_ways_of_timing_and_machines_can_be_compared(tmp_path: Path) -> None:
+    other = {"identity": IDENTITY | {"share_forwards": True, "timing": {"warmup": 3}}, "torch": "3",
+             "device": "cuda", "device_name": "card", "tool": {"version": "9", "commit": None}}  # fmt: skip
+    base, new = (
+        open_baseline(run_folder(tmp_path / name, **facts)) for name, facts in (("base", {}), ("new", other))
+    )
+    refuse_incomparable(base, new)
+    assert why_untimed(base, new) == "the baseline was timed on cpu, this run on cuda"
+    assert why_untimed(base, base) == ""
+
+
+def test_methods_can_be_chosen_whatever_others_the_runs_had(tmp_path: Path) -> None:
+    base = run_folder(tmp_path / "base")
+    facts = {"identity": IDENTITY | {"methods": {"sise": {"mu": 0.0}, "ada_sise": {"mu": 0.5}}}}
+    new = run_folder(tmp_path / "new", **facts)
+    result = call("compare", base, new, "--methods", "sise")
+    assert result.exit_code == 0, result.output
+    assert "Ada-SISE" not in result.stdout
+    mistyped = call("compare", base, new, "--methods", "sies")
+    assert mistyped.exit_code == 2
+    assert "did you mean 'sise'" in mistyped.stderr
+
+
+def test_runs_without_a_common_pair_are_refused(made: Baseline) -> None:
+    elsewhere = replace(made, values=made.values.assign(image_id="x"))
+    with pytest.raises(ConfigError, match="no pair is in both"):
+        refuse_incomparable(made, elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--tolerance", "ebgp=1"), "did you mean 'ebpg'"),
+        (("--bound", "ebpg=much"), "POINTS is a number"),
+        (("--bound", "-1"), "at least 0"),
+        (("--tolerance", "nan"), "POINTS is a number"),
+        (("--tolerance", "inf"), "or `none`"),
+    ],
+)
+def test_unusable_limits_end_in_one_line(tmp_path: Path, option: tuple[str, str], message: str) -> None:
+    folder = run_folder(tmp_path / "run")
+    result = call("compare", folder, folder, *option)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_unreadable_data_ends_in_exit_code_3(made: Baseline, tmp_path: Path) -> None:
+    write_baseline(made, tmp_path / "base.json")
+    good = (tmp_path / "base.json").read_text()
+    tree = json.loads(good)
+    shorter = json.loads(good)
+    shorter["values"]["resnet50"]["sise"]["ebpg"].pop()
+    damaged = {
+        "torn": good[:300],
+        "empty": "",
+        "list": "[]",
+        "newer": json.dumps(tree | {"format": 2}),
+        "text": json.dumps(tree | {"pairs": {"image_id": [1], "class_name": ["x"]}}),
+        "shorter": json.dumps(shorter),
+        "nothing": json.dumps(tree | {"values": {}}),
+        "not finite": good.replace("33.333333", "NaN"),
+        "not text": "\udcff",
+    }
+    for name, text in damaged.items():
+        path = tmp_path / f"{name}.json"
+        path.write_bytes(text.encode("utf-8", "surrogateescape"))
+        result = call("compare", path, tmp_path / "base.json")
+        assert result.exit_code == 3, (name, result.output)
+        assert f"{name}.json: no baseline: " in result.stderr
+        assert "Traceback" not in result.output
+        assert len(result.stderr.splitlines()) == 1
+    assert call("compare", tmp_path / "absent.json", tmp_path / "base.json").exit_code == 3
+    (tmp_path / "bare").mkdir()
+    assert call("compare", tmp_path / "base.json", tmp_path / "bare").exit_code == 3
+
+
+def test_runs_that_do_not_say_what_they_are_make_no_baseline(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no records yet"):
+        baseline_of(load_run(run_folder(tmp_path / "empty", [])))
+    folder = run_folder(tmp_path / "old")
+    facts = json.loads((folder / "environment.json").read_text())
+    del facts["identity"]
+    (folder / "environment.json").write_text(json.dumps(facts))
+    with pytest.raises(DataError, match="does not say what was run"):
+        baseline_of(load_run(folder))
