@@ -88,6 +88,11 @@ class Baseline:
         identity = self.identity | {"methods": {name: known[name] for name in methods}}
         return Baseline(identity, self.made_by, self.values[self.values["method"].isin(methods)])
 
+    def untimed(self) -> Baseline:
+        """The same values without run-times, which only a machine with nothing else to do gives."""
+        values = self.values.assign(seconds=None, seconds_plain_forward=None)
+        return Baseline(self.identity, self.made_by, values)
+
 
 def open_baseline(path: Path) -> Baseline:
     """Read a baseline, or make one of a run folder.

@@ -212,7 +212,9 @@ class _Method:
             return self._finding(SPEED, "skipped", self.limits.untimed)
         costs = pd.DataFrame({side: _cost(both, side) for side in ("base", "new")}).dropna()
         if costs.empty:
-            return self._finding(SPEED, "skipped", "no pair was timed in both runs (share_forwards)")
+            return self._finding(
+                SPEED, "skipped", "no pair was timed in both (share_forwards, or baseline --untimed)"
+            )
         slower = 100 * (float((costs["new"] / costs["base"]).median()) - 1)
         failed = slower > self.limits.slower + _ROUNDING
         return self._finding(

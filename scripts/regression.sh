@@ -3,7 +3,7 @@
 # report and verdict in a folder. Exit codes are those of `adasise-bench compare`, or of `run` if that fails.
 #
 #   scripts/regression.sh                 compare; further options go to `adasise-bench compare`, e.g. --no-speed
-#   scripts/regression.sh --update        make the baseline anew instead
+#   scripts/regression.sh --update        make the baseline anew instead; further options go to `baseline`
 #
 # CONFIG, BASELINE and OUTPUT (which must not exist yet) can be set in the environment.
 set -euo pipefail
@@ -26,7 +26,7 @@ bench run --config "$config" --output "$output/run" --save-maps > "$output/table
 [ "$status" -le 1 ] || exit "$status"
 
 if [ "${1:-}" = --update ]; then
-  bench baseline "$output/run" --output "$baseline"
+  bench baseline "$output/run" --output "$baseline" "${@:2}"
   exit
 fi
 

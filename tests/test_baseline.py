@@ -113,6 +113,10 @@ def test_the_command_writes_after_the_configuration_s_name(
     assert call("compare", "results/baselines/mine.json", "run", "--exact").exit_code == 0
     assert call("compare", "run", "results/baselines/mine.json", "--exact").exit_code == 0
     assert call("compare", "run", "run", "--junit", "ci/junit.xml").exit_code == 0
+    assert call("baseline", "run", "--untimed", "--output", "untimed.json").exit_code == 0
+    untimed = call("compare", "untimed.json", "run", "--exact")
+    assert untimed.exit_code == 0
+    assert "skipped: no pair was timed in both" in untimed.stdout
     assert (tmp_path / "ci/junit.xml").read_text().startswith("<?xml")
 
 

@@ -11,7 +11,8 @@ import click
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False),
               help="Default: results/baselines/NAME.json, after the configuration.")  # fmt: skip
-def baseline(folder: Path, output: Path | None) -> None:
+@click.option("--untimed", is_flag=True, help="Leave run-times out, for one of a machine that was busy.")
+def baseline(folder: Path, output: Path | None, untimed: bool) -> None:
     """Keep a run's values in one small JSON file, for `compare`.
 
     It holds every pair's measures, feature maps kept and run-time, and what they are of: settings, weights,
@@ -27,5 +28,6 @@ def baseline(folder: Path, output: Path | None) -> None:
 
     run = load_run(folder)
     path = output or Path("results") / "baselines" / f"{run.config['name']}.json"
-    write_baseline(baseline_of(run), path)
+    made = baseline_of(run)
+    write_baseline(made.untimed() if untimed else made, path)
     click.echo(path)
