@@ -20,7 +20,7 @@ from tqdm import tqdm
 from adasise_bench import environment, network, run_folder
 from adasise_bench.config import RunConfig
 from adasise_bench.data.boxes import box_mask
-from adasise_bench.data.transforms import to_input
+from adasise_bench.data.transforms import refuse_elongated, to_input
 from adasise_bench.data.voc import FULL_SETS, Annotation
 from adasise_bench.errors import BenchError, DataError
 from adasise_bench.measure import explain_and_measure, failed, measured
@@ -222,11 +222,12 @@ def _load_ahead(
         annotation = plan.annotations[image_id]
         if isinstance(annotation, DataError):
             return annotation
+        mode, side = plan.config.data.resize, plan.config.data.input_size
         try:
-            picture = plan.dataset.picture(image_id, annotation)
+            refuse_elongated(plan.dataset.images[image_id], annotation.picture_size, mode, side)
+            return annotation, to_input(plan.dataset.picture(image_id, annotation), mode, side)
         except DataError as error:
             return error
-        return annotation, to_input(picture, plan.config.data.resize, plan.config.data.input_size)
 
     with ThreadPoolExecutor(1) as pool:
         remaining = iter(image_ids)
