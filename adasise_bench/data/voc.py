@@ -9,7 +9,7 @@ import tarfile
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 from unittest.mock import patch
 from urllib.error import URLError
 from xml.etree.ElementTree import ParseError
@@ -19,6 +19,7 @@ from defusedxml.ElementTree import parse as parse_xml
 from PIL import Image, UnidentifiedImageError
 
 from adasise_bench.data.boxes import Box
+from adasise_bench.data.files import regular
 from adasise_bench.errors import ConfigError, DataError
 
 VOC_CLASSES = (
@@ -110,17 +111,6 @@ class VocDataset:
             except OSError:
                 total.update(b"missing")
         return total.hexdigest()
-
-
-def regular(path: Path) -> BinaryIO:
-    """Open a file for reading, but no pipe or device, on which reading may never end.
-
-    Raises:
-        OSError: there is no such file.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(2, "no such file")
-    return path.open("rb")
 
 
 def open_voc(root: Path, year: str, image_set: str, download: bool = False) -> VocDataset:
