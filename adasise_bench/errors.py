@@ -1,5 +1,6 @@
 """Errors that a user can cause, each with the exit code that the command line ends with."""
 
+from adasise_bench.printable import printable
 
 _LONGEST = 1000
 
@@ -13,7 +14,7 @@ class BenchError(Exception):
     exit_code = 1
 
     def __init__(self, message: str) -> None:
-        line = "".join(letter if letter.isprintable() else " " for letter in message)
+        line = printable(message)
         if len(line) > _LONGEST:
             line = f"{line[: _LONGEST * 2 // 3]} ... {line[-_LONGEST // 4 :]}"
         super().__init__(line)

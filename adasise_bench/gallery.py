@@ -88,6 +88,7 @@ class Gallery:
             raise DataError(
                 f"{path}: damaged map ({error}); delete it and run again with --save-maps"
             ) from None
-        if saliency.ndim != 2 or saliency.dtype != np.float32 or not np.isfinite(saliency).all():
+        shaped = saliency.ndim == 2 and saliency.size and saliency.dtype == np.float32
+        if not shaped or not np.isfinite(saliency).all():
             raise DataError(f"{path}: not a saliency map; delete it and run again with --save-maps")
         return saliency

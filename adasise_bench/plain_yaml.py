@@ -12,7 +12,7 @@ LARGEST = 64 * 1024
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML without what settings never need: repeated keys, anchors, numbers beyond 64 bits, half characters."""
+    """YAML without what settings never need: repeated keys, anchors, huge numbers, half characters."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.events.AliasEvent):

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -189,6 +190,11 @@ def _finished(path: Path) -> pa.Table:
 
 def _frame(table: pa.Table) -> pd.DataFrame:
     frame: pd.DataFrame = table.to_pandas()
+    names = [name for name in Key._fields if name != "class_name"]
+    if frame[names].isna().any(axis=None):
+        raise ValueError(f"records without {' or '.join(names)}")
+    if np.isinf(frame.select_dtypes("float")).any(axis=None):
+        raise ValueError("infinite values")
     return frame
 
 

@@ -6,6 +6,7 @@ import hashlib
 import io
 import math
 import tarfile
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -142,7 +143,7 @@ def _listed(
     if download and not present and not root.exists() and root != DEFAULT_ROOT:
         raise DataError(f"{root}: no such folder; make it if VOC {year} shall be downloaded into it")
     try:
-        with patch.object(tarfile.TarFile, "extraction_filter", staticmethod(tarfile.data_filter), create=True):
+        with _unpacking_inside():
             listing = VOCDetection(str(root), year, image_set, download=download and not present)
     except UnicodeDecodeError:
         raise DataError(
@@ -166,6 +167,12 @@ def _listed(
                 "which is no picture's name; fetch it again"
             )
     return {image.stem: image for image, _ in named}, {image.stem: xml for image, xml in named}
+
+
+def _unpacking_inside() -> AbstractContextManager[Any]:
+    """Keep archives that torchvision unpacks from writing outside of their folder, by links or ``..``."""
+    inside = staticmethod(tarfile.data_filter)
+    return patch.object(tarfile.TarFile, "extraction_filter", inside, create=True)
 
 
 def read_annotation(path: Path, classes: tuple[str, ...]) -> Annotation:

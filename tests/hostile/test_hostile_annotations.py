@@ -40,7 +40,9 @@ SOUND = document(objects=entry())
 LAUGHS = "".join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10}">' for i in range(1, 30))
 
 REFUSED = {
-    "laughs": document(before=f'<!DOCTYPE a [<!ENTITY l0 "ha">{LAUGHS}]>', objects=entry("<name>&l29;</name>")),
+    "laughs": document(
+        before=f'<!DOCTYPE a [<!ENTITY l0 "ha">{LAUGHS}]>', objects=entry("<name>&l29;</name>")
+    ),
     "quadratic": document(before=f'<!DOCTYPE a [<!ENTITY q "{"q" * 9000}">]>', objects="&q;" * 9000),
     "file entity": document(before='<!DOCTYPE a [<!ENTITY f SYSTEM "file:///etc/passwd">]>', objects="&f;"),
     "web entity": document(before='<!DOCTYPE a [<!ENTITY f SYSTEM "http://localhost:9/x">]>', objects="&f;"),
@@ -53,9 +55,15 @@ REFUSED = {
     "many attributes": b"<annotation " + b" ".join(b'a%d="1"' % i for i in range(20_000)) + b"/>",
     "megabytes of nothing": document(before=" " * 3_000_000, objects=entry()),
     "megabytes of comment": document(before=f"<!--{'x' * 3_000_000}-->", objects=entry()),
-    "nothing": b"", "blank": b"  \n", "zeros": bytes(300), "no markup": b"dog 1 1 5 5",
-    "JPEG": b"\xff\xd8\xff\xe0" + bytes(90), "pickle": b"\x80\x04cos\nsystem\n\x8c\x0etouch executed\x85R.",
-    "JSON": b'{"annotation": {}}', "two roots": SOUND * 2, "junk behind": SOUND + b"x",
+    "nothing": b"",
+    "blank": b"  \n",
+    "zeros": bytes(300),
+    "no markup": b"dog 1 1 5 5",
+    "JPEG": b"\xff\xd8\xff\xe0" + bytes(90),
+    "pickle": b"\x80\x04cos\nsystem\n\x8c\x0etouch executed\x85R.",
+    "JSON": b'{"annotation": {}}',
+    "two roots": SOUND * 2,
+    "junk behind": SOUND + b"x",
     "unknown encoding": b'<?xml version="1.0" encoding="x-none"?>' + SOUND,
     "codec of bytes": b'<?xml version="1.0" encoding="bz2"?>' + SOUND,
     "codec rot13": b'<?xml version="1.0" encoding="rot13"?>' + SOUND,
@@ -68,13 +76,15 @@ REFUSED = {
     "control characters": document(objects=entry("<name>\x01</name>")),
     "root of another name": b"<voc>" + SOUND[12:-13] + b"</voc>",
     "namespace": SOUND.replace(b"<annotation>", b'<annotation xmlns="urn:x">'),
-    "only text": b"<annotation>dog</annotation>", "empty root": b"<annotation/>",
+    "only text": b"<annotation>dog</annotation>",
+    "empty root": b"<annotation/>",
     "no size": document(size="<depth>3</depth>", objects=entry()),
     "empty size": document(size="<size/>", objects=entry()),
     "size without height": document(size="<size><width>5</width></size>", objects=entry()),
     "two sizes": document(size=size(60, 40) * 2, objects=entry()),
-    "two widths": document(size="<size><width>5</width><width>5</width><height>5</height></size>",
-                           objects=entry()),
+    "two widths": document(
+        size="<size><width>5</width><width>5</width><height>5</height></size>", objects=entry()
+    ),
     "zero wide": document(size=size(0, 40), objects=entry()),
     "negative": document(size=size(-60, -40), objects=entry()),
     "width in words": document(size=size("sixty", 40), objects=entry()),
@@ -83,9 +93,11 @@ REFUSED = {
     "width with a point": document(size=size("60.5", 40), objects=entry()),
     "width of 9000 digits": document(size=size("9" * 9000, 40), objects=entry()),
     "width nested": document(size=size("<a>60</a>", 40), objects=entry()),
-    "no objects": document(), "empty object": document(objects="<object/>"),
+    "no objects": document(),
+    "empty object": document(objects="<object/>"),
     "object of text": document(objects="<object>dog</object>"),
-    "no name": document(objects=entry(name="")), "empty name": document(objects=entry("<name/>")),
+    "no name": document(objects=entry(name="")),
+    "empty name": document(objects=entry("<name/>")),
     "two names": document(objects=entry("<name>dog</name>" * 2)),
     "nested name": document(objects=entry("<name><name>dog</name></name>")),
     "unknown class": document(objects=entry("<name>unicorn</name>")),
@@ -97,8 +109,9 @@ REFUSED = {
     "one good, one unknown": document(objects=entry() + entry("<name>unicorn</name>")),
     "no box": document(objects="<object><name>dog</name></object>"),
     "empty box": document(objects="<object><name>dog</name><bndbox/></object>"),
-    "two boxes": document(objects="<object><name>dog</name>" + f"<bndbox>{corners(1, 1, 5, 5)}</bndbox>" * 2
-                          + "</object>"),
+    "two boxes": document(
+        objects="<object><name>dog</name>" + f"<bndbox>{corners(1, 1, 5, 5)}</bndbox>" * 2 + "</object>"
+    ),
     "missing corner": document(objects=entry(corners="<xmin>1</xmin><ymin>1</ymin><xmax>9</xmax>")),
     "corner twice": document(objects=entry(corners=corners(1, 1, 9, 9) + "<xmin>2</xmin>")),
     "empty corner": document(objects=entry(corners=corners("", 1, 9, 9))),
@@ -115,7 +128,7 @@ REFUSED = {
     "left of the picture": document(objects=entry(corners=corners(-9, 1, 0, 9))),
     "above the picture": document(objects=entry(corners=corners(1, -9, 9, 0))),
     "far outside": document(objects=entry(corners=corners("1e308", 1, "1.1e308", 9))),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", REFUSED)
@@ -144,11 +157,14 @@ ODD = {
     "instructions": (b"<?php system('touch executed') ?>" + SOUND, None),
     "an object twice": (document(objects=entry() * 2), None),
     "larger than the picture": (document(objects=entry(corners=corners(-50, -50, 999, 999))), 64),
-    "as large as floats go": (document(objects=entry(corners=corners("-1e308", "-1e308", "1e308", "1e308"))), 64),
+    "as large as floats go": (
+        document(objects=entry(corners=corners("-1e308", "-1e308", "1e308", "1e308"))),
+        64,
+    ),
     "one pixel": (document(objects=entry(corners=corners(1, 1, 1, 1))), 1),
     "no width": (document(objects=entry(corners=corners("1.5", "1.5", "1.5", "1.5"))), 1),
     "huge picture": (document(size=size(10**18, 10**18), objects=entry()), 1),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", ODD)
@@ -185,20 +201,29 @@ def test_any_numbers(tmp_path: Path, numbers: list[str], name: str) -> None:
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "a\0b", tmp_path / "no.xml", Path("/dev/zero"), fifo(tmp_path / "p.xml")):
+    for path in (
+        tmp_path,
+        tmp_path / "a\0b",
+        tmp_path / "no.xml",
+        Path("/dev/zero"),
+        fifo(tmp_path / "p.xml"),
+    ):
         refused(lambda path=path: read_annotation(path, VOC_CLASSES), kind=DataError)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
-    "line", ["../../../../../etc/hosts", "/etc/hosts", "a/000001", "a\0b", "a\x1b[31mb", "a\u2028b", "a\u202eb"]
-)  # fmt: skip
+    "line",
+    ["../../../../../etc/hosts", "/etc/hosts", "a/000001", "a\0b", "a\x1b[31mb", "a\u2028b", "a\u202eb"],
+)
 def test_lists_of_what_is_no_name(voc_root: Path, line: str) -> None:
     listing = voc_root / "VOCdevkit/VOC2007/ImageSets/Main/test.txt"
     listing.write_text(f"000001\n{line}\n", encoding="utf-8")
     refused(lambda: open_voc(voc_root, "2007", "test"), "test.txt names", kind=DataError)
 
 
-@pytest.mark.parametrize("line", ["..", "...", " 000002 ", "000002 1", "äöü", "x" * 3000, "$(touch executed)", "%s%n"])
+@pytest.mark.parametrize(
+    "line", ["..", "...", " 000002 ", "000002 1", "äöü", "x" * 3000, "$(touch executed)", "%s%n"]
+)
 def test_lists_of_odd_names(voc_root: Path, line: str) -> None:
     listing = voc_root / "VOCdevkit/VOC2007/ImageSets/Main/test.txt"
     listing.write_text(f"000001\n{line}\n000001\n", encoding="utf-8")
@@ -211,7 +236,9 @@ def test_lists_of_odd_names(voc_root: Path, line: str) -> None:
 
 
 def test_a_pair_of_annotations_of_which_one_is_hostile_leaves_the_other(voc_root: Path) -> None:
-    write_annotation(voc_root / "VOCdevkit/VOC2007/Annotations/000002.xml", (60, 40), [("unicorn", 1, 1, 2, 2)])
+    write_annotation(
+        voc_root / "VOCdevkit/VOC2007/Annotations/000002.xml", (60, 40), [("unicorn", 1, 1, 2, 2)]
+    )
     dataset = open_voc(voc_root, "2007", "test")
     refused(lambda: dataset.annotation("000002"), "000002.xml")
     assert dataset.annotation("000001").class_names == ["dog", "person"]

@@ -114,10 +114,16 @@ def test_an_archive_with_another_md5_is_not_unpacked(
 
 @pytest.mark.parametrize(
     "error",
-    [IncompleteRead(b"x" * 5000, 9), URLError("no\nroute"), TimeoutError("timed out"), ConnectionResetError(104, "x"),
-     EOFError(), RuntimeError("a\nb")],
+    [
+        IncompleteRead(b"x" * 5000, 9),
+        URLError("no\nroute"),
+        TimeoutError("timed out"),
+        ConnectionResetError(104, "x"),
+        EOFError(),
+        RuntimeError("a\nb"),
+    ],
     ids=lambda error: type(error).__name__,
-)  # fmt: skip
+)
 def test_downloads_that_fail(root: Path, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise error

@@ -89,16 +89,21 @@ RAW = {
     "obj": b"(cos\nsystem\nS'touch executed'\no.",
     "stack global": b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x0etouch executed\x85R.",
     "dotted": b"\x80\x04\x8c\x05torch\x8c\x0fserialization.os.system\x93\x8c\x0etouch executed\x85R.",
-    "builtins": b"cbuiltins\nexec\n(S'open(\"executed\",\"w\")'\ntR.",
+    "builtins": b'cbuiltins\nexec\n(S\'open("executed","w")\'\ntR.',
     "persistent": b"Ptouch executed\n.",
     "extension": b"\x80\x02\x82\x01.",
-    "empty stack": b"\x80\x02.", "no stop": b"\x80\x02}q\x00", "unknown opcode": b"\x80\x02\xff.",
-    "protocol 200": b"\x80\xc8}.", "memo bomb": b"\x80\x02]" + b"2" * 50_000 + b".",
+    "empty stack": b"\x80\x02.",
+    "no stop": b"\x80\x02}q\x00",
+    "unknown opcode": b"\x80\x02\xff.",
+    "protocol 200": b"\x80\xc8}.",
+    "memo bomb": b"\x80\x02]" + b"2" * 50_000 + b".",
     "deep": b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b".",
-    "length lies": b"\x80\x02X\xff\xff\xff\x7fabc.", "negative length": b"\x80\x02T\xff\xff\xff\xffabc.",
-    "number of 9000 digits": b"I" + b"9" * 9000 + b"\n.", "long number": b"\x80\x02\x8b\xff\xff\xff\x7f.",
+    "length lies": b"\x80\x02X\xff\xff\xff\x7fabc.",
+    "negative length": b"\x80\x02T\xff\xff\xff\xffabc.",
+    "number of 9000 digits": b"I" + b"9" * 9000 + b"\n.",
+    "long number": b"\x80\x02\x8b\xff\xff\xff\x7f.",
     "frame lies": b"\x80\x04\x95" + b"\xff" * 8 + b"}.",
-}  # fmt: skip
+}
 
 
 def rezipped(data: bytes, member: str = "archive/data.pkl", **others: bytes) -> bytes:
@@ -143,14 +148,26 @@ def _tar(name: str) -> bytes:
 
 
 FILES = {
-    "nothing": b"", "zeros": bytes(5000), "text": b"hello", "HTML": b"<html>404</html>", "gzip": b"\x1f\x8b" + bytes(90),
-    "HDF5": b"\x89HDF\r\n\x1a\n" + bytes(90), "zip bomb": _zip_bomb(), "zip that lies": _lying_zip(),
-    "zip without data": rezipped(b"x", "archive/other"), "zip of nothing": b"PK\x05\x06" + bytes(18),
-    "zip that climbs": rezipped(pickle.dumps({}), "../../executed"), "nested zip": rezipped(ZIPPED),
-    "zip with an encrypted member": ZIPPED.replace(b"PK\x01\x02\x00\x00\x00\x00", b"PK\x01\x02\x00\x00\x00\x00\x01"),
-    "tar": _tar("x"), "tar that climbs": _tar("../executed"), "tar with an absolute name": _tar("/tmp/executed"),
+    "nothing": b"",
+    "zeros": bytes(5000),
+    "text": b"hello",
+    "HTML": b"<html>404</html>",
+    "gzip": b"\x1f\x8b" + bytes(90),
+    "HDF5": b"\x89HDF\r\n\x1a\n" + bytes(90),
+    "zip bomb": _zip_bomb(),
+    "zip that lies": _lying_zip(),
+    "zip without data": rezipped(b"x", "archive/other"),
+    "zip of nothing": b"PK\x05\x06" + bytes(18),
+    "zip that climbs": rezipped(pickle.dumps({}), "../../executed"),
+    "nested zip": rezipped(ZIPPED),
+    "zip with an encrypted member": ZIPPED.replace(
+        b"PK\x01\x02\x00\x00\x00\x00", b"PK\x01\x02\x00\x00\x00\x00\x01"
+    ),
+    "tar": _tar("x"),
+    "tar that climbs": _tar("../executed"),
+    "tar with an absolute name": _tar("/tmp/executed"),
     "TorchScript": None,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", FILES)
@@ -165,22 +182,31 @@ def test_what_is_no_checkpoint(tmp_path: Path, kind: str) -> None:
 
 
 CONTENTS: dict[str, Callable[[], Any]] = {
-    "nothing": dict, "none": lambda: None, "a number": lambda: 3, "a text": lambda: "conv", "a list": lambda: [SMALL],
-    "a tensor": lambda: torch.zeros(3), "state within": lambda: {"state_dict": SMALL, "epoch": 3},
-    "number as name": lambda: {1: torch.zeros(3)}, "tuple as name": lambda: {("a",): torch.zeros(3)},
-    "number as tensor": lambda: SMALL | {"epoch": 3}, "list as tensor": lambda: SMALL | {"x": [1.0]},
+    "nothing": dict,
+    "none": lambda: None,
+    "a number": lambda: 3,
+    "a text": lambda: "conv",
+    "a list": lambda: [SMALL],
+    "a tensor": lambda: torch.zeros(3),
+    "state within": lambda: {"state_dict": SMALL, "epoch": 3},
+    "number as name": lambda: {1: torch.zeros(3)},
+    "tuple as name": lambda: {("a",): torch.zeros(3)},
+    "number as tensor": lambda: SMALL | {"epoch": 3},
+    "list as tensor": lambda: SMALL | {"x": [1.0]},
     "NaN": lambda: SMALL | {"x": torch.tensor([1.0, float("nan")])},
     "infinite": lambda: SMALL | {"x": torch.tensor([float("inf")])},
     "NaN in half precision": lambda: SMALL | {"x": torch.tensor([float("nan")]).half()},
     "one number seen 10^12 times": lambda: {"x": torch.zeros(1).expand(10**6, 10**6)},
     "overlapping": lambda: {"x": torch.zeros(10**6).as_strided((10**6, 10**6), (0, 1))},
     "without memory": lambda: {"x": torch.zeros(10**6, 10**6, device="meta")},
-    "sparse": lambda: {"x": torch.eye(3).to_sparse()}, "sparse rows": lambda: {"x": torch.eye(3).to_sparse_csr()},
+    "sparse": lambda: {"x": torch.eye(3).to_sparse()},
+    "sparse rows": lambda: {"x": torch.eye(3).to_sparse_csr()},
     "complex": lambda: {"x": torch.zeros(3, dtype=torch.complex64)},
     "quantized": lambda: {"x": torch.quantize_per_tensor(torch.zeros(3), 1.0, 0, torch.qint8)},
     "nested": lambda: {"x": torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])},
-    "long name": lambda: {"x" * 100_000: 3}, "name of lines": lambda: {"a\n\x1b[31mb": torch.tensor([float("nan")])},
-}  # fmt: skip
+    "long name": lambda: {"x" * 100_000: 3},
+    "name of lines": lambda: {"a\n\x1b[31mb": torch.tensor([float("nan")])},
+}
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -201,21 +227,38 @@ def tensor(**changes: Any) -> dict[str, Any]:
 
 
 SAFETENSORS = {
-    "nothing": b"", "short": b"\x01\x02", "header beyond the file": struct.pack("<Q", 10**6) + b"{}",
-    "endless header": struct.pack("<Q", 2**63) + b"{}", "largest header": b"\xff" * 8 + b"{}",
-    "no JSON": header(b"hello"), "no UTF-8": header(b"\xff\xfe"), "a list": header([]), "a number": header(3),
-    "deep JSON": header(b"[" * 100_000), "unknown dtype": header(tensor(dtype="F3")),
-    "dtype of another type": header(tensor(dtype=3)), "no dtype": header({"x": {"shape": [4]}}),
-    "shape too large": header(tensor(shape=[2, 3])), "shape too small": header(tensor(shape=[2])),
-    "negative shape": header(tensor(shape=[-2, -2])), "shape beyond 64 bits": header(tensor(shape=[2**63, 2**63])),
-    "shape in words": header(tensor(shape="2")), "offsets beyond the file": header(tensor(data_offsets=[0, 10**9])),
-    "offsets swapped": header(tensor(data_offsets=[16, 0])), "offset negative": header(tensor(data_offsets=[-16, 0])),
-    "a gap": header(tensor(data_offsets=[16, 32]), bytes(32)), "junk behind": header(tensor(), bytes(99)),
-    "two in one place": header(tensor() | {"y": tensor()["x"]}), "truncated": TENSORS[:-1], "empty": header({}, b""),
+    "nothing": b"",
+    "short": b"\x01\x02",
+    "header beyond the file": struct.pack("<Q", 10**6) + b"{}",
+    "endless header": struct.pack("<Q", 2**63) + b"{}",
+    "largest header": b"\xff" * 8 + b"{}",
+    "no JSON": header(b"hello"),
+    "no UTF-8": header(b"\xff\xfe"),
+    "a list": header([]),
+    "a number": header(3),
+    "deep JSON": header(b"[" * 100_000),
+    "unknown dtype": header(tensor(dtype="F3")),
+    "dtype of another type": header(tensor(dtype=3)),
+    "no dtype": header({"x": {"shape": [4]}}),
+    "shape too large": header(tensor(shape=[2, 3])),
+    "shape too small": header(tensor(shape=[2])),
+    "negative shape": header(tensor(shape=[-2, -2])),
+    "shape beyond 64 bits": header(tensor(shape=[2**63, 2**63])),
+    "shape in words": header(tensor(shape="2")),
+    "offsets beyond the file": header(tensor(data_offsets=[0, 10**9])),
+    "offsets swapped": header(tensor(data_offsets=[16, 0])),
+    "offset negative": header(tensor(data_offsets=[-16, 0])),
+    "a gap": header(tensor(data_offsets=[16, 32]), bytes(32)),
+    "junk behind": header(tensor(), bytes(99)),
+    "two in one place": header(tensor() | {"y": tensor()["x"]}),
+    "truncated": TENSORS[:-1],
+    "empty": header({}, b""),
     "name twice": header(b'{"x":{"dtype":"F32","shape":[4],"data_offsets":[0,16]},"x":{"dtype":"F32"}}'),
     "metadata of numbers": header({"__metadata__": {"a": 1}} | tensor()),
-    "NaN": save({"x": torch.tensor([float("nan")])}), "pickle": LEGACY, "zip": ZIPPED,
-}  # fmt: skip
+    "NaN": save({"x": torch.tensor([float("nan")])}),
+    "pickle": LEGACY,
+    "zip": ZIPPED,
+}
 
 
 @pytest.mark.parametrize("kind", SAFETENSORS)
@@ -251,7 +294,9 @@ def test_sound_ones_are_read(tmp_path: Path) -> None:
     for name, content in FORMATS.values():
         (tmp_path / name).write_bytes(content)
         state = read_state(tmp_path / name)
-        assert {key: value.tolist() for key, value in state.items()} == {k: v.tolist() for k, v in SMALL.items()}
+        assert {key: value.tolist() for key, value in state.items()} == {
+            k: v.tolist() for k, v in SMALL.items()
+        }
     parameters = {"a": torch.nn.Parameter(torch.ones(2)), "b": torch.ones(4)[::2], "c": torch.tensor(3)}
     (tmp_path / "w.pth").write_bytes(saved(parameters))
     assert list(read_state(tmp_path / "w.pth")) == ["a", "b", "c"]
@@ -276,16 +321,26 @@ def test_what_does_not_fit(tmp_path: Path, kind: str) -> None:
     refused(lambda: scenes_vgg.load(path), f"{path}: does not fit scenes_vgg", kind=WeightsError)
 
 
-@pytest.mark.parametrize("first", [torch.tensor(1.0), torch.zeros(64), torch.zeros(64, 2, 7, 7), torch.zeros(0)])
+@pytest.mark.parametrize(
+    "first", [torch.tensor(1.0), torch.zeros(64), torch.zeros(64, 2, 7, 7), torch.zeros(0)]
+)
 def test_what_torchray_trips_over(tmp_path: Path, first: torch.Tensor) -> None:
     path = tmp_path / "hostile.pth"
     path.write_bytes(saved({"conv1.weight": first}))
-    refused(lambda: torchray_voc.load("resnet50", path, None, False), f"{path}: does not fit", kind=WeightsError)
+    refused(
+        lambda: torchray_voc.load("resnet50", path, None, False), f"{path}: does not fit", kind=WeightsError
+    )
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
-    for path in (tmp_path, tmp_path / "no", tmp_path / "a\0b", tmp_path / ("n" * 300), Path("/dev/zero"),
-                 fifo(tmp_path / "pipe.pth")):  # fmt: skip
+    for path in (
+        tmp_path,
+        tmp_path / "no",
+        tmp_path / "a\0b",
+        tmp_path / ("n" * 300),
+        Path("/dev/zero"),
+        fifo(tmp_path / "pipe.pth"),
+    ):
         refused(lambda path=path: checkpoint.verify(path, None), "cannot read", kind=WeightsError)  # type: ignore[misc]
 
 
@@ -294,7 +349,9 @@ def test_a_download_that_breaks_off(monkeypatch: pytest.MonkeyPatch) -> None:
         raise IncompleteRead(b"x" * 5000, 9)
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", fail)
-    refused(lambda: checkpoint.fetch("https://localhost/x-9ca920d6.pth.tar"), "download failed", kind=WeightsError)
+    refused(
+        lambda: checkpoint.fetch("https://localhost/x-9ca920d6.pth.tar"), "download failed", kind=WeightsError
+    )
 
 
 @pytest.mark.parametrize("kind", ["system", "state"])
@@ -302,7 +359,9 @@ def test_from_the_command_line(tmp_path: Path, kind: str) -> None:
     path, picture = tmp_path / "hostile.pth", Path(__file__).with_name("no.jpg")
     path.write_bytes(saved({"x": CALLS[kind]}))
     config = tmp_path / "run.yaml"
-    config.write_text(f"data: {{root: embedded}}\nmodels: {{scenes_vgg: {{checkpoint: {path}}}}}\nmethods: [sise]\n")
+    config.write_text(
+        f"data: {{root: embedded}}\nmodels: {{scenes_vgg: {{checkpoint: {path}}}}}\nmethods: [sise]\n"
+    )
     assert command("run", "--config", config, "--output", tmp_path / "run").exit_code == 3
     assert not (tmp_path / "run").exists()
     assert command("explain", picture, "--model", "scenes_vgg", "--checkpoint", path).exit_code == 3

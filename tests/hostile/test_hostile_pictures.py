@@ -73,23 +73,40 @@ def with_segment(marker: int, data: bytes) -> bytes:
     return JPEG[:2] + bytes((0xFF, marker)) + struct.pack(">H", len(data) + 2) + data + JPEG[2:]
 
 
-EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 60 40\n%%EndComments\n(executed) (w) file closefile\nshowpage\n"
+EPS = (
+    b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 60 40\n%%EndComments\n"
+    b"(executed) (w) file closefile\nshowpage\n"
+)
 
 NO_PICTURE = {
-    "nothing": b"", "one byte": b"\xff", "only a start": JPEG[:2], "start and end": b"\xff\xd8\xff\xd9",
-    "zeros": bytes(5000), "ones": b"\xff" * 5000, "text": b"no pixels here", "HTML": b"<html><img src=x></html>",
+    "nothing": b"",
+    "one byte": b"\xff",
+    "only a start": JPEG[:2],
+    "start and end": b"\xff\xd8\xff\xd9",
+    "zeros": bytes(5000),
+    "ones": b"\xff" * 5000,
+    "text": b"no pixels here",
+    "HTML": b"<html><img src=x></html>",
     "SVG": b'<svg xmlns="http://www.w3.org/2000/svg"><script>x</script></svg>',
-    "ELF": b"\x7fELF" + bytes(90), "pickle": b"\x80\x04cos\nsystem\n\x8c\x0etouch executed\x85R.",
-    "ZIP": b"PK\x03\x04" + bytes(90), "PDF": b"%PDF-1.4\n%%EOF", "EPS": EPS,
-    "script": b"#!/bin/sh\ntouch executed\n", "Windows metafile": b"\xd7\xcd\xc6\x9a" + bytes(90),
-    "PPM": b"P6 60 40 255\n" + PIXELS.tobytes(), "ICO": encoded("ICO"), "PCX": encoded("PCX"),
-    "TGA": encoded("TGA"), "JPEG 2000": encoded("JPEG2000"), "XBM": encoded("XBM", Image.new("1", (60, 40))),
+    "ELF": b"\x7fELF" + bytes(90),
+    "pickle": b"\x80\x04cos\nsystem\n\x8c\x0etouch executed\x85R.",
+    "ZIP": b"PK\x03\x04" + bytes(90),
+    "PDF": b"%PDF-1.4\n%%EOF",
+    "EPS": EPS,
+    "script": b"#!/bin/sh\ntouch executed\n",
+    "Windows metafile": b"\xd7\xcd\xc6\x9a" + bytes(90),
+    "PPM": b"P6 60 40 255\n" + PIXELS.tobytes(),
+    "ICO": encoded("ICO"),
+    "PCX": encoded("PCX"),
+    "TGA": encoded("TGA"),
+    "JPEG 2000": encoded("JPEG2000"),
+    "XBM": encoded("XBM", Image.new("1", (60, 40))),
     "no frame": JPEG[: JPEG.index(b"\xff\xc0")] + b"\xff\xd9",
     "no scan": JPEG[: JPEG.index(b"\xff\xda")],
     "no tables": JPEG[:2] + JPEG[JPEG.index(b"\xff\xc0") :],
     "12 bits": JPEG.replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc0\x00\x11\x0c"),
     "lossless": JPEG.replace(b"\xff\xc0", b"\xff\xc3"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("read", [from_set, own])
@@ -101,7 +118,11 @@ def test_what_is_no_picture(tmp_path: Path, kind: str, read: Callable[[Path], Im
 
 
 OTHER = {
-    "PNG": PNG, "GIF": encoded("GIF"), "BMP": encoded("BMP"), "TIFF": encoded("TIFF"), "WEBP": encoded("WEBP"),
+    "PNG": PNG,
+    "GIF": encoded("GIF"),
+    "BMP": encoded("BMP"),
+    "TIFF": encoded("TIFF"),
+    "WEBP": encoded("WEBP"),
     "16-bit grey": encoded("PNG", Image.fromarray(np.full((HEIGHT, WIDTH), 40_000, dtype=np.uint16))),
     "transparent": encoded("PNG", Image.new("RGBA", (WIDTH, HEIGHT))),
     "palette": encoded("PNG", Image.new("P", (WIDTH, HEIGHT))),
@@ -110,7 +131,7 @@ OTHER = {
     "animated GIF": encoded("GIF", save_all=True, append_images=[Image.new("RGB", (WIDTH, HEIGHT))] * 5),
     "animated WebP": encoded("WEBP", save_all=True, append_images=[Image.new("RGB", (WIDTH, HEIGHT))] * 5),
     "animated PNG": encoded("PNG", save_all=True, append_images=[Image.new("RGB", (WIDTH, HEIGHT))] * 5),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", OTHER)
@@ -181,23 +202,28 @@ def test_truncated_own_pictures(tmp_path: Path, fmt: str, share: int) -> None:
 def test_flipped_bits_of_a_sets_picture(tmp_path: Path, seed: int) -> None:
     path = tmp_path / "hostile.jpg"
     start = seed % 2 * JPEG.index(b"\xff\xda")  # the headers and the whole
-    path.write_bytes(flipped(JPEG[: start or len(JPEG)], seed, 1 + seed % 5) + (JPEG[start:] if start else b""))
+    path.write_bytes(
+        flipped(JPEG[: start or len(JPEG)], seed, 1 + seed % 5) + (JPEG[start:] if start else b"")
+    )
     picture = accepted(lambda: from_set(path), f"{path}: ")
     assert picture is None or (picture.mode, picture.size) == ("RGB", (WIDTH, HEIGHT))
 
 
 BOMBS = {
-    "PNG header": png(60_000, 60_000), "PNG of 2^31 pixels a side": png(2**31 - 1, 2**31 - 1),
-    "PNG of no pixels": png(0, 0), "JPEG header": resized(JPEG, 65_000, 65_000),
+    "PNG header": png(60_000, 60_000),
+    "PNG of 2^31 pixels a side": png(2**31 - 1, 2**31 - 1),
+    "PNG of no pixels": png(0, 0),
+    "JPEG header": resized(JPEG, 65_000, 65_000),
     "JPEG of no pixels": resized(JPEG, 0, 0),
     "GIF header": b"GIF89a" + struct.pack("<HH", 65_535, 65_535) + bytes(3) + encoded("GIF")[13:],
     "BMP header": b"BM" + struct.pack("<IIIIiiHH", 60, 0, 54, 40, 2**30, 2**30, 1, 24) + bytes(90),
-    "TIFF header": OTHER["TIFF"].replace(struct.pack("<HHII", 256, 4, 1, WIDTH), struct.pack("<HHII", 256, 4, 1, 2**31))
+    "TIFF header": OTHER["TIFF"]
+    .replace(struct.pack("<HHII", 256, 4, 1, WIDTH), struct.pack("<HHII", 256, 4, 1, 2**31))
     .replace(struct.pack("<HHIHH", 256, 3, 1, WIDTH, 0), struct.pack("<HHII", 256, 4, 1, 2**31)),
     "WebP header": b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xff\xff\xff" * 2 + bytes(8),
     "PNG with a text bomb": png(8, 8, (b"zTXt", b"x\0\0" + zlib.compress(bytes(80_000_000)))),
     "PNG with a profile bomb": png(8, 8, (b"iCCP", b"x\0\0" + zlib.compress(bytes(80_000_000)))),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", BOMBS)
@@ -214,8 +240,14 @@ def test_bombs_are_not_decoded(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("read", [from_set, own])
 def test_what_is_no_file(tmp_path: Path, read: Callable[[Path], Image.Image]) -> None:
     (tmp_path / "folder.jpg").mkdir()
-    for path in (tmp_path / "folder.jpg", tmp_path / "no.jpg", Path("/dev/zero"), fifo(tmp_path / "pipe.jpg"),
-                 tmp_path / ("n" * 300), tmp_path / "a\0b.jpg"):  # fmt: skip
+    for path in (
+        tmp_path / "folder.jpg",
+        tmp_path / "no.jpg",
+        Path("/dev/zero"),
+        fifo(tmp_path / "pipe.jpg"),
+        tmp_path / ("n" * 300),
+        tmp_path / "a\0b.jpg",
+    ):
         refused(lambda path=path: read(path), kind=DataError)  # type: ignore[misc]
 
 
@@ -235,10 +267,14 @@ def tiny_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("tiny_network")
 @pytest.mark.parametrize("resize", ["stretch", "short-side"])
-def test_a_run_records_each_of_them_and_explains_the_rest(voc_root: Path, tmp_path: Path, resize: str) -> None:
+def test_a_run_records_each_of_them_and_explains_the_rest(
+    voc_root: Path, tmp_path: Path, resize: str
+) -> None:
     base = voc_root / "VOCdevkit/VOC2007"
     hostile = {kind: NO_PICTURE[kind] for kind in ("nothing", "EPS", "pickle", "no scan", "12 bits")}
-    hostile |= {kind: OTHER[kind] for kind in ("16-bit grey", "animated GIF")} | {"bomb": BOMBS["JPEG header"]}
+    hostile |= {kind: OTHER[kind] for kind in ("16-bit grey", "animated GIF")} | {
+        "bomb": BOMBS["JPEG header"]
+    }
     hostile |= {"torn": JPEG[: len(JPEG) // 2], "bomb.png": BOMBS["PNG header"]}
     names = [f"hostile{number}" for number in range(len(hostile))]
     for name, content in zip(names, hostile.values(), strict=True):
@@ -251,7 +287,8 @@ def test_a_run_records_each_of_them_and_explains_the_rest(voc_root: Path, tmp_pa
     listing.write_text(listing.read_text() + "\n".join([*names, "long", "entity"]) + "\n")
     config = tmp_path / "run.yaml"
     config.write_text(
-        f"data: {{root: {voc_root}, input_size: 48, resize: {resize}}}\nmodels: {{resnet50: {{}}}}\nmethods: [sise]\n"
+        f"data: {{root: {voc_root}, input_size: 48, resize: {resize}}}\n"
+        "models: {resnet50: {}}\nmethods: [sise]\n"
     )
     result = command("run", "--config", config, "--output", tmp_path / "run")
     assert result.exit_code == 1
