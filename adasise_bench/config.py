@@ -79,7 +79,7 @@ def _method_entries(value: Any) -> Any:
 class RunConfig(Section):
     """Everything that defines a run."""
 
-    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     data: DataConfig = DataConfig()
     models: dict[str, ModelConfig] = Field(min_length=1)
     methods: Annotated[

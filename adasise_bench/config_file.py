@@ -7,35 +7,19 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from adasise_bench import plain_yaml
 from adasise_bench.config import RunConfig
 from adasise_bench.errors import ConfigError
 from adasise_bench.validation import first_problem, suggest
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """YAML without repeated keys and without anchors, which a configuration never needs."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.events.AliasEvent):
-            raise yaml.YAMLError("anchors and aliases are not allowed")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.YAMLError(f"key {key!r} is given twice")
-        return super().construct_mapping(node, deep)
-
-
 def _parse_yaml(text: str, source: str) -> Any:
     try:
-        return yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - derives from SafeLoader
-    except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
-        raise ConfigError(f"{source}: not valid YAML: {' '.join(str(error).split())}") from None
+        return plain_yaml.parse(text)
+    except ValueError as error:
+        raise ConfigError(f"{source}: not valid YAML: {error}") from None
 
 
 def load_config(
@@ -56,14 +40,14 @@ def load_config(
         ConfigError: one line naming the file or key and the nearest valid one.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = plain_yaml.read_text(path)
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot read the configuration: {error}") from None
     tree = _parse_yaml(text, str(path))
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: a configuration is a mapping of keys to values")
     apply_overrides(tree, overrides)
-    tree.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("._-") or "run")
+    tree.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("._-")[:100] or "run")
     if models and isinstance(tree.get("models"), dict):
         tree["models"] = _pick(tree["models"], models, "--models")
     if methods and isinstance(tree.get("methods"), list):
@@ -87,7 +71,10 @@ def apply_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> None:
         key, separator, value = override.partition("=")
         if not separator or not key:
             raise ConfigError(f"--set {override!r}: write it as key=value")
-        _override(tree, key.split("."), _parse_yaml(value, f"--set {key}"), f"--set {key}")
+        try:
+            _override(tree, key.split("."), _parse_yaml(value, f"--set {key}"), f"--set {key}")
+        except RecursionError:
+            raise ConfigError(f"--set {key}: deeper than any key of a configuration") from None
 
 
 def validate(tree: dict[str, Any], source: str) -> RunConfig:
@@ -162,6 +149,6 @@ def _list_index(entries: list[Any], key: str, source: str) -> int:
     labels = [_label(entry) for entry in entries]
     if key in labels:
         return labels.index(key)
-    if key.isdigit() and int(key) < len(entries):
+    if key in map(str, range(len(entries))):
         return int(key)
     raise ConfigError(f"{source}: no entry {key!r}{suggest(key, labels)}")

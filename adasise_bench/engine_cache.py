@@ -23,8 +23,8 @@ def cache_file() -> Path:
 def recall(key: Sequence[object]) -> Engine | None:
     """The engine remembered for a key; ``None`` without one, or when the file is damaged."""
     try:
-        return Engine(**json.loads(cache_file().read_text(encoding="utf-8"))[_name(key)])
-    except (OSError, ValueError, KeyError, TypeError):
+        return Engine.of(json.loads(cache_file().read_text(encoding="utf-8"))[_name(key)])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
@@ -32,7 +32,7 @@ def remember(key: Sequence[object], engine: Engine) -> None:
     """Keep an engine for later runs, where the cache folder can be written."""
     try:
         known = dict(json.loads(cache_file().read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         known = {}
     with suppress(OutputError):
         write_text_atomically(cache_file(), json.dumps(known | {_name(key): asdict(engine)}, indent=1) + "\n")

@@ -1,10 +1,23 @@
 """Errors that a user can cause, each with the exit code that the command line ends with."""
 
+from adasise_bench.printable import printable
+
+_LONGEST = 1000
+
 
 class BenchError(Exception):
-    """A problem stated in one line that names the cause and the cure; ``exit_code`` ends the process."""
+    """A problem stated in one line that names the cause and the cure; ``exit_code`` ends the process.
+
+    Whatever a hostile input puts into the message, it stays one printable line of at most 1000 letters.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        line = printable(message)
+        if len(line) > _LONGEST:
+            line = f"{line[: _LONGEST * 2 // 3]} ... {line[-_LONGEST // 4 :]}"
+        super().__init__(line)
 
 
 class ConfigError(BenchError):

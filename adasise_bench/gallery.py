@@ -90,11 +90,12 @@ def read_map(folder: Path, key: Key) -> NDArray[np.float32]:
     """
     path = run_folder.map_path(folder, key)
     try:
-        saliency: NDArray[np.float32] = np.load(path, allow_pickle=False)
+        saliency: NDArray[np.float32] = np.array(np.lib.format.open_memmap(path, mode="r"))
     except FileNotFoundError:
         raise DataError(f"{path}: no saliency map; give the run again with --save-maps") from None
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # NumPy raises whatever a damaged header makes it trip over
         raise DataError(f"{path}: damaged map ({error}); delete it and run again with --save-maps") from None
-    if saliency.ndim != 2 or saliency.dtype != np.float32:
+    shaped = saliency.ndim == 2 and saliency.size and saliency.dtype == np.float32
+    if not shaped or not np.isfinite(saliency).all():
         raise DataError(f"{path}: not a saliency map; delete it and run again with --save-maps")
     return saliency

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ConfigDict, TypeAdapter, with_config
+from pydantic import ConfigDict, Field, TypeAdapter, with_config
 
 from adasise_bench.errors import DataError, OutputError
 
@@ -30,6 +31,9 @@ class Key(NamedTuple):
     method: str
     image_id: str
     class_name: str | None
+
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 @with_config(ConfigDict(extra="forbid", allow_inf_nan=False))
@@ -71,11 +75,11 @@ class Record:
     seconds_fusion: float | None = None
     seconds_optimisation: float | None = None
     seconds_plain_forward: float | None = None
-    forwards: int | None = None
-    backwards: int | None = None
+    forwards: Count | None = None
+    backwards: Count | None = None
     peak_memory_mb: float | None = None
-    maps_kept: list[int] | None = None
-    maps_positive: list[int] | None = None
+    maps_kept: list[Count] | None = None
+    maps_positive: list[Count] | None = None
     degenerate: bool | None = None
     error: str | None = None
     published_model: bool | None = None
@@ -89,12 +93,14 @@ class Record:
 
 _LINE = TypeAdapter(Record)
 
-_TYPES = {"str": pa.string(), "float": pa.float64(), "int": pa.int64(), "bool": pa.bool_(),
-          "list[int]": pa.list_(pa.int64())}  # fmt: skip
+_TYPES = {"str": pa.string(), "float": pa.float64(), "Count": pa.int64(), "bool": pa.bool_(),
+          "list[Count]": pa.list_(pa.int64())}  # fmt: skip
 
 SCHEMA = pa.schema(
     [(field.name, _TYPES[str(field.type).removesuffix(" | None")]) for field in fields(Record)]
 )
+
+_MOST_ROWS = 10_000_000
 
 _ADDED = {"peak_memory_mb", "seconds_plain_forward"}
 """Columns that run folders of earlier versions lack."""
@@ -151,7 +157,7 @@ class RecordStore:
         keys = dict.fromkeys([*wanted, *others])
         rows = [asdict(self.records[key]) for key in keys if key in self.records]
         table = pa.Table.from_pylist(rows, schema=SCHEMA)
-        write_atomically(self._finished, lambda path: pq.write_table(table, path))
+        write_atomically(self._finished, lambda path: pq.write_table(table, path, write_page_checksum=True))
 
     def close(self) -> None:
         """Release the file."""
@@ -166,11 +172,11 @@ def read_records(folder: Path) -> pd.DataFrame:
     """
     if (folder / FINISHED).exists():
         try:
-            table = pq.read_table(folder / FINISHED)
+            table = _finished(folder / FINISHED)
             for name in _ADDED - set(table.column_names):
                 table = table.append_column(name, pa.nulls(len(table), SCHEMA.field(name).type))
             return _frame(table.select(SCHEMA.names).cast(SCHEMA))
-        except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
             raise DataError(f"{folder / FINISHED}: damaged records ({error}); delete it and resume") from None
     if not (folder / IN_FLIGHT).exists():
         raise DataError(f"{folder}: not a run folder (neither {FINISHED} nor {IN_FLIGHT})")
@@ -178,8 +184,21 @@ def read_records(folder: Path) -> pd.DataFrame:
     return _frame(pa.Table.from_pylist([asdict(record) for record in unique.values()], schema=SCHEMA))
 
 
+def _finished(path: Path) -> pa.Table:
+    """The Parquet file as it is, its checksums verified; more rows than any run has are not unpacked."""
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        if file.metadata.num_rows > _MOST_ROWS:
+            raise ValueError(f"{file.metadata.num_rows} rows")
+        return file.read()
+
+
 def _frame(table: pa.Table) -> pd.DataFrame:
     frame: pd.DataFrame = table.to_pandas()
+    names = [name for name in Key._fields if name != "class_name"]
+    if frame[names].isna().any(axis=None):
+        raise ValueError(f"records without {' or '.join(names)}")
+    if np.isinf(frame.select_dtypes("float")).any(axis=None):
+        raise ValueError("infinite values")
     return frame
 
 

@@ -13,6 +13,7 @@ import filelock
 import numpy as np
 import torch
 import yaml
+from pydantic import BaseModel, ValidationError
 
 from adasise_bench import environment
 from adasise_bench.config import RunConfig
@@ -27,6 +28,7 @@ from adasise_bench.records import (
     write_atomically,
     write_text_atomically,
 )
+from adasise_bench.validation import first_problem
 
 CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
@@ -137,7 +139,7 @@ def _environment(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise OutputError(f"{path}: damaged ({error}); {_CURE}") from None
     if not isinstance(facts, dict):
         raise OutputError(f"{path}: damaged (no mapping); {_CURE}")
@@ -152,7 +154,7 @@ def picture_hashes(folder: Path) -> dict[str, str]:
     """
     path = folder / PICTURES
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
     except (OSError, ValueError) as error:
         raise OutputError(f"{path}: cannot read it ({error}); {_CURE}") from None
     return {image_id: digest for digest, _, image_id in (line.partition("  ") for line in lines)}
@@ -166,7 +168,10 @@ def engines(folder: Path) -> dict[str, Engine]:
     """
     facts = _environment(folder)
     try:
-        return {name: Engine(**model["engine"]) for name, model in facts["models"].items()} if facts else {}
+        return {name: Engine.of(model["engine"]) for name, model in facts["models"].items()} if facts else {}
+    except ValidationError as error:
+        problem = first_problem(error, BaseModel)
+        raise OutputError(f"{folder / ENVIRONMENT}: damaged (engine: {problem}); {_CURE}") from None
     except (AttributeError, KeyError, TypeError) as error:
         raise OutputError(f"{folder / ENVIRONMENT}: damaged ({error!r}); {_CURE}") from None
 
@@ -199,6 +204,6 @@ def _decisive(facts: Mapping[str, Any], folder: Path) -> dict[str, Any]:
             chosen["threads"] = facts["threads"]
             chosen["engine"] = {name: model["engine"] for name, model in facts["models"].items()}
         plain: dict[str, Any] = json.loads(json.dumps(chosen))
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, RecursionError) as error:
         raise OutputError(f"{folder / ENVIRONMENT}: damaged ({error!r}); {_CURE}") from None
     return plain

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from adasise_bench import environment, network, run_folder
 from adasise_bench.config import RunConfig
 from adasise_bench.data.boxes import box_mask
-from adasise_bench.data.transforms import to_input
+from adasise_bench.data.transforms import refuse_elongated, to_input
 from adasise_bench.data.voc import FULL_SETS, Annotation
 from adasise_bench.determinism import deterministic, pair_seed
 from adasise_bench.errors import BenchError, DataError, DeviceError
@@ -259,9 +259,10 @@ def _load_ahead(
         annotation = plan.annotations[image_id]
         if isinstance(annotation, DataError):
             return annotation
+        mode, side = plan.config.data.resize, plan.config.data.input_size
         try:
-            picture = plan.dataset.picture(image_id, annotation)
-            return annotation, to_input(picture, plan.config.data.resize, plan.config.data.input_size)
+            refuse_elongated(plan.dataset.images[image_id], annotation.picture_size, mode, side)
+            return annotation, to_input(plan.dataset.picture(image_id, annotation), mode, side)
         except DataError as error:
             return error
         except Exception as error:  # a decoder can fail in any way; one picture must not end the run

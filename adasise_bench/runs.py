@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from pydantic import BaseModel, ValidationError
 
+from adasise_bench import plain_yaml
 from adasise_bench.errors import ConfigError, DataError
 from adasise_bench.records import Key, read_records
 from adasise_bench.validation import first_problem
@@ -88,7 +88,7 @@ def load_run(folder: Path) -> Run:
         DataError: a file is missing or damaged, or the folder holds no run.
     """
     records = read_records(folder)
-    config = _read(folder / "config.yaml", yaml.safe_load, _Config)
+    config = _read(folder / "config.yaml", plain_yaml.parse, _Config)
     environment = _read(folder / "environment.json", json.loads, _Environment)
     for model in records["model"].unique():
         if model not in environment["models"]:
@@ -103,8 +103,10 @@ def _read(path: Path, parse: Callable[[str], Any], schema: type[BaseModel]) -> d
         reason = f"cannot read it: {error.strerror or error}"
     except ValidationError as error:
         reason = f"damaged: {first_problem(error, schema)}"
-    except (ValueError, yaml.YAMLError) as error:
-        reason = f"damaged: {' '.join(str(error).split())}"
+    except RecursionError:
+        reason = "damaged: nested too deeply"
+    except ValueError as error:
+        reason = f"damaged: {error}"
     raise DataError(f"{path}: {reason}; name a folder that `adasise-bench run` wrote, or run again")
 
 

@@ -14,8 +14,8 @@ from adasise_bench import environment, network
 from adasise_bench.config import EMBEDDED, RunConfig
 from adasise_bench.config_file import apply_overrides, validate
 from adasise_bench.data.own_picture import OwnPicture, read_picture
-from adasise_bench.data.transforms import input_shape, to_input
-from adasise_bench.errors import BenchError, ConfigError, DataError
+from adasise_bench.data.transforms import refuse_elongated, to_input
+from adasise_bench.errors import BenchError, ConfigError
 from adasise_bench.models import ARCHITECTURES
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.tables import title_of
@@ -24,8 +24,6 @@ from adasise_bench.validation import suggest
 _SETTINGS = (
     "data.resize", "data.input_size", "models", "methods", "score", "precision", "device", "engine",
 )  # fmt: skip
-_MAX_ASPECT = 16
-_MAX_INPUT_PIXELS = 4 * 1024**2
 
 
 def explain_config(
@@ -137,12 +135,7 @@ def open_subject(path: Path, config: RunConfig, classes: Sequence[str] = ()) -> 
     device = environment.pick_device(config.device)
     picture = read_picture(path)
     mode, side = config.data.resize, config.data.input_size
-    height, width = input_shape(picture.image.size, mode, side)
-    if height * width > min(_MAX_ASPECT * side**2, _MAX_INPUT_PIXELS):
-        raise DataError(
-            f"{path}: too elongated for data.resize={mode}: the input would have {width}x{height} pixels; "
-            "use data.resize=stretch"
-        )
+    refuse_elongated(path, picture.image.size, mode, side)
     classifier = network.load(config, next(iter(config.models)), device)
     for name in classes:
         if name not in classifier.classes:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 def suggest(name: str, valid: Iterable[str]) -> str:
     """A clause naming the nearest of the ``valid`` names, or all of them when none is near."""
-    valid = list(valid)
+    valid = [str(other) for other in valid]
     nearest = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
     return f"; did you mean {nearest[0]!r}?" if nearest else f"; valid: {', '.join(valid)}"
 
@@ -28,8 +28,16 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if not location or first["type"] == "value_error":
         return message
-    given = "" if first["type"] == "missing" else f" (given: {str(first['input'])[:80]!r})"
+    given = "" if first["type"] == "missing" else f" (given: {shown(first['input'])})"
     return f"key {'.'.join(location)!r}: {message}{given}"
+
+
+def shown(value: Any) -> str:
+    """The beginning of any value, for a message."""
+    try:
+        return repr(str(value)[:80])
+    except (ValueError, RecursionError):  # too many digits, too many levels
+        return f"a {type(value).__name__} too large to show"
 
 
 def _section(model: type[BaseModel], location: list[str]) -> type[BaseModel] | None:

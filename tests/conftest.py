@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -157,3 +158,28 @@ def voc_root(tmp_path: Path) -> Path:
         write_annotation(base / "Annotations" / f"{image_id}.xml", size, boxes)
     (base / "ImageSets" / "Main" / "test.txt").write_text("\n".join(content) + "\n")
     return base.parents[1]
+
+
+_HANGS_AFTER = 60
+
+
+@pytest.fixture
+def bounded(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Stop what hangs, and find whatever was executed or written beside the input's own folder.
+
+    Payloads touch ``executed`` in the working folder, which must be empty afterwards.
+    """
+
+    def stop(_number: int, _frame: object) -> None:
+        pytest.fail(f"hangs: not done after {_HANGS_AFTER} seconds")
+
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    monkeypatch.chdir(elsewhere)
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(_HANGS_AFTER)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    assert not list(elsewhere.iterdir()), "executed, or written outside of its own folder"

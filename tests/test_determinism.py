@@ -90,7 +90,7 @@ def test_torch_is_told_while_a_deterministic_run_lasts(
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
-    monkeypatch.setattr(tuning, "_batch_seconds", lambda *_: pytest.fail("measures"))
+    monkeypatch.setattr(tuning, "batch_seconds", lambda *_: pytest.fail("measures"))
     explain_and_measure = runner.explain_and_measure
     seen = []
 

@@ -9,6 +9,7 @@ import shutil
 import signal
 import struct
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -203,10 +204,9 @@ def test_a_folder_without_permission_to_write(
     before = (tmp_path / "out" / IN_FLIGHT).read_bytes()
     if os.geteuid() == 0:  # permissions do not bind root
         user = NOBODY
-        for path in [tmp_path, *tmp_path.parents[:3]]:
-            if path.name.startswith("pytest-"):
+        for path in [tmp_path, *tmp_path.parents]:
+            if path.is_relative_to(tempfile.gettempdir()) and path != Path(tempfile.gettempdir()):
                 path.chmod(0o755)
-        tmp_path.chmod(0o755)
         (tmp_path / SAID).touch()
         (tmp_path / SAID).chmod(0o666)
     for path in [tmp_path / "out", *(tmp_path / "out").rglob("*")]:

@@ -43,6 +43,7 @@ def box_mask(
 
 def _span(first: float, last: float, picture: int, frame: int) -> tuple[int, int]:
     """Half-open range of input pixels for the inclusive 1-based picture pixels ``first`` to ``last``."""
-    start = min(max(round((first - 1) * frame / picture), 0), frame - 1)
-    stop = min(max(round(last * frame / picture), start + 1), frame)
+    before, last = (min(max(edge, 0), picture) for edge in (first - 1, last))
+    start = min(round(before * frame / picture), frame - 1)
+    stop = max(round(last * frame / picture), start + 1)
     return start, stop

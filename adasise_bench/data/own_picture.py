@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from adasise_bench.data.files import regular
 from adasise_bench.errors import DataError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
@@ -38,10 +39,8 @@ def read_picture(path: Path) -> OwnPicture:
     Raises:
         DataError: no such file, none of the formats, damaged, or more than :data:`MAX_PIXELS` pixels.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
     try:
-        with path.open("rb") as file:
+        with regular(path) as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as picture:
             if picture.width * picture.height > MAX_PIXELS:
@@ -52,6 +51,8 @@ def read_picture(path: Path) -> OwnPicture:
             return OwnPicture(_rgb(ImageOps.exif_transpose(picture)), animated, sha256)
     except DataError:
         raise
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
     except Image.DecompressionBombError:
         raise _too_large(path) from None
     except UnidentifiedImageError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -9,9 +10,14 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from adasise_bench.errors import DataError
+
 ResizeMode = Literal["stretch", "short-side"]
 
 MEAN_RGB = (123.68, 116.779, 103.939)
+
+_MAX_ASPECT = 16
+_MAX_INPUT_PIXELS = 4 * 1024**2
 
 
 def input_shape(picture_size: tuple[int, int], mode: ResizeMode, size: int) -> tuple[int, int]:
@@ -28,6 +34,24 @@ def input_shape(picture_size: tuple[int, int], mode: ResizeMode, size: int) -> t
     if width < height:
         return int(size * height / width), size
     return size, int(size * width / height)
+
+
+def refuse_elongated(path: Path, picture_size: tuple[int, int], mode: ResizeMode, size: int) -> None:
+    """Refuse a picture whose network input would be out of all proportion.
+
+    Args:
+        path: names the picture.
+        picture_size, mode, size: as in :func:`input_shape`.
+
+    Raises:
+        DataError: the input would be larger than 16 squares of the shorter side, or than 4 million pixels.
+    """
+    height, width = input_shape(picture_size, mode, size)
+    if height * width > min(_MAX_ASPECT * size**2, _MAX_INPUT_PIXELS):
+        raise DataError(
+            f"{path}: too elongated for data.resize={mode}: the input would have {width}x{height} pixels; "
+            "use data.resize=stretch"
+        )
 
 
 def to_input(picture: Image.Image, mode: ResizeMode, size: int) -> torch.Tensor:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import math
+import tarfile
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 from urllib.error import URLError
 from xml.etree.ElementTree import ParseError
 
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import parse as parse_xml
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from adasise_bench.data.boxes import Box
+from adasise_bench.data.files import regular
 from adasise_bench.errors import ConfigError, DataError
 
 VOC_CLASSES = (
@@ -28,6 +34,7 @@ FULL_SETS = {("2007", "test"): (4952, 7632)}
 """Pictures and image-class pairs of complete sets, to say when a run rests on a part of one."""
 
 _MAX_PIXELS = 50_000_000
+_MAX_XML_BYTES = 1_000_000
 _UNNAMED = ".jpg"  # what torchvision makes of a blank line in the list
 
 
@@ -75,7 +82,7 @@ class VocDataset:
         """
         path = self.images[image_id]
         try:
-            with Image.open(path) as file:
+            with regular(path), Image.open(path, formats=("JPEG",)) as file:
                 if file.size != annotation.picture_size:
                     raise DataError(
                         f"{path}: picture is {file.size[0]}x{file.size[1]} pixels, its annotation says "
@@ -84,8 +91,12 @@ class VocDataset:
                 if file.size[0] * file.size[1] > _MAX_PIXELS:
                     raise DataError(f"{path}: picture of more than {_MAX_PIXELS} pixels refused")
                 return file.convert("RGB")
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise DataError(f"{path}: cannot read the picture: {error}") from None
+        except DataError:
+            raise
+        except UnidentifiedImageError:
+            raise DataError(f"{path}: cannot read the picture: empty, damaged, or no JPEG") from None
+        except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them trip over
+            raise DataError(f"{path}: cannot read the picture: {error or type(error).__name__}") from None
 
     def digests(self) -> dict[str, str]:
         """:meth:`digest` of every picture, by image id."""
@@ -96,7 +107,7 @@ class VocDataset:
         total = hashlib.sha256()
         for path in (self.images[image_id], self.annotations[image_id]):
             try:
-                with path.open("rb") as file:
+                with regular(path) as file:
                     total.update(hashlib.file_digest(file, "sha256").digest())
             except OSError:
                 total.update(b"missing")
@@ -128,11 +139,12 @@ def _listed(
     cure = (
         "set data.root to the folder that holds VOCdevkit; a run with data.download=true fetches VOC into it"
     )
-    present = (root / "VOCdevkit" / f"VOC{year}" / "ImageSets" / "Main" / f"{image_set}.txt").exists()
-    if download and not present and not root.exists() and root != DEFAULT_ROOT:
-        raise DataError(f"{root}: no such folder; make it if VOC {year} shall be downloaded into it")
     try:
-        listing = VOCDetection(str(root), year, image_set, download=download and not present)
+        present = (root / "VOCdevkit" / f"VOC{year}" / "ImageSets" / "Main" / f"{image_set}.txt").exists()
+        if download and not present and not root.exists() and root != DEFAULT_ROOT:
+            raise DataError(f"{root}: no such folder; make it if VOC {year} shall be downloaded into it")
+        with _unpacking_inside():
+            listing = VOCDetection(str(root), year, image_set, download=download and not present)
     except UnicodeDecodeError:
         raise DataError(
             f"{root}: the list VOC{year}/ImageSets/Main/{image_set}.txt is not text; fetch it again"
@@ -141,14 +153,26 @@ def _listed(
         raise ConfigError(f"data.year={year}, data.image_set={image_set}: {error}") from None
     except URLError as error:
         raise DataError(f"{root}: download of VOC {year} failed ({error.reason}); {cure}") from None
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, HTTPException, tarfile.TarError, EOFError) as error:
         detail = f" ({error})" if download else ""
         raise DataError(f"{root}: no VOC {year} {image_set} set here{detail}; {cure}") from None
     pairs = [(Path(image), Path(xml)) for image, xml in zip(listing.images, listing.annotations, strict=True)]
     named = [(image, xml) for image, xml in pairs if image.name != _UNNAMED]
     if not named:
         raise DataError(f"{root}: the list VOC{year}/ImageSets/Main/{image_set}.txt is empty")
+    for image, _ in named:
+        if image.parent.name != "JPEGImages" or not image.name.isprintable():
+            raise DataError(
+                f"{root}: the list VOC{year}/ImageSets/Main/{image_set}.txt names {image.stem!r}, "
+                "which is no picture's name; fetch it again"
+            )
     return {image.stem: image for image, _ in named}, {image.stem: xml for image, xml in named}
+
+
+def _unpacking_inside() -> AbstractContextManager[Any]:
+    """Keep archives that torchvision unpacks from writing outside of their folder, by links or ``..``."""
+    inside = staticmethod(tarfile.data_filter)
+    return patch.object(tarfile.TarFile, "extraction_filter", inside, create=True)
 
 
 def read_annotation(path: Path, classes: tuple[str, ...]) -> Annotation:
@@ -164,16 +188,19 @@ def read_annotation(path: Path, classes: tuple[str, ...]) -> Annotation:
     from torchvision.datasets import VOCDetection
 
     try:
-        root = parse_xml(path, forbid_dtd=True).getroot()
+        with regular(path) as file:
+            content = file.read(_MAX_XML_BYTES + 1)
+        if len(content) > _MAX_XML_BYTES:
+            raise DataError(f"{path}: annotation of more than {_MAX_XML_BYTES} bytes refused")
+        root = parse_xml(io.BytesIO(content), forbid_dtd=True).getroot()
     except OSError as error:
         raise DataError(f"{path}: cannot read the annotation: {error.strerror or error}") from None
-    except (ParseError, DefusedXmlException, UnicodeError, LookupError, RecursionError) as error:
+    except (ParseError, DefusedXmlException, ValueError, LookupError, RecursionError) as error:
         raise DataError(f"{path}: malformed XML: {error}") from None
     try:
-        tree = VOCDetection.parse_voc_xml(root)
-        content = tree["annotation"]
-        width, height = (int(content["size"][side]) for side in ("width", "height"))
-        boxes = tuple(_box(entry) for entry in content["object"])
+        annotation = VOCDetection.parse_voc_xml(root)["annotation"]
+        width, height = (int(annotation["size"][side]) for side in ("width", "height"))
+        boxes = tuple(_box(entry) for entry in annotation["object"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(f"{path}: not a VOC annotation ({type(error).__name__}: {error})") from None
     if width < 1 or height < 1:

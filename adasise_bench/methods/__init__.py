@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from adasise_bench.methods.base import Explanation, MethodOptions, Request
-from adasise_bench.validation import first_problem, suggest
+from adasise_bench.validation import first_problem, shown, suggest
 
 __all__ = ["METHODS", "Explanation", "MethodEntry", "MethodOptions", "Request", "parse_method"]
 
@@ -60,7 +60,7 @@ def parse_method(entry: Any) -> MethodOptions:
         return entry
     options = {"name": entry} if isinstance(entry, str) else entry
     if not isinstance(options, dict) or not isinstance(options.get("name"), str):
-        raise ValueError(f"methods: each entry is a name or a mapping with a `name`, not {str(entry)[:80]!r}")
+        raise ValueError(f"methods: each entry is a name or a mapping with a `name`, not {shown(entry)}")
     name = options["name"]
     if name not in METHODS:
         raise ValueError(f"methods: no method {name!r}{suggest(name, METHODS)}")

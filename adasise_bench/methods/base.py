@@ -41,7 +41,7 @@ class MethodOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str
-    label: str = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9._+-]*)?$")
+    label: str = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9._+-]*)?$", max_length=100)
 
     @model_validator(mode="before")
     @classmethod

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field, TypeAdapter
 
 LayoutName = Literal["contiguous", "channels_last"]
 
@@ -26,5 +27,17 @@ class Engine:
     """
 
     layout: LayoutName
-    batch_size: int
+    batch_size: Annotated[int, Field(ge=1, le=4096)]
     compile: bool = False
+
+    @classmethod
+    def of(cls, facts: Any) -> Engine:
+        """The engine in plain data that was read from a file.
+
+        Raises:
+            ValueError: it is none.
+        """
+        return _ENGINE.validate_python(facts)
+
+
+_ENGINE = TypeAdapter(Engine)

@@ -67,6 +67,6 @@ def load(path: Path | None = None, sha256: str | None = None) -> tuple[ScenesVGG
     module = ScenesVGG()
     try:
         module.load_state_dict(checkpoint.read_state(path))
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         raise WeightsError(f"{path}: does not fit scenes_vgg: {' '.join(str(error).split())[:160]}") from None
     return module.eval().requires_grad_(False), Weights(path.name, digest, published=False)

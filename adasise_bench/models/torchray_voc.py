@@ -51,7 +51,7 @@ def load(
     with _torchray_quirks(state):
         try:
             module = torchray_models.get_model(arch, "voc", fully_convolutional)
-        except (RuntimeError, KeyError, IndexError, AttributeError) as error:
+        except (RuntimeError, KeyError, IndexError, AttributeError, TypeError, ValueError) as error:
             lacking = f"no parameter {error}" if isinstance(error, KeyError) else str(error)
             reason = " ".join(lacking.split())[:160]
             raise WeightsError(f"{path}: does not fit {arch} for VOC: {reason}") from None

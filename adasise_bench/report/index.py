@@ -10,6 +10,7 @@ import pandas as pd
 
 from adasise_bench.records import Key
 from adasise_bench.tables import DEFAULT_METRICS, MEASURES, title_of
+from adasise_bench.tables.measures import Measure
 
 _PAIR = ["model", "image_id", "class_name"]
 
@@ -85,6 +86,10 @@ def _plain(data: Any) -> Any:
     return data.astype(object).where(data.notna(), None)
 
 
+def _metric(measure: Measure) -> dict[str, str | None]:
+    return {"title": measure.title, "direction": measure.direction, "unit": measure.unit}
+
+
 def index_json(
     index: Index, pictures: Sequence[tuple[str, str]], picture_of: Sequence[int]
 ) -> dict[str, Any]:
@@ -101,7 +106,7 @@ def index_json(
         "models": [title_of(model) for model in models],
         "methods": [title_of(method) for method in index.methods],
         "classes": classes,
-        "metrics": [MEASURES[metric]._asdict() for metric in index.metrics],
+        "metrics": [_metric(MEASURES[metric]) for metric in index.metrics],
         "pictures": [image_id for _, image_id in pictures],
         "model": [models.index(pair.model) for pair in index.pairs],
         "picture": list(picture_of),

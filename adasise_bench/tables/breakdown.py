@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from adasise_bench.printable import printable
 from adasise_bench.tables.measures import Measure
 from adasise_bench.tables.model import Row, Table, title_of
 from adasise_bench.tables.rows import measured_rows
@@ -52,4 +53,4 @@ def _groups(scores: Scores, by: Grouping) -> Iterator[tuple[str, pd.Series[bool]
 
 
 def _group_row(group: str, row: Row) -> Row:
-    return replace(row, title=f"{group} (n={row.cells[0].of})")
+    return replace(row, title=f"{printable(group)} (n={row.cells[0].of})")

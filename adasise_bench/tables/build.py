@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from adasise_bench.errors import ConfigError
-from adasise_bench.published import published_table1
+from adasise_bench.errors import ConfigError, DataError
+from adasise_bench.printable import printable
+from adasise_bench.published import published_table1, published_table2
 from adasise_bench.runs import Run, combine
 from adasise_bench.tables.breakdown import Grouping, breakdown_tables
 from adasise_bench.tables.measures import DEFAULT_METRICS, named_measures
@@ -47,6 +48,7 @@ def build_tables(
     available = {
         model: facts["maps_available"] for run in runs for model, facts in run.environment["models"].items()
     }
+    _refuse_other_blocks(runs, available)
     models = in_paper_order(records["model"].unique(), published_table1())
     by_model = {model: records[records["model"] == model] for model in models}
     scores = {model: Scores.of(group) for model, group in by_model.items()}
@@ -69,7 +71,17 @@ def build_tables(
         for model, group in by_model.items()
         if by is None and group["maps_kept"].notna().any()
     ]
-    return Tables(tuple(tables), tuple(notes(runs, records, tables)))
+    return Tables(tuple(tables), tuple(map(printable, notes(runs, records, tables))))
+
+
+def _refuse_other_blocks(runs: Sequence[Run], available: Mapping[str, Sequence[int]]) -> None:
+    paper = {model: published_table2(model).get("available", maps) for model, maps in available.items()}
+    for run in runs:
+        for column in ("maps_kept", "maps_positive"):
+            counted = run.records.dropna(subset=[column])
+            for model, maps in zip(counted["model"], counted[column], strict=True):
+                if not len(maps) == len(available[model]) == len(paper[model]):
+                    raise DataError(f"{run.folder}: damaged: {model} with {len(maps)} blocks; run again")
 
 
 def _published(model: str, names: Mapping[str, str]) -> Published:

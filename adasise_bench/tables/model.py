@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from adasise_bench.printable import printable
+
 Direction = Literal["up", "down"]
 Unit = Literal["percent", "seconds", "maps", "inputs", "megabytes", "count"]
 
@@ -96,4 +98,4 @@ def number(value: float, unit: Unit) -> str:
 
 def title_of(name: str) -> str:
     """The papers' name of a model or method, or the label itself."""
-    return TITLES.get(name, name)
+    return TITLES.get(name, printable(name))

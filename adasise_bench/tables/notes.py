@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from adasise_bench import statistics
+from adasise_bench.printable import printable
 from adasise_bench.published import published
 from adasise_bench.runs import Run
 from adasise_bench.tables.breakdown import SIZES
@@ -110,8 +111,7 @@ def _is_unmarked(row: Row) -> bool:
 
 
 def _one_line(text: str) -> str:
-    printable = "".join(letter if letter.isprintable() else " " for letter in text)
-    return textwrap.shorten(printable, ERROR_LENGTH, placeholder=" ...")
+    return textwrap.shorten(printable(text), ERROR_LENGTH, placeholder=" ...")
 
 
 def _model_notes(model: str, weights: dict[str, Any]) -> Iterator[str]:

@@ -169,3 +169,12 @@ def test_sample_is_seeded_and_limit_is_a_prefix(voc_root: Path) -> None:
     assert len(samples) == 3
     assert chosen_images(dataset, 2, 4, None)[:1] == chosen_images(dataset, 2, 4, 1)
     assert chosen_images(dataset, 50, 0, None) == list(dataset.images)
+
+
+def test_root_that_may_not_be_read_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    with pytest.raises(DataError, match="no VOC 2007 test set here"):
+        open_voc(tmp_path, "2007", "test")

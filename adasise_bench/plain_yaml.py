@@ -1,0 +1,72 @@
+"""YAML for settings: plain data, and nothing that a few lines can blow up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+LARGEST = 64 * 1024
+"""Bytes of a file of settings; those of this tool have less than 2000."""
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without what settings never need: repeated keys, anchors, huge numbers, half characters."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.events.AliasEvent):
+            raise yaml.YAMLError("anchors and aliases are not allowed")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.YAMLError(f"key {key.value!r} is given twice")
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+    def construct_int(self, node: yaml.ScalarNode) -> int:
+        value: int = self.construct_yaml_int(node)
+        if value.bit_length() > 63:
+            raise yaml.YAMLError(f"number {node.value[:20]}... is too large")
+        return value
+
+    def construct_text(self, node: yaml.ScalarNode) -> str:
+        value: str = self.construct_yaml_str(node)
+        if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+            raise yaml.YAMLError(f"{value[:20]!r} holds what no text does: NUL or half a character")
+        return value
+
+
+_PlainLoader.add_constructor("tag:yaml.org,2002:int", _PlainLoader.construct_int)
+_PlainLoader.add_constructor("tag:yaml.org,2002:str", _PlainLoader.construct_text)
+
+
+def parse(text: str) -> Any:
+    """The plain data in a text.
+
+    Raises:
+        ValueError: one line that says what is wrong.
+    """
+    if len(text) > LARGEST:
+        raise ValueError(f"more than {LARGEST // 1024} KiB")
+    try:
+        return yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - derives from SafeLoader
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError) as error:
+        raise ValueError(" ".join(str(error).split())) from None
+
+
+def read_text(path: Path) -> str:
+    """A file of settings, read no further than :func:`parse` takes.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not UTF-8, or its name is none.
+    """
+    with path.open("rb") as file:
+        return file.read(LARGEST + 1).decode("utf-8")
