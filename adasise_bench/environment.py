@@ -111,7 +111,7 @@ def _git(root: Path, *arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()  # noqa: S603
 
 
-def _driver() -> str | None:
+def _driver() -> str | None:  # pragma: no cover - only called where there is a GPU
     try:
         return Path("/proc/driver/nvidia/version").read_text().splitlines()[0].split("  ")[1].strip()
     except (OSError, IndexError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from adasise_bench import runner
+from adasise_bench import __version__, runner
 from adasise_bench.cli import main
 from adasise_bench.methods import METHODS
 from adasise_bench.metrics import METRICS
@@ -43,6 +44,14 @@ def test_help_has_examples_and_exit_codes_without_heavy_imports() -> None:
     heavy = ("torch", "pandas", "pydantic", "matplotlib")
     code = f"import sys, adasise_bench.cli; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_runs_as_a_module(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["adasise-bench", "--version"])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_module("adasise_bench", run_name="__main__")
+    assert caught.value.code == 0
+    assert __version__ in capsys.readouterr().out
 
 
 def test_ls_names_everything_once() -> None:

@@ -150,6 +150,11 @@ def test_a_file_name_with_spaces_still_names_the_run(tmp_path: Path) -> None:
     assert load_config(path).name == "my-conf-2-"
 
 
+def test_shared_forwards_have_no_time_to_warm_up_for(table1: Path) -> None:
+    with pytest.raises(ConfigError, match=r"set timing\.warmup to 0"):
+        load_config(table1, ["share_forwards=true", "timing.warmup=1"])
+
+
 def test_unknown_picks_are_named(table1: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'resnet50'"):
         load_config(table1, [], ["resnet5"])

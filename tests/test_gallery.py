@@ -69,6 +69,13 @@ def test_missing_damaged_and_foreign_maps_are_named(folder: Path, gallery: Galle
         path.write_bytes(whole)
 
 
+def test_a_configuration_that_is_none_any_more_is_named(folder: Path) -> None:
+    run = load_run(folder)
+    run.config["models"] = {"vgg19": {}}
+    with pytest.raises(DataError, match=r"config\.yaml: damaged: models: no model 'vgg19'"):
+        Gallery.of(run)
+
+
 def test_another_picture_than_the_explained_is_refused(folder: Path, gallery: Gallery) -> None:
     key = key_of(folder)
     path = gallery.dataset.images[key.image_id]

@@ -328,6 +328,14 @@ def test_a_picture_whose_name_has_odd_separators_can_be_resumed(tmp_path: Path) 
     assert run_folder.picture_hashes(tmp_path) == pictures
 
 
+def test_a_folder_that_cannot_be_renamed_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", fail)
+    refused(lambda: run_folder.move_aside(folder), f"{folder}: cannot move it aside", kind=OutputError)
+
+
 def npy(array: np.ndarray, **options: Any) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, **options)

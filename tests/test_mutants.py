@@ -1,0 +1,327 @@
+"""Small changes to the definitions that every number rests on; each must be noticed.
+
+A mutant is one replacement in the source of a module, compiled in memory. The checks below are references of
+their own, written as loops, and run on the original, which passes all, and on each mutant, which fails one.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from reference import select
+from skimage.filters import threshold_otsu
+
+import adasise_bench
+
+PACKAGE = Path(adasise_bench.__file__).parent
+
+Module = Any
+
+
+def load(module: str, old: str = "", new: str = "") -> Module:
+    """A module of the package from its source, in which ``old``, found once, has become ``new``."""
+    path = PACKAGE / module
+    source = path.read_text(encoding="utf-8")
+    if old:
+        assert source.count(old) == 1, f"{module} has {source.count(old)} of {old!r}"
+        source = source.replace(old, new)
+    name = "adasise_bench." + module.removesuffix(".py").replace("/", ".")
+    mutant = types.ModuleType(name)
+    # Classes look up their module by name while they are made.
+    exec(compile(source, str(path), "exec"), mutant.__dict__)
+    return mutant
+
+
+def some_maps(count: int = 6, shape: tuple[int, int] = (7, 11)) -> list[torch.Tensor]:
+    """Maps with ties, at least 0, of which the last is zero."""
+    random = torch.Generator().manual_seed(2)
+    maps = [torch.randint(0, 9, shape, generator=random).float() / 8 for _ in range(count)]
+    return [*maps, torch.rand(shape, generator=random), torch.zeros(shape)]
+
+
+def some_boxes(shape: tuple[int, int] = (7, 11)) -> list[torch.Tensor]:
+    random = torch.Generator().manual_seed(3)
+    boxes = [torch.rand(shape, generator=random) < share for share in (0.05, 0.3, 0.8)]
+    corner = torch.zeros(shape, dtype=torch.bool)
+    corner[:2, 5:] = True
+    return [*boxes, corner]
+
+
+def close(got: float, wanted: float) -> None:
+    assert math.isclose(got, wanted, rel_tol=1e-9, abs_tol=1e-12), (got, wanted)
+
+
+def ranked(saliency: torch.Tensor) -> list[int]:
+    """Pixels from the highest, equal ones in row-major order."""
+    values = saliency.flatten().tolist()
+    return sorted(range(len(values)), key=lambda pixel: (-values[pixel], pixel))
+
+
+def check_metrics(metrics: Module) -> None:
+    for saliency in some_maps():
+        values, order = saliency.double().flatten().tolist(), ranked(saliency)
+        shown, top = set(order[: 77 * 15 // 100]), set(order[: 77 * 20 // 100])
+        for inside in some_boxes():
+            box = {pixel for pixel, within in enumerate(inside.flatten().tolist()) if within}
+            energy = sum(values)
+            within = sum(values[pixel] for pixel in box)
+            close(metrics.ebpg(saliency, inside), 100 * within / energy if energy else 0)
+            close(metrics.bbox(saliency, inside), 100 * len(box & set(order[: len(box)])) / len(box))
+            close(metrics.miou(saliency, inside), 100 * len(box & top) / len(box | top))
+        image = torch.arange(1.0, 3 * 77 + 1).view(1, 3, 7, 11)
+        kept = metrics.shown_part(image, saliency)
+        for pixel in range(77):
+            channels = kept[0, :, pixel // 11, pixel % 11]
+            assert torch.equal(channels, image[0, :, pixel // 11, pixel % 11] * (pixel in shown))
+        assert metrics.is_degenerate(saliency) == (len(set(values)) == 1)
+    with pytest.raises(ValueError, match="negative"):
+        metrics.ebpg(torch.tensor([[1.0, -1e-6]]), torch.tensor([[True, False]]))
+    for score, less, equal, more in [(0.8, 0.2, 0.8, 0.9), (0.4, 0.1, 0.4, 0.6)]:
+        close(metrics.drop(score, less), 100 * (score - less) / score)
+        assert (metrics.drop(score, equal), metrics.drop(score, more)) == (0, 0)
+        assert [metrics.increase(score, shown) for shown in (less, equal, more)] == [0, 0, 100]
+    assert [metrics.drop(0.0, shown) for shown in (-0.5, 0.0, 0.5)] == [100, 0, 0]
+    assert [metrics.drop(-1.0, shown) for shown in (-1.5, -1.0, -0.5)] == [100, 0, 0]
+    assert metrics.share_of_pixels(torch.zeros(224, 224), 0.15) == 7526
+    directions = {name: metric.higher_is_better for name, metric in metrics.METRICS.items()}
+    assert directions == {"ebpg": True, "bbox": True, "drop": False, "increase": True, "miou": True,
+                          "seconds": False}  # fmt: skip
+
+
+def check_selectors(selectors: Module) -> None:
+    random = torch.Generator().manual_seed(5)
+    sums = [torch.randn(count, generator=random, dtype=torch.float64) for count in (1, 2, 3, 4, 5, 8, 9, 40)]
+    sums += [-sums[4].abs(), torch.zeros(4, dtype=torch.float64), torch.ones(5, dtype=torch.float64)]
+    sums += [torch.tensor(values, dtype=torch.float64) for values in
+             ([1, 2], [1, 2, 3], [1, 2, 3, 4], [-1, 1, 2], [1, 5, 5, 5, 5], [0, 0, 1, 4, 9])]  # fmt: skip
+    for gradients in sums:
+        largest = float(gradients.max())
+        values = selectors.normalized(gradients)
+        assert values.tolist() == [v / largest if largest > 0 else 0 for v in gradients.tolist()]
+        for selector, mu in (("fixed", 0.0), ("fixed", 0.3), ("printed", 0.3), ("otsu", 0.3)):
+            kept = values > selectors.threshold(values, selector, mu)
+            assert kept.tolist() == select(values.tolist(), selector, mu)
+        ascending = gradients[gradients > 0].sort().values.tolist()
+        n = len(ascending)
+        if n < 3:
+            continue
+        printed, otsu = [], []
+        for i in range(1, n):
+            low, high = ascending[:i], ascending[i:]
+            otsu.append(i * (n - i) / n**2 * (sum(low) / i - sum(high) / (n - i)) ** 2)
+            if 2 * i < n:
+                omegas = (n * sum(low) / i) * (n * sum(ascending[i - 1 :]) / (n - i))
+                printed.append(omegas * ((n - 2 * i) / n) ** 2)
+        tensor = torch.tensor(ascending, dtype=torch.float64)
+        for got, wanted in (
+            (selectors.printed_criterion(tensor), printed),
+            (selectors.otsu_criterion(tensor), otsu),
+        ):
+            assert len(got) == len(wanted)
+            for one, other in zip(got.tolist(), wanted, strict=True):
+                close(one, other)
+
+
+def check_fusion(fusion: Module) -> None:
+    layers = [fusion.min_max(saliency) for saliency in some_maps()]
+    for scaled, saliency in zip(layers, some_maps(), strict=True):
+        low, high = float(saliency.min()), float(saliency.max())
+        wanted = (saliency - low) / (high - low) if high > low else torch.zeros_like(saliency)
+        torch.testing.assert_close(scaled, wanted)
+    offset = fusion.min_max(torch.tensor([[[2.0, 4.0], [3.0, 2.0]], [[5.0, 5.0], [5.0, 5.0]]]))
+    assert offset.tolist() == [[[0, 1], [0.5, 0]], [[0, 0], [0, 0]]]
+    random = np.random.default_rng(7)
+    for values in (
+        random.random(300),
+        random.normal(size=300),
+        np.r_[random.normal(0, 1, 90), random.normal(8, 1, 60)],
+        np.array([0.0, 1.0]),
+        np.array([0.0, 0.0, 0.4, 1.0]),
+    ):
+        limit = float(fusion.otsu_threshold(torch.from_numpy(values)))
+        assert limit == pytest.approx(float(threshold_otsu(values)), abs=1e-6)
+    assert float(fusion.otsu_threshold(torch.full((3, 3), 0.25))) == 0.25
+    for kind in ("hard", "soft"):
+        fused = layers[0].double().numpy()
+        for layer in layers[1:4]:
+            limit = np.float32(threshold_otsu(layer.double().numpy()))
+            above = layer.numpy() - limit
+            gate = above > 0 if kind == "hard" else 1 / (1 + np.exp(-100.0 * above.astype(float)))
+            fused = (fused + layer.numpy()) * gate
+        wanted = (fused - fused.min()) / (fused.max() - fused.min())
+        np.testing.assert_allclose(fusion.fuse(layers[:4], kind).numpy(), wanted, atol=1e-5)
+    flat = torch.full((2, 2), 0.5)  # lies on its own threshold, so nothing is above it
+    assert not fusion.fuse([torch.rand(2, 2), flat]).any()
+
+
+def check_boxes(boxes: Module) -> None:
+    frame = (16, 24)
+    for width, height in ((24, 16), (60, 40), (13, 9), (500, 375)):
+        for corners in (
+            (1, 1, 1, 1),
+            (2, 3, 7, 5),
+            (1, 1, width, height),
+            (width, height, width, height),
+            (-3, -2, 4, 5),
+            (width - 3, height - 2, width + 9, height + 9),
+            (3.4, 2.6, 9.5, 8.5),
+        ):
+            xmin, ymin, xmax, ymax = corners
+            spans = []
+            for first, last, picture, pixels in (
+                (xmin, xmax, width, frame[1]),
+                (ymin, ymax, height, frame[0]),
+            ):
+                start = sorted((0, round((first - 1) * pixels / picture), pixels - 1))[1]
+                spans.append((start, sorted((start + 1, round(last * pixels / picture), pixels))[1]))
+            (left, right), (top, bottom) = spans
+            wanted = [
+                [top <= y < bottom and left <= x < right for x in range(frame[1])] for y in range(frame[0])
+            ]
+            mask = boxes.box_mask([boxes.Box("dog", *corners)], (width, height), frame)
+            assert mask.tolist() == wanted, (corners, width, height)
+    overlapping = [boxes.Box("dog", 1, 1, 3, 3), boxes.Box("dog", 2, 2, 6, 4, True)]
+    assert boxes.box_mask(overlapping, (6, 4), (4, 6)).sum() == 9 + 15 - 4
+
+
+CHECKS: dict[str, Callable[[Module], None]] = {
+    "metrics.py": check_metrics,
+    "methods/selectors.py": check_selectors,
+    "methods/fusion.py": check_fusion,
+    "data/boxes.py": check_boxes,
+}
+
+MUTANTS = {
+    "metrics.py": [
+        ("descending=True", "descending=False"),
+        ("order[:count]", "order[: count + 1]"),
+        ("order[:count]", "order[: count - 1]"),
+        ("order[:count]", "order[1 : count + 1]"),
+        ("torch.zeros_like(order, dtype=torch.bool)", "torch.ones_like(order, dtype=torch.bool)"),
+        ("saliency.flatten().argsort", "saliency.T.flatten().argsort"),
+        ("saliency.flatten()", "saliency.flip(0).flatten()"),
+        ("SHOWN_SHARE = 0.15", "SHOWN_SHARE = 0.16"),
+        ("SHOWN_SHARE = 0.15", "SHOWN_SHARE = 0.14"),
+        ("IOU_SHARE = 0.20", "IOU_SHARE = 0.19"),
+        ("IOU_SHARE = 0.20", "IOU_SHARE = 0.15"),
+        ("share_of_pixels(saliency, SHOWN_SHARE)", "share_of_pixels(saliency, IOU_SHARE)"),
+        ("share_of_pixels(saliency, IOU_SHARE)", "share_of_pixels(saliency, SHOWN_SHARE)"),
+        ("round(share * 100) // 100", "int(share * 100) // 100 + 1"),
+        ("saliency.numel() * round", "(saliency.numel() + 10) * round"),
+        ("energy < 0", "energy < -1"),
+        ("energy < 0", "energy <= 0"),
+        ("if total > 0 else 0.0", "if total > 0 else 100.0"),
+        ("energy[inside].sum()", "energy[~inside].sum()"),
+        ("energy[inside].sum()", "energy[inside].max()"),
+        ("energy[inside].sum() / total", "energy[inside].sum() / energy.numel()"),
+        ("count = int(inside.sum())", "count = int((~inside).sum())"),
+        ("& inside).sum()) / count", "& inside).sum())"),
+        ("(top_pixels(saliency, count) & inside)", "(top_pixels(saliency, count) | inside)"),
+        ("int((top & inside).sum())", "int((top ^ inside).sum())"),
+        ("int((top | inside).sum())", "int(inside.sum())"),
+        ("int((top | inside).sum())", "int(top.sum() + inside.sum())"),
+        ("return image * top_pixels", "return image * ~top_pixels"),
+        ("score <= 0", "score < -2"),
+        ("if score_shown < score else 0.0", "if score_shown <= score else 0.0"),
+        ("max(0.0, score - score_shown)", "abs(score - score_shown)"),
+        ("max(0.0, score - score_shown)", "min(0.0, score - score_shown)"),
+        ("(max(0.0, score - score_shown) / score)", "max(0.0, score - score_shown)"),
+        ("score_shown > score else", "score_shown >= score else"),
+        ("score_shown > score else", "score > score_shown else"),
+        ("saliency.max() == saliency.min()", "saliency.max() == 0 * saliency.min() + 1"),
+        ('"%", False, "drop-hard15-v1"', '"%", True, "drop-hard15-v1"'),
+    ],
+    "methods/selectors.py": [
+        ("largest = gradients.max()", "largest = gradients.abs().max()"),
+        ("largest = gradients.max()", "largest = gradients.min()"),
+        ("torch.where(largest > 0,", "torch.where(largest < 0,"),
+        ("gradients / largest", "gradients * largest"),
+        ("values[values > 0]", "values[values >= 0]"),
+        ("values[values > 0].sort()", "values[values > 0].sort(descending=True)"),
+        ("len(positive) <= 2", "len(positive) <= 3"),
+        ("len(positive) <= 2", "len(positive) < 2"),
+        ("criterion.argmax()", "criterion.argmin()"),
+        ("positive[criterion.argmax()]", "positive[criterion.argmax() + 1]"),
+        ('if selector == "printed"', 'if selector != "printed"'),
+        ("float(positive[-1]) > chosen", "float(positive[-1]) >= chosen"),
+        ("(n + 1) // 2", "n // 2"),
+        ("(n + 1) // 2", "n"),
+        ("torch.arange(1, (n + 1) // 2", "torch.arange(2, (n + 1) // 2 + 1"),
+        ("from_i = ascending.flip(0).cumsum(0).flip(0)[: len(i)]",
+         "from_i = ascending.flip(0).cumsum(0).flip(0)[1 : len(i) + 1]"),
+        ("(n * below / i)", "(n * below)"),
+        ("from_i / (n - i)", "from_i / (n + i)"),
+        ("(n - 2 * i)", "(n - i)"),
+        ("((n - 2 * i) / n) ** 2", "((n - 2 * i) / n)"),
+        ("cumsum(0)[:-1]", "cumsum(0)[1:]"),
+        ("flip(0)[1:]", "flip(0)[:-1]"),
+        ("(1 - i / n)", "(1 + i / n)"),
+        ("below / i - above / (n - i)) ** 2", "below / i + above / (n - i)) ** 2"),
+        ("above / (n - i)) ** 2", "above / (n - i)).abs()"),
+    ],
+    "methods/fusion.py": [
+        ("_BINS = 256", "_BINS = 128"),
+        ("_SOFT_SLOPE = 100.0", "_SOFT_SLOPE = 10.0"),
+        ("low = values.amin(dim", "low = values.amax(dim"),
+        ("(-2, -1), keepdim=True) - low", "(-2, -1), keepdim=True)"),
+        ("(values - low) / torch.where", "values / torch.where"),
+        ("- 1)\n    counts", "- 2)\n    counts"),
+        ("+ 0.5) * span", "+ 0.0) * span"),
+        ("centres = low +", "centres = high +"),
+        ("weight_low[:-1] * weight_high[1:]", "weight_low[:-1] * weight_high[:-1]"),
+        ("(mean_low[:-1] - mean_high[1:]) ** 2", "(mean_low[:-1] + mean_high[1:]) ** 2"),
+        ("(mean_low[:-1] - mean_high[1:]) ** 2", "(mean_low[:-1] - mean_high[1:])"),
+        ("variance.argmax()", "variance.argmin()"),
+        ("centres[variance.argmax()], low)", "centres[variance.argmax()], 0 * low)"),
+        ("fused = layers[0]", "fused = layers[-1]"),
+        ("layers[1:]", "layers[2:]"),
+        ("layer - otsu_threshold", "layer + otsu_threshold"),
+        ("(above > 0)", "(above >= 0)"),
+        ("(above > 0)", "(above < 0)"),
+        ("(fused + layer) * gate", "(fused - layer) * gate"),
+        ("(fused + layer) * gate", "fused + layer * gate"),
+        ("(fused + layer) * gate", "fused * layer * gate"),
+        ("return min_max(fused)", "return fused"),
+        ('if fusion == "soft"', 'if fusion != "soft"'),
+    ],
+    "data/boxes.py": [
+        ("(first - 1, last)", "(first, last)"),
+        ("(first - 1, last)", "(first - 1, last - 1)"),
+        ("(first - 1, last)", "(first - 2, last)"),
+        ("max(edge, 0)", "max(edge, 1)"),
+        ("round(before * frame / picture)", "int(before * frame / picture)"),
+        ("round(last * frame / picture)", "int(last * frame / picture)"),
+        ("frame - 1)", "frame)"),
+        ("start + 1)", "start)"),
+        ("picture_size[0], width", "picture_size[1], width"),
+        ("picture_size[1], height", "picture_size[1], width"),
+        ("height, width = input_size", "width, height = input_size"),
+        ("mask[top:bottom, left:right]", "mask[left:right, top:bottom]"),
+        ("mask[top:bottom, left:right]", "mask[top : bottom - 1, left:right]"),
+        ("mask[top:bottom, left:right] = True", "mask[top:bottom, left:right] ^= True"),
+        ("box.xmin, box.xmax", "box.xmin, box.ymax"),
+        ("box.ymin, box.ymax", "box.xmin, box.ymax"),
+    ],
+}  # fmt: skip
+
+ALL = [(module, old, new) for module, changes in MUTANTS.items() for old, new in changes]
+
+
+@pytest.mark.parametrize("module", CHECKS)
+def test_the_original_passes(module: str) -> None:
+    CHECKS[module](load(module))
+
+
+@pytest.mark.parametrize(("module", "old", "new"), ALL, ids=[f"{m}: {o} -> {n}" for m, o, n in ALL])
+def test_mutants_are_noticed(module: str, old: str, new: str) -> None:
+    mutant = load(module, old, new)
+    noticed = (AssertionError, pytest.fail.Exception, ArithmeticError, IndexError, RuntimeError, ValueError)
+    with pytest.raises(noticed):
+        CHECKS[module](mutant)
