@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from adasise_bench import environment
 from adasise_bench.comparison import KEY, QUALITY, VALUES
 from adasise_bench.errors import ConfigError, DataError
+from adasise_bench.metrics import METRICS
 from adasise_bench.records import write_text_atomically
 from adasise_bench.runs import Run, load_run
 from adasise_bench.validation import first_problem, suggest
@@ -85,7 +86,9 @@ class Baseline:
         for name in methods:
             if name not in known:
                 raise ConfigError(f"no method {name!r} in the run{suggest(name, known)}")
-        identity = self.identity | {"methods": {name: known[name] for name in methods}}
+        kept = {name: known[name] for name in methods}
+        definitions = _definitions(self.identity["definitions"], kept)
+        identity = self.identity | {"methods": kept, "definitions": definitions}
         return Baseline(identity, self.made_by, self.values[self.values["method"].isin(methods)])
 
     def untimed(self) -> Baseline:
@@ -120,7 +123,7 @@ def baseline_of(run: Run) -> Baseline:
     identity = settings | {
         "weights": {name: model["weights_sha256"] for name, model in sorted(facts["models"].items())},
         "pictures": {"name": facts["data"]["name"], "sha256": facts["data"]["fingerprint"]},
-        "definitions": facts["definitions"],
+        "definitions": _definitions(facts["definitions"], settings["methods"]),
     }
     made_by = {key: facts.get(key) for key in ("tool", "torch", "device", "device_name", "precision")}
     values = run.records[[*KEY, *VALUES]].copy()
@@ -132,6 +135,12 @@ def baseline_of(run: Run) -> Baseline:
             lambda number: float(f"{number:.{_TIME_DIGITS}g}"), na_action="ignore"
         )
     return Baseline(identity, made_by, values.sort_values(KEY, ignore_index=True))
+
+
+def _definitions(every: Mapping[str, str], methods: Mapping[str, Any]) -> dict[str, str]:
+    """Those of the measures and of the methods that are there."""
+    there = {*METRICS, *(entry["name"] for entry in methods.values())}
+    return {name: definition for name, definition in every.items() if name in there}
 
 
 _FREE = ("share_forwards", "timing")

@@ -32,7 +32,10 @@ Verdict = Literal["passed", "failed", "skipped"]
 
 
 class Limits(NamedTuple):
-    """What may differ. Of several rules the last that fits counts; ``None`` allows everything.
+    """What may differ; ``None`` allows everything.
+
+    Of the rules that fit, one for a check goes before one for a method's label, and that before one for
+    everything; of several such the last counts.
 
     Attributes:
         tolerances: of the difference of the means, in percentage points, or in feature maps.
@@ -143,10 +146,13 @@ class _Method:
         both: pd.DataFrame,
         word: str,
     ) -> Finding:
+        in_base = self.pairs[self.pairs["side"] != "right_only"]
+        if len(in_base) and in_base["error_base"].notna().all():
+            return self._finding(check, "skipped", "the base has errors only")
         if both.empty:
             return self._finding(check, "failed", "no pair that both have a value for")
         allowed, bound = (_limit(rules, self.method, check) for rules in self.limits[:2])
-        mean, at = float(difference.mean()), difference.abs().to_numpy().argmax()
+        mean, at = float(difference.mean(skipna=False)), difference.abs().to_numpy().argmax()
         largest = float(difference.iloc[at])
         reasons = []
         if _beyond(mean, allowed):
@@ -187,13 +193,17 @@ class _Method:
 
     def _errors(self) -> Finding:
         base, new = self.pairs["error_base"].notna(), self.pairs["error_new"].notna()
-        added = self.pairs[new & ~base]
+        added = self._turned(base, new)
         reason = f"; {added['error_new'].iloc[0]}" if len(added) else ""
         return self._counted("errors", base, new, added, reason)
 
     def _degenerate(self) -> Finding:
         base, new = (self.pairs[f"degenerate_{side}"].eq(True) for side in ("base", "new"))
-        return self._counted("degenerate", base, new, self.pairs[new & ~base], "")
+        return self._counted("degenerate", base, new, self._turned(base, new), "")
+
+    def _turned(self, base: pd.Series[bool], new: pd.Series[bool]) -> pd.DataFrame:
+        """The pairs of the base that are now what they were not."""
+        return self.pairs[new & ~base & (self.pairs["side"] != "right_only")]
 
     def _counted(
         self, check: str, base: pd.Series[bool], new: pd.Series[bool], added: pd.DataFrame, reason: str
@@ -237,8 +247,10 @@ class _Method:
 
 
 def _limit(rules: Sequence[Rule], method: str, check: str) -> float | None:
-    fitting = [limit for name, limit in rules if name in ("", method, check)]
-    return fitting[-1]
+    specific = ("", method, check)
+    fitting = [(specific.index(name), limit) for name, limit in rules if name in specific]
+    most = max(place for place, _ in fitting)
+    return [limit for place, limit in fitting if place == most][-1]
 
 
 def _beyond(difference: float, limit: float | None) -> bool:
@@ -253,11 +265,9 @@ def _maps_apart(one: Sequence[int], other: Sequence[int]) -> float:
 
 
 def _cost(pairs: pd.DataFrame, side: str) -> pd.Series[float]:
-    """Run-time of an explanation in terms of its plain forward passes: 1 if it needs nothing beside them."""
-    seconds, forwards, plain = (
-        pairs[f"{name}_{side}"].astype(float) for name in ("seconds", "forwards", "seconds_plain_forward")
-    )
-    return seconds / (forwards * plain)
+    """How many plain forward passes could have been made in the time of an explanation."""
+    seconds, plain = (pairs[f"{name}_{side}"].astype(float) for name in ("seconds", "seconds_plain_forward"))
+    return seconds / plain
 
 
 def _name(pair: pd.Series[str]) -> str:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from adasise_bench import environment, network, run_folder
 from adasise_bench.errors import BenchError
 from adasise_bench.methods import Explanation, Request
+from adasise_bench.models.batching import torch_failures
 from adasise_bench.overlay import overlay
 from adasise_bench.records import write_atomically, write_text_atomically
 from adasise_bench.side_by_side import Panel, side_by_side
@@ -95,7 +96,8 @@ def _explanations(subject: Subject) -> Iterator[tuple[Request, Explanation]]:
             titles = dict.fromkeys(title_of(request.method.label) for request in chunk)
             with tqdm(desc=", ".join(titles), delay=_BAR_DELAY, disable=None, file=sys.stderr) as bar:
                 watched = replace(classifier, watch=partial(_show, bar))
-                explanations = group[0].method.explain_together(watched, chunk)
+                with torch_failures():
+                    explanations = group[0].method.explain_together(watched, chunk)
             yield from zip(chunk, explanations, strict=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -106,17 +107,18 @@ def _one_line(text: str) -> str:
 
 
 def as_json(findings: Sequence[Finding], base: Made, new: Made) -> str:
-    """All findings with their numbers in full; an infinite difference is null."""
+    """All findings with their numbers in full; a difference that is not finite is null."""
     tree = {
         "passed": is_passed(findings),
         "base": dict(base),
         "new": dict(new),
-        "findings": [
-            {key: None if value == float("inf") else value for key, value in asdict(finding).items()}
-            for finding in findings
-        ],
+        "findings": [{key: _plain(value) for key, value in asdict(finding).items()} for finding in findings],
     }
     return json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _plain(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def as_junit(findings: Sequence[Finding]) -> str:

@@ -29,7 +29,7 @@ def explain_and_measure(
     total, clock = PhaseClock(classifier.device), PhaseClock(classifier.device)
     peak_memory = watch_peak_memory(classifier.device)
     with total.phase("explanation"):
-        explanation = request.method.explain(classifier, request.image, request.target, clock)
+        explanation = request.method.explain(classifier, request.image, request.target, clock, request.seed)
     seconds = {f"seconds_{phase}": seconds for phase, seconds in clock.phases.items()}
     seconds["seconds"] = total.phases["explanation"]
     peak = peak_memory()

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -23,10 +23,10 @@ from adasise_bench.data.boxes import box_mask
 from adasise_bench.data.transforms import refuse_elongated, to_input
 from adasise_bench.data.voc import FULL_SETS, Annotation
 from adasise_bench.determinism import deterministic, pair_seed
-from adasise_bench.errors import BenchError, DataError, DeviceError
+from adasise_bench.errors import BenchError, DataError
 from adasise_bench.measure import explain_and_measure, failed, measured
 from adasise_bench.methods import MethodOptions, Request
-from adasise_bench.models.batching import is_out_of_memory
+from adasise_bench.models.batching import torch_failures
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.yardstick import plain_forward_seconds
 from adasise_bench.plan import Plan, make_plan
@@ -34,7 +34,6 @@ from adasise_bench.records import Key, Record, RecordStore
 from adasise_bench.timing import PhaseClock
 
 _LOOKAHEAD = 4
-_OUT_OF_MEMORY = "out of memory; free some, or use a smaller data.input_size"
 
 
 @dataclass(frozen=True)
@@ -161,7 +160,7 @@ def _records(plan: Plan, classifier: Classifier, todo: set[Key], folder: Path) -
             _task(classifier, method, key, annotation, image, config.seed) for method, key in wanted[image_id]
         ]
         if not config.share_forwards:
-            plain = plain_forward_seconds(classifier, image)
+            plain = _plain_seconds(classifier, image)
             for task in tasks:
                 yield [_alone(classifier, task, plain, config, folder)]
             continue
@@ -202,9 +201,20 @@ def _next_chunk(queue: list[_Task], classifier: Classifier) -> list[_Task]:
     return chunk
 
 
-def _alone(classifier: Classifier, task: _Task, plain: float, config: RunConfig, folder: Path) -> Record:
+def _plain_seconds(classifier: Classifier, image: torch.Tensor) -> float | None:
+    """The yardstick of a picture's run-times; ``None`` where its own explanations will say what is wrong."""
     try:
-        with _torch_failures():
+        with torch_failures():
+            return plain_forward_seconds(classifier, image)
+    except BenchError:
+        return None
+
+
+def _alone(
+    classifier: Classifier, task: _Task, plain: float | None, config: RunConfig, folder: Path
+) -> Record:
+    try:
+        with torch_failures():
             record, saliency = explain_and_measure(classifier, task.request, task.key, task.inside)
     except BenchError as error:
         return failed(task.key, classifier, str(error))
@@ -218,7 +228,7 @@ def _together(
 ) -> list[Record]:
     """Records of tasks explained together; each alone if one of them fails."""
     try:
-        with _torch_failures():
+        with torch_failures():
             requests = [task.request for task in tasks]
             explanations = requests[0].method.explain_together(classifier, requests)
             records = [
@@ -233,21 +243,6 @@ def _together(
         for task, explanation in zip(tasks, explanations, strict=True):
             run_folder.save_map(folder, task.key, explanation.saliency)
     return records
-
-
-@contextmanager
-def _torch_failures() -> Iterator[None]:
-    """Fail the explanation, not the run, where torch can do nothing: what no smaller batch can mend."""
-    try:
-        yield
-    except MemoryError:
-        raise DeviceError(_OUT_OF_MEMORY) from None
-    except RuntimeError as error:
-        if is_out_of_memory(error):
-            raise DeviceError(_OUT_OF_MEMORY) from None
-        if "deterministic" in str(error):
-            raise DeviceError(f"deterministic: {str(error).split('.')[0]}") from None
-        raise
 
 
 def _load_ahead(
@@ -286,12 +281,16 @@ def _load_ahead(
 
 def _warm_up(config: RunConfig, classifier: Classifier, image: torch.Tensor) -> None:
     """Let libraries pick their kernels, and run the discarded explanations, before anything is timed."""
-    while classifier.batch_size.attempt(partial(_whole_batch, classifier, image)) is None:
-        pass
-    classifier.block_maps(image, [0])
+    with (
+        suppress(BenchError),
+        torch_failures(),
+    ):  # what fails here fails again when it counts
+        while classifier.batch_size.attempt(partial(_whole_batch, classifier, image)) is None:
+            pass
+        classifier.block_maps(image, [0])
     for method in config.methods:
         for _ in range(config.timing.warmup):
-            with suppress(BenchError):  # what fails here fails again, and is recorded, when it counts
+            with suppress(BenchError), torch_failures():
                 method.explain(classifier, image, 0, PhaseClock(classifier.device))
 
 

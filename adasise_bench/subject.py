@@ -17,6 +17,7 @@ from adasise_bench.data.own_picture import OwnPicture, read_picture
 from adasise_bench.data.transforms import refuse_elongated, to_input
 from adasise_bench.errors import BenchError, ConfigError
 from adasise_bench.models import ARCHITECTURES
+from adasise_bench.models.batching import torch_failures
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.tables import title_of
 from adasise_bench.validation import suggest
@@ -144,7 +145,8 @@ def open_subject(path: Path, config: RunConfig, classes: Sequence[str] = ()) -> 
             )
     classifier = network.with_engine(config, classifier)
     image = to_input(picture.image, mode, side).to(device)
-    values = classifier.scores(image)[0].tolist()
+    with torch_failures():
+        values = classifier.scores(image)[0].tolist()
     if not all(map(math.isfinite, values)):
         raise BenchError(f"{path}: scores that are not finite; use precision=fp32")
     scored = zip(classifier.classes, values, strict=True)

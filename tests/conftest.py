@@ -18,6 +18,9 @@ from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier, Weights
 from adasise_bench.models.engine import Engine
 
+torch.set_num_threads(1)
+"""Of small networks threads make slow work; and forked runs, which have one, must round as the others do."""
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

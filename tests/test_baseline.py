@@ -25,8 +25,9 @@ from adasise_bench.errors import ConfigError, DataError
 from adasise_bench.records import Key, Record, RecordStore
 from adasise_bench.runs import load_run
 
+SISE, ADA_SISE = ({"name": name, "mu": 0.0} for name in ("sise", "ada_sise"))
 IDENTITY = {"score": "softmax", "seed": 0, "share_forwards": False, "timing": {"warmup": 0},
-            "methods": {"sise": {"mu": 0.0}, "ada_sise": {"mu": 0.0}}}  # fmt: skip
+            "methods": {"sise": SISE, "ada_sise": ADA_SISE}}  # fmt: skip
 
 
 def record(method: str, image_id: str, class_name: str | None = "dog", **changes: Any) -> Record:
@@ -124,9 +125,9 @@ def test_the_command_writes_after_the_configuration_s_name(
     ("facts", "named"),
     [
         ({"identity": IDENTITY | {"score": "logit"}}, "score: softmax -> logit"),
-        ({"identity": IDENTITY | {"methods": {"sise": {"mu": 0.3}, "ada_sise": {"mu": 0.0}}}},
+        ({"identity": IDENTITY | {"methods": {"sise": SISE | {"mu": 0.3}, "ada_sise": ADA_SISE}}},
          "methods.sise.mu"),
-        ({"identity": IDENTITY | {"methods": {"sise": {"mu": 0.0}}}}, "methods.ada_sise"),
+        ({"identity": IDENTITY | {"methods": {"sise": SISE}}}, "methods.ada_sise"),
         ({"definitions": {"ebpg": "v2"}}, "definitions.ebpg: v1 -> v2"),
         ({"models": {"resnet50": {"weights_sha256": "bb", "weights_file": "x", "published": False,
                                   "maps_available": [4, 8]}}}, "weights.resnet50: aa -> bb"),
@@ -144,6 +145,16 @@ def test_what_cannot_be_compared_is_refused_and_named(
     assert not (tmp_path / "junit.xml").exists()
 
 
+def test_definitions_of_what_did_not_run_do_not_matter(tmp_path: Path) -> None:
+    more = {"ebpg": "v1", "sise": "sise-v1", "rise": "rise-v2"}
+    base = open_baseline(run_folder(tmp_path / "base", definitions=more))
+    assert base.identity["definitions"] == {"ebpg": "v1", "sise": "sise-v1"}
+    refuse_incomparable(
+        base, open_baseline(run_folder(tmp_path / "new", definitions=more | {"rise": "rise-v3"}))
+    )
+    assert base.only(["ada_sise"]).identity["definitions"] == {"ebpg": "v1"}
+
+
 def test_ways_of_timing_and_machines_can_be_compared(tmp_path: Path) -> None:
     other = {"identity": IDENTITY | {"share_forwards": True, "timing": {"warmup": 3}}, "torch": "3",
              "device": "cuda", "device_name": "card", "tool": {"version": "9", "commit": None}}  # fmt: skip
@@ -157,7 +168,7 @@ def test_ways_of_timing_and_machines_can_be_compared(tmp_path: Path) -> None:
 
 def test_methods_can_be_chosen_whatever_others_the_runs_had(tmp_path: Path) -> None:
     base = run_folder(tmp_path / "base")
-    facts = {"identity": IDENTITY | {"methods": {"sise": {"mu": 0.0}, "ada_sise": {"mu": 0.5}}}}
+    facts = {"identity": IDENTITY | {"methods": {"sise": SISE, "ada_sise": ADA_SISE | {"mu": 0.5}}}}
     new = run_folder(tmp_path / "new", **facts)
     result = call("compare", base, new, "--methods", "sise")
     assert result.exit_code == 0, result.output

@@ -77,12 +77,13 @@ def test_one_pair_beyond_its_bound_fails_although_the_mean_does_not_move() -> No
     assert check("increase", frame({}, {}), frame({"increase": 100.0}, {"increase": 100.0})).bound is None
 
 
-def test_the_last_limit_that_fits_counts() -> None:
+def test_the_most_specific_limit_counts_and_of_equals_the_last() -> None:
     base, new = frame({}), frame({"ebpg": 50.4, "bbox": 60.4})
     rules = [*TOLERANCES, ("sise", 0.5), ("ebpg", 0.3)]
     assert check("ebpg", base, new, Limits(rules)).verdict == "failed"
     assert check("bbox", base, new, Limits(rules)).verdict == "passed"
-    assert check("ebpg", base, new, Limits([*rules, ("", None)])).verdict == "passed"
+    assert check("ebpg", base, new, Limits([*rules, ("", None)])).verdict == "failed"
+    assert check("ebpg", base, new, Limits([*rules, ("ebpg", None)])).verdict == "passed"
     assert check("bbox", base, new, Limits([*TOLERANCES, ("ada_sise", 9.0)])).verdict == "failed"
 
 
@@ -146,11 +147,34 @@ def test_speed_is_in_terms_of_the_plain_forward_of_the_same_run() -> None:
     machine = frame({"seconds": 6.0, "seconds_plain_forward": 0.6}, {"seconds": 12.0, "forwards": 20, "seconds_plain_forward": 0.6})  # fmt: skip  # noqa: E501
     finding = check("speed", base, machine)
     assert finding.difference == pytest.approx(0)
-    assert (finding.base, finding.new) == (1.0, pytest.approx(1.0))
+    assert (finding.base, finding.new) == (pytest.approx(15.0), pytest.approx(15.0))
     code = machine.assign(seconds=machine["seconds"] * 1.11)
     assert check("speed", base, code).verdict == "failed"
     assert check("speed", code, base).verdict == "passed"
     assert check("speed", base, code, Limits(slower=11.1)).verdict == "passed"
+
+
+def test_more_forward_passes_are_slower_and_fewer_are_faster() -> None:
+    base = frame({"seconds": 2.0, "forwards": 10})
+    doubled, halved = frame({"seconds": 4.0, "forwards": 20}), frame({"seconds": 1.2, "forwards": 5})
+    assert check("speed", base, doubled).verdict == "failed"
+    assert check("speed", base, halved).verdict == "passed"
+
+
+def test_a_limit_for_a_method_leaves_those_for_a_check_alone() -> None:
+    base, new = frame({"increase": 0.0}, *[{}] * 1999), frame({"increase": 100.0}, *[{}] * 1999)
+    limits = Limits(bounds=[*BOUNDS, ("sise", 1.0)])
+    assert check("increase", base, new, limits).verdict == "passed"
+    ebpg = frame({"ebpg": 51.5}, *[{"ebpg": 50.0}] * 1999)
+    other = frame(*[{"ebpg": 50.0}] * 2000)
+    assert check("ebpg", ebpg, other, limits).bound == 1.0
+
+
+def test_what_the_base_never_had_is_no_new_error_and_no_new_flat_map() -> None:
+    base = frame({})
+    new = pd.concat([frame({}), frame({"image_id": "other", "degenerate": True})])
+    assert check("degenerate", base, new).verdict == "passed"
+    assert "1 new" in check("pairs", base, new).detail
 
 
 def test_speed_is_skipped_and_said_so() -> None:

@@ -198,3 +198,17 @@ def test_methods_are_handed_the_seed_whatever_else_is_asked_for(
     expected = [pair_seed(5, "000001", name, "ada_sise") for name in ("dog", "person")]
     assert seeds("one", methods=["ada_sise"], limit=1) == expected
     assert seeds("two", methods=["sise", "ada_sise"], limit=1)[2:] == expected
+
+
+def test_a_yardstick_that_does_not_fit_ends_no_run(
+    config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short_of_memory(*_: object) -> float:
+        raise torch.OutOfMemoryError("planted")
+
+    monkeypatch.setattr(runner, "plain_forward_seconds", short_of_memory)
+    outcome = run(config(methods=["sise"]), tmp_path / "out")
+    records = read_records(tmp_path / "out")
+    assert outcome.errors == 0
+    assert records["seconds_plain_forward"].isna().all()
+    assert records["seconds"].notna().all()

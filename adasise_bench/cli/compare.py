@@ -55,9 +55,9 @@ def compare(
     Values are compared pair by pair where both have them; a change for the better counts as a change. Missing
     pairs, new errors and new degenerate maps fail. WHAT is a metric (ebpg, bbox, drop, increase, miou),
     maps_kept (maps more or fewer, over all blocks) or a method's label, and everything if left out; POINTS
-    may be `none`; of several limits the last that fits counts.
+    may be `none`. A limit for a metric goes before one for a method, and that before one for everything.
 
-    Speed is seconds / (forward passes x seconds of a plain batched forward pass). The latter was timed in the
+    Speed is an explanation's seconds / seconds of a plain batched forward pass. The latter was timed in the
     same run, just before each picture, so that a slower machine is no regression. Judged is the
     median ratio of the pairs.
 
@@ -76,7 +76,7 @@ def compare(
     before, now = (open_baseline(path).only(names(methods)) for path in (base, new))
     refuse_incomparable(before, now)
     known = {*comparison.QUALITY, comparison.MAPS, *before.identity["methods"]}
-    zero = [("", 0.0)] if exact else []
+    zero = [(what, 0.0) for what in ("", *comparison.QUALITY, comparison.MAPS)] if exact else []
     limits = comparison.Limits(
         [*comparison.TOLERANCES, *zero, *_rules("--tolerance", tolerances, known)],
         [*comparison.BOUNDS, *zero, *_rules("--bound", bounds, known)],

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from adasise_bench import network
 from adasise_bench.config import RunConfig
 from adasise_bench.data.open import open_dataset
-from adasise_bench.data.transforms import to_input
+from adasise_bench.data.transforms import refuse_elongated, to_input
 from adasise_bench.environment import pick_device
 from adasise_bench.errors import BenchError, ConfigError, DataError
 from adasise_bench.figures.basis import caveat
 from adasise_bench.figures.style import blank, look, named, named_handles, note, styled
 from adasise_bench.methods.selectors import normalized, threshold
 from adasise_bench.methods.sise import Sise
+from adasise_bench.models.batching import torch_failures
 from adasise_bench.tables import title_of
 from adasise_bench.validation import suggest
 
@@ -75,8 +76,11 @@ def of_picture(config: RunConfig, model: str, image_id: str, class_name: str | N
         )
     classifier = network.load(config, model, pick_device(config.device))
     picture = dataset.picture(image_id, annotation)
-    image = to_input(picture, config.data.resize, config.data.input_size).to(classifier.device)
-    blocks = classifier.block_maps(image, [classifier.classes.index(class_name)])
+    mode, side = config.data.resize, config.data.input_size
+    refuse_elongated(dataset.images[image_id], picture.size, mode, side)
+    image = to_input(picture, mode, side).to(classifier.device)
+    with torch_failures():
+        blocks = classifier.block_maps(image, [classifier.classes.index(class_name)])
     values = [normalized(block.gradients[0]).cpu() for block in blocks]
     if not all(torch.isfinite(value).all() for value in values):
         raise BenchError(f"{image_id}: the network's gradients are not finite for this picture")

@@ -33,13 +33,22 @@ class AreaConstraint:
     def high_pixels(self, masks: torch.Tensor) -> torch.Tensor:
         """The highest pixels of (B, H', W') masks, as many as the areas ask for; of equal ones the last."""
         flat = masks.flatten(1)
-        border = torch.stack(
-            [mask.kthvalue(max(low, 1)).values for mask, low in zip(flat, self._low, strict=True)]
-        )[:, None]
+        border = sorted_out(flat, self._low_column) if flat.is_cuda else picked_out(flat, self._low)
         equal = flat == border
         below = (flat < border).sum(dim=1, keepdim=True)
         high = (flat > border) | (equal & (below + equal.cumsum(dim=1) > self._low_column))
         return high.view_as(masks)
+
+
+def picked_out(flat: torch.Tensor, low: Sequence[int]) -> torch.Tensor:
+    """The ``low``-th smallest value (at least the first) of every row of (B, P), as (B, 1)."""
+    values = [row.kthvalue(max(count, 1)).values for row, count in zip(flat, low, strict=True)]
+    return torch.stack(values)[:, None]
+
+
+def sorted_out(flat: torch.Tensor, low: torch.Tensor) -> torch.Tensor:
+    """The same for ``low`` as (B, 1), in one call; a GPU has no repeatable algorithm for selecting."""
+    return flat.sort(dim=1).values.gather(1, low.clamp(min=1) - 1)
 
 
 @lru_cache(maxsize=8)

@@ -62,7 +62,7 @@ class MethodOptions(BaseModel):
         return {option: value for option, value in options.items() if value != defaults[option]}
 
     def explain(
-        self, classifier: Classifier, image: torch.Tensor, target: int, clock: PhaseClock
+        self, classifier: Classifier, image: torch.Tensor, target: int, clock: PhaseClock, seed: int = 0
     ) -> Explanation:
         """Explain one class of one image.
 
@@ -71,6 +71,7 @@ class MethodOptions(BaseModel):
             image: (1, 3, H, W) float32 network input on the classifier's device.
             target: index of the class to explain.
             clock: receives the seconds of each phase.
+            seed: where the random numbers begin, if the method draws any.
         """
         raise NotImplementedError  # pragma: no cover
 
@@ -87,7 +88,8 @@ class MethodOptions(BaseModel):
         """
         clock = PhaseClock(classifier.device)
         return [
-            request.method.explain(classifier, request.image, request.target, clock) for request in requests
+            request.method.explain(classifier, request.image, request.target, clock, request.seed)
+            for request in requests
         ]
 
     def expected_forwards(self, maps_available: tuple[int, ...]) -> int:

@@ -78,11 +78,11 @@ class ExtremalPerturbation(MethodOptions):
         return self
 
     def explain(
-        self, classifier: Classifier, image: torch.Tensor, target: int, clock: PhaseClock
+        self, classifier: Classifier, image: torch.Tensor, target: int, clock: PhaseClock, seed: int = 0
     ) -> Explanation:
         """Optimise the masks, smooth and sum them; see :meth:`MethodOptions.explain`."""
         with clock.phase("optimisation"):
-            return self.explain_together(classifier, [Request(self, image, target)])[0]
+            return self.explain_together(classifier, [Request(self, image, target, seed)])[0]
 
     def requests_at_once(self, batch_size: int) -> int:
         """As many as fill a batch with their areas; TorchRay's function takes one."""

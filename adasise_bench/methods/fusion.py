@@ -36,13 +36,15 @@ def otsu_threshold(values: torch.Tensor) -> torch.Tensor:
     bins = ((values - low) * _BINS / torch.where(span > 0, span, 1)).long().clamp_(max=_BINS - 1)
     counts = torch.zeros(_BINS, dtype=torch.float64, device=values.device)
     counts.scatter_add_(0, bins, torch.ones_like(values))
-    centres = low + (torch.arange(_BINS, device=values.device) + 0.5) * span / _BINS
+    counts = counts.cpu()  # 256 numbers, whose running sums a GPU may not repeat to the bit
+    low, high, span = low.cpu(), high.cpu(), span.cpu()
+    centres = low + (torch.arange(_BINS) + 0.5) * span / _BINS
     weight_low = counts.cumsum(0)
     weight_high = counts.flip(0).cumsum(0).flip(0)
     mean_low = (counts * centres).cumsum(0) / weight_low
     mean_high = (counts * centres).flip(0).cumsum(0).flip(0) / weight_high
     variance = weight_low[:-1] * weight_high[1:] * (mean_low[:-1] - mean_high[1:]) ** 2
-    return torch.where(span > 0, centres[variance.argmax()], low)
+    return torch.where(span > 0, centres[variance.argmax()], low).to(values.device)
 
 
 def fuse(layers: Sequence[torch.Tensor], fusion: FusionName = "hard") -> torch.Tensor:

@@ -32,7 +32,7 @@ class Sise(MethodOptions):
         return "sise"
 
     def explain(
-        self, classifier: Classifier, image: torch.Tensor, target: int, clock: PhaseClock
+        self, classifier: Classifier, image: torch.Tensor, target: int, clock: PhaseClock, seed: int = 0
     ) -> Explanation:
         """The four phases of Ada-SISE's section 2.2; see :meth:`MethodOptions.explain`.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -10,6 +11,8 @@ import torch
 from adasise_bench.errors import DeviceError
 
 _Result = TypeVar("_Result")
+
+_OUT_OF_MEMORY = "out of memory; free some, or use a smaller data.input_size"
 
 
 class BatchSize:
@@ -40,6 +43,25 @@ class BatchSize:
         self.value //= 2
         torch.cuda.empty_cache()
         return None
+
+
+@contextmanager
+def torch_failures() -> Iterator[None]:
+    """Turn what torch cannot do, and no smaller batch can mend, into an error of one line.
+
+    Raises:
+        DeviceError: memory ran out, or a deterministic run needs what torch cannot repeat.
+    """
+    try:
+        yield
+    except MemoryError:
+        raise DeviceError(_OUT_OF_MEMORY) from None
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise DeviceError(_OUT_OF_MEMORY) from None
+        if "deterministic" in str(error):
+            raise DeviceError(f"deterministic: {str(error).split('.')[0]}") from None
+        raise
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

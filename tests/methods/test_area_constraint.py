@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from adasise_bench.methods.area_constraint import AreaConstraint, first_high_pixels
+from adasise_bench.methods.area_constraint import AreaConstraint, first_high_pixels, picked_out, sorted_out
 
 
 @given(
@@ -22,6 +22,13 @@ def test_high_pixels_are_the_last_of_a_stable_sort(masks: object, area: float) -
     order = masks.flatten(1).sort(dim=1, stable=True).indices
     expected = torch.zeros(2, 35, dtype=torch.bool).scatter_(1, order[:, low:], True)
     assert torch.equal(high.flatten(1), expected)
+
+
+@given(arrays("float32", (2, 35), elements=st.sampled_from([0.0, 0.25, 0.5, 1.0])), st.integers(0, 35))
+def test_sorting_and_picking_find_the_same_value(masks: object, low: int) -> None:
+    flat = torch.as_tensor(masks)
+    by_sorting = sorted_out(flat, torch.tensor([[low], [1]]))
+    assert torch.equal(picked_out(flat, [low, 1]), by_sorting)
 
 
 def test_areas_repeat_over_images() -> None:

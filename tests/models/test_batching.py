@@ -10,7 +10,7 @@ from torch import nn
 
 from adasise_bench.errors import DeviceError
 from adasise_bench.methods.masking import score_masks
-from adasise_bench.models.batching import BatchSize
+from adasise_bench.models.batching import BatchSize, torch_failures
 from adasise_bench.models.classifier import Classifier
 
 CPU_MESSAGE = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes"
@@ -65,3 +65,25 @@ def test_scoring_goes_on_where_memory_ran_out(tiny: Classifier, image: torch.Ten
     for one, other in zip(got, expected, strict=True):
         torch.testing.assert_close(one.scores, other.scores, atol=1e-6, rtol=0)
         assert torch.equal(one.sums, other.sums)
+
+
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [
+        (MemoryError(), "out of memory"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "out of memory"),
+        (
+            RuntimeError("x does not have a deterministic implementation. Long advice."),
+            "^deterministic: x does",
+        ),
+    ],
+)
+def test_what_torch_cannot_do_is_one_line(failure: Exception, message: str) -> None:
+    with pytest.raises(DeviceError, match=message) as caught, torch_failures():
+        raise failure
+    assert "advice" not in str(caught.value)
+
+
+def test_other_failures_are_left_alone() -> None:
+    with pytest.raises(RuntimeError, match="shapes"), torch_failures():
+        raise RuntimeError("shapes do not fit")
