@@ -39,6 +39,7 @@ class Index:
         values: per method, per metric, one value per pair; ``None`` where there is none.
         degenerate: per method, one value per pair.
         errors: per method, the error by the number of its pair.
+        one_machine: whether all run-times were measured on the same device and precision.
     """
 
     pairs: list[Pair]
@@ -49,6 +50,7 @@ class Index:
     values: list[list[list[float | None]]]
     degenerate: list[list[bool | None]]
     errors: list[dict[int, str]]
+    one_machine: bool
 
 
 def build_index(records: pd.DataFrame, models: Sequence[str], methods: Sequence[str]) -> Index:
@@ -78,6 +80,7 @@ def build_index(records: pd.DataFrame, models: Sequence[str], methods: Sequence[
             {number: text for number, text in enumerate(_plain(frame["error"])) if text is not None}
             for frame in by_method
         ],
+        one_machine=records["timed_on"].nunique() <= 1,
     )
 
 
@@ -86,8 +89,15 @@ def _plain(data: Any) -> Any:
     return data.astype(object).where(data.notna(), None)
 
 
-def _metric(measure: Measure) -> dict[str, str | None]:
-    return {"title": measure.title, "direction": measure.direction, "unit": measure.unit}
+def _metric(measure: Measure, one_machine: bool) -> dict[str, str | bool | None]:
+    """What the page needs of a measure; methods' values are not compared across machines."""
+    comparable = measure.unit != "seconds" or one_machine
+    return {
+        "title": measure.title,
+        "direction": measure.direction,
+        "unit": measure.unit,
+        "comparable": comparable,
+    }
 
 
 def index_json(
@@ -106,7 +116,7 @@ def index_json(
         "models": [title_of(model) for model in models],
         "methods": [title_of(method) for method in index.methods],
         "classes": classes,
-        "metrics": [_metric(MEASURES[metric]) for metric in index.metrics],
+        "metrics": [_metric(MEASURES[metric], index.one_machine) for metric in index.metrics],
         "pictures": [image_id for _, image_id in pictures],
         "model": [models.index(pair.model) for pair in index.pairs],
         "picture": list(picture_of),

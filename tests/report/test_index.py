@@ -9,7 +9,7 @@ from adasise_bench.report.index import Pair, build_index, index_json
 
 
 def frame(*records: Record) -> pd.DataFrame:
-    return pd.DataFrame(records)
+    return pd.DataFrame(records).assign(timed_on="a card, fp32")
 
 
 RECORDS = frame(
@@ -49,4 +49,21 @@ def test_names_are_stored_once_and_found_by_number() -> None:
     assert tree["classes"] == ["cat", "dog"]
     assert tree["className"] == [1, 1, 0, -1]
     assert tree["methods"] == ["mine", "SISE"]
-    assert tree["metrics"][0] == {"title": "EBPG, %", "direction": "up", "unit": "percent"}
+    assert tree["metrics"][0] == {
+        "title": "EBPG, %",
+        "direction": "up",
+        "unit": "percent",
+        "comparable": True,
+    }
+
+
+def test_run_times_of_two_machines_are_not_compared() -> None:
+    def comparable(records: pd.DataFrame) -> dict[str, bool]:
+        metrics = index_json(build_index(records, ["vgg16", "resnet50"], ["mine", "sise"]), [], [0] * 4)[
+            "metrics"
+        ]
+        return {metric["unit"]: metric["comparable"] for metric in metrics}
+
+    assert comparable(RECORDS) == {"percent": True, "seconds": True}
+    other = RECORDS.assign(timed_on=["a card, fp32", None, "a CPU, fp32", None, None])
+    assert comparable(other) == {"percent": True, "seconds": False}

@@ -30,7 +30,8 @@
 
   /** Whether a value is the pair's best of its metric, at the printed precision, and not all are equal. */
   function isBest(pair, method, metric) {
-    const { direction, unit } = index.metrics[metric];
+    const { direction, unit, comparable } = index.metrics[metric];
+    if (!comparable) return false;
     const values = methods.map((other) => valueOf(pair, other, metric)).filter((value) => value !== null);
     const numbers = values.map((value) => Number(printed(value, unit)));
     const [low, high] = [Math.min(...numbers), Math.max(...numbers)];
@@ -74,6 +75,7 @@
     if (metric.value === "box_share") return index.boxShare[pair];
     const value = valueOf(pair, Number(method.value), Number(metric.value));
     if (!minus.value) return value;
+    if (!index.metrics[Number(metric.value)].comparable) return null;
     const other = valueOf(pair, Number(minus.value), Number(metric.value));
     return value === null || other === null ? null : value - other;
   }
