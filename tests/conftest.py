@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,8 @@ from adasise_bench.models.classifier import Classifier, Weights
 from adasise_bench.models.engine import Engine
 
 torch.set_num_threads(1)
-"""Of small networks threads make slow work; and forked runs, which have one, must round as the others do."""
+os.environ["OMP_NUM_THREADS"] = "1"
+"""Threads make slow work of small networks, and runs in other processes must round as those in this one."""
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
