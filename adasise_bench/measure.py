@@ -15,9 +15,7 @@ from adasise_bench.records import Key, Record
 from adasise_bench.timing import PhaseClock, watch_peak_memory
 
 
-def explain_and_measure(
-    classifier: Classifier, request: Request, key: Key, inside: torch.Tensor
-) -> tuple[Record, torch.Tensor]:
+def explain_and_measure(classifier: Classifier, request: Request, key: Key) -> tuple[Record, torch.Tensor]:
     """Explain, with the clock running and the memory watched, and compute every measure.
 
     Returns:
@@ -29,11 +27,11 @@ def explain_and_measure(
     total, clock = PhaseClock(classifier.device), PhaseClock(classifier.device)
     peak_memory = watch_peak_memory(classifier.device)
     with total.phase("explanation"):
-        explanation = request.method.explain(classifier, request.image, request.target, clock, request.seed)
+        explanation = request.method.explain(classifier, request, clock)
     seconds = {f"seconds_{phase}": seconds for phase, seconds in clock.phases.items()}
     seconds["seconds"] = total.phases["explanation"]
     peak = peak_memory()
-    record = measured(classifier, request, key, inside, explanation, seconds)
+    record = measured(classifier, request, key, explanation, seconds)
     return replace(record, peak_memory_mb=peak), explanation.saliency
 
 
@@ -41,7 +39,6 @@ def measured(
     classifier: Classifier,
     request: Request,
     key: Key,
-    inside: torch.Tensor,
     explanation: Explanation,
     seconds: Mapping[str, float],
 ) -> Record:
@@ -49,16 +46,17 @@ def measured(
 
     Args:
         classifier: the network.
-        request: what was explained.
+        request: what was explained, with the class's region.
         key: names the record.
-        inside: (H, W) bool, the class's boxes, on the classifier's device.
         explanation: the map and what it cost.
         seconds: the record's run-times by name; empty where they were not measured.
 
     Raises:
         BenchError: the map or a score is not finite.
     """
-    image, target = request.image, request.target
+    image, target, inside = request.image, request.target, request.inside
+    if inside is None:
+        raise ValueError("nothing can be measured without the class's region")
     saliency = explanation.saliency
     score = float(classifier.scores(image)[0, target])
     shown = float(classifier.scores(metrics.shown_part(image, saliency))[0, target])

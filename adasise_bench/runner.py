@@ -12,14 +12,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from tqdm import tqdm
 
 from adasise_bench import environment, network, run_folder
 from adasise_bench.config import RunConfig
-from adasise_bench.data.boxes import box_mask
 from adasise_bench.data.transforms import refuse_elongated, to_input
 from adasise_bench.data.voc import FULL_SETS, Annotation
 from adasise_bench.determinism import deterministic, pair_seed
@@ -124,13 +123,11 @@ def _is_done(key: Key, store: RecordStore, config: RunConfig, folder: Path) -> b
     return not config.save_maps or run_folder.map_path(folder, key).exists()
 
 
-@dataclass(frozen=True)
-class _Task:
-    """A wanted record: what to explain, and the pixels of its boxes."""
+class _Task(NamedTuple):
+    """A wanted record, and what to explain for it."""
 
     key: Key
     request: Request
-    inside: torch.Tensor
 
 
 def _records(plan: Plan, classifier: Classifier, todo: set[Key], folder: Path) -> Iterator[list[Record]]:
@@ -182,11 +179,17 @@ def _task(
     image: torch.Tensor,
     seed: int,
 ) -> _Task:
-    boxes = [box for box in annotation.boxes if box.class_name == key.class_name]
-    inside = box_mask(boxes, annotation.picture_size, (image.shape[2], image.shape[3]))
-    target = classifier.classes.index(str(key.class_name))
-    request = Request(method, image, target, pair_seed(seed, key.image_id, key.class_name, key.method))
-    return _Task(key, request, inside.to(classifier.device))
+    class_name = str(key.class_name)
+    return _Task(
+        key,
+        Request(
+            method,
+            image,
+            classifier.classes.index(class_name),
+            pair_seed(seed, key.image_id, class_name, key.method),
+            annotation.inside(class_name, (image.shape[2], image.shape[3])).to(classifier.device),
+        ),
+    )
 
 
 def _next_chunk(queue: list[_Task], classifier: Classifier) -> list[_Task]:
@@ -215,7 +218,7 @@ def _alone(
 ) -> Record:
     try:
         with torch_failures():
-            record, saliency = explain_and_measure(classifier, task.request, task.key, task.inside)
+            record, saliency = explain_and_measure(classifier, task.request, task.key)
     except BenchError as error:
         return failed(task.key, classifier, str(error))
     if config.save_maps:
@@ -232,7 +235,7 @@ def _together(
             requests = [task.request for task in tasks]
             explanations = requests[0].method.explain_together(classifier, requests)
             records = [
-                measured(classifier, task.request, task.key, task.inside, explanation, seconds={})
+                measured(classifier, task.request, task.key, explanation, seconds={})
                 for task, explanation in zip(tasks, explanations, strict=True)
             ]
     except BenchError as error:
@@ -291,7 +294,9 @@ def _warm_up(config: RunConfig, classifier: Classifier, image: torch.Tensor) -> 
     for method in config.methods:
         for _ in range(config.timing.warmup):
             with suppress(BenchError), torch_failures():
-                method.explain(classifier, image, 0, PhaseClock(classifier.device))
+                everything = torch.ones(image.shape[2:], dtype=torch.bool, device=image.device)
+                request = Request(method, image, 0, inside=everything)
+                method.explain(classifier, request, PhaseClock(classifier.device))
 
 
 def _whole_batch(classifier: Classifier, image: torch.Tensor) -> torch.Tensor:

@@ -99,8 +99,8 @@ class Bench:
     def explain(self, name: str, **options: Any) -> Callable[[], Explanation]:
         """Explain the first picture with a method."""
         method = parse_method({"name": name, **options})
-        clock = PhaseClock(self.classifier.device)
-        return lambda: method.explain(self.classifier, self.image, self.target, clock)
+        clock, request = PhaseClock(self.classifier.device), Request(method, self.image, self.target)
+        return lambda: method.explain(self.classifier, request, clock)
 
 
 def efficiency(bench: Bench, rounds: int) -> list[dict[str, Any]]:
@@ -273,7 +273,7 @@ def memory(bench: Bench, pictures: int) -> list[dict[str, Any]]:
         image = to_input(Image.fromarray(scene.pixels), "stretch", 96).to(small.device)
         target = small.classes.index(scene.boxes[0].class_name)
         for method in methods:
-            method.explain(small, image, target, PhaseClock(small.device))
+            method.explain(small, Request(method, image, target), PhaseClock(small.device))
         if number in (1, 10, 20, 50, 100, 150, pictures):
             rows.append({"pictures": number, "resident MB": resident() / 1e6})
     return rows

@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ from PIL import Image
 from torch import nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
+from adasise_bench.methods import Explanation, Request, parse_method
 from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier, Weights
 from adasise_bench.models.engine import Engine
+from adasise_bench.timing import PhaseClock
 
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -77,6 +80,15 @@ def make_classifier(
         "engine": Engine("contiguous", 16),
     }
     return Classifier(**(settings | changes))  # type: ignore[arg-type]
+
+
+def explained(
+    entry: object, classifier: Classifier, image: torch.Tensor, target: int, **request: Any
+) -> Explanation:
+    """What the method of an entry under ``methods`` finds."""
+    method = parse_method(entry)
+    clock = PhaseClock(classifier.device)
+    return method.explain(classifier, Request(method, image, target, **request), clock)
 
 
 @pytest.fixture

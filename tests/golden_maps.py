@@ -14,7 +14,7 @@ import torch
 from conftest import TinyVGG, make_classifier
 from numpy.typing import NDArray
 
-from adasise_bench.methods import METHODS, parse_method
+from adasise_bench.methods import METHODS, Request, parse_method
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.timing import PhaseClock
 
@@ -34,7 +34,9 @@ def golden_map(method: str, classifier: Classifier | None = None) -> NDArray[np.
     options = parse_method({"name": method} | OPTIONS.get(method, {}))
     coarse = torch.rand(1, 3, 6, 5, generator=torch.Generator().manual_seed(11)) * 240 - 120
     image = torch.nn.functional.interpolate(coarse, (24, 20), mode="bilinear")
-    explanation = options.explain(classifier or network(), image, 1, PhaseClock(torch.device("cpu")))
+    explanation = options.explain(
+        classifier or network(), Request(options, image, 1), PhaseClock(torch.device("cpu"))
+    )
     return explanation.saliency.numpy()
 
 

@@ -73,6 +73,6 @@ def test_perturbation_side_by_side_equals_alone(shared: Path, checkpoint: Path) 
         requests.append(Request(method, image, dataset.classes.index(annotation.class_names[0])))
     together = method.explain_together(classifier, requests)
     for request, explanation in zip(requests, together, strict=True):
-        alone = method.explain(classifier, request.image, request.target, PhaseClock(classifier.device))
+        alone = method.explain(classifier, request, PhaseClock(classifier.device))
         torch.testing.assert_close(explanation.saliency, alone.saliency, atol=1e-4, rtol=0)
     assert not torch.allclose(together[0].saliency, together[1].saliency, atol=1e-2)

@@ -15,11 +15,12 @@ from unittest.mock import patch
 from urllib.error import URLError
 from xml.etree.ElementTree import ParseError
 
+import torch
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import parse as parse_xml
 from PIL import Image, UnidentifiedImageError
 
-from adasise_bench.data.boxes import Box
+from adasise_bench.data.boxes import Box, box_mask
 from adasise_bench.data.files import regular
 from adasise_bench.errors import ConfigError, DataError
 
@@ -48,6 +49,11 @@ class Annotation(NamedTuple):
     def class_names(self) -> list[str]:
         """Distinct classes, in alphabetical order (VOC's class order)."""
         return sorted({box.class_name for box in self.boxes})
+
+    def inside(self, class_name: str, size: tuple[int, int]) -> torch.Tensor:
+        """G: the class's region, (H, W) bool, in a frame of ``size`` (height, width)."""
+        boxes = [box for box in self.boxes if box.class_name == class_name]
+        return box_mask(boxes, self.picture_size, size)
 
 
 @dataclass(frozen=True)

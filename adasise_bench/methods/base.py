@@ -61,17 +61,13 @@ class MethodOptions(BaseModel):
         options = self.model_dump(mode="json", exclude={"name", "label"})
         return {option: value for option, value in options.items() if value != defaults[option]}
 
-    def explain(
-        self, classifier: Classifier, image: torch.Tensor, target: int, clock: PhaseClock, seed: int = 0
-    ) -> Explanation:
+    def explain(self, classifier: Classifier, request: Request, clock: PhaseClock) -> Explanation:
         """Explain one class of one image.
 
         Args:
             classifier: the network; left as it was found.
-            image: (1, 3, H, W) float32 network input on the classifier's device.
-            target: index of the class to explain.
+            request: what to explain; its ``method`` is this one.
             clock: receives the seconds of each phase.
-            seed: where the random numbers begin, if the method draws any.
         """
         raise NotImplementedError  # pragma: no cover
 
@@ -87,10 +83,7 @@ class MethodOptions(BaseModel):
             requests: of one image, or :meth:`requests_at_once` with inputs of one size.
         """
         clock = PhaseClock(classifier.device)
-        return [
-            request.method.explain(classifier, request.image, request.target, clock, request.seed)
-            for request in requests
-        ]
+        return [request.method.explain(classifier, request, clock) for request in requests]
 
     def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
         """Forward passes that one explanation is expected to take, for planning."""
@@ -105,9 +98,12 @@ class Request(NamedTuple):
         image: (1, 3, H, W) float32 network input on the classifier's device.
         target: index of the class to explain.
         seed: where the explanation's random numbers begin, if the method draws any.
+        inside: (H, W) bool, the class's region G on the classifier's device, where it is known; only the
+            box oracle may look at it.
     """
 
     method: MethodOptions
     image: torch.Tensor
     target: int
     seed: int = 0
+    inside: torch.Tensor | None = None

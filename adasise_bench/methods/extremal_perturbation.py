@@ -77,12 +77,10 @@ class ExtremalPerturbation(MethodOptions):
             )
         return self
 
-    def explain(
-        self, classifier: Classifier, image: torch.Tensor, target: int, clock: PhaseClock, seed: int = 0
-    ) -> Explanation:
+    def explain(self, classifier: Classifier, request: Request, clock: PhaseClock) -> Explanation:
         """Optimise the masks, smooth and sum them; see :meth:`MethodOptions.explain`."""
         with clock.phase("optimisation"):
-            return self.explain_together(classifier, [Request(self, image, target, seed)])[0]
+            return self.explain_together(classifier, [request])[0]
 
     def requests_at_once(self, batch_size: int) -> int:
         """As many as fill a batch with their areas; TorchRay's function takes one."""

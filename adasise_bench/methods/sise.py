@@ -31,15 +31,13 @@ class Sise(MethodOptions):
         """All selectors and fusions draw on the same masks."""
         return "sise"
 
-    def explain(
-        self, classifier: Classifier, image: torch.Tensor, target: int, clock: PhaseClock, seed: int = 0
-    ) -> Explanation:
+    def explain(self, classifier: Classifier, request: Request, clock: PhaseClock) -> Explanation:
         """The four phases of Ada-SISE's section 2.2; see :meth:`MethodOptions.explain`.
 
         Raises:
             BenchError: gradients or scores that are not finite.
         """
-        return _explain(classifier, image, [(self, target)], clock)[0]
+        return _explain(classifier, request.image, [(self, request.target)], clock)[0]
 
     def explain_together(self, classifier: Classifier, requests: Sequence[Request]) -> list[Explanation]:
         """Score the union of all requests' masks once; all requests are for one image."""

@@ -6,19 +6,17 @@ import warnings
 
 import pytest
 import torch
-from conftest import make_classifier
+from conftest import explained, make_classifier
 from torch import nn
 
 from adasise_bench.errors import DeviceError
 from adasise_bench.methods import Request, parse_method
 from adasise_bench.methods.area_masks import AreaMasks, SmoothMasks
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.timing import PhaseClock
 
 
 def explain(classifier: Classifier, image: torch.Tensor, target: int, **options: object):
-    method = parse_method({"name": "extremal_perturbation", **options})
-    return method.explain(classifier, image, target, PhaseClock(classifier.device))
+    return explained({"name": "extremal_perturbation", **options}, classifier, image, target)
 
 
 def torchray_maps(
@@ -70,13 +68,12 @@ def test_running_it_first_changes_nothing_for_sise(
     tiny: Classifier, image: torch.Tensor, implementation: str
 ) -> None:
     tiny.module.requires_grad_(True)
-    sise = parse_method("sise")
-    before = sise.explain(tiny, image, 0, PhaseClock(tiny.device)).saliency
+    before = explained("sise", tiny, image, 0).saliency
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         explain(tiny, image, 0, iterations=2, implementation=implementation)
     assert all(parameter.requires_grad for parameter in tiny.module.parameters())
-    assert torch.equal(sise.explain(tiny, image, 0, PhaseClock(tiny.device)).saliency, before)
+    assert torch.equal(explained("sise", tiny, image, 0).saliency, before)
 
 
 def test_gradients_are_restored_after_an_exception(image: torch.Tensor) -> None:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import reference
 import torch
+from conftest import explained
 
 from adasise_bench.errors import BenchError
-from adasise_bench.methods import parse_method
+from adasise_bench.methods import Request, parse_method
 from adasise_bench.methods.fusion import min_max
 from adasise_bench.methods.masking import layer_map, score_masks, varying
 from adasise_bench.methods.selectors import normalized, threshold
@@ -24,7 +25,8 @@ def explain(
     classifier: Classifier, image: torch.Tensor, target: int, batch_size: int = 16, **options: object
 ):
     method = parse_method({"name": "sise", **options})
-    return method.explain(with_batch(classifier, batch_size), image, target, PhaseClock(classifier.device))
+    request = Request(method, image, target)
+    return method.explain(with_batch(classifier, batch_size), request, PhaseClock(classifier.device))
 
 
 def with_batch(classifier: Classifier, size: int) -> Classifier:
@@ -93,7 +95,7 @@ def test_soft_fusion_equals_the_reference(tiny: Classifier, image: torch.Tensor)
 def test_ada_sise_keeps_a_part_of_sise(tiny: Classifier, image: torch.Tensor) -> None:
     for target in range(4):
         sise = explain(tiny, image, target)
-        ada = parse_method("ada_sise").explain(tiny, image, target, PhaseClock(tiny.device))
+        ada = explained("ada_sise", tiny, image, target)
         assert sise.maps_kept == sise.maps_positive == ada.maps_positive
         assert all(a <= s for a, s in zip(ada.maps_kept, sise.maps_kept, strict=True))
         assert sum(ada.maps_kept) < sum(sise.maps_kept)
@@ -114,7 +116,8 @@ def test_counts_the_inputs_it_passes_and_fills_only_the_last_batch(
 
 def test_all_phases_are_timed(tiny: Classifier, image: torch.Tensor) -> None:
     clock = PhaseClock(tiny.device)
-    parse_method("sise").explain(tiny, image, 0, clock)
+    method = parse_method("sise")
+    method.explain(tiny, Request(method, image, 0), clock)
     assert list(clock.phases) == ["feature_maps", "selection", "scoring", "fusion"]
 
 
@@ -170,7 +173,7 @@ def test_a_watcher_is_told_every_batch_and_changes_nothing(tiny: Classifier, ima
     told: list[tuple[int, int]] = []
     watched = replace(tiny, watch=lambda done, total: told.append((done, total)))
     method = parse_method({"name": "sise"})
-    got = method.explain(with_batch(watched, 5), image, 2, PhaseClock(tiny.device))
+    got = method.explain(with_batch(watched, 5), Request(method, image, 2), PhaseClock(tiny.device))
     assert torch.equal(got.saliency, explain(tiny, image, 2, 5).saliency)
     masks = got.forwards - 1
     assert told == [(min(done, masks), masks) for done in range(5, masks + 5, 5)]
