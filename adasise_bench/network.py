@@ -11,7 +11,7 @@ from adasise_bench import engine_cache, environment
 from adasise_bench.config import RunConfig
 from adasise_bench.determinism import ENGINES
 from adasise_bench.models import ARCHITECTURES, load_classifier
-from adasise_bench.models.batching import BatchSize
+from adasise_bench.models.batching import BatchSize, torch_failures
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
 from adasise_bench.models.pooling import with_repeatable_pooling
@@ -19,9 +19,10 @@ from adasise_bench.models.tuning import tune
 
 
 def load(config: RunConfig, name: str, device: torch.device) -> Classifier:
-    """Load one of the configuration's models.
+    """Load one of the configuration's models, which all its methods can explain.
 
     Raises:
+        ConfigError: a method cannot explain this network.
         WeightsError: missing, altered or unfitting weights.
     """
     model = config.models[name]
@@ -37,6 +38,12 @@ def load(config: RunConfig, name: str, device: torch.device) -> Classifier:
     )
     if config.deterministic:
         with_repeatable_pooling(classifier.module)
+    side = config.data.input_size
+    width = side if config.data.resize == "stretch" else side * 3 // 2
+    noise = torch.randn(1, 3, side, width, generator=torch.Generator().manual_seed(0)).mul_(60).to(device)
+    with torch_failures():
+        for method in config.methods:
+            method.check(classifier, noise)
     return classifier
 
 

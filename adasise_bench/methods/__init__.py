@@ -47,6 +47,31 @@ METHODS: Mapping[str, MethodEntry] = {
         "Extremal Perturbation: optimised masks of fixed areas (Fong et al., ICCV 2019)",
         "extremal-perturbation-v1",
     ),
+    "cam": MethodEntry(
+        "adasise_bench.methods.cam:Cam",
+        "CAM: the averaged maps by the linear layer's weights (Zhou et al., CVPR 2016)",
+        "cam-v1",
+    ),
+    "grad_cam": MethodEntry(
+        "adasise_bench.methods.grad_cam:GradCam",
+        "Grad-CAM: maps weighted by mean gradients (Selvaraju et al., ICCV 2017)",
+        "grad-cam-v1",
+    ),
+    "grad_cam_pp": MethodEntry(
+        "adasise_bench.methods.grad_cam:GradCamPlusPlus",
+        "Grad-CAM++: positive gradients weighted by position (Chattopadhyay et al., WACV 2018)",
+        "grad-cam-pp-v1",
+    ),
+    "score_cam": MethodEntry(
+        "adasise_bench.methods.score_cam:ScoreCam",
+        "Score-CAM: maps weighted by the score of the input they mask (Wang et al., CVPRW 2020)",
+        "score-cam-v1",
+    ),
+    "ablation_cam": MethodEntry(
+        "adasise_bench.methods.ablation_cam:AblationCam",
+        "Ablation-CAM: maps weighted by the fall of the output without them (Desai, WACV 2020)",
+        "ablation-cam-v1",
+    ),
 }
 
 

@@ -61,6 +61,17 @@ class MethodOptions(BaseModel):
         options = self.model_dump(mode="json", exclude={"name", "label"})
         return {option: value for option, value in options.items() if value != defaults[option]}
 
+    def check(self, classifier: Classifier, image: torch.Tensor) -> None:
+        """Refuse a network that the method cannot explain, before anything is explained.
+
+        Args:
+            classifier: the network; left as it was found.
+            image: (1, 3, H, W) noise of the size of the inputs to come.
+
+        Raises:
+            ConfigError: one line naming the method or option, the network, and the cure.
+        """
+
     def explain(self, classifier: Classifier, request: Request, clock: PhaseClock) -> Explanation:
         """Explain one class of one image.
 

@@ -16,6 +16,11 @@ TITLES = {
     "extremal_perturbation": "Extremal Perturbation",
     "sise": "SISE",
     "ada_sise": "Ada-SISE",
+    "cam": "CAM",
+    "grad_cam": "Grad-CAM",
+    "grad_cam_pp": "Grad-CAM++",
+    "score_cam": "Score-CAM",
+    "ablation_cam": "Ablation-CAM",
 }
 
 

@@ -1,0 +1,97 @@
+"""Feature maps of one layer, and the gradients of raw outputs with respect to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from adasise_bench.errors import ConfigError
+from adasise_bench.models.classifier import Classifier
+from adasise_bench.models.precision import arithmetic
+from adasise_bench.validation import suggest
+
+
+@dataclass(frozen=True)
+class LayerMaps:
+    """What one layer gives for one image.
+
+    Attributes:
+        maps: (K, h, w) float32, without gradient.
+        gradients: (T, K, h, w) float32, the gradients of T raw outputs with respect to the maps.
+        outputs: (C,) float32, the raw outputs at image level, before any softmax or sigmoid.
+    """
+
+    maps: torch.Tensor
+    gradients: torch.Tensor
+    outputs: torch.Tensor
+
+
+def layer_maps(
+    classifier: Classifier, image: torch.Tensor, layer: str, targets: Sequence[int] = ()
+) -> LayerMaps:
+    """Maps and gradients of a layer by one forward pass and one backward pass per target, in fp32.
+
+    The graph starts at the layer's maps: nothing before it is backpropagated, and whether the parameters
+    require gradients does not matter.
+
+    Args:
+        classifier: the network; left as it was found.
+        image: (1, 3, H, W) network input.
+        layer: name of a module.
+        targets: indices of the T classes whose raw outputs are differentiated; none costs no graph.
+
+    Raises:
+        ConfigError: no such module, or one that does not give feature maps exactly once per pass.
+    """
+    leaves: list[torch.Tensor] = []
+
+    def cut(output: torch.Tensor) -> torch.Tensor:
+        if not isinstance(output, torch.Tensor) or output.ndim != 4:
+            raise ConfigError(f"{classifier.name}: layer {layer!r} gives no feature maps; name another")
+        leaves.append(output.detach().requires_grad_(bool(targets)))
+        return leaves[-1].clone()  # what follows may work in place
+
+    with (
+        replaced_output(classifier, layer, cut),
+        torch.set_grad_enabled(bool(targets)),
+        arithmetic("fp32", classifier.device),
+    ):
+        outputs = classifier.outputs(image)[0]
+        if len(leaves) != 1:
+            raise ConfigError(
+                f"{classifier.name}: layer {layer!r} runs {len(leaves)} times in a pass; "
+                "name one that runs once"
+            )
+        gradients = [
+            torch.autograd.grad(outputs[target], leaves, retain_graph=True)[0][0] for target in targets
+        ]
+    maps = leaves[0][0].detach()
+    stacked = torch.stack(gradients) if gradients else maps.new_empty(0, *maps.shape)
+    return LayerMaps(maps, stacked, outputs.detach())
+
+
+@contextmanager
+def replaced_output(
+    classifier: Classifier, layer: str, replacement: Callable[[torch.Tensor], torch.Tensor]
+) -> Iterator[None]:
+    """Let ``replacement`` turn the layer's output into another one in the body's forward passes.
+
+    Raises:
+        ConfigError: no such module.
+    """
+
+    def replace(_module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
+        return replacement(output)
+
+    modules = dict(classifier.module.named_modules())
+    if layer not in modules:
+        raise ConfigError(f"{classifier.name}: no layer {layer!r}{suggest(layer, filter(None, modules))}")
+    hook = modules[layer].register_forward_hook(replace)
+    try:
+        yield
+    finally:
+        hook.remove()

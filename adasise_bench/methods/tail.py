@@ -1,0 +1,94 @@
+"""The part of a network behind one layer, as a function of that layer's feature maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import fx, nn
+
+from adasise_bench.methods.layer_maps import LayerMaps, replaced_output
+from adasise_bench.models.classifier import Classifier, image_level
+
+Tail = Callable[[torch.Tensor], torch.Tensor]
+"""(B, K, h, w) feature maps to (B, C) raw outputs."""
+
+_SAME = 1e-4
+"""Largest difference of raw outputs, relative to the largest of them, that is taken for rounding."""
+
+
+def tail_behind(classifier: Classifier, image: torch.Tensor, layer: str, found: LayerMaps) -> Tail:
+    """The network's outputs as a function of one layer's maps.
+
+    The modules that contain the layer are traced, and the calls behind it become the tail. Where they
+    cannot be traced, where a path leads around the layer, or where the tail does not give the network's
+    own outputs, the whole network runs on copies of the image, and the layer's output is replaced.
+
+    Args:
+        classifier: the network.
+        image: (1, 3, H, W) network input; a path around the layer carries it.
+        layer: name of a module that runs once in a pass.
+        found: what the layer gives for the image.
+    """
+
+    def whole(maps: torch.Tensor) -> torch.Tensor:
+        with replaced_output(classifier, layer, lambda _output: maps):
+            return classifier.outputs(image.expand(len(maps), -1, -1, -1))
+
+    traced = traced_behind(classifier.module, layer)
+    if traced is None:
+        return whole
+
+    def behind(maps: torch.Tensor) -> torch.Tensor:
+        return image_level(traced(maps))
+
+    tolerance = _SAME * float(found.outputs.abs().max())
+    same = torch.allclose(behind(found.maps[None].clone())[0], found.outputs, rtol=0, atol=tolerance)
+    return behind if same else whole
+
+
+class _AroundLayer(fx.Tracer):
+    """Looks into the modules that contain the layer, and into no others."""
+
+    def __init__(self, layer: str) -> None:
+        super().__init__()
+        self._layer = layer
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return not self._layer.startswith(f"{module_qualified_name}.")
+
+
+class _Root(nn.Module):
+    """A network one level down, where a tracer also sees a ``forward`` that was set on the network itself."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        outputs: torch.Tensor = self.network(inputs)
+        return outputs
+
+
+def traced_behind(module: nn.Module, layer: str) -> nn.Module | None:
+    """What follows the layer; ``None`` if it cannot be traced, or needs more than the layer's output."""
+    root, target = _Root(module), f"network.{layer}"
+    try:
+        traced = fx.GraphModule(root, _AroundLayer(target).trace(root))
+    except Exception:  # code whose course depends on values fails to be traced in any way
+        return None
+    graph = traced.graph
+    inputs = graph.find_nodes(op="placeholder")
+    calls = graph.find_nodes(op="call_module", target=target)
+    if len(calls) != 1:
+        return None
+    with graph.inserting_before(inputs[0]):
+        start = graph.placeholder("maps")
+    calls[0].replace_all_uses_with(start)
+    graph.eliminate_dead_code()
+    if any(node.users for node in inputs):
+        return None
+    for node in inputs:
+        graph.erase_node(node)
+    traced.recompile()
+    return traced
