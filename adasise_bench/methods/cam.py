@@ -11,6 +11,7 @@ from torch import nn
 from adasise_bench.errors import ConfigError
 from adasise_bench.methods.base import Explanation, Request
 from adasise_bench.methods.class_activation import ClassActivation, weighted_maps
+from adasise_bench.methods.layer_maps import refuse_not_finite
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.precision import arithmetic
 from adasise_bench.timing import PhaseClock
@@ -67,6 +68,7 @@ def averaged_maps(classifier: Classifier, image: torch.Tensor) -> tuple[torch.Te
 
     Raises:
         ConfigError: the network has no such head.
+        BenchError: outputs that are not finite.
     """
     last_maps: list[torch.Tensor] = []
     head: list[tuple[nn.Linear | nn.Conv2d, torch.Tensor, torch.Tensor, torch.Tensor]] = []
@@ -84,6 +86,7 @@ def averaged_maps(classifier: Classifier, image: torch.Tensor) -> tuple[torch.Te
     finally:
         for hook in hooks:
             hook.remove()
+    refuse_not_finite(outputs)
     for module, entered, left, maps in head:
         if _same(entered, maps.mean(dim=(2, 3))) and _same(left, outputs):
             return maps[0], module.weight.detach().flatten(1)

@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 
-from adasise_bench.errors import BenchError
 from adasise_bench.methods.base import Explanation, MethodOptions, Request
-from adasise_bench.methods.layer_maps import layer_maps
+from adasise_bench.methods.layer_maps import layer_maps, refuse_not_finite
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.timing import PhaseClock
 
@@ -30,8 +29,7 @@ def weighted_maps(maps: torch.Tensor, weights: torch.Tensor, size: tuple[int, in
         BenchError: maps or weights that are not finite.
     """
     small = torch.einsum("tk,khw->thw", weights, maps.double()).clamp_(min=0)
-    if not torch.isfinite(small).all():
-        raise BenchError("the network's maps, scores or gradients are not finite for this picture")
+    refuse_not_finite(small)
     return F.interpolate(small[None], size, mode="bilinear", align_corners=False)[0].float()
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from adasise_bench.errors import ConfigError
+from adasise_bench.errors import BenchError, ConfigError
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.precision import arithmetic
 from adasise_bench.validation import suggest
@@ -46,6 +46,7 @@ def layer_maps(
 
     Raises:
         ConfigError: no such module, or one that does not give feature maps exactly once per pass.
+        BenchError: maps or outputs that are not finite.
     """
     leaves: list[torch.Tensor] = []
 
@@ -70,8 +71,19 @@ def layer_maps(
             torch.autograd.grad(outputs[target], leaves, retain_graph=True)[0][0] for target in targets
         ]
     maps = leaves[0][0].detach()
+    refuse_not_finite(maps, outputs)
     stacked = torch.stack(gradients) if gradients else maps.new_empty(0, *maps.shape)
     return LayerMaps(maps, stacked, outputs.detach())
+
+
+def refuse_not_finite(*values: torch.Tensor) -> None:
+    """Check maps, outputs, scores or gradients of one picture.
+
+    Raises:
+        BenchError: some are infinite or not a number.
+    """
+    if not torch.stack([torch.isfinite(value).all() for value in values]).all():
+        raise BenchError("the network's maps, outputs or gradients are not finite for this picture")
 
 
 @contextmanager
