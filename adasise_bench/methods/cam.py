@@ -76,7 +76,7 @@ def averaged_maps(classifier: Classifier, image: torch.Tensor) -> tuple[torch.Te
     def watch(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         if isinstance(module, nn.Linear | nn.Conv2d) and last_maps:
             head[:] = [(module, inputs[0], output, last_maps[0])]
-        if isinstance(output, torch.Tensor) and output.ndim == 4 and output[0, 0].numel() > 1:
+        if isinstance(output, torch.Tensor) and output.ndim == 4 and output.shape[2:].numel() > 1:
             last_maps[:] = [output]
 
     hooks = [module.register_forward_hook(watch) for module in classifier.module.modules()]
