@@ -26,7 +26,7 @@ class AblationCam(LayerActivation):
     Layer as in Grad-CAM (VGG16: features.29; ResNet-50: layer4).
 
     Computed here, in fp32: only the modules behind the layer run for every ablated map, and the outputs
-    of all classes come from the same pass.
+    of all classes come from the same pass. ``forwards`` counts these passes like whole ones.
     """
 
     name: Literal["ablation_cam"] = "ablation_cam"

@@ -14,6 +14,7 @@ from test_grad_cam import PICTURE, two_maps
 from torch import nn
 
 from adasise_bench.methods import ablation_cam
+from adasise_bench.methods.class_activation import weighted_maps
 from adasise_bench.methods.fusion import min_max
 from adasise_bench.methods.layer_maps import layer_maps
 from adasise_bench.methods.tail import tail_behind, traced_behind
@@ -44,6 +45,17 @@ def test_a_map_worked_out_by_hand() -> None:
     got = [explained("ablation_cam", two_maps(), PICTURE, target).saliency for target in (0, 1)]
     torch.testing.assert_close(got[0], expected.clamp(min=0))
     torch.testing.assert_close(got[1], (-expected).clamp(min=0))
+
+
+def test_is_the_share_of_the_output_where_the_head_is_linear(tiny: Classifier, image: torch.Tensor) -> None:
+    """y - y_k is w_k times the mean of A_k, in closed form."""
+    found = layer_maps(tiny, image, "features.8")
+    for target in range(4):
+        weights = tiny.module.head.weight[target] * found.maps.mean(dim=(1, 2))
+        weights = weights.double()[None] / float(found.outputs[target].abs())
+        expected = weighted_maps(found.maps, weights, (48, 40))[0]
+        got = explained({"name": "ablation_cam", "layer": "features.8"}, tiny, image, target).saliency
+        torch.testing.assert_close(got, expected, atol=2e-4 * float(expected.max()), rtol=0)
 
 
 def test_an_output_of_zero_divides_nothing() -> None:

@@ -185,6 +185,17 @@ def test_a_layer_that_runs_more_than_once_is_refused(resnet_layout: Classifier) 
         )
 
 
+@pytest.mark.parametrize(("method", "forwards"), [("cam", 1), ("grad_cam", 1), ("grad_cam_pp", 1),
+                                                  ("score_cam", 11), ("ablation_cam", 11)])  # fmt: skip
+def test_forwards_are_those_expected_where_all_maps_vary(
+    tiny: Classifier, image: torch.Tensor, method: str, forwards: int
+) -> None:
+    options = parse_method(method)
+    got = explained(method, tiny, image, 0)
+    assert options.expected_forwards((6, 8, 10)) == got.forwards == forwards
+    assert got.backwards == method.startswith("grad")
+
+
 def test_groups_hold_what_can_share_passes() -> None:
     groups = [
         parse_method(entry).group
