@@ -16,6 +16,14 @@ TITLES = {
     "extremal_perturbation": "Extremal Perturbation",
     "sise": "SISE",
     "ada_sise": "Ada-SISE",
+    "gradient": "Gradient",
+    "integrated_gradients": "Integrated Gradients",
+    "full_grad": "FullGrad",
+    "lrp": "LRP",
+    "random": "Random",
+    "centre": "Centre",
+    "edge": "Edge",
+    "box_oracle": "Box oracle",
 }
 
 
