@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from torch import nn
 from zennit.composites import EpsilonAlpha2Beta1Flat, EpsilonPlusFlat, LayerMapComposite, layer_map_base
 from zennit.core import Composite
-from zennit.rules import Epsilon, Norm
+from zennit.rules import Epsilon, Norm, ZPlus
 from zennit.torchvision import ResNetCanonizer
-from zennit.types import Linear
+from zennit.types import Convolution, Linear
 
 from adasise_bench.methods.base import Explanation, MethodOptions, Request
 from adasise_bench.models.classifier import Classifier
@@ -30,7 +31,8 @@ class Lrp(MethodOptions):
     is evidence for the class whatever the output's sign. The map is the input's relevance summed over colour
     channels; negative sums, evidence against the class, are 0.
 
-    zennit applies the rules, and splits the sums of torchvision's residual blocks among their branches.
+    zennit applies the rules, and splits the sums of torchvision's residual blocks among their branches;
+    behind a ReLU, z+ saves the half of its work that is for negative inputs.
     It sees modules only: what a network does with functions (other than such a sum) passes relevance as it
     passes gradients, which is right for ReLU, max pooling and reshaping, and for no weighted sum or mean.
     """
@@ -76,11 +78,26 @@ def relevance(
         rules.remove()
 
 
+class _ZPlus(ZPlus):  # type: ignore[misc]
+    """zennit's z+ rule, to the same bits, without its half for negative inputs where there are none."""
+
+    def backward(self, module: nn.Module, grad_input: Any, grad_output: Any) -> Any:
+        """Relevance of the module's input, from that of its output."""
+        inputs = self.stored_tensors["input"][0].detach()
+        if inputs.min() < 0:
+            return super().backward(module, grad_input, grad_output)
+        inputs.requires_grad_()
+        with self.param_modifiers[0](module), torch.enable_grad():
+            output = module.forward(inputs)
+        upstream = self.gradient_mapper(grad_output[0], [output])[0]
+        found = inputs.detach() * torch.autograd.grad(output, inputs, upstream)[0]
+        return tuple(found if entry.shape == found.shape else None for entry in grad_input)
+
+
 def _composite(name: CompositeName) -> Composite:
-    pooling = [(MatrixAveragePool, Norm())]
-    canonizers = [ResNetCanonizer()]
-    if name == "epsilon":
-        layers = [*pooling, *layer_map_base(), (Linear, Epsilon())]
-        return LayerMapComposite(layers, canonizers=canonizers)
-    flat = EpsilonPlusFlat if name == "epsilon_plus_flat" else EpsilonAlpha2Beta1Flat
-    return flat(layer_map=pooling, canonizers=canonizers)
+    pooling, canonizers = (MatrixAveragePool, Norm()), [ResNetCanonizer()]
+    if name == "epsilon_plus_flat":
+        return EpsilonPlusFlat(layer_map=[pooling, (Convolution, _ZPlus())], canonizers=canonizers)
+    if name == "epsilon_alpha2_beta1_flat":
+        return EpsilonAlpha2Beta1Flat(layer_map=[pooling], canonizers=canonizers)
+    return LayerMapComposite([pooling, *layer_map_base(), (Linear, Epsilon())], canonizers=canonizers)

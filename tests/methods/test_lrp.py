@@ -94,16 +94,20 @@ def test_the_epsilon_rule_is_captums(image: torch.Tensor) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-2, atol=float(expected.abs().max()) * 1e-3)
 
 
-def test_the_default_is_what_a_user_gets_from_zennit(image: torch.Tensor) -> None:
-    classifier = modules()
+@pytest.mark.parametrize("negative", [False, True])
+def test_the_default_is_what_a_user_gets_from_zennit(image: torch.Tensor, negative: bool) -> None:
+    classifier, module = modules(), modules().module
+    if negative:
+        classifier.module[1] = module[1] = nn.Identity()
 
     def start(output: torch.Tensor) -> torch.Tensor:
         return output * nn.functional.one_hot(torch.tensor([1]), 4)
 
-    with Gradient(modules().module, EpsilonPlusFlat()) as attributor:
+    with Gradient(module, EpsilonPlusFlat()) as attributor:
         _, expected = attributor(image.clone(), start)
+    assert torch.equal(relevance(classifier, image, 1, "epsilon_plus_flat"), expected[0])
     found = explained("lrp", classifier, image, 1)
-    torch.testing.assert_close(found.saliency, expected[0].sum(dim=0).clamp(min=0))
+    assert torch.equal(found.saliency, expected[0].sum(dim=0).clamp(min=0))
     assert (found.forwards, found.backwards) == (1, 1)
 
 
