@@ -69,6 +69,9 @@ def explain_config(
     config = validate(tree, "explain")
     if list(config.models) != [model]:
         raise ConfigError(f"--set models: one model is explained at a time, here {model}; see --model")
+    for method in config.methods:
+        if method.needs_region:
+            raise ConfigError(f"--methods: {method.name} needs the class's boxes, which are not known here")
     return config
 
 

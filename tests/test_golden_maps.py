@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from golden_maps import FOLDER, TOLERANCE, golden_map, golden_path, network
+from golden_maps import FOLDER, TOLERANCE, golden_map, golden_path, network, tolerance
 
 from adasise_bench.methods import METHODS
 from adasise_bench.methods.masking import ScoredMaps
@@ -16,7 +16,7 @@ def test_a_map_is_what_git_has_under_its_definition(method: str) -> None:
     expected = np.load(golden_path(method))
     assert expected.dtype == np.float32
     assert expected.min() < expected.max()
-    np.testing.assert_allclose(golden_map(method), expected, atol=TOLERANCE * min(1, expected.max()), rtol=0)
+    np.testing.assert_allclose(golden_map(method), expected, atol=tolerance(expected), rtol=0)
 
 
 def test_every_file_belongs_to_a_definition() -> None:

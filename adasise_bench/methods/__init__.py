@@ -72,6 +72,46 @@ METHODS: Mapping[str, MethodEntry] = {
         "Ablation-CAM: maps weighted by the fall of the output without them (Desai, WACV 2020)",
         "ablation-cam-v1",
     ),
+    "gradient": MethodEntry(
+        "adasise_bench.methods.gradient:Gradient",
+        "Gradient: magnitude of the raw output's gradient at each pixel (Simonyan et al., arXiv 1312.6034)",
+        "gradient-v1",
+    ),
+    "integrated_gradients": MethodEntry(
+        "adasise_bench.methods.integrated_gradients:IntegratedGradients",
+        "Integrated Gradients from the mean colour, 50 steps (Sundararajan et al., arXiv 1703.01365)",
+        "integrated-gradients-v1",
+    ),
+    "full_grad": MethodEntry(
+        "adasise_bench.methods.full_grad:FullGrad",
+        "FullGrad: gradients of the input and of all biases (Srinivas & Fleuret, arXiv 1905.00780)",
+        "full-grad-v1",
+    ),
+    "lrp": MethodEntry(
+        "adasise_bench.methods.lrp:Lrp",
+        "LRP: z+ rule, flat at the first layer, ε in linear layers (Kohlbrenner et al., arXiv 1910.09840)",
+        "lrp-v1",
+    ),
+    "random": MethodEntry(
+        "adasise_bench.methods.baselines:Random",
+        "baseline: uniform noise",
+        "random-v1",
+    ),
+    "centre": MethodEntry(
+        "adasise_bench.methods.baselines:Centre",
+        "baseline: Gaussian in the middle of the picture",
+        "centre-v1",
+    ),
+    "edge": MethodEntry(
+        "adasise_bench.methods.baselines:Edge",
+        "baseline: edges of the grey picture (Sobel)",
+        "edge-v1",
+    ),
+    "box_oracle": MethodEntry(
+        "adasise_bench.methods.baselines:BoxOracle",
+        "baseline: the class's own boxes, which no method may know",
+        "box-oracle-v1",
+    ),
 }
 
 

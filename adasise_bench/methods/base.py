@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -36,7 +36,10 @@ class MethodOptions(BaseModel):
     """Options of one entry under ``methods``; subclasses add their own and say how to explain.
 
     ``label`` names the entry in records and tables, so that one method can run with several settings.
+    ``needs_region`` says that it must know the class's region, as only a baseline may.
     """
+
+    needs_region: ClassVar[bool] = False
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 

@@ -40,11 +40,12 @@ class ScenesVGG(nn.Module):
                 channels = width
             layers.append(nn.MaxPool2d(2, 2, ceil_mode=True))
         self.features = nn.Sequential(*layers)
+        self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(channels, classes)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Raw outputs, (N, C), of (N, 3, H, W) pictures: RGB in 0..255 minus the Caffe mean."""
-        pooled = self.features(inputs).mean(dim=(2, 3))
+        pooled = self.pool(self.features(inputs)).flatten(1)
         outputs: torch.Tensor = self.classifier(pooled)
         return outputs
 

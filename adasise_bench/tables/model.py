@@ -21,6 +21,14 @@ TITLES = {
     "grad_cam_pp": "Grad-CAM++",
     "score_cam": "Score-CAM",
     "ablation_cam": "Ablation-CAM",
+    "gradient": "Gradient",
+    "integrated_gradients": "Integrated Gradients",
+    "full_grad": "FullGrad",
+    "lrp": "LRP",
+    "random": "Random",
+    "centre": "Centre",
+    "edge": "Edge",
+    "box_oracle": "Box oracle",
 }
 
 

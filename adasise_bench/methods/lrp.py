@@ -1,0 +1,103 @@
+"""Layer-wise Relevance Propagation (Bach et al., PLOS ONE 2015) by zennit."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from zennit.composites import EpsilonAlpha2Beta1Flat, EpsilonPlusFlat, LayerMapComposite, layer_map_base
+from zennit.core import Composite
+from zennit.rules import Epsilon, Norm, ZPlus
+from zennit.torchvision import ResNetCanonizer
+from zennit.types import Convolution, Linear
+
+from adasise_bench.methods.base import Explanation, MethodOptions, Request
+from adasise_bench.models.classifier import Classifier
+from adasise_bench.models.pooling import MatrixAveragePool
+from adasise_bench.models.precision import arithmetic
+from adasise_bench.timing import PhaseClock
+
+CompositeName = Literal["epsilon_plus_flat", "epsilon_alpha2_beta1_flat", "epsilon"]
+
+
+class Lrp(MethodOptions):
+    """Spreads the class's raw output over the layers below, down to the input, by a rule per kind of layer.
+
+    The rules are those of Kohlbrenner et al. (IJCNN 2020, arXiv 1910.09840), who measure on PASCAL VOC
+    2007: ε (1e-6) in linear layers, z+ (α 1, β 0) in convolutions, flat in the first one; or α 2, β 1 instead
+    of z+. ``epsilon`` is Bach et al.'s ε rule (equation 58) everywhere. The relevance that begins at the
+    output is the raw output itself, spread over its positions where it has some, so that positive relevance
+    is evidence for the class whatever the output's sign. The map is the input's relevance summed over colour
+    channels; negative sums, evidence against the class, are 0.
+
+    zennit applies the rules, and splits the sums of torchvision's residual blocks among their branches;
+    behind a ReLU, z+ saves the half of its work that is for negative inputs.
+    It sees modules only: what a network does with functions (other than such a sum) passes relevance as it
+    passes gradients, which is right for ReLU, max pooling and reshaping, and for no weighted sum or mean.
+    """
+
+    name: Literal["lrp"] = "lrp"
+    composite: CompositeName = "epsilon_plus_flat"
+
+    def explain(self, classifier: Classifier, request: Request, clock: PhaseClock) -> Explanation:
+        """One forward, and one backward in which every layer runs anew; see :meth:`MethodOptions.explain`."""
+        found = relevance(classifier, request.image, request.target, self.composite)
+        return Explanation(found.sum(dim=0).clamp(min=0), forwards=1, backwards=1)
+
+    def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
+        """One."""
+        return 1
+
+
+def relevance(
+    classifier: Classifier, image: torch.Tensor, target: int, composite: CompositeName
+) -> torch.Tensor:
+    """Signed relevance of the input.
+
+    Args:
+        classifier: the network; zennit's hooks and changes are always undone.
+        image: (1, 3, H, W) float32 network input.
+        target: index of the class.
+        composite: which rules.
+
+    Returns:
+        (3, H, W) float32; zero where the output does not depend on the input.
+    """
+    rules = _composite(composite)
+    try:
+        rules.register(classifier.module)
+        with torch.enable_grad(), arithmetic("fp32", classifier.device):
+            inputs = image.detach().requires_grad_()
+            output = classifier.module(inputs)[:, target]
+            if not output.requires_grad:
+                return torch.zeros_like(image[0])
+            start = output.detach() / output.numel()
+            return torch.autograd.grad(output, inputs, start, materialize_grads=True)[0][0]
+    finally:
+        rules.remove()
+
+
+class _ZPlus(ZPlus):  # type: ignore[misc]
+    """zennit's z+ rule, to the same bits, without its half for negative inputs where there are none."""
+
+    def backward(self, module: nn.Module, grad_input: Any, grad_output: Any) -> Any:
+        """Relevance of the module's input, from that of its output."""
+        inputs = self.stored_tensors["input"][0].detach()
+        if inputs.min() < 0:
+            return super().backward(module, grad_input, grad_output)
+        inputs.requires_grad_()
+        with self.param_modifiers[0](module), torch.enable_grad():
+            output = module.forward(inputs)
+        upstream = self.gradient_mapper(grad_output[0], [output])[0]
+        found = inputs.detach() * torch.autograd.grad(output, inputs, upstream)[0]
+        return tuple(found if entry.shape == found.shape else None for entry in grad_input)
+
+
+def _composite(name: CompositeName) -> Composite:
+    pooling, canonizers = (MatrixAveragePool, Norm()), [ResNetCanonizer()]
+    if name == "epsilon_plus_flat":
+        return EpsilonPlusFlat(layer_map=[pooling, (Convolution, _ZPlus())], canonizers=canonizers)
+    if name == "epsilon_alpha2_beta1_flat":
+        return EpsilonAlpha2Beta1Flat(layer_map=[pooling], canonizers=canonizers)
+    return LayerMapComposite([pooling, *layer_map_base(), (Linear, Epsilon())], canonizers=canonizers)
