@@ -22,7 +22,10 @@ FOLDER = Path(__file__).parent / "golden"
 TOLERANCE = 1e-4
 """Largest difference of a pixel; SISE's maps reach from 0 to 1, Extremal Perturbation's from 0 to 4."""
 
-OPTIONS = {"extremal_perturbation": {"iterations": 12, "step": 3, "sigma": 6.0}}
+OPTIONS: dict[str, dict[str, object]] = {
+    "extremal_perturbation": {"iterations": 12, "step": 3, "sigma": 6.0},
+    "rise": {"masks": 300},
+}
 
 
 def golden_path(method: str) -> Path:

@@ -47,6 +47,11 @@ METHODS: Mapping[str, MethodEntry] = {
         "Extremal Perturbation: optimised masks of fixed areas (Fong et al., ICCV 2019)",
         "extremal-perturbation-v1",
     ),
+    "rise": MethodEntry(
+        "adasise_bench.methods.rise:Rise",
+        "RISE: random masks weighted by the score they leave (Petsiuk et al., BMVC 2018)",
+        "rise-v1",
+    ),
 }
 
 
