@@ -52,6 +52,11 @@ METHODS: Mapping[str, MethodEntry] = {
         "RISE: random masks weighted by the score they leave (Petsiuk et al., BMVC 2018)",
         "rise-v1",
     ),
+    "information_bottleneck": MethodEntry(
+        "adasise_bench.methods.information_bottleneck:InformationBottleneck",
+        "Information Bottleneck Attribution: bits that must pass a layer (Schulz et al., ICLR 2020)",
+        "information-bottleneck-v1",
+    ),
 }
 
 
