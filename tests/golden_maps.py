@@ -25,7 +25,11 @@ TOLERANCE = 1e-4
 SISE's maps reach from 0 to 1, Extremal Perturbation's from 0 to 4, those of gradients to far less.
 """
 
-OPTIONS = {"extremal_perturbation": {"iterations": 12, "step": 3, "sigma": 6.0}}
+OPTIONS: dict[str, dict[str, object]] = {
+    "extremal_perturbation": {"iterations": 12, "step": 3, "sigma": 6.0},
+    "rise": {"masks": 300},
+    "information_bottleneck": {"pictures": 3},
+}
 
 
 def golden_path(method: str) -> Path:

@@ -112,6 +112,16 @@ METHODS: Mapping[str, MethodEntry] = {
         "baseline: the class's own boxes, which no method may know",
         "box-oracle-v1",
     ),
+    "rise": MethodEntry(
+        "adasise_bench.methods.rise:Rise",
+        "RISE: random masks weighted by the score they leave (Petsiuk et al., BMVC 2018)",
+        "rise-v1",
+    ),
+    "information_bottleneck": MethodEntry(
+        "adasise_bench.methods.information_bottleneck:InformationBottleneck",
+        "Information Bottleneck Attribution: bits that must pass a layer (Schulz et al., ICLR 2020)",
+        "information-bottleneck-v1",
+    ),
 }
 
 

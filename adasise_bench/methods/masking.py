@@ -1,4 +1,4 @@
-"""The scoring engine: feature maps as soft masks on the input, scored in batches.
+"""The scoring engine: masks on the input, scored in batches; and feature maps as such masks.
 
 A mask is its feature map F resized bilinearly to the input and scaled to [0, 1]. Resizing is linear, so
 the weighted mean of masks that SISE needs, mean of Ψ(I⊙m)·m/Σm, is the resized weighted sum of the
@@ -8,14 +8,17 @@ in the batch being scored, and the result does not depend on how masks were spli
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 
 from adasise_bench.models.classifier import Classifier
+
+_Batch = TypeVar("_Batch")
 
 
 @dataclass(frozen=True)
@@ -60,15 +63,57 @@ def build_masks(maps: torch.Tensor, size: tuple[int, int]) -> tuple[torch.Tensor
     return masks.sub_(low[:, None, None]).div_(spans[:, None, None]), spans
 
 
+def in_batches(
+    classifier: Classifier, total: int, work: Callable[[int, int], _Batch]
+) -> Iterator[tuple[slice, _Batch]]:
+    """Do some work on items 0 to ``total``, as many at a time as pass through the network.
+
+    When memory runs out, the batch is halved and what was already yielded stays.
+
+    Args:
+        classifier: says how many items make a batch; its ``watch`` is told after every one.
+        total: number of items.
+        work: takes the first item and the one after the last; not ``None`` is what it gives.
+
+    Yields:
+        The items' numbers, in order, and what ``work`` gave.
+    """
+    done = 0
+    while done < total:
+        stop = min(total, done + classifier.batch_size.value)
+        batch = classifier.batch_size.attempt(partial(work, done, stop))
+        if batch is not None:
+            yield slice(done, stop), batch
+            done = stop
+            if classifier.watch:
+                classifier.watch(done, total)
+
+
+def masked_scores(classifier: Classifier, image: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    """Ψ of the image under every mask, by one forward pass of a whole batch.
+
+    A smaller batch is filled up with zeros: as every forward pass has the same shape, a mask's score does
+    not depend on how many others are scored.
+
+    Args:
+        classifier: gives Ψ, and says how many inputs a whole batch has.
+        image: (1, 3, H, W) network input.
+        masks: (B, H, W) float32, not more than a whole batch.
+
+    Returns:
+        (B, C) float32.
+    """
+    inputs = classifier.empty_batch(image)
+    torch.mul(image, masks[:, None], out=inputs[: len(masks)])
+    inputs[len(masks) :] = 0
+    return classifier.scores(inputs)[: len(masks)]
+
+
 @torch.no_grad()
 def score_masks(
     classifier: Classifier, image: torch.Tensor, blocks: Sequence[torch.Tensor]
 ) -> list[ScoredMaps]:
-    """Score the feature maps of every block as masks on the image.
-
-    Batches run across the borders of blocks. The last one is filled up with zeros: as every forward pass
-    has the same shape, a mask's score does not depend on how many others are scored. When memory runs
-    out, the batch is halved and the scores already computed are kept.
+    """Score the feature maps of every block as masks on the image; batches run across blocks' borders.
 
     Args:
         classifier: gives Ψ, and says how many masked images pass at once.
@@ -79,18 +124,15 @@ def score_masks(
         One :class:`ScoredMaps` per block.
     """
     counts = [len(maps) for maps in blocks]
-    total, done = sum(counts), 0
+    total = sum(counts)
     scores = image.new_empty(total, len(classifier.classes))
     spans, sums = image.new_empty(total), image.new_empty(total, dtype=torch.float64)
-    while done < total:
-        stop = min(total, done + classifier.batch_size.value)
-        work = partial(_score_batch, classifier, image, _pieces(blocks, done, stop))
-        batch = classifier.batch_size.attempt(work)
-        if batch is not None:
-            scores[done:stop], spans[done:stop], sums[done:stop] = batch
-            done = stop
-            if classifier.watch:
-                classifier.watch(done, total)
+
+    def score(start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        return _score_batch(classifier, image, _pieces(blocks, start, stop))
+
+    for items, batch in in_batches(classifier, total, score):
+        scores[items], spans[items], sums[items] = batch
     parts = [torch.split(values, counts) for values in (scores, spans, sums)]
     return [ScoredMaps(maps, *part) for maps, *part in zip(blocks, *parts, strict=True)]
 
@@ -101,10 +143,7 @@ def _score_batch(
     """Scores, spans and sums of the feature maps in ``pieces``, by one forward pass."""
     built = [build_masks(maps, (image.shape[2], image.shape[3])) for maps in pieces]
     masks = torch.cat([masks for masks, _ in built])
-    inputs = classifier.empty_batch(image)
-    torch.mul(image, masks[:, None], out=inputs[: len(masks)])
-    inputs[len(masks) :] = 0
-    scores = classifier.scores(inputs)[: len(masks)]
+    scores = masked_scores(classifier, image, masks)
     return scores, torch.cat([spans for _, spans in built]), masks.sum(dim=(1, 2), dtype=torch.float64)
 
 
