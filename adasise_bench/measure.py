@@ -87,7 +87,7 @@ def measured(
     if not (torch.isfinite(saliency).all() and torch.isfinite(torch.tensor([score, shown])).all()):
         raise BenchError("the map or a score is not finite for this picture")
     asked = {name: NETWORK_MEASURES[name](classifier, request, saliency) for name in extra}
-    hit = _pointing(saliency, str(key.class_name), truth.annotation)
+    hit = pointing_game(saliency, truth.annotation, str(key.class_name))
     return Record(
         *key,
         ebpg=metrics.ebpg(saliency, inside),
@@ -111,8 +111,17 @@ def measured(
     )
 
 
-def _pointing(saliency: torch.Tensor, class_name: str, annotation: Annotation) -> float | None:
-    """The pointing game, in which classes whose objects are all "difficult" in VOC's sense do not count."""
+def pointing_game(saliency: torch.Tensor, annotation: Annotation, class_name: str) -> float | None:
+    """Whether the map points at the class, as TorchRay's benchmark counts it.
+
+    Args:
+        saliency: (H, W) map.
+        annotation: the picture's objects.
+        class_name: the class that was explained.
+
+    Returns:
+        100 or 0; ``None`` where all objects of the class are "difficult" in VOC's sense, which do not count.
+    """
     if all(box.difficult for box in annotation.boxes if box.class_name == class_name):
         return None
     width, height = annotation.picture_size
