@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from adasise_bench import environment
 from adasise_bench.comparison import KEY, QUALITY, VALUES
 from adasise_bench.errors import ConfigError, DataError
-from adasise_bench.metrics import METRICS
 from adasise_bench.records import write_text_atomically
 from adasise_bench.runs import Run, load_run
 from adasise_bench.validation import first_problem, suggest
@@ -138,13 +137,13 @@ def baseline_of(run: Run) -> Baseline:
 
 
 def _definitions(every: Mapping[str, str], methods: Mapping[str, Any]) -> dict[str, str]:
-    """Those of the measures and of the methods that are there."""
-    there = {*METRICS, *(entry["name"] for entry in methods.values())}
+    """Those of the values that a baseline holds and of the methods that are there."""
+    there = {*VALUES, *(entry["name"] for entry in methods.values())}
     return {name: definition for name, definition in every.items() if name in there}
 
 
-_FREE = ("share_forwards", "timing")
-"""Settings that change no value, only whether and how it is timed."""
+_FREE = ("measures", "share_forwards", "timing")
+"""Settings that change no value that a baseline holds, only whether and how it is timed."""
 
 
 def write_baseline(baseline: Baseline, path: Path) -> None:

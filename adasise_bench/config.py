@@ -7,12 +7,22 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    model_validator,
+)
 
 from adasise_bench.data.voc import DEFAULT_ROOT
 from adasise_bench.methods import MethodOptions, parse_method
 from adasise_bench.models import ARCHITECTURES
 from adasise_bench.models.engine import LayoutName
+from adasise_bench.network_measures import NETWORK_MEASURES
+from adasise_bench.validation import suggest
 
 EMBEDDED = "embedded"
 
@@ -76,6 +86,13 @@ def _method_entries(value: Any) -> Any:
     return value
 
 
+def _network_measures(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if name not in NETWORK_MEASURES:
+            raise ValueError(f"measures: no measure {name!r}{suggest(name, NETWORK_MEASURES)}")
+    return tuple(name for name in NETWORK_MEASURES if name in names)
+
+
 class RunConfig(Section):
     """Everything that defines a run."""
 
@@ -85,6 +102,9 @@ class RunConfig(Section):
     methods: Annotated[
         list[SerializeAsAny[MethodOptions]], BeforeValidator(_method_entries), Field(min_length=1)
     ]
+    measures: Annotated[tuple[str, ...], AfterValidator(_network_measures)] = Field(
+        (), description="what else to measure, each by further passes through the network"
+    )
     score: Literal["softmax", "sigmoid", "logit"] = "softmax"
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
@@ -128,8 +148,8 @@ class RunConfig(Section):
         """The part of the configuration that a value in the results can depend on, ready for JSON.
 
         Paths are left out, since the weights' and the data's own hashes are recorded; so is everything
-        that only says how much is done or how it is spread over the hardware. ``deterministic`` is there
-        where it is true.
+        that only says how much is done or how it is spread over the hardware. ``deterministic`` and
+        ``measures`` are there where they are set.
         """
         dump = self.model_dump(
             mode="json",
@@ -139,6 +159,8 @@ class RunConfig(Section):
         )  # fmt: skip
         if not self.deterministic:
             del dump["deterministic"]
+        if not self.measures:
+            del dump["measures"]
         methods = {entry["label"]: entry for entry in dump["methods"]}
         return dump | {"methods": methods, "embedded": self.data.embedded}
 

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 
 from adasise_bench import metrics
+from adasise_bench.data.voc import Annotation
 from adasise_bench.errors import BenchError
 from adasise_bench.methods import Explanation, Request
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.network_measures import NETWORK_MEASURES
 from adasise_bench.records import Key, Record
 from adasise_bench.timing import PhaseClock, watch_peak_memory
 
 
-def explain_and_measure(classifier: Classifier, request: Request, key: Key) -> tuple[Record, torch.Tensor]:
+class Truth(NamedTuple):
+    """What is known of a pair beside the region that its request carries.
+
+    Attributes:
+        annotation: the picture's objects.
+        difficult: whether the pair is in the pointing game's difficult set; ``None`` if there is none.
+    """
+
+    annotation: Annotation
+    difficult: bool | None
+
+
+def explain_and_measure(
+    classifier: Classifier, request: Request, key: Key, truth: Truth, extra: Sequence[str] = ()
+) -> tuple[Record, torch.Tensor]:
     """Explain, with the clock running and the memory watched, and compute every measure.
+
+    Args:
+        classifier, request, key, truth, extra: as in :func:`measured`.
 
     Returns:
         The record and the (H, W) map.
@@ -31,7 +51,7 @@ def explain_and_measure(classifier: Classifier, request: Request, key: Key) -> t
     seconds = {f"seconds_{phase}": seconds for phase, seconds in clock.phases.items()}
     seconds["seconds"] = total.phases["explanation"]
     peak = peak_memory()
-    record = measured(classifier, request, key, explanation, seconds)
+    record = measured(classifier, request, key, truth, explanation, seconds, extra)
     return replace(record, peak_memory_mb=peak), explanation.saliency
 
 
@@ -39,8 +59,10 @@ def measured(
     classifier: Classifier,
     request: Request,
     key: Key,
+    truth: Truth,
     explanation: Explanation,
     seconds: Mapping[str, float],
+    extra: Sequence[str] = (),
 ) -> Record:
     """Compute every measure of an explanation.
 
@@ -48,8 +70,10 @@ def measured(
         classifier: the network.
         request: what was explained, with the class's region.
         key: names the record.
+        truth: the objects of the picture.
         explanation: the map and what it cost.
         seconds: the record's run-times by name; empty where they were not measured.
+        extra: what to measure of ``NETWORK_MEASURES``.
 
     Raises:
         BenchError: the map or a score is not finite.
@@ -62,6 +86,8 @@ def measured(
     shown = float(classifier.scores(metrics.shown_part(image, saliency))[0, target])
     if not (torch.isfinite(saliency).all() and torch.isfinite(torch.tensor([score, shown])).all()):
         raise BenchError("the map or a score is not finite for this picture")
+    asked = {name: NETWORK_MEASURES[name](classifier, request, saliency) for name in extra}
+    hit = pointing_game(saliency, truth.annotation, str(key.class_name))
     return Record(
         *key,
         ebpg=metrics.ebpg(saliency, inside),
@@ -69,9 +95,12 @@ def measured(
         drop=metrics.drop(score, shown),
         increase=metrics.increase(score, shown),
         miou=metrics.miou(saliency, inside),
+        pointing=hit,
+        pointing_difficult=hit if truth.difficult else None,
+        average_gain=None if classifier.score == "logit" else metrics.average_gain(score, shown),
         score=score,
         box_share=100 * float(inside.double().mean()),
-        **seconds,  # type: ignore[arg-type]
+        **(asked | dict(seconds)),  # type: ignore[arg-type]
         forwards=explanation.forwards,
         backwards=explanation.backwards,
         maps_kept=explanation.maps_kept,
@@ -80,6 +109,23 @@ def measured(
         published_model=classifier.weights.published,
         weights=classifier.weights.sha256[:12],
     )
+
+
+def pointing_game(saliency: torch.Tensor, annotation: Annotation, class_name: str) -> float | None:
+    """Whether the map points at the class, as TorchRay's benchmark counts it.
+
+    Args:
+        saliency: (H, W) map.
+        annotation: the picture's objects.
+        class_name: the class that was explained.
+
+    Returns:
+        100 or 0; ``None`` where all objects of the class are "difficult" in VOC's sense, which do not count.
+    """
+    if all(box.difficult for box in annotation.boxes if box.class_name == class_name):
+        return None
+    width, height = annotation.picture_size
+    return metrics.pointing(saliency, annotation.inside(class_name, (height, width)).to(saliency.device))
 
 
 def failed(key: Key, classifier: Classifier, reason: str) -> Record:

@@ -11,6 +11,7 @@ from adasise_bench.data.open import chosen_images, open_dataset
 from adasise_bench.data.voc import Annotation, VocDataset
 from adasise_bench.errors import DataError
 from adasise_bench.models import ARCHITECTURES
+from adasise_bench.network_measures import expected_forwards
 from adasise_bench.records import Key
 
 
@@ -51,8 +52,9 @@ class Plan:
         ]
 
     def expected_forwards(self, model: str, method_index: int) -> int:
-        """Forward passes expected for one model and method."""
+        """Forward passes expected for one model and method, those of the asked-for measures included."""
         per_pair = self.config.methods[method_index].expected_forwards(ARCHITECTURES[model].maps)
+        per_pair += expected_forwards(self.config.measures, self.config.data.input_size, per_pair)
         return per_pair * sum(class_name is not None for _, class_name in self.pairs)
 
 

@@ -43,6 +43,11 @@ class Record:
 
     Attributes:
         ebpg, bbox, drop, increase, miou: percent.
+        pointing: 100 or 0; null where all objects of the class are "difficult" in VOC's sense.
+        pointing_difficult: the same; null outside the difficult set as well.
+        average_gain: percent; null where the score is 1 or a raw output.
+        insertion, deletion: percent; null where they were not asked for.
+        head_sensitivity: rank correlation in [-1, 1]; null where it was not asked for or a map is flat.
         score: Ψ of the whole picture.
         box_share: percent of the input's pixels inside the class's boxes, EBPG's chance level.
         seconds, seconds_*: run-time in total and by phase.
@@ -66,6 +71,12 @@ class Record:
     drop: float | None = None
     increase: float | None = None
     miou: float | None = None
+    pointing: float | None = None
+    pointing_difficult: float | None = None
+    average_gain: float | None = None
+    insertion: float | None = None
+    deletion: float | None = None
+    head_sensitivity: float | None = None
     score: float | None = None
     box_share: float | None = None
     seconds: float | None = None
@@ -102,7 +113,8 @@ SCHEMA = pa.schema(
 
 _MOST_ROWS = 10_000_000
 
-_ADDED = {"peak_memory_mb", "seconds_plain_forward"}
+_ADDED = {"peak_memory_mb", "seconds_plain_forward", "pointing", "pointing_difficult", "average_gain",
+          "insertion", "deletion", "head_sensitivity"}  # fmt: skip
 """Columns that run folders of earlier versions lack."""
 
 

@@ -19,11 +19,12 @@ from tqdm import tqdm
 
 from adasise_bench import environment, network, run_folder
 from adasise_bench.config import RunConfig
+from adasise_bench.data.difficult import is_difficult
 from adasise_bench.data.transforms import refuse_elongated, to_input
 from adasise_bench.data.voc import FULL_SETS, Annotation
 from adasise_bench.determinism import deterministic, pair_seed
 from adasise_bench.errors import BenchError, DataError
-from adasise_bench.measure import explain_and_measure, failed, measured
+from adasise_bench.measure import Truth, explain_and_measure, failed, measured
 from adasise_bench.methods import MethodOptions, Request
 from adasise_bench.models.batching import torch_failures
 from adasise_bench.models.classifier import Classifier
@@ -124,10 +125,11 @@ def _is_done(key: Key, store: RecordStore, config: RunConfig, folder: Path) -> b
 
 
 class _Task(NamedTuple):
-    """A wanted record, and what to explain for it."""
+    """A wanted record, what to explain for it, and what to hold the map against."""
 
     key: Key
     request: Request
+    truth: Truth
 
 
 def _records(plan: Plan, classifier: Classifier, todo: set[Key], folder: Path) -> Iterator[list[Record]]:
@@ -153,9 +155,7 @@ def _records(plan: Plan, classifier: Classifier, todo: set[Key], folder: Path) -
         if not warm:
             _warm_up(config, classifier, image)
             warm = True
-        tasks = [
-            _task(classifier, method, key, annotation, image, config.seed) for method, key in wanted[image_id]
-        ]
+        tasks = [_task(plan, classifier, method, key, annotation, image) for method, key in wanted[image_id]]
         if not config.share_forwards:
             plain = _plain_seconds(classifier, image)
             for task in tasks:
@@ -172,23 +172,24 @@ def _records(plan: Plan, classifier: Classifier, todo: set[Key], folder: Path) -
 
 
 def _task(
+    plan: Plan,
     classifier: Classifier,
     method: MethodOptions,
     key: Key,
     annotation: Annotation,
     image: torch.Tensor,
-    seed: int,
 ) -> _Task:
-    class_name = str(key.class_name)
+    class_name, dataset = str(key.class_name), plan.dataset
     return _Task(
         key,
         Request(
             method,
             image,
             classifier.classes.index(class_name),
-            pair_seed(seed, key.image_id, class_name, key.method),
+            pair_seed(plan.config.seed, key.image_id, class_name, key.method),
             annotation.inside(class_name, (image.shape[2], image.shape[3])).to(classifier.device),
         ),
+        Truth(annotation, is_difficult(dataset.name, key.image_id, dataset.classes.index(class_name))),
     )
 
 
@@ -218,7 +219,9 @@ def _alone(
 ) -> Record:
     try:
         with torch_failures():
-            record, saliency = explain_and_measure(classifier, task.request, task.key)
+            record, saliency = explain_and_measure(
+                classifier, task.request, task.key, task.truth, config.measures
+            )
     except BenchError as error:
         return failed(task.key, classifier, str(error))
     if config.save_maps:
@@ -235,7 +238,7 @@ def _together(
             requests = [task.request for task in tasks]
             explanations = requests[0].method.explain_together(classifier, requests)
             records = [
-                measured(classifier, task.request, task.key, explanation, seconds={})
+                measured(classifier, task.request, task.key, task.truth, explanation, {}, config.measures)
                 for task, explanation in zip(tasks, explanations, strict=True)
             ]
     except BenchError as error:

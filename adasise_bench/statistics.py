@@ -1,9 +1,9 @@
-"""Means over (picture, class) pairs, their uncertainty over pictures, and paired differences."""
+"""Means over (picture, class) pairs or classes, their uncertainty over pictures, and paired differences."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -21,9 +21,12 @@ _ROUNDING = 1e-12
 
 _Floats = NDArray[np.float64]
 
+Average = Literal["pairs", "classes"]
+"""What a mean is taken over: all pairs, or the means of those classes that have values."""
+
 
 class Estimate(NamedTuple):
-    """A mean over pairs.
+    """A mean.
 
     Attributes:
         mean: ``None`` where there is no value.
@@ -38,38 +41,40 @@ class Estimate(NamedTuple):
     images: int
 
 
-def estimate_means(values: pd.DataFrame) -> dict[Hashable, Estimate]:
+def estimate_means(values: pd.DataFrame, average: Average = "pairs") -> dict[Hashable, Estimate]:
     """The mean of every column, with a 95 % bootstrap interval over images.
 
     Images are drawn with replacement, each with all its pairs (a cluster bootstrap), and the statistic is
-    the mean over the pairs drawn. The interval runs between the 2.5 % and 97.5 % percentiles of
-    9999 such means. Percentiles, not BCa: they need no tie-breaking where many resamples have equal means
-    (Increase), and are never undefined. There is no interval below :data:`MINIMUM_IMAGES` images, nor
-    where all images have the same mean, for then resampling shows no spread. The seed is fixed: equal values
-    give equal intervals, in any order of rows.
+    the mean over the pairs drawn, or over the means of the classes drawn. The interval runs between the
+    2.5 % and 97.5 % percentiles of 9999 such means. Percentiles, not BCa: they need no tie-breaking where
+    many resamples have equal means (Increase), and are never undefined. There is no interval below
+    :data:`MINIMUM_IMAGES` images, nor where all images have the same mean (in every class), for then
+    resampling shows no spread. The seed is fixed: equal values give equal intervals, in any order of rows.
 
     Args:
         values: one float column per mean, NaN where there is no value; one row per pair, with ``image_id``
-            as a level of its index.
+            as a level of its index, and ``class_name`` for averages over classes.
+        average: what the means are taken over.
 
     Returns:
         The estimates by column.
     """
-    per_image = values.sort_index().astype(float).groupby(level="image_id")
-    sums, counts = per_image.sum().to_numpy(), per_image.count().to_numpy(float)
+    sums, counts = _totals(values, average)
+    present = counts.sum(axis=1) > 0
     low, high = np.full((2, values.shape[1]), np.nan)
-    for columns in _columns_of_equal_images(counts > 0):
-        images = counts[:, columns[0]] > 0
-        low[columns], high[columns] = _intervals(sums[images][:, columns], counts[images][:, columns])
+    for columns in _columns_of_equal_images(present):
+        images = present[:, columns[0]]
+        low[columns], high[columns] = _intervals(sums[images][..., columns], counts[images][..., columns])
     estimates: dict[Hashable, Estimate] = {}
     for index, column in enumerate(values.columns):
-        pairs = int(counts[:, index].sum())
+        of_class = [np.ascontiguousarray(array[..., index].T).sum(axis=1) for array in (sums, counts)]
+        pairs = int(of_class[1].sum())
         estimates[column] = Estimate(
-            mean=float(sums[:, index].sum() / pairs) if pairs else None,
+            mean=float(_mean(*(totals[:, None] for totals in of_class))[0]) if pairs else None,
             low=None if np.isnan(low[index]) else float(low[index]),
             high=None if np.isnan(high[index]) else float(high[index]),
             pairs=pairs,
-            images=int((counts[:, index] > 0).sum()),
+            images=int(present[:, index].sum()),
         )
     return estimates
 
@@ -77,6 +82,29 @@ def estimate_means(values: pd.DataFrame) -> dict[Hashable, Estimate]:
 def paired_differences(values: pd.DataFrame, against: Hashable) -> pd.DataFrame:
     """Every other column minus ``against``, NaN in the rows where either has no value."""
     return values.drop(columns=[against]).sub(values[against], axis=0)
+
+
+def _totals(values: pd.DataFrame, average: Average) -> tuple[_Floats, _Floats]:
+    """Sum and number of an image's values, each (images, classes, columns); of pairs as of one class."""
+    values = values.sort_index().astype(float)
+    images = values.index.get_level_values("image_id")
+    classes = values.index.get_level_values("class_name") if average == "classes" else np.zeros(len(values))
+    grouped = values.groupby([images, classes])
+    return _laid_out(grouped.sum()), _laid_out(grouped.count())
+
+
+def _laid_out(grouped: pd.DataFrame) -> _Floats:
+    """(first level, second level, columns) of a frame, 0 where it has no row."""
+    index = cast(pd.MultiIndex, grouped.index)
+    array = np.zeros((*index.levshape, grouped.shape[1]))
+    array[tuple(index.codes)] = grouped.to_numpy(float)
+    return array
+
+
+def _mean(sums: _Floats, counts: _Floats) -> Any:
+    """Mean over classes, the second to last axis, of the means of those that have values."""
+    with np.errstate(invalid="ignore"):
+        return np.nanmean(sums / counts, axis=-2)
 
 
 def _columns_of_equal_images(present: NDArray[np.bool_]) -> list[list[int]]:
@@ -88,19 +116,19 @@ def _columns_of_equal_images(present: NDArray[np.bool_]) -> list[list[int]]:
 
 
 def _intervals(sums: _Floats, counts: _Floats) -> tuple[_Floats, _Floats]:
-    """Ends of the intervals of ratios of totals, NaN where there is none.
+    """Ends of the intervals of :func:`_mean` of totals, NaN where there is none.
 
     Args:
-        sums: (images, columns) sum of an image's values.
-        counts: (images, columns) number of them, at least 1.
+        sums: (images, classes, columns) sum of an image's values.
+        counts: (images, classes, columns) number of them, at least 1 in every image's column.
     """
-    images, columns = sums.shape
+    images, _, columns = sums.shape
     if images < MINIMUM_IMAGES:
         return np.full(columns, np.nan), np.full(columns, np.nan)
 
     def means(drawn: NDArray[np.int64], axis: int = -1) -> Any:
         times = _times_drawn(drawn, images)
-        return ((times @ sums) / (times @ counts)).T
+        return _mean(np.tensordot(times, sums, 1), np.tensordot(times, counts, 1)).T
 
     resampled = bootstrap(
         (np.arange(images),),
@@ -108,13 +136,14 @@ def _intervals(sums: _Floats, counts: _Floats) -> tuple[_Floats, _Floats]:
         vectorized=True,
         axis=-1,
         n_resamples=RESAMPLES,
-        batch=max(1, _DRAWN_AT_ONCE // images),
+        batch=max(1, _DRAWN_AT_ONCE // max(images, sums[0].size)),
         confidence_level=CONFIDENCE,
         method="percentile",
         rng=np.random.default_rng(SEED),
     )
-    residuals = np.abs(sums - counts * (sums.sum(0) / counts.sum(0))).max(axis=0)
-    unequal = residuals > _ROUNDING * np.abs(sums).max(axis=0)
+    class_means = sums.sum(axis=0) / np.maximum(counts.sum(axis=0), 1)
+    residuals = np.abs(sums - counts * class_means).max(axis=(0, 1))
+    unequal = residuals > _ROUNDING * np.abs(sums).max(axis=(0, 1))
     low, high = resampled.confidence_interval
     return np.where(unequal, low, np.nan), np.where(unequal, high, np.nan)
 

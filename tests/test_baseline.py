@@ -156,7 +156,8 @@ def test_definitions_of_what_did_not_run_do_not_matter(tmp_path: Path) -> None:
 
 
 def test_ways_of_timing_and_machines_can_be_compared(tmp_path: Path) -> None:
-    other = {"identity": IDENTITY | {"share_forwards": True, "timing": {"warmup": 3}}, "torch": "3",
+    free = {"share_forwards": True, "timing": {"warmup": 3}, "measures": ["deletion"]}
+    other = {"identity": IDENTITY | free, "torch": "3",
              "device": "cuda", "device_name": "card", "tool": {"version": "9", "commit": None}}  # fmt: skip
     base, new = (
         open_baseline(run_folder(tmp_path / name, **facts)) for name, facts in (("base", {}), ("new", other))

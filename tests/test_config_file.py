@@ -188,3 +188,17 @@ def test_missing_and_binary_files(tmp_path: Path) -> None:
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="cannot read"):
         load_config(tmp_path / "binary.yaml")
+
+
+def test_measures_are_named_once_in_one_order_and_corrected(table1: Path) -> None:
+    plain = load_config(table1)
+    assert plain.measures == ()
+    assert "measures" not in plain.identity()
+    some = load_config(table1, ["measures=[deletion, insertion, deletion]"])
+    assert some.measures == ("insertion", "deletion")
+    assert some.identity() == plain.identity() | {"measures": ["insertion", "deletion"]}
+    assert some.digest() == load_config(table1, ["measures=[insertion, deletion]"]).digest() != plain.digest()
+    with pytest.raises(ConfigError, match=r"no measure 'insrtion'; did you mean 'insertion'\?"):
+        load_config(table1, ["measures=[insrtion]"])
+    with pytest.raises(ConfigError, match=r"'measures'.*given: 'insertion'"):
+        load_config(table1, ["measures=insertion"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import quantus
 import torch
@@ -128,3 +129,47 @@ def test_drop_and_increase_exclude_each_other(score: float, shown: float) -> Non
 def test_degenerate_maps() -> None:
     assert metrics.is_degenerate(torch.zeros(SHAPE))
     assert not metrics.is_degenerate(torch.eye(4))
+
+
+@pytest.mark.parametrize(
+    ("score", "shown", "gain"),
+    [(0.5, 0.9, 80), (0.5, 0.4, 0), (0.9, 0.95, 50), (0.0, 1.0, 100), (1.0, 1.0, None), (1.0, 0.5, None)],
+)
+def test_average_gain(score: float, shown: float, gain: float | None) -> None:
+    assert metrics.average_gain(score, shown) == (gain if gain is None else pytest.approx(gain))
+
+
+@given(st.floats(0, 1, exclude_max=True), st.floats(0, 1))
+def test_gain_and_drop_exclude_each_other(score: float, shown: float) -> None:
+    gain = metrics.average_gain(score, shown)
+    assert gain is not None
+    assert 0 <= gain <= 100
+    assert not (gain > 0 and metrics.drop(score, shown) > 0)
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=60))
+def test_area_under_curve_is_the_trapezoidal_rules(scores: list[float]) -> None:
+    wanted = 100 * np.trapezoid(scores, dx=1 / (len(scores) - 1))
+    assert metrics.area_under_curve(torch.tensor(scores, dtype=torch.float64)) == pytest.approx(wanted)
+
+
+def varied(values: torch.Tensor) -> bool:
+    return not metrics.is_degenerate(values)
+
+
+@given(maps.filter(varied), maps.filter(varied))
+def test_rank_correlation_is_pandas_and_symmetric(one: torch.Tensor, other: torch.Tensor) -> None:
+    series = [pd.Series(values.flatten().double().numpy()) for values in (one, other)]
+    found = metrics.rank_correlation(one, other)
+    assert found == pytest.approx(series[0].corr(series[1], method="spearman"), abs=1e-9)
+    assert found == pytest.approx(metrics.rank_correlation(other, one), abs=1e-12)
+    assert metrics.rank_correlation(one, one) == pytest.approx(1)
+    assert metrics.rank_correlation(one, -2 * one.double()) == pytest.approx(-1)
+    assert metrics.rank_correlation(one, torch.zeros(SHAPE)) is None
+
+
+@given(maps)
+def test_pixel_order_falls_and_takes_ties_in_row_major_order(saliency: torch.Tensor) -> None:
+    values = saliency.flatten().tolist()
+    wanted = sorted(range(len(values)), key=lambda pixel: (-values[pixel], pixel))
+    assert metrics.pixel_order(saliency).tolist() == wanted

@@ -6,6 +6,7 @@ their own, written as loops, and run on the original, which passes all, and on e
 
 from __future__ import annotations
 
+import itertools
 import math
 import types
 from collections.abc import Callable
@@ -15,10 +16,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import make_classifier
 from reference import select
+from scipy.ndimage import correlate
+from scipy.stats import rankdata
 from skimage.filters import threshold_otsu
+from torch import nn
 
 import adasise_bench
+from adasise_bench.methods import Request, parse_method
+from adasise_bench.models.batching import BatchSize
 
 PACKAGE = Path(adasise_bench.__file__).parent
 
@@ -90,9 +97,86 @@ def check_metrics(metrics: Module) -> None:
     assert [metrics.drop(0.0, shown) for shown in (-0.5, 0.0, 0.5)] == [100, 0, 0]
     assert [metrics.drop(-1.0, shown) for shown in (-1.5, -1.0, -0.5)] == [100, 0, 0]
     assert metrics.share_of_pixels(torch.zeros(224, 224), 0.15) == 7526
+    check_beyond_table1(metrics)
     directions = {name: metric.higher_is_better for name, metric in metrics.METRICS.items()}
     assert directions == {"ebpg": True, "bbox": True, "drop": False, "increase": True, "miou": True,
-                          "seconds": False}  # fmt: skip
+                          "seconds": False, "pointing": True, "pointing_difficult": True,
+                          "average_gain": True, "insertion": True, "deletion": False,
+                          "head_sensitivity": False}  # fmt: skip
+
+
+def check_beyond_table1(metrics: Module) -> None:
+    region = torch.zeros(50, 66, dtype=torch.bool)
+    region[20:24, 30:33] = True
+    saliency = torch.rand(7, 11, generator=torch.Generator().manual_seed(1))
+    for peak in range(77):
+        peaked = saliency.clone()
+        peaked[peak // 11, peak % 11] += 1
+        resized = stretched(50, 7) @ peaked.double().numpy() @ stretched(66, 11).T
+        row, column = np.unravel_index(resized.argmax(), resized.shape)
+        distances = [math.hypot(y - row, x - column) for y in range(20, 24) for x in range(30, 33)]
+        assert metrics.pointing(peaked, region) == (100 if min(distances) < 15 else 0)
+    for y, x, hit in [(20, 15, 0), (20, 16, 100), (8, 21, 0), (8, 22, 100), (38, 32, 0), (37, 32, 100)]:
+        point = torch.zeros(50, 66)
+        point[y, x] = 1
+        assert metrics.pointing(point, region) == hit, (y, x)
+    for score, less, more in [(0.5, 0.2, 0.9), (0.0, -0.1, 0.25)]:
+        assert metrics.average_gain(score, less) == metrics.average_gain(score, score) == 0
+        close(metrics.average_gain(score, more), 100 * (more - score) / (1 - score))
+    assert metrics.average_gain(1.0, 0.5) is metrics.average_gain(1.0, 1.0) is None
+    scores = [0.9, 0.5, 0.7, 0.1]
+    wanted = 100 * sum((one + other) / 2 / 3 for one, other in itertools.pairwise(scores))
+    close(metrics.area_under_curve(torch.tensor(scores, dtype=torch.float64)), wanted)
+    one, other = some_maps()[:2]
+    ranks = np.corrcoef(rankdata(one.numpy().ravel()), rankdata(other.numpy().ravel()))
+    close(metrics.rank_correlation(one, other), ranks[0, 1])
+    assert metrics.rank_correlation(one, torch.ones(7, 11)) is metrics.rank_correlation(0 * one, one) is None
+
+
+def stretched(size: int, side: int) -> np.ndarray[Any, Any]:
+    """The matrix that resizes a line of ``side`` values bilinearly to ``size``."""
+    matrix = np.zeros((size, side))
+    for place in range(size):
+        at = min(max((place + 0.5) * side / size - 0.5, 0), side - 1)
+        low = int(at)
+        matrix[place, low] += 1 - (at - low)
+        matrix[place, min(low + 1, side - 1)] += at - low
+    return matrix
+
+
+def check_network_measures(measures: Module) -> None:
+    torch.manual_seed(2)
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 10 * 12, 3), nn.Identity())
+    with torch.no_grad():
+        module[2].weight.mul_(0.01)
+        module[2].bias.copy_(torch.tensor([0.4, -0.2, 0.1]))
+    classifier = make_classifier(module, ("0",), tuple("abc"), batch_size=BatchSize(4))
+    image = torch.rand(1, 3, 12, 14, generator=torch.Generator().manual_seed(4)) * 80
+    saliency = some_maps(1, (12, 14))[0]
+    kernel = np.zeros((11, 11))
+    kernel[5, 5] = 1
+    kernel = correlate(kernel, np.outer(*2 * [np.exp(-(np.arange(-20, 21) ** 2) / 50)]), mode="reflect")
+    soft = np.stack(
+        [correlate(channel, kernel / kernel.sum(), mode="constant") for channel in image[0].numpy()]
+    )
+    torch.testing.assert_close(measures.blurred(image)[0].numpy(), soft, atol=1e-4, rtol=1e-5)
+    ways = {"insertion": (torch.tensor(soft)[None], image), "deletion": (image, 0 * image)}
+    for name, (start, finish) in ways.items():
+        current, scores = start.clone(), []
+        for step in range(15):
+            scores.append(float(module(current).softmax(1)[0, 1]))
+            for pixel in ranked(saliency)[step * 12 : step * 12 + 12]:
+                current[..., pixel // 14, pixel % 14] = finish[..., pixel // 14, pixel % 14]
+        got = getattr(measures, name)(classifier, Request(parse_method("sise"), image, 1), saliency)
+        assert got == pytest.approx(100 * np.trapezoid(scores, dx=1 / 14), abs=1e-4)
+    drawn = measures.randomized_head(classifier).module
+    random = torch.Generator().manual_seed(0)
+    assert drawn[0].weight is module[0].weight
+    for name in ("weight", "bias"):
+        ours = getattr(module[2], name).double().numpy()
+        wanted = torch.randn(ours.shape, generator=random).double().numpy() * ours.std()
+        np.testing.assert_allclose(getattr(drawn[2], name).numpy(), wanted, rtol=1e-5)
+    assert measures.expected_forwards(measures.NETWORK_MEASURES, 224, 7) == 457
 
 
 def check_selectors(selectors: Module) -> None:
@@ -193,6 +277,7 @@ def check_boxes(boxes: Module) -> None:
 
 CHECKS: dict[str, Callable[[Module], None]] = {
     "metrics.py": check_metrics,
+    "network_measures.py": check_network_measures,
     "methods/selectors.py": check_selectors,
     "methods/fusion.py": check_fusion,
     "data/boxes.py": check_boxes,
@@ -237,6 +322,51 @@ MUTANTS = {
         ("score_shown > score else", "score > score_shown else"),
         ("saliency.max() == saliency.min()", "saliency.max() == 0 * saliency.min() + 1"),
         ('"%", False, "drop-hard15-v1"', '"%", True, "drop-hard15-v1"'),
+        ('"%", False, "deletion-', '"%", True, "deletion-'),
+        ('"r", False', '"r", True'),
+        ("TOLERANCE = 15", "TOLERANCE = 14"),
+        ("TOLERANCE = 15", "TOLERANCE = 16"),
+        ("< TOLERANCE**2", "<= TOLERANCE**2"),
+        ("resized.argmax()", "resized.argmin()"),
+        ("int(resized.argmax()), region.shape[1]", "int(resized.argmax()), region.shape[0]"),
+        ("row, column = divmod", "column, row = divmod"),
+        ("align_corners=False", "align_corners=True"),
+        ("(rows - row) ** 2 +", "(rows - row) ** 2 -"),
+        ("bool(near.any())", "bool(near.all())"),
+        ("score >= 1:", "score > 1:"),
+        ("max(0.0, score_shown - score)", "abs(score_shown - score)"),
+        ("/ (1 - score)", "/ (1 + score)"),
+        ("(max(0.0, score_shown - score) / (1 - score))", "max(0.0, score_shown - score)"),
+        ("(curve[0] + curve[-1]) / 2", "curve[0] / 2"),
+        ("(curve[0] + curve[-1]) / 2", "(curve[0] + curve[-1])"),
+        ("(len(curve) - 1)", "len(curve)"),
+        ("is_degenerate(saliency) or", "is_degenerate(saliency) and"),
+        ("spearmanr(", "__import__('scipy.stats').stats.kendalltau("),
+    ],
+    "network_measures.py": [
+        ("BLUR_SIDE = 11", "BLUR_SIDE = 9"),
+        ("BLUR_SIGMA = 5", "BLUR_SIGMA = 4"),
+        ('mode="reflect"', 'mode="constant"'),
+        ("HEAD_SEED = 0", "HEAD_SEED = 1"),
+        ("start=blurred(request.image), finish=request.image",
+         "start=request.image, finish=blurred(request.image)"),
+        ("start=blurred(request.image)", "start=torch.zeros_like(request.image)"),
+        ("torch.zeros_like(start)", "torch.ones_like(start)"),
+        ("torch.zeros_like(start)", "blurred(start)"),
+        ("// height", "// width"),
+        ("torch.arange(width + 1", "torch.arange(width"),
+        ("torch.arange(width + 1", "torch.arange(height + 1"),
+        ("< part.view", "<= part.view"),
+        ("step_of[order] = torch", "step_of[:] = torch"),
+        ("view(1, 1, height, width)", "view(1, 1, width, height).mT"),
+        ("torch.where(changed, finish, start", "torch.where(changed, start, finish"),
+        ("batch[:, target]", "batch[:, 0]"),
+        ("*_, name = (", "name, *_ = ("),
+        ("std(correction=0)", "std()"),
+        ("drawn.to(parameter) * parameter.std", "parameter.mean() + drawn.to(parameter) * parameter.std"),
+        ("torch.randn(", "torch.rand("),
+        ('explanation if name == "head_sensitivity"', 'explanation if name != "head_sensitivity"'),
+        ("else side + 1", "else side"),
     ],
     "methods/selectors.py": [
         ("largest = gradients.max()", "largest = gradients.abs().max()"),

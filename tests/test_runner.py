@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -422,3 +422,90 @@ def test_failed_records_carry_no_measure() -> None:
     record = measure.failed(Key("resnet50", "sise", "1", None), twenty_classes(), "why")
     filled = {name for name, value in asdict(record).items() if value is not None}
     assert filled == {"model", "method", "image_id", "error", "published_model", "weights"}
+
+
+BEYOND = ["pointing", "pointing_difficult", "average_gain", "insertion", "deletion", "head_sensitivity"]
+
+
+def test_measures_beyond_table1_are_recorded_where_they_are_asked_for(
+    config: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    from adasise_bench import metrics, network_measures
+    from adasise_bench.data.open import open_dataset
+    from adasise_bench.data.transforms import to_input
+    from adasise_bench.methods import Request
+
+    settings = config(
+        methods=["sise"], save_maps=True, measures=["insertion", "deletion", "head_sensitivity"]
+    )
+    run(settings, tmp_path / "out")
+    record = read_records(tmp_path / "out").iloc[0]
+    dataset = open_dataset(settings.data)
+    annotation = dataset.annotation("000001")
+    image = to_input(dataset.picture("000001", annotation), "stretch", 48)
+    saliency = torch.from_numpy(np.load(tmp_path / "out/maps/resnet50/sise/000001_dog.npy"))
+    classifier, target = twenty_classes(), VOC_CLASSES.index("dog")
+    region = annotation.inside("dog", (40, 60))
+    assert record["pointing"] == metrics.pointing(saliency, region)
+    assert record["pointing_difficult"] == record["pointing"]  # Excitation Backprop's set has 000001 dog
+    shown = float(classifier.scores(metrics.shown_part(image, saliency))[0, target])
+    assert record["average_gain"] == metrics.average_gain(record["score"], shown)
+    request = Request(settings.methods[0], image, target)
+    for name in settings.measures:
+        measure = network_measures.NETWORK_MEASURES[name]
+        assert record[name] == pytest.approx(measure(classifier, request, saliency), abs=1e-3)
+    plain = read_records(tmp_path / "out")
+    run(config(methods=["sise"]), tmp_path / "plain")
+    pd.testing.assert_frame_equal(values(tmp_path / "plain"), values(tmp_path / "out"), check_exact=True)
+    plain = read_records(tmp_path / "plain")
+    assert plain[BEYOND[3:]].isna().all(axis=None)
+    assert plain[["pointing", "average_gain"]].notna().all(axis=None)
+    assert plain["pointing_difficult"].notna().tolist() == [True, False, False, False]
+    with pytest.raises(OutputError, match="measures"):
+        run(config(methods=["sise"], measures=["insertion"]), tmp_path / "out")
+
+
+def test_sharing_forwards_and_batches_change_no_measure(
+    config: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    settings = {"methods": ["sise", "ada_sise"], "measures": BEYOND[3:]}
+    engine = {"layout": "contiguous", "batch_size": 9}
+    run(config(**settings, engine=engine), tmp_path / "alone")
+    run(config(**settings, engine=engine, share_forwards=True), tmp_path / "shared")
+    run(config(**settings, engine=engine | {"batch_size": 32}), tmp_path / "batch")
+    alone, shared, batch = (
+        read_records(tmp_path / name)[BEYOND].astype(float) for name in ("alone", "shared", "batch")
+    )
+    assert alone.drop(columns="pointing_difficult").notna().all(axis=None)
+    pd.testing.assert_frame_equal(shared, alone, check_exact=True)
+    pd.testing.assert_frame_equal(batch, alone, atol=1e-3, rtol=0)
+
+
+def test_raw_outputs_have_no_average_gain(
+    config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        network, "load_classifier", lambda name, score, **_: replace(twenty_classes(name), score=score)
+    )
+    run(config(methods=["sise"], limit=1, score="logit"), tmp_path / "out")
+    assert read_records(tmp_path / "out")["average_gain"].isna().all()
+
+
+def test_only_difficult_objects_of_a_class_do_not_count_in_the_pointing_game(
+    config: Callable[..., RunConfig], voc_root: Path, tmp_path: Path
+) -> None:
+    path = voc_root / "VOCdevkit/VOC2007/Annotations/000003.xml"
+    path.write_text(path.read_text().replace("<difficult>0", "<difficult>1"))
+    run(config(methods=["sise"]), tmp_path / "out")
+    records = read_records(tmp_path / "out")
+    assert records["pointing"].isna().tolist() == [False, False, False, True]
+    assert records["ebpg"].notna().all()
+
+
+def test_planned_forwards_count_the_asked_for_measures(config: Callable[..., RunConfig]) -> None:
+    from adasise_bench.plan import make_plan
+
+    plain, more = (make_plan(config(measures=names)) for names in ([], ["deletion", "head_sensitivity"]))
+    for index in range(3):
+        base = plain.expected_forwards("resnet50", index)
+        assert more.expected_forwards("resnet50", index) == 2 * base + 4 * 49

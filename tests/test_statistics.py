@@ -155,3 +155,57 @@ def test_differences_are_narrower_than_their_parts_and_need_both_values() -> Non
     assert 0 < low < 0.1 < high
     own_low, own_high = bounds(estimate_means(values)["ada_sise"])
     assert high - low < (own_high - own_low) / 5
+
+
+def test_the_average_over_classes_by_hand() -> None:
+    rows = [
+        ("1", "cat", 100.0),
+        ("2", "cat", 0.0),
+        ("3", "cat", 0.0),
+        ("3", "dog", 100.0),
+        ("4", "cow", math.nan),
+    ]
+    found = estimate_means(frame(rows), "classes")["x"]
+    assert found.mean == pytest.approx((100 / 3 + 100) / 2)
+    assert (found.pairs, found.images) == (4, 3)
+    assert estimate_means(frame(rows))["x"].mean == 50
+
+
+def test_a_plain_loop_finds_the_same_interval_over_classes() -> None:
+    rng = np.random.default_rng(8)
+    rows = [
+        (f"{image:02}", name, rng.gamma(2.0) + 3 * "abcd".index(name))
+        for image in range(40)
+        for name in "abcd"[: 1 + image % 4 if image % 5 else 1]
+    ]
+    by_image: dict[str, list[tuple[str, float]]] = {}
+    for image, name, value in rows:
+        by_image.setdefault(image, []).append((name, value))
+    clusters, means = list(by_image.values()), []
+    for _ in range(4000):
+        values: dict[str, list[float]] = {}
+        for index in rng.integers(0, 40, 40):
+            for name, value in clusters[index]:
+                values.setdefault(name, []).append(value)
+        means.append(np.mean([np.mean(of_class) for of_class in values.values()]))
+    found = estimate_means(frame(rows), "classes")["x"]
+    assert found.mean == pytest.approx(
+        np.mean([np.mean([value for _, name, value in rows if name == one]) for one in "abcd"])
+    )
+    assert bounds(found) == pytest.approx(
+        tuple(np.percentile(means, [2.5, 97.5])), abs=0.04 * np.std(means) * 4
+    )
+
+
+@settings(deadline=None, max_examples=10)
+@given(ROWS)
+def test_of_one_class_both_averages_are_one(rows: list[tuple[str, str, float]]) -> None:
+    values = frame(rows)
+    one = values.rename(index=lambda _: "dog", level="class_name")
+    assert estimate_means(one, "classes") == estimate_means(values)
+
+
+def test_a_class_in_few_images_weighs_as_much_as_others() -> None:
+    rows = [(f"{image:02}", "common", 0.0) for image in range(30)] + [("07", "rare", 100.0)]
+    assert estimate_means(frame(rows), "classes")["x"].mean == 50
+    assert estimate_means(frame(rows), "classes")["x"].low is None

@@ -526,3 +526,60 @@ def test_no_run_and_no_records(tmp_path: Path, folder: Folder) -> None:
 )
 def test_numbers_as_printed(value: float, unit: Any, text: str) -> None:
     assert number(value, unit) == text
+
+
+def test_pointing_is_a_mean_over_classes(folder: Folder) -> None:
+    hits = {"dog": [100.0, 0.0, 0.0], "cat": [100.0], "cow": [None]}
+    records = [
+        record("sise", str(image), name, pointing=hit, average_gain=hit)
+        for name, of_class in hits.items()
+        for image, hit in enumerate(of_class)
+    ]
+    built = build(folder(records), metrics=["pointing", "pointing_difficult", "average_gain"])
+    (table,) = built.tables
+    pointing, difficult, gain = (entry.cells[0] for entry in table.rows[:3])
+    assert pointing.measured == pytest.approx((100 / 3 + 100) / 2)
+    assert (pointing.n, pointing.of, pointing.images) == (4, 5, 3)
+    assert (difficult.measured, difficult.n) == (None, 0)
+    assert gain.measured == 50
+    (note,) = [note for note in built.notes if note.startswith("Means over the classes' means")]
+    assert "Pointing, %; Pointing, difficult, %." in note
+    assert not any("classes' means" in note for note in build(folder(records, "again")).notes)
+
+
+def test_pointing_over_classes_differs_and_groups_as_other_measures_do(folder: Folder) -> None:
+    records = [
+        record(method, f"{image:02}", name, pointing=100.0 * ((image + offset) % 3 == 0), box_share=50.0)
+        for method, offset in (("sise", 0), ("mine", 1))
+        for image in range(12)
+        for name in ("dog", "cat")[: 1 + (image < 4)]
+    ]
+    path = folder(records)
+    table, differences = build(path, metrics=["pointing"], against="sise").tables
+    ours, mine = table.rows[0].cells
+    assert ours.measured == pytest.approx((100 * 4 / 12 + 100 * 2 / 4) / 2)
+    assert mine.measured == pytest.approx((100 * 4 / 12 + 100 * 1 / 4) / 2)
+    (difference,) = differences.rows[0].cells
+    assert difference.measured == pytest.approx(mine.measured - ours.measured)
+    assert difference.low is not None
+    (by_class,) = build(path, metrics=["pointing"], by="class").tables
+    assert [entry.cells[0].measured for entry in by_class.rows] == [
+        pytest.approx(50),
+        pytest.approx(100 / 3),
+        ours.measured,
+    ]
+
+
+def test_correlations_have_three_decimals(folder: Folder) -> None:
+    (table,) = build(
+        folder([record("sise", "1", head_sensitivity=-0.12345)]), metrics=["head_sensitivity"]
+    ).tables
+    assert number(table.rows[0].cells[0].measured or 0, table.rows[0].unit) == "-0.123"
+
+
+def test_definitions_are_of_what_was_measured(folder: Folder) -> None:
+    def define(_: dict[str, Any], environment: dict[str, Any]) -> None:
+        environment["definitions"] = {"ebpg": "ebpg-x", "insertion": "insertion-x", "sise": "sise-x"}
+
+    notes = build(folder([record("sise", "1", ebpg=1.0)], change=define)).notes
+    assert "Definitions: ebpg-x, sise-x." in notes

@@ -18,6 +18,7 @@ FORMATS = ("terminal", "md", "latex", "csv", "json")
 @click.option("--format", "fmt", type=click.Choice(FORMATS), default="terminal", show_default=True)
 @click.option("--metrics", default="", metavar="A,B",
               help="Rows of Table 1, in this order: ebpg, bbox, drop, increase, miou, seconds (the default); "
+              "pointing, pointing_difficult, average_gain, insertion, deletion, head_sensitivity; "
               "seconds_median, seconds_p90, forwards, peak_memory.")  # fmt: skip
 @click.option("--against", metavar="LABEL",
               help="Add the paired differences of all other methods from this one.")  # fmt: skip

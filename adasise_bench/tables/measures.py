@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from adasise_bench.errors import ConfigError
+from adasise_bench.statistics import Average
 from adasise_bench.tables.model import Direction, Unit
 from adasise_bench.validation import suggest
 
@@ -19,6 +20,7 @@ class Measure(NamedTuple):
         unit: of its numbers.
         column: of the records that it is taken from.
         quantile: share of the values that lie below it; ``None`` for the mean.
+        average: over all pairs, or over the means of the classes.
     """
 
     title: str
@@ -26,6 +28,7 @@ class Measure(NamedTuple):
     unit: Unit
     column: str
     quantile: float | None = None
+    average: Average = "pairs"
 
 
 MEASURES = {
@@ -34,6 +37,14 @@ MEASURES = {
     "drop": Measure("Drop, %", "down", "percent", "drop"),
     "increase": Measure("Increase, %", "up", "percent", "increase"),
     "miou": Measure("mIoU, %", "up", "percent", "miou"),
+    "pointing": Measure("Pointing, %", "up", "percent", "pointing", average="classes"),
+    "pointing_difficult": Measure(
+        "Pointing, difficult, %", "up", "percent", "pointing_difficult", average="classes"
+    ),
+    "average_gain": Measure("Average gain, %", "up", "percent", "average_gain"),
+    "insertion": Measure("Insertion, %", "up", "percent", "insertion"),
+    "deletion": Measure("Deletion, %", "down", "percent", "deletion"),
+    "head_sensitivity": Measure("Randomised head, correlation", "down", "correlation", "head_sensitivity"),
     "seconds": Measure("Run-time, s", "down", "seconds", "seconds"),
     "seconds_median": Measure("Run-time, median, s", "down", "seconds", "seconds", 0.5),
     "seconds_p90": Measure("Run-time, p90, s", "down", "seconds", "seconds", 0.9),

@@ -8,7 +8,7 @@ from typing import Literal
 from adasise_bench.printable import printable
 
 Direction = Literal["up", "down"]
-Unit = Literal["percent", "seconds", "maps", "inputs", "megabytes", "count"]
+Unit = Literal["percent", "seconds", "maps", "inputs", "megabytes", "correlation", "count"]
 
 TITLES = {
     "vgg16": "VGG16",
@@ -106,6 +106,8 @@ def number(value: float, unit: Unit) -> str:
         return str(value)
     if unit == "seconds" and abs(value) < 1:
         return f"{value:#.2g}"
+    if unit == "correlation":
+        return f"{value:.3f}"
     return f"{value:.2f}" if unit in ("percent", "seconds") else f"{value:.1f}"
 
 

@@ -13,6 +13,7 @@ from adasise_bench.printable import printable
 from adasise_bench.published import published
 from adasise_bench.runs import Run
 from adasise_bench.tables.breakdown import SIZES
+from adasise_bench.tables.measures import MEASURES
 from adasise_bench.tables.model import Cell, Row, Table, title_of
 
 SHOWN_ERRORS = 3
@@ -26,7 +27,12 @@ def notes(runs: Sequence[Run], records: pd.DataFrame, tables: Sequence[Table]) -
     yield from _option_notes(runs)
     for run in runs:
         yield _run_note(run)
-    definitions = {name for run in runs for name in run.environment["definitions"].values()}
+    definitions = {
+        definition
+        for run in runs
+        for name, definition in run.environment["definitions"].items()
+        if name not in records or records[name].notna().any()
+    }
     if definitions:
         yield f"Definitions: {', '.join(sorted(definitions))}."
     yield from _statistics_notes(tables)
@@ -88,6 +94,10 @@ def _statistics_notes(tables: Sequence[Table]) -> Iterator[str]:
         )
     elif any(cell.images for cell in cells):
         yield f"Intervals: none, for they take {statistics.MINIMUM_IMAGES} images that differ."
+    measures = [MEASURES[cell.metric] for cell in cells if cell.metric in MEASURES]
+    titles = dict.fromkeys(measure.title for measure in measures if measure.average == "classes")
+    if titles:
+        yield f"Means over the classes' means: {'; '.join(titles)}. All others are means over pairs."
     if any(cell.against for cell in cells):
         yield (
             "Differences are means over the pairs that both methods explained; "

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
 
 import pandas as pd
 
-from adasise_bench.statistics import Estimate, estimate_means
+from adasise_bench.statistics import Average, Estimate, estimate_means
 from adasise_bench.tables.measures import Measure
 from adasise_bench.tables.model import Cell, Row, number
 from adasise_bench.tables.scores import Scores
@@ -34,14 +34,19 @@ def measured_rows(
     """
     if scores.against is not None:
         measures = {metric: measure for metric, measure in measures.items() if measure.quantile is None}
-    columns = list(dict.fromkeys(measure.column for measure in measures.values()))
-    estimates = estimate_means(scores.values[columns]) if columns else {}
+    estimates = _estimates(scores, measures.values())
     rows = []
     for metric, measure in measures.items():
         values = scores.by_method(measure.column)
         union = int(values.notna().any(axis=1).sum())
         cells = [
-            _cell(scores, metric, method, estimates[measure.column, method], of[method] if of else union)
+            _cell(
+                scores,
+                metric,
+                method,
+                estimates[measure.average][measure.column, method],
+                of[method] if of else union,
+            )
             for method in scores.methods
         ]
         if measure.quantile is not None:
@@ -52,6 +57,16 @@ def measured_rows(
         best = scores.against is None and scores.comparable(measure.column)
         rows.append(mark_best(row) if best else row)
     return rows
+
+
+def _estimates(scores: Scores, measures: Iterable[Measure]) -> dict[Average, dict[Hashable, Estimate]]:
+    """The means by average, each by column of the records and method."""
+    columns: dict[Average, dict[str, None]] = {}
+    for measure in measures:
+        columns.setdefault(measure.average, {})[measure.column] = None
+    return {
+        average: estimate_means(scores.values[list(names)], average) for average, names in columns.items()
+    }
 
 
 def _cell(scores: Scores, metric: str, method: str, estimate: Estimate, of: int) -> Cell:

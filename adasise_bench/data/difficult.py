@@ -1,0 +1,39 @@
+"""The difficult sets of the pointing game, as Excitation Backprop drew them and TorchRay ships them."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+FLAGS = {
+    "VOC 2007 test": "pointing_game_ebp_voc07_difficult.txt",
+    "COCO 2014 val": "pointing_game_ebp_coco_difficult.txt",
+}
+"""TorchRay's file by the name of the data set; others have no difficult set."""
+
+
+def is_difficult(dataset: str, image_id: str, class_index: int) -> bool | None:
+    """Whether a class of a picture belongs to its data set's difficult set.
+
+    Args:
+        dataset: name of the data set.
+        image_id: file name of the picture without its suffix.
+        class_index: of the class, in TorchRay's order.
+
+    Returns:
+        True for every class of a picture that the file does not list, as in TorchRay; ``None`` where the
+        data set has no difficult set.
+    """
+    if dataset not in FLAGS:
+        return None
+    row = _rows(FLAGS[dataset]).get(image_id)
+    return row is None or row[class_index] == "1"
+
+
+@cache
+def _rows(name: str) -> dict[str, str]:
+    """One digit per class, by image id."""
+    lines = files("torchray.benchmark").joinpath(name).read_text(encoding="ascii").splitlines()
+    return {
+        image_id: flags.replace("\t", "") for image_id, _, flags in (line.partition("\t") for line in lines)
+    }
