@@ -100,6 +100,17 @@ def test_equals_a_plain_reading(tiny: Classifier, image: torch.Tensor) -> None:
         assert float(expected.std()) > 0.1
 
 
+def test_the_least_magnitude_of_a_term_becomes_zero(image: torch.Tensor) -> None:
+    """Without a ReLU, the bias of a channel has nearly the same gradient everywhere, far from zero."""
+    torch.manual_seed(2)
+    module = nn.Sequential(nn.Conv2d(3, 5, 3), nn.Conv2d(5, 4, 3))
+    classifier = make_classifier(module, (), tuple("abcd"))
+    terms = full_gradients(classifier, image, 1)
+    assert max(float(term.abs().min() / term.abs().max()) for term in terms) > 0.01
+    found = explained("full_grad", classifier, image, 1).saliency
+    torch.testing.assert_close(found, plain_reading(terms, (48, 40)).float(), rtol=1e-4, atol=1e-4)
+
+
 def test_a_folded_network_has_the_same_map(image: torch.Tensor) -> None:
     maps = [explained("full_grad", resnet(folded), image, 2).saliency for folded in (True, False)]
     torch.testing.assert_close(*maps, rtol=1e-3, atol=1e-3)
