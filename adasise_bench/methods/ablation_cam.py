@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Literal
 
 import torch
@@ -11,6 +10,7 @@ import torch
 from adasise_bench.methods.base import Explanation, Request
 from adasise_bench.methods.class_activation import LayerActivation, weighted_maps
 from adasise_bench.methods.layer_maps import layer_maps
+from adasise_bench.methods.masking import in_batches
 from adasise_bench.methods.tail import Tail, tail_behind
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.precision import arithmetic
@@ -74,15 +74,12 @@ def ablated_outputs(
     everything = maps.new_ones(1, len(maps))
     kept = torch.cat([everything, (1 - torch.eye(len(maps), device=maps.device))[chosen]])
     outputs = maps.new_empty(len(kept), len(classifier.classes))
-    done = 0
-    while done < len(kept):
-        rows = kept[done : done + classifier.batch_size.value]
-        batch = classifier.batch_size.attempt(partial(_one_batch, classifier, tail, maps, rows))
-        if batch is not None:
-            outputs[done : done + len(rows)] = batch
-            done += len(rows)
-            if classifier.watch:
-                classifier.watch(done, len(kept))
+
+    def pass_on(start: int, stop: int) -> torch.Tensor:
+        return _one_batch(classifier, tail, maps, kept[start:stop])
+
+    for items, batch in in_batches(classifier, len(kept), pass_on):
+        outputs[items] = batch
     return outputs
 
 

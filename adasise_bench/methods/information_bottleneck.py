@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import nn
 from torchvision.transforms.functional import gaussian_blur
 
 from adasise_bench.errors import BenchError, ConfigError
 from adasise_bench.methods.base import Explanation, MethodOptions, Request
+from adasise_bench.methods.layer_maps import replaced_output
 from adasise_bench.methods.layer_statistics import SCENES, LayerStatistics, layer_output, layer_statistics
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.precision import arithmetic
@@ -80,6 +78,12 @@ class InformationBottleneck(MethodOptions):
         passed = (self.iterations - 1) * self.samples
         return Explanation(saliency, passed, passed)
 
+    def check(self, classifier: Classifier, image: torch.Tensor) -> None:
+        """See :meth:`MethodOptions.check`; the statistics are then there before anything is timed."""
+        layer = self._layer(classifier)
+        self._check(layer_output(classifier, layer, image), layer)
+        self._statistics(classifier, layer, image)
+
     def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
         """One forward per noise, but for the last iteration's."""
         return (self.iterations - 1) * self.samples
@@ -89,7 +93,7 @@ class InformationBottleneck(MethodOptions):
         layer, image = self._layer(classifier), request.image
         maps = layer_output(classifier, layer, image)
         self._check(maps, layer)
-        statistics = layer_statistics(classifier, layer, self.statistics, self.pictures, min(image.shape[2:]))
+        statistics = self._statistics(classifier, layer, image)
         noise = torch.Generator(image.device).manual_seed(request.seed)
         alpha = torch.full_like(maps, self.alpha, requires_grad=True)
         adam = torch.optim.Adam([alpha], lr=self.learning_rate)
@@ -97,7 +101,7 @@ class InformationBottleneck(MethodOptions):
             with torch.enable_grad(), arithmetic("fp32", classifier.device):
                 hidden = self._hidden(alpha)
                 restricted = mixed(maps, hidden, statistics, self.samples, noise)
-                with _replaced(classifier.module, layer, restricted):
+                with replaced_output(classifier, layer, lambda _output: restricted):  # noqa: B023
                     outputs = classifier.outputs(image)
                 loss = _surprise(outputs, request.target, classifier.score)
                 loss = loss + self.beta * information(maps, hidden, statistics).mean()
@@ -114,6 +118,9 @@ class InformationBottleneck(MethodOptions):
         if self.layer not in dict(classifier.module.named_modules()):
             raise ConfigError(f"methods.{self.label}.layer: {classifier.name} has no module {self.layer!r}")
         return self.layer
+
+    def _statistics(self, classifier: Classifier, layer: str, image: torch.Tensor) -> LayerStatistics:
+        return layer_statistics(classifier, layer, self.statistics, self.pictures, min(image.shape[2:]))
 
     def _check(self, maps: torch.Tensor, layer: str) -> None:
         if maps.ndim != 4:
@@ -187,13 +194,3 @@ def _surprise(outputs: torch.Tensor, target: int, score: ScoreName) -> torch.Ten
     if score == "sigmoid":
         return F.softplus(-outputs[:, target]).mean()
     return -outputs.log_softmax(dim=1)[:, target].mean()
-
-
-@contextmanager
-def _replaced(module: nn.Module, layer: str, output: torch.Tensor) -> Iterator[None]:
-    """Let a layer give ``output``, whatever it is given; it and the layers before it see a single input."""
-    hook = module.get_submodule(layer).register_forward_hook(lambda *_: output)
-    try:
-        yield
-    finally:
-        hook.remove()
