@@ -25,7 +25,7 @@ TOLERANCE = 1e-4
 OPTIONS: dict[str, dict[str, object]] = {
     "extremal_perturbation": {"iterations": 12, "step": 3, "sigma": 6.0},
     "rise": {"masks": 300},
-    "information_bottleneck": {"pictures": 3},
+    "information_bottleneck": {"pictures": 3, "iterations": 5},
 }
 
 
