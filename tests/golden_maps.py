@@ -28,7 +28,7 @@ SISE's maps reach from 0 to 1, Extremal Perturbation's from 0 to 4, those of gra
 OPTIONS: dict[str, dict[str, object]] = {
     "extremal_perturbation": {"iterations": 12, "step": 3, "sigma": 6.0},
     "rise": {"masks": 300},
-    "information_bottleneck": {"pictures": 3},
+    "information_bottleneck": {"pictures": 3, "iterations": 5},
 }
 
 
