@@ -21,13 +21,15 @@ TITLES = {
     "grad_cam_pp": "Grad-CAM++",
     "score_cam": "Score-CAM",
     "ablation_cam": "Ablation-CAM",
+    "rise": "RISE",
+    "information_bottleneck": "Information Bottleneck",
     "gradient": "Gradient",
     "integrated_gradients": "Integrated Gradients",
     "full_grad": "FullGrad",
     "lrp": "LRP",
     "random": "Random",
-    "centre": "Centre",
-    "edge": "Edge",
+    "centre": "Centre Gaussian",
+    "edge": "Edge detector",
     "box_oracle": "Box oracle",
 }
 

@@ -53,10 +53,10 @@ class BreaksForward(TinyVGG):
 
 class BreaksBackward(TinyVGG):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        maps = self.features[:4](x / 60)
+        maps = self.features(x / 60)
         if maps.requires_grad:
             maps.register_hook(self.fail)
-        return self.head(self.features[4:](maps).mean(dim=(2, 3)))
+        return self.head(maps.mean(dim=(2, 3)))
 
     def fail(self, _gradient: torch.Tensor) -> None:
         raise ArithmeticError("planted")

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import make_classifier
+from conftest import explained, make_classifier
 from safetensors.torch import load_file
 from torch import nn
 
 from adasise_bench import metrics
-from adasise_bench.data.boxes import box_mask
 from adasise_bench.data.scenes import SCENE_CLASSES, embedded_root
 from adasise_bench.data.transforms import to_input
 from adasise_bench.data.voc import Annotation, VocDataset, open_voc
-from adasise_bench.methods.sise import Sise
 from adasise_bench.models import ARCHITECTURES
 from adasise_bench.models.scenes_vgg import BLOCKS, INPUT_SIZE, WEIGHTS, ScenesVGG
-from adasise_bench.timing import PhaseClock
 
 TOP1_FLOOR = 0.95
 EXACT_FLOOR = 0.95
@@ -87,13 +84,11 @@ def test_recognises_the_embedded_scenes(
 
 def test_sise_finds_the_objects(network: ScenesVGG, pictures: list[tuple[torch.Tensor, Annotation]]) -> None:
     classifier = make_classifier(network, BLOCKS, SCENE_CLASSES)
-    sise, energy, area = Sise(name="sise"), [], []
+    energy, area = [], []
     for image, annotation in pictures[:6]:
         for name in annotation.class_names:
-            boxes = [box for box in annotation.boxes if box.class_name == name]
-            inside = box_mask(boxes, annotation.picture_size, (INPUT_SIZE, INPUT_SIZE))
-            target, clock = SCENE_CLASSES.index(name), PhaseClock(classifier.device)
-            saliency = sise.explain(classifier, image, target, clock).saliency
+            inside = annotation.inside(name, (INPUT_SIZE, INPUT_SIZE))
+            saliency = explained("sise", classifier, image, SCENE_CLASSES.index(name)).saliency
             energy.append(metrics.ebpg(saliency, inside))
             area.append(100 * float(inside.float().mean()))
     assert sum(energy) >= 2 * sum(area)
