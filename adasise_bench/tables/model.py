@@ -103,7 +103,10 @@ class Tables:
 
 
 def number(value: float, unit: Unit) -> str:
-    """A number as it is printed: percent with 2 decimals, seconds below 1 with 2 significant digits."""
+    """A number as it is printed: percent with 2 decimals, seconds below 1 with 2 significant digits.
+
+    Correlations have 3 decimals.
+    """
     if isinstance(value, int):
         return str(value)
     if unit == "seconds" and abs(value) < 1:
