@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from adasise_bench.config import RunConfig
+from adasise_bench.data.dataset import Annotation, Dataset
 from adasise_bench.data.open import chosen_images, open_dataset
-from adasise_bench.data.voc import Annotation, VocDataset
 from adasise_bench.errors import DataError
 from adasise_bench.models import ARCHITECTURES
 from adasise_bench.records import Key
@@ -23,7 +23,7 @@ class Plan:
     """
 
     config: RunConfig
-    dataset: VocDataset
+    dataset: Dataset
     annotations: dict[str, Annotation | DataError]
 
     @cached_property

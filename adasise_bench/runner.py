@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from adasise_bench import environment, network, run_folder
 from adasise_bench.config import RunConfig
+from adasise_bench.data.dataset import Annotation
 from adasise_bench.data.transforms import refuse_elongated, to_input
-from adasise_bench.data.voc import FULL_SETS, Annotation
 from adasise_bench.determinism import deterministic, pair_seed
 from adasise_bench.errors import BenchError, DataError
 from adasise_bench.measure import explain_and_measure, failed, measured
@@ -95,9 +95,7 @@ def _facts(
     plan: Plan, classifiers: list[Classifier], device: torch.device, pictures: dict[str, str]
 ) -> dict[str, Any]:
     config = plan.config
-    listed = (len(plan.dataset.images), None)
-    full = FULL_SETS.get((config.data.year, config.data.image_set), listed)
-    full_images, full_pairs = listed if config.data.embedded else full
+    full_images, full_pairs = plan.dataset.full_size
     return environment.describe(device, config.precision) | {
         "deterministic": config.deterministic,
         "models": {classifier.name: network.facts(classifier) for classifier in classifiers},

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 
 from adasise_bench.config import DataConfig
+from adasise_bench.data.dataset import Dataset
 from adasise_bench.data.scenes import SCENE_CLASSES, embedded_root
 from adasise_bench.data.voc import VocDataset, open_voc
 
 
-def open_dataset(config: DataConfig) -> VocDataset:
+def open_dataset(config: DataConfig) -> Dataset:
     """The set named by ``data``: the drawn scenes, or PASCAL VOC.
 
     Raises:
@@ -23,7 +24,7 @@ def open_dataset(config: DataConfig) -> VocDataset:
     return VocDataset("drawn scenes", SCENE_CLASSES, scenes.images, scenes.annotations)
 
 
-def chosen_images(dataset: VocDataset, sample: int | None, seed: int, limit: int | None) -> list[str]:
+def chosen_images(dataset: Dataset, sample: int | None, seed: int, limit: int | None) -> list[str]:
     """Image ids to explain: a random sample in the list's order, cut after ``limit``.
 
     The sample depends on the list and the seed alone, and a smaller ``limit`` gives a prefix.
