@@ -64,6 +64,8 @@ def _run(config: RunConfig, folder: Path, resume: bool) -> Outcome:
     device = environment.pick_device(config.device)
     plan = make_plan(config)
     classifiers = [network.load(config, name, device) for name in config.models]
+    for classifier in classifiers:
+        network.refuse_other_classes(classifier, plan.dataset)
     run_folder.refuse_foreign(folder)
     if not resume and folder.exists():
         with run_folder.exclusive(folder):
@@ -107,6 +109,7 @@ def _facts(
             "embedded": config.data.embedded,
             "full_images": full_images,
             "full_pairs": full_pairs,
+            "left_out": plan.dataset.left_out,
         },
         "methods": {method.label: method.changed_options() for method in config.methods},
         "identity": config.identity(),

@@ -147,7 +147,10 @@ def read_annotation(path: Path, classes: tuple[str, ...]) -> Annotation:
         raise DataError(f"{path}: no objects annotated")
     for box in boxes:
         if box.class_name not in classes:
-            raise DataError(f"{path}: class {box.class_name!r} is not one of the {len(classes)}")
+            raise DataError(
+                f"{path}: class {box.class_name!r} is not one of the {len(classes)}; "
+                "name those of another set in data.classes"
+            )
         if not (box.xmin <= box.xmax and box.ymin <= box.ymax):
             raise DataError(f"{path}: box {box[1:5]} has its corners swapped")
         if box.xmax < 1 or box.ymax < 1 or box.xmin > width or box.ymin > height:

@@ -154,8 +154,10 @@ def _run_note(run: Run) -> str:
     picture = f"input {data['input_size']} px ({data['resize']})"
     tool = environment["tool"]
     commit = f" (commit {tool['commit']})" if tool["commit"] else ""
+    left_out = environment["data"].get("left_out")
+    without = f" ({left_out} pictures without objects left out)" if left_out else ""
     return (
-        f"{run.folder.name}: {environment['data']['name']}, {picture}, "
+        f"{run.folder.name}: {environment['data']['name']}{without}, {picture}, "
         f"score {run.config['score']}, {environment['device_name']} ({environment['device']}), "
         f"{environment['precision']}, torch {environment['torch']}, adasise-bench {tool['version']}{commit}."
     )
