@@ -84,7 +84,7 @@ def describe_plan(plan: Plan) -> str:
     pairs = len(plan.pairs) - len(unusable)
     lines = [f"{plan.dataset.name}: {len(plan.annotations)} pictures, {pairs} image-class pairs"]
     if plan.dataset.left_out:
-        lines.append(f"{plan.dataset.left_out} pictures without objects are left out")
+        lines.append(f"pictures without objects left out: {plan.dataset.left_out}")
     lines += [f"unusable annotation: {error}" for error in unusable]
     total = 0
     for model in plan.config.models:

@@ -41,14 +41,18 @@ class Annotation(NamedTuple):
         return sorted({box.class_name for box in self.boxes})
 
     def inside(self, class_name: str, size: tuple[int, int]) -> torch.Tensor:
-        """G: the class's region, (H, W) bool, in a frame of ``size`` (height, width)."""
+        """G: the class's region, (H, W) bool, in a frame of ``size`` (height, width).
+
+        Never empty: an object whose outline holds no pixel of the picture counts with its box.
+        """
         if self.outlines is None:
             boxes = [box for box in self.boxes if box.class_name == class_name]
             return box_mask(boxes, self.picture_size, size)
         region = torch.zeros(size, dtype=torch.bool)
         for box, outline in zip(self.boxes, self.outlines, strict=True):
             if box.class_name == class_name:
-                region |= in_frame(outline.pixels(), size)
+                pixels = outline.pixels()
+                region |= in_frame(pixels, size) if pixels.any() else box_mask([box], self.picture_size, size)
         return region
 
 

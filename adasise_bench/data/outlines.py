@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -104,10 +105,10 @@ def require_decoder() -> None:
 
 def _polygon(points: Any, picture_size: tuple[int, int]) -> Sequence[float]:
     try:
-        values = np.asarray(points, dtype=np.float64)
+        values = np.asarray(array("d", points))
     except (TypeError, ValueError, OverflowError):
         raise ValueError("a polygon is a list of numbers") from None
-    if values.ndim != 1 or len(values) < 6 or len(values) % 2:
+    if len(values) < 6 or len(values) % 2:
         raise ValueError("a polygon has x and y of three points or more")
     for values_of_axis, side in zip(values.reshape(-1, 2).T, picture_size, strict=True):
         if not (np.abs(values_of_axis - side / 2) <= 1.5 * side).all():

@@ -155,7 +155,7 @@ def _run_note(run: Run) -> str:
     tool = environment["tool"]
     commit = f" (commit {tool['commit']})" if tool["commit"] else ""
     left_out = environment["data"].get("left_out")
-    without = f" ({left_out} pictures without objects left out)" if left_out else ""
+    without = f" (pictures without objects left out: {left_out})" if left_out else ""
     return (
         f"{run.folder.name}: {environment['data']['name']}{without}, {picture}, "
         f"score {run.config['score']}, {environment['device_name']} ({environment['device']}), "
