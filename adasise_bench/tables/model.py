@@ -16,6 +16,21 @@ TITLES = {
     "extremal_perturbation": "Extremal Perturbation",
     "sise": "SISE",
     "ada_sise": "Ada-SISE",
+    "grad_cam": "Grad-CAM",
+    "grad_cam_pp": "Grad-CAM++",
+    "score_cam": "Score-CAM",
+    "ablation_cam": "Ablation-CAM",
+    "cam": "CAM",
+    "rise": "RISE",
+    "integrated_gradients": "Integrated Gradients",
+    "full_grad": "FullGrad",
+    "gradient": "Gradient",
+    "lrp": "LRP",
+    "information_bottleneck": "Information Bottleneck",
+    "random": "Random",
+    "centre": "Centre Gaussian",
+    "edge": "Edge detector",
+    "box_oracle": "Box oracle",
 }
 
 
