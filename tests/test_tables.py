@@ -426,7 +426,7 @@ def test_notes_say_what_limits_the_comparison(folder: Folder) -> None:
         "ResNet-50: 2 of 4952 images (2 of 7632 pairs).",
         "Data: drawn scenes, not photographs; numbers are not comparable with the paper's.",
     )
-    assert notes[4].startswith(
+    assert notes[5].startswith(
         "run: VOC 2007 test, input 224 px (stretch), score softmax, Some CPU (cpu), fp32"
     )
     assert notes[4].endswith("torch 2.8.0, adasise-bench 0.1.0 (commit abc123).")
