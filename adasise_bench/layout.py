@@ -90,10 +90,10 @@ def transposed(table: Table, style: Style, *, stacked: bool) -> Grid:
     return Grid(header, lines, text and f"All methods: {text}.")
 
 
-def legible(table: Table, style: Style, *, stacked: bool) -> Grid:
-    """The table as it is, or transposed where it has many columns and fewer then."""
+def legible(table: Table, style: Style, *, stacked: bool, most: int = MOST_COLUMNS) -> Grid:
+    """The table as it is, or transposed where it has more columns than ``most`` and fewer then."""
     across = transposed(table, style, stacked=stacked)
-    if len(table.columns) > MOST_COLUMNS and len(across.header) < len(table.columns):
+    if len(table.columns) > most and len(across.header) < len(table.columns):
         return across
     return grid(table, style, stacked=stacked)
 

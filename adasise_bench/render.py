@@ -14,6 +14,7 @@ from adasise_bench.layout import Grid, Line, Style, grid, legible, title, transp
 from adasise_bench.tables import Cell, Table, Tables
 
 WIDTH = 100
+_LATEX_COLUMNS = 4
 CSV_COLUMNS = ("table", "model", *(field.name for field in fields(Cell)), "excludes_zero", "direction")
 
 
@@ -140,22 +141,31 @@ def _latex(tables: Tables) -> str:
 
 
 def _latex_table(table: Table) -> str:
-    content = legible(table, _LATEX, stacked=True)
-    cells = [["", *content.header], *_joined(content.lines)]
-    first, *rows = (" & ".join(line) + r" \\" for line in cells)
-    shared = [rf"\par\smallskip{{\footnotesize {content.shared}}}"] if content.shared else []
+    """The table in parts that fit a page's width, each with the titles of the lines."""
+    content = legible(table, _LATEX, stacked=True, most=_LATEX_COLUMNS)
+    rows = [["", *content.header], *_joined(content.lines)]
+    parts: list[str] = []
+    for start in range(1, len(rows[0]), _LATEX_COLUMNS):
+        part = [[row[0], *row[start : start + _LATEX_COLUMNS]] for row in rows]
+        shared = content.shared if start + _LATEX_COLUMNS >= len(rows[0]) else ""
+        parts.append(_latex_part(title(table) + (" (continued)" if parts else ""), part, shared))
+    return "\n\n".join(parts)
+
+
+def _latex_part(heading: str, rows: Sequence[Sequence[str]], shared: str) -> str:
+    first, *rest = (" & ".join(row) + r" \\" for row in rows)
     text = [
         r"\par\medskip\noindent\begin{minipage}{\linewidth}",
-        rf"\textbf{{{_escape_latex(title(table))}}}\par\smallskip",
+        rf"\textbf{{{_escape_latex(heading)}}}\par\smallskip",
         r"\small\setlength{\tabcolsep}{3pt}%",
-        rf"\begin{{tabular}}{{@{{}}l{'c' * len(content.header)}@{{}}}}",
+        rf"\begin{{tabular}}{{@{{}}l{'c' * (len(rows[0]) - 1)}@{{}}}}",
         r"\toprule",
         first,
         r"\midrule",
-        *rows,
+        *rest,
         r"\bottomrule",
         r"\end{tabular}",
-        *shared,
+        *([rf"\par\smallskip{{\footnotesize {shared}}}"] if shared else []),
         r"\end{minipage}\par\medskip",
     ]
     return "\n".join(text)

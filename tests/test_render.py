@@ -145,14 +145,29 @@ def test_methods_become_lines_where_they_do_not_fit_beside_each_other(width: int
     assert "method_0  method_1" in render(_methods_by_measures(4), "terminal", width).replace("   ", "")
 
 
-@pytest.mark.parametrize("methods", [6, 7])
-@pytest.mark.parametrize("fmt", ["md", "latex"])
-def test_many_methods_become_lines_in_documents(fmt: str, methods: int) -> None:
-    text = render(_methods_by_measures(methods), fmt)
-    name = "method_4" if fmt == "md" else r"method\_4"
-    line = next(line for line in text.splitlines() if name.replace("_", r"\_", fmt == "md") in line)
-    assert (line.count("54.00") == 3) == (methods > 6)
-    assert ("All methods: Pairs: 99." in text) == (methods > 6)
+@pytest.mark.parametrize(("fmt", "most"), [("md", 6), ("latex", 4)])
+def test_many_methods_become_lines_in_documents(fmt: str, most: int) -> None:
+    for methods in (most, most + 1):
+        text = render(_methods_by_measures(methods), fmt)
+        line = next(line for line in text.splitlines() if r"method\_3" in line)
+        assert (line.count("53.00") == 3) == (methods > most)
+        assert ("All methods: Pairs: 99." in text) == (methods > most)
+
+
+def test_latex_tables_have_parts_of_the_width_of_a_page() -> None:
+    text = render(_wide(10), "latex")
+    assert text.count(r"\begin{tabular}{@{}lcc@{}}") == 1
+    assert text.count("(continued)") == 0
+    tall = Table("by_class", "vgg16", "Tall", tuple(f"m{k}" for k in range(6)), tuple(
+        Row(f"class{k}", "up", "percent", tuple(Cell(f"m{j}", "x", 10.0 * k + j, 9, 9) for j in range(6)))
+        for k in range(9)))  # fmt: skip
+    text = render(Tables((tall,), ()), "latex")
+    assert [text.count(rf"\begin{{tabular}}{{@{{}}l{columns}@{{}}}}") for columns in ("cccc", "cc")] == [1, 1]
+    assert text.count("Tall") == 2
+    assert text.count("(continued)") == 1
+    assert sorted(re.findall(r" (\d+\.00) ", text)) == sorted(
+        f"{10 * k + j}.00" for k in range(9) for j in range(6)
+    )
 
 
 @pytest.mark.parametrize("columns", [1, 4, 6, 20])

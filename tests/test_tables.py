@@ -429,7 +429,7 @@ def test_notes_say_what_limits_the_comparison(folder: Folder) -> None:
     assert notes[5].startswith(
         "run: VOC 2007 test, input 224 px (stretch), score softmax, Some CPU (cpu), fp32"
     )
-    assert notes[4].endswith("torch 2.8.0, adasise-bench 0.1.0 (commit abc123).")
+    assert notes[5].endswith("torch 2.8.0, adasise-bench 0.1.0 (commit abc123).")
     assert "Definitions: ebpg-box-union-v1." in notes
     assert "Degenerate maps (all pixels equal): 1." in notes
     assert notes[-1].startswith("Errors: 2, among them: boom [31mlong")
