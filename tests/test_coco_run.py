@@ -61,11 +61,12 @@ def test_every_class_of_every_picture_with_objects_is_explained(folder: Path) ->
 def test_results_say_which_data_they_rest_on(folder: Path) -> None:
     environment = json.loads((folder / "environment.json").read_text())
     assert environment["data"]["name"] == "COCO 2014 val, masks"
-    assert (environment["data"]["full_images"], environment["data"]["full_pairs"]) == (4, 6)
+    assert (environment["data"]["full_images"], environment["data"]["left_out"]) == (40504, 1)
     assert environment["identity"]["data"]["region"] == "masks"
     text = " ".join((folder.parent / "stdout").read_text().split())
     assert "COCO 2014 val, masks (pictures without objects left out: 1)" in text
     assert "ResNet-50: not the published model" in text
+    assert "ResNet-50: 4 of 40504 images (6 pairs)." in text
     assert "published" not in text.replace("not the published", "")
 
 

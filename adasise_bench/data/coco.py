@@ -47,6 +47,12 @@ _OFFICIAL = COCO_CATEGORIES | {
 }  # fmt: skip
 """The categories as COCO's own files name them."""
 
+MASKS = ", masks"
+"""How the names of sets end whose regions are masks."""
+
+_LISTED = {"COCO 2014 val": 40504}
+"""Pictures that COCO's own files list, those without objects included."""
+
 _MAX_JSON_BYTES = 2_000_000_000
 
 
@@ -103,11 +109,12 @@ class CocoDataset(Dataset):
 
     @property
     def full_size(self) -> tuple[int, int | None]:
-        """Pictures with objects, and image-class pairs."""
-        pairs = {
-            (image_id, entry.category_id) for image_id in self.images for entry in self.entries[image_id]
-        }
-        return len(self.images), len(pairs)
+        """Pictures with objects, and image-class pairs; of a part of COCO, the pictures that COCO lists."""
+        listed = _LISTED.get(self.name.removesuffix(MASKS))
+        if listed and listed != len(self.images) + self.without_objects:
+            return listed, None
+        pairs = sum(len({entry.category_id for entry in entries}) for entries in self.entries.values())
+        return len(self.images), pairs
 
     @property
     def left_out(self) -> int:

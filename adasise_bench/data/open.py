@@ -6,7 +6,7 @@ import random
 from dataclasses import replace
 
 from adasise_bench.config import DataConfig
-from adasise_bench.data.coco import COCO_CLASSES, open_coco
+from adasise_bench.data.coco import COCO_CLASSES, MASKS, open_coco
 from adasise_bench.data.dataset import Dataset
 from adasise_bench.data.scenes import SCENE_CLASSES, embedded_root
 from adasise_bench.data.voc import VocDataset, open_voc
@@ -39,7 +39,7 @@ def _open_coco(config: DataConfig) -> Dataset:
     dataset = open_coco(f"COCO {config.year} {config.image_set}", file, images, config.region)
     if config.annotations or dataset.classes != COCO_CLASSES:
         dataset = replace(dataset, name=f"own set in COCO layout, {file.name}")
-    return replace(dataset, name=f"{dataset.name}, masks") if config.region == "masks" else dataset
+    return replace(dataset, name=dataset.name + MASKS) if config.region == "masks" else dataset
 
 
 def chosen_images(dataset: Dataset, sample: int | None, seed: int, limit: int | None) -> list[str]:

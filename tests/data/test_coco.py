@@ -45,7 +45,7 @@ def test_lists_what_has_objects(root: Path) -> None:
     dataset = opened(root)
     assert dataset.name == "COCO 2014 val"
     assert list(dataset.images) == [name(k) for k in (1, 2, 3, 4)]
-    assert (dataset.left_out, dataset.full_size) == (1, (4, 6))
+    assert (dataset.left_out, dataset.full_size) == (1, (40504, None))
     assert dataset.classes == COCO_CLASSES
     assert [dataset.annotation(name(k)).class_names for k in (1, 2, 3, 4)] == [
         ["dog", "person"], ["tvmonitor"], ["person"], ["aeroplane", "cat"],
@@ -196,6 +196,7 @@ def test_a_set_of_ones_own(tmp_path: Path) -> None:
     dataset = open_dataset(DataConfig(layout="coco", images=pictures, annotations=file))
     assert dataset.name == "own set in COCO layout, mine.json"
     assert dataset.classes == ("bat", "lemming")
+    assert dataset.full_size == (2, 2)
     assert list(dataset.images) == ["below-a", "b"]
     for image_id in dataset.images:
         assert dataset.picture(image_id, dataset.annotation(image_id)).mode == "RGB"
