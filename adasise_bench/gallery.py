@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from adasise_bench import run_folder
 from adasise_bench.config import RunConfig
+from adasise_bench.data.dataset import Annotation, Dataset
 from adasise_bench.data.open import open_dataset
-from adasise_bench.data.voc import Annotation, VocDataset
 from adasise_bench.errors import DataError
 from adasise_bench.records import Key
 from adasise_bench.runs import Run
@@ -31,7 +31,7 @@ class Gallery:
     """
 
     folder: Path
-    dataset: VocDataset
+    dataset: Dataset
     digests: dict[str, str]
 
     @classmethod

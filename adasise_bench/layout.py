@@ -1,8 +1,8 @@
-"""Lays a table out as lines of text, the same for terminal, Markdown and LaTeX."""
+"""Lays a table out as lines of text, the same for terminal, Markdown, LaTeX and HTML."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -30,11 +30,27 @@ class Style:
     figure: Callable[[str], str] = str
 
 
+Texts = tuple[tuple[str, str], ...]
+"""A number and what follows it, one after the other."""
+
+
 class Line(NamedTuple):
     """A line's title and, per column, a number and what follows it."""
 
     title: str
-    cells: tuple[tuple[str, str], ...]
+    cells: Texts
+
+
+class Grid(NamedTuple):
+    """A table as text: the titles of its columns, its lines, and what holds for all lines."""
+
+    header: list[str]
+    lines: list[Line]
+    shared: str = ""
+
+
+MOST_COLUMNS = 6
+"""More methods than that are lines rather than columns, where a format has no width of its own."""
 
 
 def title(table: Table) -> str:
@@ -43,24 +59,63 @@ def title(table: Table) -> str:
     return f"{table.title} {arrow}" if arrow else table.title
 
 
-def header(table: Table, style: Style) -> list[str]:
-    """The titles of the columns."""
-    return [style.escape(title_of(column)) for column in table.columns]
-
-
-def lines(table: Table, style: Style, *, stacked: bool) -> Iterator[Line]:
+def grid(table: Table, style: Style, *, stacked: bool) -> Grid:
     """The measured numbers, with their intervals behind or (``stacked``) below them; then the published."""
+    arrow = _shared_arrow(table)
+    lines = []
     for row in table.rows:
-        yield Line(
-            style.escape(_row_title(row, _shared_arrow(table))),
-            tuple((_measured(cell, row, style), _rest(cell, row, style, stacked)) for cell in row.cells),
-        )
-        if stacked and any(cell.low is not None for cell in row.cells):
-            intervals = tuple((_with_verdict(cell, row, style), "") for cell in row.cells)
-            yield Line(style.subtitle(style.escape("95 % interval")), intervals)
-        if any(cell.published is not None for cell in row.cells):
-            published = tuple((_published(cell, row, style), "") for cell in row.cells)
-            yield Line(style.subtitle("published"), published)
+        parts = _parts(row, style, stacked)
+        lines.append(Line(style.escape(_row_title(row, arrow)), parts.pop("")))
+        lines += [Line(_subtitle(kind, style), texts) for kind, texts in parts.items()]
+    return Grid([style.escape(title_of(column)) for column in table.columns], lines)
+
+
+def transposed(table: Table, style: Style, *, stacked: bool) -> Grid:
+    """The same with a line per method and a column per measure; counts that all methods share stand apart."""
+    arrow = _shared_arrow(table)
+    rows = [row for row in table.rows if not _is_shared(row)]
+    parts = [_parts(row, style, stacked) for row in rows]
+    kinds = list(dict.fromkeys(kind for part in parts for kind in part))
+    lines = []
+    for index, column in enumerate(table.columns):
+        for kind in kinds:
+            texts = tuple(part[kind][index] if kind in part else ("", "") for part in parts)
+            if any(figure for figure, _ in texts):
+                lines.append(Line(_subtitle(kind, style) or style.escape(title_of(column)), texts))
+    shared = (
+        f"{row.title}: {_measured(row.cells[0], row, Style())}" for row in table.rows if _is_shared(row)
+    )
+    text = style.escape("; ".join(shared))
+    header = [style.escape(_row_title(row, arrow)) for row in rows]
+    return Grid(header, lines, text and f"All methods: {text}.")
+
+
+def legible(table: Table, style: Style, *, stacked: bool, most: int = MOST_COLUMNS) -> Grid:
+    """The table as it is, or transposed where it has more columns than ``most`` and fewer then."""
+    across = transposed(table, style, stacked=stacked)
+    if len(table.columns) > most and len(across.header) < len(table.columns):
+        return across
+    return grid(table, style, stacked=stacked)
+
+
+def _parts(row: Row, style: Style, stacked: bool) -> dict[str, Texts]:
+    """The texts of a row's cells: the numbers, and what stands below them by its name."""
+    parts = {"": tuple((_measured(cell, row, style), _rest(cell, row, style, stacked)) for cell in row.cells)}
+    if stacked and any(cell.low is not None for cell in row.cells):
+        parts["95 % interval"] = tuple((_with_verdict(cell, row, style), "") for cell in row.cells)
+    if any(cell.published is not None for cell in row.cells):
+        parts["published"] = tuple((_published(cell, row, style), "") for cell in row.cells)
+    return parts
+
+
+def _subtitle(kind: str, style: Style) -> str:
+    return style.subtitle(style.escape(kind)) if kind else ""
+
+
+def _is_shared(row: Row) -> bool:
+    """Whether a row says what a table rests on, and the same of all methods."""
+    cells = row.cells
+    return row.direction is None and len({(cell.measured, cell.n == cell.of) for cell in cells}) == 1
 
 
 def _shared_arrow(table: Table) -> str:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 
 from adasise_bench import metrics
-from adasise_bench.data.voc import Annotation
+from adasise_bench.data.dataset import Annotation
 from adasise_bench.errors import BenchError
 from adasise_bench.methods import Explanation, Request
 from adasise_bench.models.classifier import Classifier

@@ -9,7 +9,9 @@ import torch
 
 from adasise_bench import engine_cache, environment
 from adasise_bench.config import RunConfig
+from adasise_bench.data.dataset import Dataset
 from adasise_bench.determinism import ENGINES
+from adasise_bench.errors import ConfigError
 from adasise_bench.models import ARCHITECTURES, load_classifier
 from adasise_bench.models.batching import BatchSize, torch_failures
 from adasise_bench.models.classifier import Classifier
@@ -28,6 +30,7 @@ def load(config: RunConfig, name: str, device: torch.device) -> Classifier:
     model = config.models[name]
     classifier = load_classifier(
         name,
+        data=config.data.kind,
         checkpoint=model.checkpoint,
         sha256=model.sha256,
         blocks=model.blocks,
@@ -45,6 +48,21 @@ def load(config: RunConfig, name: str, device: torch.device) -> Classifier:
         for method in config.methods:
             method.check(classifier, noise)
     return classifier
+
+
+def refuse_other_classes(classifier: Classifier, dataset: Dataset) -> None:
+    """Refuse a network that has no output for one of the data set's classes.
+
+    Raises:
+        ConfigError: it is such a network.
+    """
+    unknown = [name for name in dataset.classes if name not in classifier.classes]
+    if unknown:
+        raise ConfigError(
+            f"models.{classifier.name}: has no class {unknown[0]!r} of {dataset.name} "
+            f"({len(unknown)} of {len(dataset.classes)} unknown); "
+            "choose a network that was trained on them"
+        )
 
 
 def with_engine(config: RunConfig, classifier: Classifier, earlier: Engine | None = None) -> Classifier:

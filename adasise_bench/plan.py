@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from adasise_bench.config import RunConfig
+from adasise_bench.data.dataset import Annotation, Dataset
 from adasise_bench.data.open import chosen_images, open_dataset
-from adasise_bench.data.voc import Annotation, VocDataset
 from adasise_bench.errors import DataError
 from adasise_bench.models import ARCHITECTURES
 from adasise_bench.network_measures import expected_forwards
@@ -24,7 +24,7 @@ class Plan:
     """
 
     config: RunConfig
-    dataset: VocDataset
+    dataset: Dataset
     annotations: dict[str, Annotation | DataError]
 
     @cached_property
@@ -85,6 +85,8 @@ def describe_plan(plan: Plan) -> str:
     unusable = [error for error in plan.annotations.values() if isinstance(error, DataError)]
     pairs = len(plan.pairs) - len(unusable)
     lines = [f"{plan.dataset.name}: {len(plan.annotations)} pictures, {pairs} image-class pairs"]
+    if plan.dataset.left_out:
+        lines.append(f"pictures without objects left out: {plan.dataset.left_out}")
     lines += [f"unusable annotation: {error}" for error in unusable]
     total = 0
     for model in plan.config.models:

@@ -10,19 +10,21 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 
-from adasise_bench.layout import Line, Style, header, lines, title
+from adasise_bench.layout import Grid, Line, Style, grid, legible, title, transposed
 from adasise_bench.tables import Cell, Table, Tables
 
 WIDTH = 100
+_LATEX_COLUMNS = 4
 CSV_COLUMNS = ("table", "model", *(field.name for field in fields(Cell)), "excludes_zero", "direction")
 
 
-def render(tables: Tables, fmt: str) -> str:
+def render(tables: Tables, fmt: str, width: int = WIDTH) -> str:
     """The tables as text in one of :data:`FORMATS`, ending in a line break.
 
     Numbers are rounded in ``terminal``, ``md`` and ``latex``, and kept in full in ``csv`` and ``json``.
+    Methods that do not fit beside each other become lines; ``width`` is the terminal's, in letters.
     """
-    return FORMATS[fmt](tables)
+    return _terminal(tables, width) if fmt == "terminal" else FORMATS[fmt](tables)
 
 
 def footnotes(tables: Tables, best: str) -> list[str]:
@@ -37,47 +39,54 @@ def _legend(tables: Tables, best: str) -> Iterator[str]:
     rows = [row for table in tables.tables for row in table.rows]
     cells = [cell for row in rows for cell in row.cells]
     if any(cell.best for cell in cells):
-        yield f"{best} is the best measured value of its row"
+        yield f"{best} is the best measured value of its measure"
     if any(row.direction for row in rows):
         yield "↑ higher is better, ↓ lower"
     if any(cell.low is not None for cell in cells):
         yield "[low, high] is the 95 % interval of the number that it stands with"
     if any(cell.published is not None for cell in cells):
-        yield "lines named published quote the paper, all others are measured"
+        yield "lines named published quote the papers, all others are measured"
     if any(cell.excludes_zero for cell in cells):
         yield "better, worse: the interval of the difference excludes 0"
     if any(cell.measured is not None and cell.n != cell.of for cell in cells):
-        yield "n=: pairs behind a number, where fewer or more than its column's Pairs or its row's n"
+        yield "n=: pairs behind a number, where fewer or more than its method's Pairs or the n at its title"
 
 
 _TERMINAL = Style(emphasise=lambda text: f"*{text}", subtitle=lambda text: f"  {text}")
 
 
-def _terminal(tables: Tables) -> str:
+def _terminal(tables: Tables, width: int = WIDTH) -> str:
     blocks = []
     for table in tables.tables:
-        blocks += [title(table), *_terminal_table(table)]
+        blocks += [title(table), *_terminal_table(table, width)]
     notes = footnotes(tables, "*")
-    blocks.append("\n".join(textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in notes))
+    blocks.append("\n".join(textwrap.fill(note, width, subsequent_indent="  ") for note in notes))
     return "\n\n".join(blocks) + "\n"
 
 
-def _terminal_table(table: Table) -> list[str]:
-    """The table, its intervals behind the numbers if that fits, else below; too many columns in blocks."""
-    names = header(table, _TERMINAL)
-    for stacked in (False, True):
-        text = list(lines(table, _TERMINAL, stacked=stacked))
-        columns = [["", *(line.title for line in text)]]
-        columns += [_column(name, text, index) for index, name in enumerate(names)]
-        if sum(map(_width, columns)) + 2 * len(names) <= WIDTH:
-            return [_beside(columns)]
-    titles, *rest = columns
+def _terminal_table(table: Table, width: int) -> list[str]:
+    """The table in the fewest blocks: intervals behind the numbers or below, methods as columns or lines."""
+    grids = (
+        lay_out(table, _TERMINAL, stacked=stacked)
+        for lay_out in (grid, transposed)
+        for stacked in (False, True)
+    )
+    layouts = [(_blocks(content, width), content.shared) for content in grids]
+    blocks, shared = min(layouts, key=lambda layout: len(layout[0]))
+    below = [textwrap.fill(shared, width, subsequent_indent="  ")] if shared else []
+    return [*map(_beside, blocks), *below]
+
+
+def _blocks(content: Grid, width: int) -> list[list[list[str]]]:
+    """The columns in as many blocks as the width takes, each with the titles of the lines."""
+    titles = ["", *(line.title for line in content.lines)]
     blocks = [[titles]]
-    for column in rest:
-        if len(blocks[-1]) > 1 and sum(map(_width, [*blocks[-1], column])) + 2 * len(blocks[-1]) > WIDTH:
+    for index, name in enumerate(content.header):
+        column = _column(name, content.lines, index)
+        if len(blocks[-1]) > 1 and sum(map(_width, [*blocks[-1], column])) + 2 * len(blocks[-1]) > width:
             blocks.append([titles])
         blocks[-1].append(column)
-    return [_beside(block) for block in blocks]
+    return blocks
 
 
 def _column(name: str, text: Sequence[Line], index: int) -> list[str]:
@@ -99,11 +108,12 @@ def _beside(columns: Sequence[Sequence[str]]) -> str:
 def _markdown(tables: Tables) -> str:
     blocks = []
     for table in tables.tables:
-        names = header(table, _MARKDOWN)
-        rows = [["", *names], *_joined(lines(table, _MARKDOWN, stacked=False))]
+        content = legible(table, _MARKDOWN, stacked=False)
+        rows = [["", *content.header], *_joined(content.lines)]
         first, *rest = (f"| {' | '.join(row)} |" for row in rows)
-        grid = "\n".join([first, f"|{':--|' * len(rows[0])}", *rest])
-        blocks.append(f"### {_escape_markdown(title(table))}\n\n{grid}")
+        text = "\n".join([first, f"|{':--|' * len(rows[0])}", *rest])
+        shared = f"\n\n{content.shared}" if content.shared else ""
+        blocks.append(f"### {_escape_markdown(title(table))}\n\n{text}{shared}")
     blocks.append("\n".join(f"- {_escape_markdown(note)}" for note in footnotes(tables, "bold")))
     return "\n\n".join(blocks) + "\n"
 
@@ -131,19 +141,31 @@ def _latex(tables: Tables) -> str:
 
 
 def _latex_table(table: Table) -> str:
-    grid = [["", *header(table, _LATEX)], *_joined(lines(table, _LATEX, stacked=True))]
-    first, *rows = (" & ".join(line) + r" \\" for line in grid)
+    """The table in parts that fit a page's width, each with the titles of the lines."""
+    content = legible(table, _LATEX, stacked=True, most=_LATEX_COLUMNS)
+    rows = [["", *content.header], *_joined(content.lines)]
+    parts: list[str] = []
+    for start in range(1, len(rows[0]), _LATEX_COLUMNS):
+        part = [[row[0], *row[start : start + _LATEX_COLUMNS]] for row in rows]
+        shared = content.shared if start + _LATEX_COLUMNS >= len(rows[0]) else ""
+        parts.append(_latex_part(title(table) + (" (continued)" if parts else ""), part, shared))
+    return "\n\n".join(parts)
+
+
+def _latex_part(heading: str, rows: Sequence[Sequence[str]], shared: str) -> str:
+    first, *rest = (" & ".join(row) + r" \\" for row in rows)
     text = [
         r"\par\medskip\noindent\begin{minipage}{\linewidth}",
-        rf"\textbf{{{_escape_latex(title(table))}}}\par\smallskip",
+        rf"\textbf{{{_escape_latex(heading)}}}\par\smallskip",
         r"\small\setlength{\tabcolsep}{3pt}%",
-        rf"\begin{{tabular}}{{@{{}}l{'c' * len(table.columns)}@{{}}}}",
+        rf"\begin{{tabular}}{{@{{}}l{'c' * (len(rows[0]) - 1)}@{{}}}}",
         r"\toprule",
         first,
         r"\midrule",
-        *rows,
+        *rest,
         r"\bottomrule",
         r"\end{tabular}",
+        *([rf"\par\smallskip{{\footnotesize {shared}}}"] if shared else []),
         r"\end{minipage}\par\medskip",
     ]
     return "\n".join(text)

@@ -19,9 +19,9 @@ from tqdm import tqdm
 
 from adasise_bench import environment, network, run_folder
 from adasise_bench.config import RunConfig
+from adasise_bench.data.dataset import Annotation
 from adasise_bench.data.difficult import is_difficult
 from adasise_bench.data.transforms import refuse_elongated, to_input
-from adasise_bench.data.voc import FULL_SETS, Annotation
 from adasise_bench.determinism import deterministic, pair_seed
 from adasise_bench.errors import BenchError, DataError
 from adasise_bench.measure import Truth, explain_and_measure, failed, measured
@@ -65,6 +65,8 @@ def _run(config: RunConfig, folder: Path, resume: bool) -> Outcome:
     device = environment.pick_device(config.device)
     plan = make_plan(config)
     classifiers = [network.load(config, name, device) for name in config.models]
+    for classifier in classifiers:
+        network.refuse_other_classes(classifier, plan.dataset)
     run_folder.refuse_foreign(folder)
     if not resume and folder.exists():
         with run_folder.exclusive(folder):
@@ -96,9 +98,7 @@ def _facts(
     plan: Plan, classifiers: list[Classifier], device: torch.device, pictures: dict[str, str]
 ) -> dict[str, Any]:
     config = plan.config
-    listed = (len(plan.dataset.images), None)
-    full = FULL_SETS.get((config.data.year, config.data.image_set), listed)
-    full_images, full_pairs = listed if config.data.embedded else full
+    full_images, full_pairs = plan.dataset.full_size
     return environment.describe(device, config.precision) | {
         "deterministic": config.deterministic,
         "models": {classifier.name: network.facts(classifier) for classifier in classifiers},
@@ -110,6 +110,7 @@ def _facts(
             "embedded": config.data.embedded,
             "full_images": full_images,
             "full_pairs": full_pairs,
+            "left_out": plan.dataset.left_out,
         },
         "methods": {method.label: method.changed_options() for method in config.methods},
         "identity": config.identity(),

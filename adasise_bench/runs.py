@@ -65,6 +65,7 @@ class _DataFacts(BaseModel, extra="allow"):
     embedded: bool
     full_images: int | None
     full_pairs: int | None
+    left_out: int = 0
 
 
 class _Environment(BaseModel, extra="allow"):

@@ -23,7 +23,8 @@ from adasise_bench.tables import title_of
 from adasise_bench.validation import suggest
 
 _SETTINGS = (
-    "data.resize", "data.input_size", "models", "methods", "score", "precision", "device", "engine",
+    "data.layout", "data.resize", "data.input_size",
+    "models", "methods", "score", "precision", "device", "engine",
 )  # fmt: skip
 
 
@@ -59,8 +60,9 @@ def explain_config(
             raise ConfigError(
                 f"--set {key}: nothing that explaining a picture needs{suggest(key, _SETTINGS)}"
             )
+    drawn = ARCHITECTURES[model].data == ("scenes",)
     tree: dict[str, Any] = {
-        "data": {"root": EMBEDDED, "input_size": INPUT_SIZE} if ARCHITECTURES[model].embedded else {},
+        "data": {"root": EMBEDDED, "input_size": INPUT_SIZE} if drawn else {},
         "models": {model: {"checkpoint": checkpoint, "sha256": sha256}},
         "methods": list(methods),
         "device": device or "auto",
@@ -115,7 +117,9 @@ class Subject:
     def weights_note(self) -> str:
         """Which network and weights these are."""
         weights, title = self.classifier.weights, title_of(self.classifier.name)
-        if ARCHITECTURES[self.classifier.name].embedded:
+        if self.config.data.kind == "coco":
+            title = f"{title} for COCO"
+        elif self.config.data.kind == "scenes":
             title = f"{title} (for drawn scenes; it says nothing about photographs)"
         kind = "TorchRay's published weights" if weights.published else "not the published weights"
         return f"{title}: {kind}: {weights.file}, SHA-256 {weights.sha256[:12]}"

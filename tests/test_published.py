@@ -3,7 +3,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from adasise_bench.published import published, published_scores, published_table1, published_table2
+from adasise_bench.published import (
+    COCO,
+    VOC,
+    paper_order,
+    published,
+    published_on,
+    published_scores,
+    published_table1,
+    published_table2,
+    sources,
+)
 
 REFERENCE = Path(__file__).parents[1].parent / "shared" / "reference" / "published.yaml"
 
@@ -24,6 +34,35 @@ def test_columns_come_in_the_papers_order() -> None:
 def test_table2_is_resnet50s() -> None:
     assert published_table2()["ada_sise"] == [26, 114, 179, 420, 551]
     assert published_table2("vgg16") == {}
+
+
+def test_ada_sises_figures_come_first_and_sises_fill_in() -> None:
+    merged, ours, theirs = published_on(VOC), published_table1(), published_table1("sise")
+    for model, methods in theirs.items():
+        for method, figures in methods.items():
+            for metric, value in figures.items():
+                expected = ours[model].get(method, {}).get(metric, value)
+                assert merged[model][method][metric] == expected
+                if expected != value:
+                    assert (model, method, metric) == ("vgg16", "sise", "seconds")
+        assert merged[model]["ada_sise"] == ours[model]["ada_sise"]
+    assert published_on(COCO) == published_scores("sise", "coco2014")
+    assert published_on("VOC 2012 val") == published_on("drawn scenes") == {}
+    assert published_table2(data=COCO) == {}
+
+
+def test_sources_are_named_where_something_is_shown() -> None:
+    both = [("vgg16", "sise", "miou"), ("vgg16", "sise", "ebpg"), ("vgg16", "mine", "ebpg")]
+    assert [text.split(",")[0] for text in sources(VOC, both)] == ["arXiv 2102.07799", "arXiv 2010.00672"]
+    assert list(sources(VOC, both[2:])) == list(sources("own", both)) == []
+    assert "slides" in next(sources(COCO, both))
+
+
+def test_methods_come_in_the_order_of_the_papers() -> None:
+    assert paper_order() == [
+        "grad_cam", "grad_cam_pp", "extremal_perturbation", "rise", "score_cam", "integrated_gradients",
+        "full_grad", "sise", "ada_sise",
+    ]  # fmt: skip
 
 
 def test_unknown_paper_is_refused() -> None:

@@ -120,6 +120,56 @@ def test_intervals_move_below_the_numbers_where_a_terminal_is_too_narrow() -> No
     assert "Wide ↑" in below
 
 
+def _methods_by_measures(methods: int) -> Tables:
+    names = tuple(f"method_{k}" for k in range(methods))
+    shared = Row("Pairs", None, "count", tuple(Cell(name, "pairs", 99, 99, 99) for name in names))
+    rows = [
+        Row(title, "up", "percent", tuple(
+            Cell(name, title, 50.0 + k, 99, 99, 60.0 + k if k % 2 else None, k == 3, 49.0, 80.0, 50)
+            for k, name in enumerate(names)))
+        for title in ("EBPG, %", "Bbox, %", "mIoU, %")
+    ]  # fmt: skip
+    errors = Row("Errors", None, "count", tuple(Cell(n, "errors", k, k, k) for k, n in enumerate(names)))
+    return Tables((Table("table1", "vgg16", "Wide", names, (*rows, shared, errors)),), ())
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_methods_become_lines_where_they_do_not_fit_beside_each_other(width: int) -> None:
+    text = render(_methods_by_measures(12), "terminal", width)
+    assert max(map(len, text.splitlines())) <= width
+    assert re.search(r"^ +EBPG, % ↑ +Bbox, % ↑ +mIoU, % ↑ +Errors$", text, re.M)
+    assert re.findall(r"method_\d+", text) == [f"method_{k}" for k in range(12)]
+    assert re.search(r"^method_3 +\*53.00 .*\n(  95 % .*\n)?  published +63.00 +63.00 +63.00$", text, re.M)
+    assert re.search(r"^method_4 .*\n(  95 % .*\n)?method_5 ", text, re.M)
+    assert "All methods: Pairs: 99." in text
+    assert "method_0  method_1" in render(_methods_by_measures(4), "terminal", width).replace("   ", "")
+
+
+@pytest.mark.parametrize(("fmt", "most"), [("md", 6), ("latex", 4)])
+def test_many_methods_become_lines_in_documents(fmt: str, most: int) -> None:
+    for methods in (most, most + 1):
+        text = render(_methods_by_measures(methods), fmt)
+        line = next(line for line in text.splitlines() if r"method\_3" in line)
+        assert (line.count("53.00") == 3) == (methods > most)
+        assert ("All methods: Pairs: 99." in text) == (methods > most)
+
+
+def test_latex_tables_have_parts_of_the_width_of_a_page() -> None:
+    text = render(_wide(10), "latex")
+    assert text.count(r"\begin{tabular}{@{}lcc@{}}") == 1
+    assert text.count("(continued)") == 0
+    tall = Table("by_class", "vgg16", "Tall", tuple(f"m{k}" for k in range(6)), tuple(
+        Row(f"class{k}", "up", "percent", tuple(Cell(f"m{j}", "x", 10.0 * k + j, 9, 9) for j in range(6)))
+        for k in range(9)))  # fmt: skip
+    text = render(Tables((tall,), ()), "latex")
+    assert [text.count(rf"\begin{{tabular}}{{@{{}}l{columns}@{{}}}}") for columns in ("cccc", "cc")] == [1, 1]
+    assert text.count("Tall") == 2
+    assert text.count("(continued)") == 1
+    assert sorted(re.findall(r" (\d+\.00) ", text)) == sorted(
+        f"{10 * k + j}.00" for k in range(9) for j in range(6)
+    )
+
+
 @pytest.mark.parametrize("columns", [1, 4, 6, 20])
 def test_every_column_is_printed_once_in_100_columns(columns: int) -> None:
     text = render(_wide(columns), "terminal")

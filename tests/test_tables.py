@@ -112,7 +112,7 @@ def test_means_rest_on_the_values_that_are_there(folder: Folder) -> None:
         Cell("sise", "seconds", 2.0, n=1, of=3, published=9.21, images=1),
     )
     assert row(table, "Bbox, %").cells == (Cell("sise", "bbox", None, n=0, of=3, published=61.59, images=0),)
-    assert row(table, "mIoU, %").cells[0].published is None
+    assert row(table, "mIoU, %").cells[0].published == 31.37
     assert row(table, "Pairs").cells[0].measured == 3
     assert row(table, "Images").cells[0].measured == 2
     assert row(table, "Degenerate maps").cells == (Cell("sise", "degenerate", 1, n=2, of=3),)
@@ -418,17 +418,18 @@ def test_notes_say_what_limits_the_comparison(folder: Folder) -> None:
         record("sise", "2", None, error="unreadable"),
     ]
     notes = build(folder(records, change=weaken)).notes
-    assert notes[:4] == (
+    assert notes[:5] == (
         "Published: arXiv 2102.07799.",
+        "Published, where that prints no number: arXiv 2010.00672, run-times from its authors' slides.",
         "ResNet-50: not the published model: mine.pt, SHA-256 9ca920d69ca9; "
         "numbers are not comparable with the paper's.",
         "ResNet-50: 2 of 4952 images (2 of 7632 pairs).",
         "Data: drawn scenes, not photographs; numbers are not comparable with the paper's.",
     )
-    assert notes[4].startswith(
+    assert notes[5].startswith(
         "run: VOC 2007 test, input 224 px (stretch), score softmax, Some CPU (cpu), fp32"
     )
-    assert notes[4].endswith("torch 2.8.0, adasise-bench 0.1.0 (commit abc123).")
+    assert notes[5].endswith("torch 2.8.0, adasise-bench 0.1.0 (commit abc123).")
     assert "Definitions: ebpg-box-union-v1." in notes
     assert "Degenerate maps (all pixels equal): 1." in notes
     assert notes[-1].startswith("Errors: 2, among them: boom [31mlong")
@@ -448,10 +449,72 @@ def test_notes_name_options_that_are_not_the_defaults(folder: Folder) -> None:
 
 def test_published_figures_are_sourced_only_where_shown(folder: Folder) -> None:
     kept = folder([record("sise", "1", maps_kept=[1, 2, 3, 4, 5])], "kept")
-    assert "Published: arXiv 2102.07799; its map counts are means over 500 images." in build(kept).notes
+    assert "Published map counts: arXiv 2102.07799, means over 500 images." in build(kept).notes
     own = build(folder([record("mine", "1", ebpg=1.0, seconds=1.0)], "own")).notes
     assert not any("ublished" in note for note in own)
     assert "Run-time measured on Some CPU, fp32 (n=1)." in own
+
+
+def test_both_papers_figures_stand_beside_voc_with_their_sources(folder: Folder) -> None:
+    change = _with_methods("rise", "sise", "lrp", "box_oracle", "ada_sise", "grad_cam")
+    names = ["rise", "box_oracle", "lrp", "sise", "grad_cam", "ada_sise"]
+    records = [record(name, "1", ebpg=1.0, seconds=1.0, model="vgg16") for name in names]
+    tables = build(folder(records, change=change))
+    (table,) = tables.tables
+    assert table.title == "Table 1, VGG16: explanation quality and run-time"
+    assert table.columns == ("grad_cam", "rise", "sise", "ada_sise", "box_oracle", "lrp")
+    assert [cell.published for cell in row(table, "EBPG, %").cells] == [
+        55.44,
+        33.44,
+        60.54,
+        60.79,
+        None,
+        None,
+    ]
+    assert [cell.published for cell in row(table, "mIoU, %").cells] == [26.52, 27.11, 27.79, None, None, None]
+    seconds = [cell.published for cell in row(table, "Run-time, s").cells]
+    assert seconds == [0.006, 64.28, 5.96, 4.23, None, None]
+    assert tables.notes[:2] == (
+        "Published: arXiv 2102.07799.",
+        "Published, where that prints no number: arXiv 2010.00672, run-times from its authors' slides.",
+    )
+    assert any("100 images (Ada-SISE's paper; the others' slides)." in note for note in tables.notes)
+
+
+def test_cocos_figures_stand_beside_coco(folder: Folder) -> None:
+    def change(config: dict[str, Any], environment: dict[str, Any]) -> None:
+        _with_methods("sise", "ada_sise")(config, environment)
+        config["data"]["layout"] = "coco"
+        environment["data"]["name"] = "COCO 2014 val"
+
+    records = [record(name, "1", ebpg=1.0, seconds=1.0, maps_kept=[1] * 5) for name in ("sise", "ada_sise")]
+    tables = build(folder(records, change=change))
+    quality, maps = tables.tables
+    assert quality.title == "COCO 2014 val, ResNet-50: explanation quality and run-time"
+    assert [cell.published for cell in row(quality, "EBPG, %").cells] == [29.43, None]
+    assert [cell.published for cell in row(quality, "Run-time, s").cells] == [None, None]
+    assert all(cell.published is None for line in maps.rows for cell in line.cells)
+    assert tables.notes[0] == "Published: the slides of the authors of arXiv 2010.00672."
+    assert not any("Tesla" in note or "2102.07799" in note for note in tables.notes)
+
+
+@pytest.mark.parametrize("name", ["VOC 2012 val", "COCO 2014 val, masks", "drawn scenes", "own set"])
+def test_published_figures_never_stand_beside_other_data(folder: Folder, name: str) -> None:
+    def change(_: dict[str, Any], environment: dict[str, Any]) -> None:
+        environment["data"]["name"] = name
+
+    tables = build(folder([record("sise", "1", ebpg=1.0, seconds=1.0, maps_kept=[1] * 5)], change=change))
+    cells = [cell for table in tables.tables for line in table.rows for cell in line.cells]
+    assert all(cell.published is None for cell in cells)
+    assert not any("ublished" in note for note in tables.notes)
+
+
+def _with_methods(*labels: str) -> Callable[[dict[str, Any], dict[str, Any]], None]:
+    def change(config: dict[str, Any], environment: dict[str, Any]) -> None:
+        config["methods"] = [{"name": label, "label": label} for label in labels]
+        environment["methods"] = {label: {} for label in labels}
+
+    return change
 
 
 def test_run_time_counts_pairs_of_one_method(folder: Folder) -> None:

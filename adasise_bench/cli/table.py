@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +11,8 @@ import click
 
 if TYPE_CHECKING:
     from adasise_bench.tables import Grouping
+
+_NARROWEST = 60
 
 FORMATS = ("terminal", "md", "latex", "csv", "json")
 
@@ -52,9 +56,12 @@ def tables_text(
     against: str | None = None,
 ) -> str:
     """The tables of run folders in one of :data:`FORMATS`; the options are those of ``build_tables``."""
-    from adasise_bench.render import render
+    from adasise_bench.render import WIDTH, render
     from adasise_bench.runs import load_run
     from adasise_bench.tables import DEFAULT_METRICS, build_tables
 
     runs = [load_run(folder) for folder in folders]
-    return render(build_tables(runs, metrics=metrics or DEFAULT_METRICS, by=by, against=against), fmt)
+    tables = build_tables(runs, metrics=metrics or DEFAULT_METRICS, by=by, against=against)
+    seen = sys.stdout.isatty()
+    width = max(shutil.get_terminal_size((WIDTH, 0)).columns, _NARROWEST) if seen else WIDTH
+    return render(tables, fmt, width)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
+from adasise_bench.data.coco import MASKS
+
 FLAGS = {
     "VOC 2007 test": "pointing_game_ebp_voc07_difficult.txt",
     "COCO 2014 val": "pointing_game_ebp_coco_difficult.txt",
@@ -16,7 +18,7 @@ def is_difficult(dataset: str, image_id: str, class_index: int) -> bool | None:
     """Whether a class of a picture belongs to its data set's difficult set.
 
     Args:
-        dataset: name of the data set.
+        dataset: name of the data set, whether its regions are boxes or masks.
         image_id: file name of the picture without its suffix.
         class_index: of the class, in TorchRay's order.
 
@@ -24,9 +26,10 @@ def is_difficult(dataset: str, image_id: str, class_index: int) -> bool | None:
         True for every class of a picture that the file does not list, as in TorchRay; ``None`` where the
         data set has no difficult set.
     """
-    if dataset not in FLAGS:
+    name = dataset.removesuffix(MASKS)
+    if name not in FLAGS:
         return None
-    row = _rows(FLAGS[dataset]).get(image_id)
+    row = _rows(FLAGS[name]).get(image_id)
     return row is None or row[class_index] == "1"
 
 

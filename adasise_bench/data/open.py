@@ -3,27 +3,46 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from adasise_bench.config import DataConfig
+from adasise_bench.data.coco import COCO_CLASSES, MASKS, open_coco
+from adasise_bench.data.dataset import Dataset
 from adasise_bench.data.scenes import SCENE_CLASSES, embedded_root
 from adasise_bench.data.voc import VocDataset, open_voc
 
 
-def open_dataset(config: DataConfig) -> VocDataset:
-    """The set named by ``data``: the drawn scenes, or PASCAL VOC.
+def open_dataset(config: DataConfig) -> Dataset:
+    """The set named by ``data``: the drawn scenes, PASCAL VOC, COCO, or one's own in their layouts.
 
     Raises:
-        ConfigError: no such year or image set.
+        ConfigError: no such year or image set, or nothing to decode masks with.
         DataError: nothing usable at ``data.root``.
         OutputError: the drawn scenes cannot be stored.
     """
-    if not config.embedded:
-        return open_voc(config.root, config.year, config.image_set, config.download)
-    scenes = open_voc(embedded_root(), "2007", "test")
-    return VocDataset("drawn scenes", SCENE_CLASSES, scenes.images, scenes.annotations)
+    if config.embedded:
+        scenes = open_voc(embedded_root(), "2007", "test")
+        return VocDataset("drawn scenes", SCENE_CLASSES, scenes.images, scenes.annotations)
+    if config.layout == "coco":
+        return _open_coco(config)
+    dataset = open_voc(config.root, config.year, config.image_set, config.download)
+    if config.classes is None:
+        return dataset
+    name = f"own set in VOC layout, {config.year} {config.image_set}"
+    return replace(dataset, name=name, classes=config.classes)
 
 
-def chosen_images(dataset: VocDataset, sample: int | None, seed: int, limit: int | None) -> list[str]:
+def _open_coco(config: DataConfig) -> Dataset:
+    set_name = f"{config.image_set}{config.year}"
+    images = config.images or config.root / set_name
+    file = config.annotations or config.root / "annotations" / f"instances_{set_name}.json"
+    dataset = open_coco(f"COCO {config.year} {config.image_set}", file, images, config.region)
+    if config.annotations or dataset.classes != COCO_CLASSES:
+        dataset = replace(dataset, name=f"own set in COCO layout, {file.name}")
+    return replace(dataset, name=dataset.name + MASKS) if config.region == "masks" else dataset
+
+
+def chosen_images(dataset: Dataset, sample: int | None, seed: int, limit: int | None) -> list[str]:
     """Image ids to explain: a random sample in the list's order, cut after ``limit``.
 
     The sample depends on the list and the seed alone, and a smaller ``limit`` gives a prefix.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
 import tarfile
@@ -10,17 +9,16 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from unittest.mock import patch
 from urllib.error import URLError
 from xml.etree.ElementTree import ParseError
 
-import torch
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import parse as parse_xml
-from PIL import Image, UnidentifiedImageError
 
-from adasise_bench.data.boxes import Box, box_mask
+from adasise_bench.data.boxes import Box
+from adasise_bench.data.dataset import Annotation, Dataset, file_digest
 from adasise_bench.data.files import regular
 from adasise_bench.errors import ConfigError, DataError
 
@@ -31,93 +29,27 @@ VOC_CLASSES = (
 
 DEFAULT_ROOT = Path("data")
 
-FULL_SETS = {("2007", "test"): (4952, 7632)}
-"""Pictures and image-class pairs of complete sets, to say when a run rests on a part of one."""
-
-_MAX_PIXELS = 50_000_000
 _MAX_XML_BYTES = 1_000_000
 _UNNAMED = ".jpg"  # what torchvision makes of a blank line in the list
 
 
-class Annotation(NamedTuple):
-    """What an annotation file says: the picture's width and height, and its objects."""
-
-    picture_size: tuple[int, int]
-    boxes: tuple[Box, ...]
-
-    @property
-    def class_names(self) -> list[str]:
-        """Distinct classes, in alphabetical order (VOC's class order)."""
-        return sorted({box.class_name for box in self.boxes})
-
-    def inside(self, class_name: str, size: tuple[int, int]) -> torch.Tensor:
-        """G: the class's region, (H, W) bool, in a frame of ``size`` (height, width)."""
-        boxes = [box for box in self.boxes if box.class_name == class_name]
-        return box_mask(boxes, self.picture_size, size)
-
-
 @dataclass(frozen=True)
-class VocDataset:
+class VocDataset(Dataset):
     """A list of pictures in VOC layout.
 
     Attributes:
-        name: for people, such as ``VOC 2007 test``.
-        classes: the class names that may occur.
-        images: picture files by image id, in the list's order.
         annotations: annotation files by image id.
     """
 
-    name: str
-    classes: tuple[str, ...]
-    images: dict[str, Path]
     annotations: dict[str, Path]
 
     def annotation(self, image_id: str) -> Annotation:
-        """Read one annotation.
-
-        Raises:
-            DataError: unreadable, malformed, without objects, or with a class or box that cannot be.
-        """
+        """Read one annotation: :func:`read_annotation`."""
         return read_annotation(self.annotations[image_id], self.classes)
 
-    def picture(self, image_id: str, annotation: Annotation) -> Image.Image:
-        """Read one picture as RGB.
-
-        Raises:
-            DataError: missing, damaged, too large, or of another size than its annotation says.
-        """
-        path = self.images[image_id]
-        try:
-            with regular(path), Image.open(path, formats=("JPEG",)) as file:
-                if file.size != annotation.picture_size:
-                    raise DataError(
-                        f"{path}: picture is {file.size[0]}x{file.size[1]} pixels, its annotation says "
-                        f"{annotation.picture_size[0]}x{annotation.picture_size[1]}; fetch the pair again"
-                    )
-                if file.size[0] * file.size[1] > _MAX_PIXELS:
-                    raise DataError(f"{path}: picture of more than {_MAX_PIXELS} pixels refused")
-                return file.convert("RGB")
-        except DataError:
-            raise
-        except UnidentifiedImageError:
-            raise DataError(f"{path}: cannot read the picture: empty, damaged, or no JPEG") from None
-        except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them trip over
-            raise DataError(f"{path}: cannot read the picture: {error or type(error).__name__}") from None
-
-    def digests(self) -> dict[str, str]:
-        """:meth:`digest` of every picture, by image id."""
-        return {image_id: self.digest(image_id) for image_id in self.images}
-
-    def digest(self, image_id: str) -> str:
-        """SHA-256 of one picture with its annotation; a missing file counts as missing."""
-        total = hashlib.sha256()
-        for path in (self.images[image_id], self.annotations[image_id]):
-            try:
-                with regular(path) as file:
-                    total.update(hashlib.file_digest(file, "sha256").digest())
-            except OSError:
-                total.update(b"missing")
-        return total.hexdigest()
+    def annotation_digest(self, image_id: str) -> bytes:
+        """SHA-256 of one annotation file, or that it is missing."""
+        return file_digest(self.annotations[image_id])
 
 
 def open_voc(root: Path, year: str, image_set: str, download: bool = False) -> VocDataset:
@@ -215,7 +147,10 @@ def read_annotation(path: Path, classes: tuple[str, ...]) -> Annotation:
         raise DataError(f"{path}: no objects annotated")
     for box in boxes:
         if box.class_name not in classes:
-            raise DataError(f"{path}: class {box.class_name!r} is not one of the {len(classes)}")
+            raise DataError(
+                f"{path}: class {box.class_name!r} is not one of the {len(classes)}; "
+                "name those of another set in data.classes"
+            )
         if not (box.xmin <= box.xmax and box.ymin <= box.ymax):
             raise DataError(f"{path}: box {box[1:5]} has its corners swapped")
         if box.xmax < 1 or box.ymax < 1 or box.xmin > width or box.ymin > height:

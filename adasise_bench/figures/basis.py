@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from adasise_bench.errors import ConfigError, DataError
-from adasise_bench.published import published_table1
+from adasise_bench.published import paper_order
 from adasise_bench.runs import Run, combine
 from adasise_bench.tables import in_paper_order, title_of
 from adasise_bench.validation import suggest
@@ -49,7 +49,7 @@ def records_of(runs: Sequence[Run], model: str, methods: Iterable[str] = ()) -> 
             f"{folders(runs)}: no records of model {model!r}{suggest(model, records['model'].unique())}"
         )
     present = of_model["method"].unique().tolist()
-    order = list(methods) or in_paper_order(present, next(iter(published_table1().values())))
+    order = list(methods) or in_paper_order(present, paper_order())
     for label in order:
         if label not in present:
             raise ConfigError(f"{folders(runs)}: no records of method {label!r}{suggest(label, present)}")
@@ -64,6 +64,11 @@ def entries_of(runs: Sequence[Run], model: str) -> dict[str, Entry]:
         if model in run.environment["models"]
         for entry in run.config["methods"]
     }
+
+
+def data_of(runs: Sequence[Run], model: str) -> str:
+    """Name of the data set that the runs explained with a model; it is the same for all of them."""
+    return next(str(run.environment["data"]["name"]) for run in runs if model in run.environment["models"])
 
 
 def folders(runs: Sequence[Run]) -> str:

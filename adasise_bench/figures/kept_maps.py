@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from adasise_bench.errors import DataError
-from adasise_bench.figures.basis import basis, entries_of, folders, records_of
+from adasise_bench.figures.basis import basis, data_of, entries_of, folders, records_of
 from adasise_bench.figures.style import PUBLISHED, blank, legend_above, look, named, note, styled
 from adasise_bench.published import published_table2
 from adasise_bench.runs import Run
@@ -42,7 +42,7 @@ def draw(runs: Sequence[Run], model: str, methods: Iterable[str] = ()) -> Figure
         for run in runs
         if model in run.environment["models"]
     )
-    paper = published_table2(model)
+    paper = published_table2(model, data_of(runs, model))
     entries = entries_of(runs, model)
 
     figure = blank(1.7)

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from adasise_bench.errors import DataError
-from adasise_bench.figures.basis import Entry, basis, entries_of, folders, records_of
+from adasise_bench.figures.basis import Entry, basis, data_of, entries_of, folders, records_of
 from adasise_bench.figures.style import PUBLISHED, blank, legend_above, look, named, note, styled
 from adasise_bench.layout import ARROWS
-from adasise_bench.published import published_scores
+from adasise_bench.published import VOC, published_scores
 from adasise_bench.runs import Run
 from adasise_bench.tables import DEFAULT_METRICS, MEASURES
 
@@ -54,7 +54,9 @@ def draw(runs: Sequence[Run], model: str) -> Figure:
             f"{folders(runs)}: {len(fixed)} value of the threshold mu on {model}, which makes no curve; "
             "run configs/mu_ablation.yaml"
         )
-    curves = {metric: curves_of(used, entries, model, metric) for metric in DEFAULT_METRICS}
+    on_voc = data_of(runs, model) == VOC
+    paper = published_scores("sise", "mu_ablation").get(model, {}) if on_voc else {}
+    curves = {metric: curves_of(used, entries, paper, metric) for metric in DEFAULT_METRICS}
     curves = {metric: curve for metric, curve in curves.items() if curve.measured or curve.published}
 
     rows = -(-len(curves) // _COLUMNS)
@@ -73,10 +75,12 @@ def draw(runs: Sequence[Run], model: str) -> Figure:
 
 
 def curves_of(
-    records: Mapping[str, pd.DataFrame], entries: Mapping[str, Entry], model: str, metric: str
+    records: Mapping[str, pd.DataFrame],
+    entries: Mapping[str, Entry],
+    paper: Mapping[str, Mapping[str, float]],
+    metric: str,
 ) -> Curves:
-    """The means of one measure, those that were measured."""
-    paper = published_scores("sise", "mu_ablation").get(model, {})
+    """The means of one measure, those that were measured; ``paper`` has the published figures by μ."""
     means = {label: float(group[metric].astype(float).mean()) for label, group in records.items()}
     means = {label: mean for label, mean in means.items() if not pd.isna(mean)}
     fixed = {entries[label]["mu"]: means[label] for label in means if entries[label]["selector"] == "fixed"}

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from adasise_bench.errors import DataError
-from adasise_bench.figures.basis import basis, entries_of, folders, records_of
+from adasise_bench.figures.basis import basis, data_of, entries_of, folders, records_of
 from adasise_bench.figures.style import PUBLISHED, blank, legend_above, look, named, note, styled
-from adasise_bench.published import published, published_table1
+from adasise_bench.published import VOC, published, published_table1
 from adasise_bench.records import SCHEMA
 from adasise_bench.runs import Run
 from adasise_bench.tables import number
@@ -81,7 +81,7 @@ def mean_phases(records: pd.DataFrame) -> dict[str, float]:
 def published_totals(runs: Sequence[Run], model: str, labels: Iterable[str]) -> dict[str, float]:
     """The paper's seconds (Table 1, whose ResNet-50 column is Fig. 4) of the methods that are the paper's."""
     entries = entries_of(runs, model)
-    paper = published_table1().get(model, {})
+    paper = published_table1().get(model, {}) if data_of(runs, model) == VOC else {}
     return {
         label: paper[label]["seconds"]
         for label in labels

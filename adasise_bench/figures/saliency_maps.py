@@ -31,6 +31,7 @@ Pair = tuple[str, str]
 
 _METHODS_IN_A_COLUMN = 3
 _TEXT = 0.17
+_LETTERS_PER_INCH = 17
 _BOX = "#56B4E9"
 
 
@@ -178,13 +179,13 @@ def draw(rows: Sequence[Row], text: str) -> Figure:
     methods = list(rows[0].maps)
     width = COLUMN if len(methods) <= _METHODS_IN_A_COLUMN else TWO_COLUMNS
     side = (width - _TEXT) / (len(methods) + 1)
-    headers = ["Picture", *(named(label, int(17 * side)) for label in methods)]
+    headers = ["Picture", *(named(label, int(_LETTERS_PER_INCH * side)) for label in methods)]
     ratios = [row.picture.height / row.picture.width for row in rows]
     header_lines = max(header.count("\n") for header in headers) + 1
     figure = blank(side * sum(ratios) + _TEXT * len(rows) + 0.12 * header_lines, width, "compressed")
     grid = figure.subplots(len(rows), len(methods) + 1, squeeze=False, height_ratios=ratios)
-    for line, row in zip(grid, rows, strict=True):
-        _picture(line[0], row)
+    for line, row, ratio in zip(grid, rows, ratios, strict=True):
+        _picture(line[0], row, int(_LETTERS_PER_INCH * side * ratio))
         for axes, saliency in zip(line[1:], row.maps.values(), strict=True):
             axes.imshow(overlay(row.picture, saliency))
     for axes in grid.flat:
@@ -197,7 +198,12 @@ def draw(rows: Sequence[Row], text: str) -> Figure:
     return figure
 
 
-def _picture(axes: Axes, row: Row) -> None:
+def shortened(image_id: str, letters: int) -> str:
+    """The end of an id that is longer than there is room for; what pictures of one set share comes first."""
+    return image_id if len(image_id) <= letters else f"…{image_id[-max(letters - 1, 1) :]}"
+
+
+def _picture(axes: Axes, row: Row, letters: int) -> None:
     axes.imshow(row.picture)
     for box in row.boxes:
         corner = (box.xmin - 1.5, box.ymin - 1.5)
@@ -206,4 +212,4 @@ def _picture(axes: Axes, row: Row) -> None:
             axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=color, linewidth=line))
     score = f"{row.score:.3f}" if abs(row.score) >= 0.001 else f"{row.score:.1e}"
     axes.set_xlabel(f"{row.class_name} {score}", labelpad=3)
-    axes.set_ylabel(row.image_id, parse_math=False)
+    axes.set_ylabel(shortened(row.image_id, letters), parse_math=False)

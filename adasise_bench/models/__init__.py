@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import torch
@@ -15,24 +15,33 @@ if TYPE_CHECKING:
     from adasise_bench.models.score import ScoreName
 
 
+DataKind = Literal["voc", "coco", "scenes"]
+
+_DATA = {
+    "voc": "PASCAL VOC",
+    "coco": "COCO (data.layout=coco)",
+    "scenes": "the drawn scenes (data.root=embedded)",
+}
+
+
 class Architecture(NamedTuple):
     """What is known of a network before it is loaded.
 
     Attributes:
         summary: one line for people.
         maps: feature maps of the last layer of each block, from the input side.
-        embedded: whether it belongs to the drawn scenes instead of PASCAL VOC.
+        data: the kinds of data that there are weights for.
         block_sides: which sides of the pooling layers the maps can be read on.
         sliding_side: least shorter side, in pixels, of inputs that are not squares.
     """
 
     summary: str
     maps: tuple[int, ...]
-    embedded: bool
+    data: tuple[DataKind, ...]
     block_sides: tuple[str, ...]
     sliding_side: int = 1
 
-    def check(self, name: str, blocks: str, embedded: bool, resize: str, input_size: int) -> None:
+    def check(self, name: str, blocks: str, data: DataKind, resize: str, input_size: int) -> None:
         """Refuse settings that the network cannot be used with.
 
         Raises:
@@ -44,33 +53,29 @@ class Architecture(NamedTuple):
             raise ValueError(
                 f"data.input_size: {name} needs at least {self.sliding_side} with data.resize=short-side"
             )
-        if embedded != self.embedded:
-            needed = (
-                "data.root=embedded (the drawn scenes)"
-                if self.embedded
-                else "PASCAL VOC, not the drawn scenes"
-            )
-            raise ValueError(f"models.{name}: needs {needed} as data")
+        if data not in self.data:
+            needed = " or ".join(_DATA[kind] for kind in self.data)
+            raise ValueError(f"models.{name}: needs {needed} as data, not {_DATA[data]}")
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
     "vgg16": Architecture(
-        "VGG16 for PASCAL VOC by TorchRay (20 classes)",
+        "VGG16 by TorchRay for PASCAL VOC (20 classes) or COCO (80)",
         (64, 128, 256, 512, 512),
-        embedded=False,
+        data=("voc", "coco"),
         block_sides=("pool-input", "pool-output"),
         sliding_side=193,
     ),
     "resnet50": Architecture(
-        "ResNet-50 for PASCAL VOC by TorchRay (20 classes)",
+        "ResNet-50 by TorchRay for PASCAL VOC (20 classes) or COCO (80)",
         (64, 256, 512, 1024, 2048),
-        embedded=False,
+        data=("voc", "coco"),
         block_sides=("pool-input",),
     ),
     "scenes_vgg": Architecture(
         "small VGG-style network for the drawn scenes, shipped with the tool (6 classes)",
         (16, 32, 48, 64, 96),
-        embedded=True,
+        data=("scenes",),
         block_sides=("pool-input",),
     ),
 }
@@ -79,6 +84,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
 def load_classifier(
     name: str,
     *,
+    data: DataKind = "voc",
     checkpoint: Path | None,
     sha256: str | None,
     blocks: str,
@@ -91,6 +97,7 @@ def load_classifier(
 
     Args:
         name: architecture.
+        data: which data's weights.
         checkpoint: local file instead of the published or shipped weights.
         sha256: start of the file's SHA-256, if it must match.
         blocks: side of the pooling layers on which feature maps are read.
@@ -102,6 +109,7 @@ def load_classifier(
     Raises:
         WeightsError: missing, altered or unfitting weights.
     """
+    from adasise_bench.data.coco import COCO_CLASSES
     from adasise_bench.data.scenes import SCENE_CLASSES
     from adasise_bench.data.voc import VOC_CLASSES
     from adasise_bench.models import scenes_vgg, torchray_voc
@@ -111,12 +119,13 @@ def load_classifier(
     from adasise_bench.models.folding import fold_batchnorm
 
     module: nn.Module
-    if ARCHITECTURES[name].embedded:
+    if name == "scenes_vgg":
         module, weights = scenes_vgg.load(checkpoint, sha256)
         classes, names = SCENE_CLASSES, scenes_vgg.BLOCKS
     else:
-        module, weights = torchray_voc.load(name, checkpoint, sha256, resize == "short-side")
-        classes, names = VOC_CLASSES, torchray_voc.BLOCKS[name, blocks]
+        module, weights = torchray_voc.load(name, data, checkpoint, sha256, resize == "short-side")
+        classes = COCO_CLASSES if data == "coco" else VOC_CLASSES
+        names = torchray_voc.BLOCKS[name, blocks]
     module = fold_batchnorm(module).to(device)
     return Classifier(
         name, module, classes, names, score, precision, weights, device, BatchSize(1), Engine("contiguous", 1)

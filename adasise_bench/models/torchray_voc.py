@@ -1,4 +1,4 @@
-"""TorchRay's VGG16 and ResNet-50 for PASCAL VOC, built by TorchRay's own code."""
+"""TorchRay's VGG16 and ResNet-50 for PASCAL VOC and COCO, built by TorchRay's own code."""
 
 from __future__ import annotations
 
@@ -24,25 +24,26 @@ BLOCKS = {
 
 
 def load(
-    arch: str, path: Path | None, sha256: str | None, fully_convolutional: bool
+    arch: str, data: str, path: Path | None, sha256: str | None, fully_convolutional: bool
 ) -> tuple[nn.Module, Weights]:
-    """Build one of TorchRay's VOC networks.
+    """Build one of TorchRay's networks.
 
     Args:
         arch: ``vgg16`` or ``resnet50``.
+        data: ``voc`` (20 outputs) or ``coco`` (80 outputs).
         path: checkpoint in TorchRay's format; ``None`` downloads the published one.
         sha256: start of the file's SHA-256, if it must match.
         fully_convolutional: let the head slide over inputs larger than it was trained on.
 
     Returns:
-        The network in evaluation mode, 20 outputs, parameters without gradient; and its weights.
+        The network in evaluation mode, parameters without gradient; and its weights.
 
     Raises:
         WeightsError: the file is missing, has another hash, or does not fit the architecture.
     """
     from torchray.benchmark import models as torchray_models
 
-    url = torchray_models.model_urls[arch]["voc"]
+    url = torchray_models.model_urls[arch][data]
     published_prefix = url.rsplit("-", 1)[-1].split(".")[0]
     path = path or checkpoint.fetch(url)
     published_name = url.rsplit("/", 1)[-1]
@@ -50,11 +51,11 @@ def load(
     state = checkpoint.read_state(path)
     with _torchray_quirks(state):
         try:
-            module = torchray_models.get_model(arch, "voc", fully_convolutional)
+            module = torchray_models.get_model(arch, data, fully_convolutional)
         except (RuntimeError, KeyError, IndexError, AttributeError, TypeError, ValueError) as error:
             lacking = f"no parameter {error}" if isinstance(error, KeyError) else str(error)
             reason = " ".join(lacking.split())[:160]
-            raise WeightsError(f"{path}: does not fit {arch} for VOC: {reason}") from None
+            raise WeightsError(f"{path}: does not fit {arch} for {data.upper()}: {reason}") from None
     module.requires_grad_(False)
     return module.eval(), Weights(path.name, digest, digest.startswith(published_prefix))
 

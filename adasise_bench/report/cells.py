@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from markupsafe import escape
 
-from adasise_bench.layout import Line, Style, header, lines
+from adasise_bench.layout import Grid, Style, legible
 from adasise_bench.tables import Table
 
 _HTML = Style(
@@ -17,11 +15,6 @@ _HTML = Style(
 )
 
 
-def html_header(table: Table) -> list[str]:
-    """The titles of the columns as HTML."""
-    return header(table, _HTML)
-
-
-def html_lines(table: Table) -> Iterator[Line]:
-    """The table's lines; titles and numbers are HTML, with everything from outside escaped."""
-    return lines(table, _HTML, stacked=True)
+def html_grid(table: Table) -> Grid:
+    """The table's titles and lines; titles and numbers are HTML, with everything from outside escaped."""
+    return legible(table, _HTML, stacked=True)

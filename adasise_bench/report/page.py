@@ -22,7 +22,7 @@ from adasise_bench.layout import title
 from adasise_bench.overlay import DIMMING, OPACITY, colored
 from adasise_bench.records import write_atomically
 from adasise_bench.render import footnotes
-from adasise_bench.report.cells import html_header, html_lines
+from adasise_bench.report.cells import html_grid
 from adasise_bench.report.drawings import drawings_of
 from adasise_bench.report.index import Pair, build_index, index_json
 from adasise_bench.report.pictures import Source, picture_block
@@ -130,7 +130,7 @@ def _stream(content: dict[str, Any], path: Path) -> None:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    environment.globals |= {"title": title, "html_header": html_header, "html_lines": html_lines}
+    environment.globals |= {"title": title, "html_grid": html_grid}
     script = _asset("report.js")
     assets = {
         "style": Markup(_asset("report.css")),  # noqa: S704 - our own file

@@ -1,4 +1,4 @@
-"""Turns runs into the tables of Ada-SISE (arXiv 2102.07799), every number with its n."""
+"""Turns runs into the tables of the papers (arXiv 2102.07799, 2010.00672), every number with its n."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pandas as pd
 
 from adasise_bench.errors import ConfigError, DataError
 from adasise_bench.printable import printable
-from adasise_bench.published import published_table1, published_table2
+from adasise_bench.published import published_on, published_table1, published_table2
 from adasise_bench.runs import Run, combine
 from adasise_bench.tables.breakdown import Grouping, breakdown_tables
 from adasise_bench.tables.measures import DEFAULT_METRICS, named_measures
-from adasise_bench.tables.model import Table, Tables
+from adasise_bench.tables.model import Table, Tables, title_of
 from adasise_bench.tables.notes import notes
 from adasise_bench.tables.rows import Published
 from adasise_bench.tables.scores import Scores, in_paper_order
@@ -49,13 +49,16 @@ def build_tables(
         model: facts["maps_available"] for run in runs for model, facts in run.environment["models"].items()
     }
     _refuse_other_blocks(runs, available)
+    data = {model: run.environment["data"]["name"] for run in runs for model in run.environment["models"]}
     models = in_paper_order(records["model"].unique(), published_table1())
     by_model = {model: records[records["model"] == model] for model in models}
     scores = {model: Scores.of(group) for model, group in by_model.items()}
     tables: list[Table] = []
     for model, group in by_model.items():
         if by is None:
-            tables.append(table1(model, group, scores[model], measures, _published(model, names)))
+            heading = _heading(model, runs)
+            figures = _published(model, data[model], names)
+            tables.append(table1(model, heading, group, scores[model], measures, figures))
         else:
             tables += breakdown_tables(model, scores[model], measures, by)
     for model in models:
@@ -63,15 +66,16 @@ def build_tables(
             continue
         differences = scores[model].minus(against)
         if by is None:
-            tables.append(difference_table(model, differences, measures, _published(model, names)))
+            figures = _published(model, data[model], names)
+            tables.append(difference_table(model, differences, measures, figures))
         else:
             tables += breakdown_tables(model, differences, measures, by)
     tables += [
-        table2(model, group, names, available[model])
+        table2(model, data[model], group, names, available[model])
         for model, group in by_model.items()
         if by is None and group["maps_kept"].notna().any()
     ]
-    return Tables(tuple(tables), tuple(map(printable, notes(runs, records, tables))))
+    return Tables(tuple(tables), tuple(map(printable, notes(runs, records, tables, data))))
 
 
 def _refuse_other_blocks(runs: Sequence[Run], available: Mapping[str, Sequence[int]]) -> None:
@@ -84,9 +88,17 @@ def _refuse_other_blocks(runs: Sequence[Run], available: Mapping[str, Sequence[i
                     raise DataError(f"{run.folder}: damaged: {model} with {len(maps)} blocks; run again")
 
 
-def _published(model: str, names: Mapping[str, str]) -> Published:
-    """The paper's figures of the labels that carry its methods' names."""
-    figures = published_table1().get(model, {})
+def _heading(model: str, runs: Sequence[Run]) -> str:
+    """What Table 1 is called: the paper's is not about COCO."""
+    run = next(run for run in runs if model in run.environment["models"])
+    if run.config["data"].get("layout") == "coco":
+        return f"{run.environment['data']['name']}, {title_of(model)}"
+    return f"Table 1, {title_of(model)}"
+
+
+def _published(model: str, data: str, names: Mapping[str, str]) -> Published:
+    """The papers' figures for the data set, of the labels that carry their methods' names."""
+    figures = published_on(data).get(model, {})
     return {label: scores for label, scores in figures.items() if names.get(label) == label}
 
 

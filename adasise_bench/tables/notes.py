@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from adasise_bench import statistics
 from adasise_bench.printable import printable
-from adasise_bench.published import published
+from adasise_bench.published import VOC, published, sources
 from adasise_bench.runs import Run
 from adasise_bench.tables.breakdown import SIZES
 from adasise_bench.tables.measures import MEASURES
@@ -20,9 +20,11 @@ SHOWN_ERRORS = 3
 ERROR_LENGTH = 150
 
 
-def notes(runs: Sequence[Run], records: pd.DataFrame, tables: Sequence[Table]) -> Iterator[str]:
-    """The notes of these tables."""
-    yield from _published_notes(tables)
+def notes(
+    runs: Sequence[Run], records: pd.DataFrame, tables: Sequence[Table], data: Mapping[str, str]
+) -> Iterator[str]:
+    """The notes of these tables; ``data`` names the data set of every model."""
+    yield from _published_notes(tables, data)
     yield from caveats(runs, records)
     yield from _option_notes(runs)
     for run in runs:
@@ -36,7 +38,7 @@ def notes(runs: Sequence[Run], records: pd.DataFrame, tables: Sequence[Table]) -
     if definitions:
         yield f"Definitions: {', '.join(sorted(definitions))}."
     yield from _statistics_notes(tables)
-    yield from _run_time_notes(records, tables)
+    yield from _run_time_notes(records, tables, data)
     yield from _degenerate_notes(runs, records)
     errors = records["error"].dropna()
     texts = "; ".join(_one_line(str(text)) for text in errors.unique()[:SHOWN_ERRORS])
@@ -75,13 +77,28 @@ def _cells(tables: Iterable[Table]) -> Iterator[Cell]:
     return (cell for table in tables for row in table.rows for cell in row.cells)
 
 
-def _published_notes(tables: Sequence[Table]) -> Iterator[str]:
-    shown = {table.name for table in tables for cell in _cells([table]) if cell.published is not None}
-    if shown:
+def _published_notes(tables: Sequence[Table], data: Mapping[str, str]) -> Iterator[str]:
+    scores = [table for table in tables if table.name != "table2"]
+    for name in dict.fromkeys(data.values()):
+        for rank, source in enumerate(sources(name, _figures(scores, data, name))):
+            yield f"Published{', where that prints no number' if rank else ''}: {source}."
+    if _published_cells(table for table in tables if table.name == "table2"):
         paper = published("ada_sise")
-        images = paper["table2"]["images"]
-        counts = f"; its map counts are means over {images} images" if "table2" in shown else ""
-        yield f"Published: {paper['source']}{counts}."
+        yield f"Published map counts: {paper['source']}, means over {paper['table2']['images']} images."
+
+
+def _published_cells(tables: Iterable[Table]) -> list[Cell]:
+    return [cell for cell in _cells(tables) if cell.published is not None]
+
+
+def _figures(tables: Iterable[Table], data: Mapping[str, str], name: str) -> set[tuple[str, str, str]]:
+    """Model, method and metric of the published figures that the tables show for one data set."""
+    return {
+        (table.model, str(cell.method), cell.metric)
+        for table in tables
+        if data[table.model] == name
+        for cell in _published_cells([table])
+    }
 
 
 def _statistics_notes(tables: Sequence[Table]) -> Iterator[str]:
@@ -164,14 +181,16 @@ def _run_note(run: Run) -> str:
     picture = f"input {data['input_size']} px ({data['resize']})"
     tool = environment["tool"]
     commit = f" (commit {tool['commit']})" if tool["commit"] else ""
+    left_out = environment["data"].get("left_out")
+    without = f" (pictures without objects left out: {left_out})" if left_out else ""
     return (
-        f"{run.folder.name}: {environment['data']['name']}, {picture}, "
+        f"{run.folder.name}: {environment['data']['name']}{without}, {picture}, "
         f"score {run.config['score']}, {environment['device_name']} ({environment['device']}), "
         f"{environment['precision']}, torch {environment['torch']}, adasise-bench {tool['version']}{commit}."
     )
 
 
-def _run_time_notes(records: pd.DataFrame, tables: Sequence[Table]) -> Iterator[str]:
+def _run_time_notes(records: pd.DataFrame, tables: Sequence[Table], data: Mapping[str, str]) -> Iterator[str]:
     seconds = [cell for cell in _cells(tables) if cell.metric.startswith("seconds")]
     devices = [
         f"{device} ({_extent(group.groupby(['model', 'method']).size())})"
@@ -182,6 +201,9 @@ def _run_time_notes(records: pd.DataFrame, tables: Sequence[Table]) -> Iterator[
         if any(cell.published is not None for cell in seconds):
             paper = published("ada_sise")["figure4"]
             note += f"; published: {paper['device']}, {paper['images']} images"
+            figures = {figure for figure in _figures(tables, data, VOC) if figure[2].startswith("seconds")}
+            if len(list(sources(VOC, figures))) > 1:
+                note += " (Ada-SISE's paper; the others' slides)"
         yield f"{note}."
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from adasise_bench.published import published_table1
+from adasise_bench.published import paper_order
 from adasise_bench.statistics import paired_differences
 from adasise_bench.tables.measures import MEASURES
 
@@ -95,10 +95,10 @@ class Scores:
 
 def methods_of(records: pd.DataFrame) -> list[str]:
     """The records' method labels in the paper's order."""
-    return in_paper_order(records["method"].unique(), next(iter(published_table1().values())))
+    return in_paper_order(records["method"].unique(), paper_order())
 
 
 def in_paper_order(present: Iterable[str], paper: Iterable[str]) -> list[str]:
-    """The names present, the paper's first and in its order."""
+    """The names present, the paper's first and in its order, the others in alphabetical order."""
     order = list(paper)
-    return sorted(present, key=lambda name: order.index(name) if name in order else len(order))
+    return sorted(present, key=lambda name: (order.index(name) if name in order else len(order), name))

@@ -13,9 +13,14 @@ from adasise_bench.tables.scores import Scores
 
 
 def table1(
-    model: str, records: pd.DataFrame, scores: Scores, measures: Mapping[str, Measure], published: Published
+    model: str,
+    heading: str,
+    records: pd.DataFrame,
+    scores: Scores,
+    measures: Mapping[str, Measure],
+    published: Published,
 ) -> Table:
-    """The measures of every method on one network, and what they rest on."""
+    """The measures of every method on one network, and what they rest on; ``heading`` begins its title."""
     groups = {method: records[records["method"] == method] for method in scores.methods}
     named = {method: group.dropna(subset=["class_name"]) for method, group in groups.items()}
     pairs = {method: len(group) for method, group in named.items()}
@@ -53,7 +58,7 @@ def table1(
             ),
         ),
     ]
-    title = f"Table 1, {title_of(model)}: explanation quality and run-time"
+    title = f"{heading}: explanation quality and run-time"
     return Table("table1", model, title, tuple(groups), tuple(rows))
 
 

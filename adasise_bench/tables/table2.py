@@ -14,9 +14,19 @@ from adasise_bench.tables.scores import PAIR, methods_of
 _METRICS = {"maps_kept": "kept", "maps_positive": "positive"}
 
 
-def table2(model: str, records: pd.DataFrame, names: Mapping[str, str], available: Sequence[int]) -> Table:
-    """Mean maps kept, and with positive gradient, per block; ``names`` gives the method of a label."""
-    paper = published_table2(model)
+def table2(
+    model: str, data: str, records: pd.DataFrame, names: Mapping[str, str], available: Sequence[int]
+) -> Table:
+    """Mean maps kept, and with positive gradient, per block.
+
+    Args:
+        model: architecture.
+        data: name of the data set; the paper's figures are VOC 2007's.
+        records: of the model.
+        names: the method of every label.
+        available: maps per block.
+    """
+    paper = published_table2(model, data)
     counts = _counts(records)
     estimates = estimate_means(pd.concat(counts, axis=1)) if counts else {}
     sizes = {len(maps) for maps in counts.values()}

@@ -13,7 +13,7 @@ from PIL import Image
 from adasise_bench.config_file import validate
 from adasise_bench.data.boxes import Box
 from adasise_bench.errors import ConfigError, DataError
-from adasise_bench.figures.saliency_maps import Row, Shelf, draw
+from adasise_bench.figures.saliency_maps import Row, Shelf, draw, shortened
 from adasise_bench.figures.style import COLUMN, TWO_COLUMNS
 from adasise_bench.overlay import overlay
 from adasise_bench.records import Key
@@ -151,3 +151,9 @@ def test_text_is_legible(methods: list[str], width: float) -> None:
 def test_the_note_says_what_the_maps_are_of(shelf: Shelf) -> None:
     figure = draw([shelf.row(pair) for pair in shelf.sample(1, 0)], shelf.note)
     assert "scenes_vgg, drawn scenes. Not photographs: not comparable with the paper." in texts(figure)
+
+
+def test_long_ids_keep_the_end_that_tells_them_apart() -> None:
+    assert shortened("000027", 6) == "000027"
+    assert shortened("COCO_val2014_000000000042", 8) == "…0000042"
+    assert shortened("COCO_val2014_000000000042", 0) == "…2"

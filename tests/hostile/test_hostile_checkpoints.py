@@ -328,7 +328,9 @@ def test_what_torchray_trips_over(tmp_path: Path, first: torch.Tensor) -> None:
     path = tmp_path / "hostile.pth"
     path.write_bytes(saved({"conv1.weight": first}))
     refused(
-        lambda: torchray_voc.load("resnet50", path, None, False), f"{path}: does not fit", kind=WeightsError
+        lambda: torchray_voc.load("resnet50", "voc", path, None, False),
+        f"{path}: does not fit",
+        kind=WeightsError,
     )
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 import torch
-from torchvision.models import resnet50
+from coco_layout import save_caffe_resnet
 
+from adasise_bench.data.coco import COCO_CLASSES
 from adasise_bench.errors import WeightsError
 from adasise_bench.models import checkpoint, load_classifier, torchray_voc
 from adasise_bench.models.classifier import Classifier
@@ -28,13 +29,7 @@ def load(arch: str, path: Path | None, **changes: Any) -> Classifier:
 
 @pytest.fixture(scope="module")
 def caffe_resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random ResNet-50 weights under the key names of TorchRay's checkpoint."""
-    torch.manual_seed(0)
-    module = resnet50(num_classes=20)
-    state = module.state_dict() | {"conv1.bias": torch.zeros(64)}
-    path = tmp_path_factory.mktemp("weights") / "random.pth.tar"
-    torch.save({name: value for name, value in state.items() if "num_batches" not in name}, path)
-    return path
+    return save_caffe_resnet(tmp_path_factory.mktemp("weights") / "random.pth.tar", 20)
 
 
 def test_resnet50_has_torchrays_stem_and_strides(caffe_resnet: Path) -> None:
@@ -57,9 +52,36 @@ def test_resnet50_has_torchrays_stem_and_strides(caffe_resnet: Path) -> None:
     assert float(classifier.scores(image).sum()) == pytest.approx(1, abs=1e-5)
 
 
+def test_coco_has_its_own_weights(
+    caffe_resnet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save_caffe_resnet(tmp_path / "coco.pth.tar", 80)
+    classifier = load("resnet50", path, data="coco")
+    assert classifier.classes == COCO_CLASSES
+    image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 50
+    assert classifier.scores(image).shape == (1, 80)
+    with pytest.raises(WeightsError, match="does not fit resnet50 for COCO"):
+        load("resnet50", caffe_resnet, data="coco")
+    with pytest.raises(WeightsError, match="does not fit resnet50 for VOC"):
+        load("resnet50", path)
+    asked = []
+
+    def download(url: str, target: str, hash_prefix: str | None) -> None:
+        asked.append((url.rsplit("/", 1)[-1], hash_prefix))
+        Path(target).write_bytes(path.read_bytes())
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    for arch, prefix in (("resnet50", "e99468c5"), ("vgg16", "d82c8150")):
+        with pytest.raises(WeightsError, match=f"expected {prefix}"):
+            load(arch, None, data="coco")
+    assert asked == [
+        ("resnet50_coco-e99468c5.pth.tar", "e99468c5"), ("vgg16_coco-d82c8150.pth.tar", "d82c8150"),
+    ]  # fmt: skip
+
+
 def test_weights_are_read_as_they_are(caffe_resnet: Path) -> None:
     state = torch.load(caffe_resnet, weights_only=True)
-    module, _ = torchray_voc.load("resnet50", caffe_resnet, None, fully_convolutional=False)
+    module, _ = torchray_voc.load("resnet50", "voc", caffe_resnet, None, fully_convolutional=False)
     loaded = module.state_dict()
     assert torch.equal(loaded["conv1.weight"], state["conv1.weight"][:, [2, 1, 0]])  # BGR to RGB
     assert torch.equal(loaded["layer4.2.conv3.weight"], state["layer4.2.conv3.weight"])
@@ -171,4 +193,4 @@ def test_failed_download_names_the_cure(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(torch.hub, "get_dir", lambda: "/nonexistent-cache")
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     with pytest.raises(WeightsError, match=r"models\.<arch>\.checkpoint"):
-        torchray_voc.load("resnet50", None, None, False)
+        torchray_voc.load("resnet50", "voc", None, None, False)

@@ -1,0 +1,24 @@
+"""Names that somebody else chose and that files of results will carry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+_LONGEST = 80
+
+
+def refuse_unusable(classes: Sequence[Any]) -> None:
+    """Refuse class names that no file name can hold, or that are not distinct.
+
+    Raises:
+        ValueError: one of them.
+    """
+    for name in classes:
+        if not isinstance(name, str) or not name.strip() or not name.isprintable():
+            raise ValueError(f"class {str(name)[:_LONGEST]!r} has no printable name")
+        if set(name) & {"/", "\\", ":"} or len(name.encode()) > _LONGEST:
+            raise ValueError(f"class {name[:_LONGEST]!r}: a name has no / \\ : and at most {_LONGEST} bytes")
+    repeated = {name for name in classes if classes.count(name) > 1}
+    if repeated:
+        raise ValueError(f"class {min(repeated)!r} is there twice")
