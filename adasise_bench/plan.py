@@ -50,9 +50,11 @@ class Plan:
             for pair in self.pairs
         ]
 
-    def expected_forwards(self, model: str, method_index: int) -> int:
-        """Forward passes expected for one model and method."""
+    def expected_forwards(self, model: str, method_index: int) -> int | None:
+        """Forward passes expected for one model and method; ``None`` where nobody can know."""
         per_pair = self.config.methods[method_index].expected_forwards(ARCHITECTURES[model].maps)
+        if per_pair is None:
+            return None
         return per_pair * sum(class_name is not None for _, class_name in self.pairs)
 
 
@@ -88,10 +90,9 @@ def describe_plan(plan: Plan) -> str:
     for model in plan.config.models:
         for index, method in enumerate(plan.config.methods):
             forwards = plan.expected_forwards(model, index)
-            total += forwards
-            lines.append(
-                f"{model:12} {method.label:24} {pairs:7} explanations, about {forwards:14,} forwards"
-            )
+            total += forwards or 0
+            about = "forwards unknown" if forwards is None else f"about {forwards:14,} forwards"
+            lines.append(f"{model:12} {method.label:24} {pairs:7} explanations, {about}")
     lines.append(
         f"about {total:,} forwards in all (estimated from the feature-map counts of Ada-SISE, Table 2)"
     )

@@ -25,6 +25,7 @@ from adasise_bench.determinism import deterministic, pair_seed
 from adasise_bench.errors import BenchError, DataError
 from adasise_bench.measure import explain_and_measure, failed, measured
 from adasise_bench.methods import MethodOptions, Request
+from adasise_bench.methods.own import own_definitions
 from adasise_bench.models.batching import torch_failures
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.yardstick import plain_forward_seconds
@@ -98,7 +99,7 @@ def _facts(
     listed = (len(plan.dataset.images), None)
     full = FULL_SETS.get((config.data.year, config.data.image_set), listed)
     full_images, full_pairs = listed if config.data.embedded else full
-    return environment.describe(device, config.precision) | {
+    return environment.describe(device, config.precision, own_definitions(config.methods)) | {
         "deterministic": config.deterministic,
         "models": {classifier.name: network.facts(classifier) for classifier in classifiers},
         "data": {

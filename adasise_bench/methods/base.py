@@ -61,6 +61,13 @@ class MethodOptions(BaseModel):
         options = self.model_dump(mode="json", exclude={"name", "label"})
         return {option: value for option, value in options.items() if value != defaults[option]}
 
+    def check(self) -> None:
+        """Refuse what the method cannot run with, before anything runs.
+
+        Raises:
+            ConfigError: one line naming what is missing.
+        """
+
     def explain(self, classifier: Classifier, request: Request, clock: PhaseClock) -> Explanation:
         """Explain one class of one image.
 
@@ -85,8 +92,8 @@ class MethodOptions(BaseModel):
         clock = PhaseClock(classifier.device)
         return [request.method.explain(classifier, request, clock) for request in requests]
 
-    def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
-        """Forward passes that one explanation is expected to take, for planning."""
+    def expected_forwards(self, maps_available: tuple[int, ...]) -> int | None:
+        """Forward passes that one explanation is expected to take, for planning; ``None``: unknown."""
         raise NotImplementedError  # pragma: no cover
 
 

@@ -88,7 +88,7 @@ class Classifier:
 
     def outputs(self, inputs: torch.Tensor) -> torch.Tensor:
         """Raw outputs at image level, (N, C): positions of a fully convolutional output are averaged."""
-        return _image_level(self.module(inputs))
+        return image_level(self.module(inputs))
 
     @torch.no_grad()
     def scores(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -99,7 +99,7 @@ class Classifier:
         whole = self.compiled is not None and len(inputs) == self.batch_size.value
         forward = self.compiled if self.compiled is not None and whole else self.module
         with arithmetic(self.precision, self.device):
-            outputs = _image_level(forward(inputs))
+            outputs = image_level(forward(inputs))
         return psi(outputs, self.score)
 
     def block_maps(self, image: torch.Tensor, targets: Sequence[int]) -> list[BlockMaps]:
@@ -152,5 +152,6 @@ class Classifier:
                 hook.remove()
 
 
-def _image_level(outputs: torch.Tensor) -> torch.Tensor:
+def image_level(outputs: torch.Tensor) -> torch.Tensor:
+    """(N, C) outputs; those of a fully convolutional network, (N, C, h, w), are averaged over positions."""
     return outputs.mean(dim=(2, 3)) if outputs.ndim == 4 else outputs
