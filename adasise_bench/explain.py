@@ -114,7 +114,8 @@ def _save(saliency: NDArray[np.float32], path: Path) -> None:
 
 def _facts(subject: Subject) -> dict[str, Any]:
     config, classifier = subject.config, subject.classifier
-    return environment.describe(classifier.device, config.precision, own_definitions(config.methods)) | {
+    definitions = own_definitions(config.methods) | network.own_definitions([classifier])
+    return environment.describe(classifier.device, config.precision, definitions) | {
         "model": {"name": classifier.name} | network.facts(classifier),
         "picture": {
             "file": subject.path.name,

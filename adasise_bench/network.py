@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 
 from adasise_bench import engine_cache, environment
-from adasise_bench.config import RunConfig
+from adasise_bench.config import ModelConfig, RunConfig
+from adasise_bench.data.open import data_classes
+from adasise_bench.data.voc import VocDataset
 from adasise_bench.determinism import ENGINES
-from adasise_bench.models import ARCHITECTURES, load_classifier
+from adasise_bench.errors import ConfigError
+from adasise_bench.models import ARCHITECTURES, load_classifier, own
 from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
+from adasise_bench.models.own import OwnModel
 from adasise_bench.models.pooling import with_repeatable_pooling
 from adasise_bench.models.tuning import tune
+from adasise_bench.validation import suggest
 
 
 def load(config: RunConfig, name: str, device: torch.device) -> Classifier:
@@ -23,9 +29,29 @@ def load(config: RunConfig, name: str, device: torch.device) -> Classifier:
 
     Raises:
         WeightsError: missing, altered or unfitting weights.
+        ConfigError: a network of the user's own that cannot be used as configured.
     """
     model = config.models[name]
-    classifier = load_classifier(
+    if isinstance(model, OwnModel):
+        classifier = own.load(
+            name,
+            model,
+            data_classes=data_classes(config.data),
+            input_size=config.data.input_size,
+            resize=config.data.resize,
+            score=config.score,
+            precision=config.precision,
+            device=device,
+        )
+    else:
+        classifier = _load_known(config, name, model, device)
+    if config.deterministic:
+        with_repeatable_pooling(classifier.module)
+    return classifier
+
+
+def _load_known(config: RunConfig, name: str, model: ModelConfig, device: torch.device) -> Classifier:
+    return load_classifier(
         name,
         checkpoint=model.checkpoint,
         sha256=model.sha256,
@@ -35,9 +61,20 @@ def load(config: RunConfig, name: str, device: torch.device) -> Classifier:
         precision=config.precision,
         device=device,
     )
-    if config.deterministic:
-        with_repeatable_pooling(classifier.module)
-    return classifier
+
+
+def refuse_missing_classes(classifier: Classifier, dataset: VocDataset) -> None:
+    """Refuse a network that does not know every class of the data.
+
+    Raises:
+        ConfigError: names the first class that it has no output for.
+    """
+    for name in dataset.classes:
+        if name not in classifier.classes:
+            raise ConfigError(
+                f"models.{classifier.name}: no output for {name!r}, a class of {dataset.name}"
+                f"{suggest(name, classifier.classes[:20])}; name its outputs in `classes`"
+            )
 
 
 def with_engine(config: RunConfig, classifier: Classifier, earlier: Engine | None = None) -> Classifier:
@@ -46,7 +83,7 @@ def with_engine(config: RunConfig, classifier: Classifier, earlier: Engine | Non
     A deterministic run measures nothing: it takes its device's fixed engine and never shrinks its batch.
     """
     wanted, side = config.engine, config.data.input_size
-    key = (classifier.name, config.precision, side, *environment.machine(classifier.device))
+    key = (classifier.definition or classifier.name, config.precision, side, *environment.machine(classifier.device))
     known = ENGINES[classifier.device.type] if config.deterministic else earlier or engine_cache.recall(key)
     engine = tune(
         classifier,
@@ -63,12 +100,19 @@ def with_engine(config: RunConfig, classifier: Classifier, earlier: Engine | Non
     return classifier
 
 
+def own_definitions(classifiers: Sequence[Classifier]) -> dict[str, str]:
+    """Which code built those networks that do not come with the tool."""
+    return {f"models.{model.name}": model.definition for model in classifiers if model.definition}
+
+
 def facts(classifier: Classifier) -> dict[str, Any]:
     """What traces a network's numbers to its weights and the way it was run, ready for JSON."""
     return {
         "weights_file": classifier.weights.file,
         "weights_sha256": classifier.weights.sha256,
         "published": classifier.weights.published,
-        "maps_available": list(ARCHITECTURES[classifier.name].maps),
+        "maps_available": list(classifier.maps or ARCHITECTURES[classifier.name].maps),
+        "blocks": list(classifier.blocks),
+        "preprocessing": asdict(classifier.preprocessing),
         "engine": asdict(classifier.engine),
     }

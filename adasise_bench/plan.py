@@ -52,7 +52,8 @@ class Plan:
 
     def expected_forwards(self, model: str, method_index: int) -> int | None:
         """Forward passes expected for one model and method; ``None`` where nobody can know."""
-        per_pair = self.config.methods[method_index].expected_forwards(ARCHITECTURES[model].maps)
+        known = ARCHITECTURES.get(model)
+        per_pair = known and self.config.methods[method_index].expected_forwards(known.maps)
         if per_pair is None:
             return None
         return per_pair * sum(class_name is not None for _, class_name in self.pairs)

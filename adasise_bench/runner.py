@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from adasise_bench import environment, network, run_folder
 from adasise_bench.config import RunConfig
-from adasise_bench.data.transforms import refuse_elongated, to_input
+from adasise_bench.data.transforms import Preprocessing, refuse_elongated, to_input
 from adasise_bench.data.voc import FULL_SETS, Annotation
 from adasise_bench.determinism import deterministic, pair_seed
 from adasise_bench.errors import BenchError, DataError
@@ -65,6 +65,8 @@ def _run(config: RunConfig, folder: Path, resume: bool) -> Outcome:
     device = environment.pick_device(config.device)
     plan = make_plan(config)
     classifiers = [network.load(config, name, device) for name in config.models]
+    for classifier in classifiers:
+        network.refuse_missing_classes(classifier, plan.dataset)
     run_folder.refuse_foreign(folder)
     if not resume and folder.exists():
         with run_folder.exclusive(folder):
@@ -99,7 +101,8 @@ def _facts(
     listed = (len(plan.dataset.images), None)
     full = FULL_SETS.get((config.data.year, config.data.image_set), listed)
     full_images, full_pairs = listed if config.data.embedded else full
-    return environment.describe(device, config.precision, own_definitions(config.methods)) | {
+    definitions = own_definitions(config.methods) | network.own_definitions(classifiers)
+    return environment.describe(device, config.precision, definitions) | {
         "deterministic": config.deterministic,
         "models": {classifier.name: network.facts(classifier) for classifier in classifiers},
         "data": {
@@ -146,7 +149,7 @@ def _records(plan: Plan, classifier: Classifier, todo: set[Key], folder: Path) -
     wanted = {image_id: requests for image_id, requests in wanted.items() if requests}
     waiting: dict[tuple[str, torch.Size], list[_Task]] = {}
     warm = False
-    for image_id, loaded in _load_ahead(plan, wanted):
+    for image_id, loaded in _load_ahead(plan, wanted, classifier.preprocessing):
         if isinstance(loaded, DataError):
             yield [failed(key, classifier, str(loaded)) for _, key in wanted[image_id]]
             continue
@@ -250,7 +253,7 @@ def _together(
 
 
 def _load_ahead(
-    plan: Plan, image_ids: Iterable[str]
+    plan: Plan, image_ids: Iterable[str], preprocessing: Preprocessing
 ) -> Iterator[tuple[str, tuple[Annotation, torch.Tensor] | DataError]]:
     """Annotations and network inputs in order, decoded by a background thread while others are explained."""
 
@@ -261,7 +264,7 @@ def _load_ahead(
         mode, side = plan.config.data.resize, plan.config.data.input_size
         try:
             refuse_elongated(plan.dataset.images[image_id], annotation.picture_size, mode, side)
-            return annotation, to_input(plan.dataset.picture(image_id, annotation), mode, side)
+            return annotation, to_input(plan.dataset.picture(image_id, annotation), mode, side, preprocessing)
         except DataError as error:
             return error
         except Exception as error:  # a decoder can fail in any way; one picture must not end the run

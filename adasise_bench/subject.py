@@ -51,8 +51,12 @@ def explain_config(
     """
     from adasise_bench.models.scenes_vgg import INPUT_SIZE
 
-    if model not in ARCHITECTURES:
-        raise ConfigError(f"--model: no model {model!r}{suggest(model, ARCHITECTURES)}")
+    known = ARCHITECTURES.get(model)
+    if known is None and not any(override.startswith(f"models.{model}.source=") for override in overrides):
+        raise ConfigError(
+            f"--model: no model {model!r}{suggest(model, ARCHITECTURES)} "
+            f"(one of your own needs --set models.{model}.source=...)"
+        )
     for override in overrides:
         key = override.partition("=")[0]
         if not f"{key}.".startswith(tuple(f"{setting}." for setting in _SETTINGS)):
@@ -60,7 +64,7 @@ def explain_config(
                 f"--set {key}: nothing that explaining a picture needs{suggest(key, _SETTINGS)}"
             )
     tree: dict[str, Any] = {
-        "data": {"root": EMBEDDED, "input_size": INPUT_SIZE} if ARCHITECTURES[model].embedded else {},
+        "data": {"root": EMBEDDED, "input_size": INPUT_SIZE} if known and known.embedded else {},
         "models": {model: {"checkpoint": checkpoint, "sha256": sha256}},
         "methods": list(methods),
         "device": device or "auto",
@@ -112,7 +116,8 @@ class Subject:
     def weights_note(self) -> str:
         """Which network and weights these are."""
         weights, title = self.classifier.weights, title_of(self.classifier.name)
-        if ARCHITECTURES[self.classifier.name].embedded:
+        known = ARCHITECTURES.get(self.classifier.name)
+        if known and known.embedded:
             title = f"{title} (for drawn scenes; it says nothing about photographs)"
         kind = "TorchRay's published weights" if weights.published else "not the published weights"
         return f"{title}: {kind}: {weights.file}, SHA-256 {weights.sha256[:12]}"
@@ -144,7 +149,7 @@ def open_subject(path: Path, config: RunConfig, classes: Sequence[str] = ()) -> 
                 f"--class: {classifier.name} has no {name!r}{suggest(name, classifier.classes)}"
             )
     classifier = network.with_engine(config, classifier)
-    image = to_input(picture.image, mode, side).to(device)
+    image = to_input(picture.image, mode, side, classifier.preprocessing).to(device)
     with torch_failures():
         values = classifier.scores(image)[0].tolist()
     if not all(map(math.isfinite, values)):

@@ -6,7 +6,7 @@ import random
 
 from adasise_bench.config import DataConfig
 from adasise_bench.data.scenes import SCENE_CLASSES, embedded_root
-from adasise_bench.data.voc import VocDataset, open_voc
+from adasise_bench.data.voc import VOC_CLASSES, VocDataset, open_voc
 
 
 def open_dataset(config: DataConfig) -> VocDataset:
@@ -21,6 +21,11 @@ def open_dataset(config: DataConfig) -> VocDataset:
         return open_voc(config.root, config.year, config.image_set, config.download)
     scenes = open_voc(embedded_root(), "2007", "test")
     return VocDataset("drawn scenes", SCENE_CLASSES, scenes.images, scenes.annotations)
+
+
+def data_classes(config: DataConfig) -> tuple[str, ...]:
+    """The class names of the set named by ``data``."""
+    return SCENE_CLASSES if config.embedded else VOC_CLASSES
 
 
 def chosen_images(dataset: VocDataset, sample: int | None, seed: int, limit: int | None) -> list[str]:
