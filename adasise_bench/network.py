@@ -83,7 +83,8 @@ def with_engine(config: RunConfig, classifier: Classifier, earlier: Engine | Non
     A deterministic run measures nothing: it takes its device's fixed engine and never shrinks its batch.
     """
     wanted, side = config.engine, config.data.input_size
-    key = (classifier.definition or classifier.name, config.precision, side, *environment.machine(classifier.device))
+    built_by = classifier.definition or classifier.name
+    key = (built_by, config.precision, side, *environment.machine(classifier.device))
     known = ENGINES[classifier.device.type] if config.deterministic else earlier or engine_cache.recall(key)
     engine = tune(
         classifier,
