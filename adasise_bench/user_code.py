@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from adasise_bench.errors import BenchError, ConfigError
+
+_LOCATION = re.compile(r"[\w.]+:[\w.]+")
 
 
 def installed(group: str) -> dict[str, EntryPoint]:
@@ -29,6 +32,8 @@ def load(location: str) -> Any:
     Raises:
         ConfigError: the import fails, for whatever reason, or the module has no such attribute.
     """
+    if not _LOCATION.fullmatch(location):
+        raise ConfigError(f"{location!r}: write it as module:function")
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # last, so that nothing here hides an installed module
     try:

@@ -31,11 +31,9 @@ def untouched(module: nn.Module) -> Iterator[None]:
         yield
     finally:
         for part, attributes, entries in found:
-            vars(part).clear()
-            vars(part).update(attributes)
+            _put_back(vars(part), attributes)
             for registry, content in entries:
-                registry.clear()
-                registry.update(content)
+                _put_back(registry, content)
         for parameter, requires_grad in wanted:
             parameter.requires_grad_(requires_grad).grad = None
         _restore_values(module, *copies)
@@ -59,6 +57,13 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 def _entries(part: nn.Module) -> list[tuple[dict[Any, Any], dict[Any, Any]]]:
     """The dictionaries that keep a module's hooks, parameters, buffers and submodules, and their content."""
     return [(value, dict(value)) for value in vars(part).values() if isinstance(value, dict)]
+
+
+def _put_back(registry: dict[Any, Any], content: dict[Any, Any]) -> None:
+    """Give a dictionary its content again; one that has it is not touched."""
+    if list(registry) != list(content) or any(registry[key] is not content[key] for key in content):
+        registry.clear()
+        registry.update(content)
 
 
 def _versions(module: nn.Module) -> Versions:

@@ -33,9 +33,12 @@ _ROUNDING = 1e-3
 Channels = tuple[float, float, float]
 
 
-def _distinct(names: list[str] | None) -> list[str] | None:
+def _usable(names: list[str] | None) -> list[str] | None:
     if names is not None and len(set(names)) < len(names):
         raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
+    for name in names or ():
+        if not name.isprintable() or not set("/\\").isdisjoint(name) or not name:
+            raise ValueError(f"{name!r} cannot be part of a file's name, as a class must")
     return names
 
 
@@ -46,13 +49,13 @@ class OwnModel(ModelConfig):
     arch: str | None = Field(None, description="the library's name of the architecture; default: the key")
     weights: str | None = Field(None, description="pretrained weights of the library: a name, or `DEFAULT`")
     options: dict[str, Any] = Field({}, description="keyword arguments of the function that builds it")
-    classes: Annotated[list[str] | None, AfterValidator(_distinct)] = Field(
+    classes: Annotated[list[str] | None, AfterValidator(_usable)] = Field(
         None, min_length=1, description="names of the outputs, in order; default: the data's classes"
     )
-    blocks: Literal["auto"] | Annotated[list[str], Field(min_length=1)] = "auto"  # type: ignore[assignment]
+    blocks: Literal["auto"] | Annotated[list[str], Field(min_length=1)] | None = None  # type: ignore[assignment]
     mean: Channels | None = Field(None, description="subtracted from the scaled picture, per channel")
     std: Channels | None = Field(None, description="what it is then divided by, per channel")
-    scale: Literal[1, 255] = Field(1, description="the value of white before `mean` is subtracted")
+    scale: Literal[1, 255] | None = Field(None, description="value of white before `mean` is subtracted")
 
     @model_validator(mode="after")
     def _consistent(self) -> OwnModel:
@@ -138,7 +141,7 @@ def load(
     try:
         blocks = (
             find_blocks(module, image)
-            if settings.blocks == "auto"
+            if settings.blocks in (None, "auto")
             else check_blocks(module, image, settings.blocks)
         )
     except ValueError as error:
@@ -146,7 +149,7 @@ def load(
     classifier = Classifier(
         name, folded_where_exact(module, image), classes, blocks, score, precision, weights, device,
         BatchSize(1), Engine("contiguous", 1),
-        preprocessing=Preprocessing(settings.scale, settings.mean, settings.std),
+        preprocessing=Preprocessing(settings.scale or 1, settings.mean, settings.std),
         definition=built.definition,
     )  # fmt: skip
     try:
@@ -260,7 +263,7 @@ def _completed(where: str, settings: OwnModel, facts: Mapping[str, Any]) -> OwnM
         if key not in allowed:
             raise ConfigError(f"{where}: {settings.source} says {str(key)!r}{suggest(str(key), allowed)}")
     try:
-        return OwnModel.model_validate({**facts, **settings.model_dump(exclude_unset=True)})
+        return OwnModel.model_validate({**facts, **settings.model_dump(exclude_none=True)})
     except ValidationError as error:
         problem = first_problem(error, OwnModel)
         raise ConfigError(f"{where}: what {settings.source} says: {problem}") from None
@@ -329,5 +332,6 @@ def folded_where_exact(module: nn.Module, image: torch.Tensor) -> nn.Module:
 
 
 def _numbered(names: list[str]) -> list[str]:
-    """Names that occur twice, as two of ImageNet's do, get their number."""
+    """Names that occur twice, as two of ImageNet's do, get their number; a stroke becomes a hyphen."""
+    names = [name.replace("/", "-") for name in names]
     return [f"{name} {index}" if names.count(name) > 1 else name for index, name in enumerate(names)]

@@ -19,7 +19,7 @@ from torch import nn
 
 from adasise_bench import user_code
 from adasise_bench.cli import main
-from adasise_bench.config_file import validate
+from adasise_bench.config_file import load_config, validate
 from adasise_bench.errors import BenchError, ConfigError
 from adasise_bench.methods import parse_method
 from adasise_bench.models.classifier import Classifier
@@ -206,8 +206,8 @@ def config(*methods: Any) -> dict[str, Any]:
         ("leaves:f", "leaves:f: cannot be imported: SystemExit: 3 (leaves.py:1)"),
         (entry("saliency", sigma=3), "got an unexpected keyword argument 'sigma'"),
         ({"name": "mine:saliency", "sigma": 3}, "unknown key 'sigma'"),
-        (":", "cannot be imported"),
-        ("mine:", "cannot be imported"),
+        (":", "write it as module:function"),
+        ("mine:", "write it as module:function"),
         ("sies", "did you mean 'sise'"),
     ],
 )
@@ -217,6 +217,14 @@ def test_what_cannot_be_called_is_refused_before_anything_runs(
     (tmp_path / "broken.py").write_text("raise RuntimeError('planted')")
     (tmp_path / "leaves.py").write_text("raise SystemExit(3)")
     refused(lambda: validate(config(asked), "test"), named, kind=ConfigError)
+
+
+def test_labels_and_settings_go_by_the_functions_name(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(json.dumps(config("sise", "mine:saliency")))
+    loaded = load_config(path, ["methods.saliency.options.power=3"], methods=["saliency"])
+    (method,) = loaded.methods
+    assert (method.label, method.changed_options()) == ("saliency", {"power": 3})
 
 
 def test_only_a_run_imports_the_module(mine: Path) -> None:

@@ -19,9 +19,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from adasise_bench import network, user_code
-from adasise_bench.config_file import validate
+from adasise_bench.config_file import load_config, validate
 from adasise_bench.data.scenes import SCENE_CLASSES
-from adasise_bench.data.transforms import Preprocessing, to_input
+from adasise_bench.data.transforms import CAFFE, Preprocessing, to_input
 from adasise_bench.errors import ConfigError, WeightsError
 from adasise_bench.models import scenes_vgg
 from adasise_bench.models.checkpoint import sha256_of
@@ -255,6 +255,10 @@ def test_folding_that_would_change_outputs_is_left_out() -> None:
         ({"source": "nets:network", **NORMALISED, "scale": 2}, "models.mine: key 'scale'"),
         ({"source": "nets:network", **NORMALISED, "clases": []}, "did you mean 'classes'"),
         ({"source": "nets:network", **NORMALISED, "classes": ["a", "a"]}, "'a' is there twice"),
+        (
+            {"source": "nets:network", **NORMALISED, "classes": ["a/b"]},
+            "'a/b' cannot be part of a file's name",
+        ),
         ({"source": "nets:network", **NORMALISED, "classes": ["a", "b"]}, "has 6 outputs for 2 classes"),
         ({"source": "nets:network", **NORMALISED, "options": {"outputs": 9}}, "has 9 outputs for 6 classes"),
         ({"source": "nets:network", **NORMALISED, "options": {"output": 9}}, "unexpected keyword argument"),
@@ -318,7 +322,7 @@ def run(tmp_path: Path) -> Callable[..., Any]:
 def test_the_same_network_by_its_own_name_and_by_a_function_gives_the_same_records(
     run: Callable[..., Any], nets: Path
 ) -> None:
-    config = tree({"source": "nets:scenes"}, methods=["sise", "ada_sise"], limit=2)
+    config = tree({"source": "nets:scenes"}, methods=["sise"], limit=2)
     config["models"]["scenes_vgg"] = {}
     config["data"]["input_size"] = scenes_vgg.INPUT_SIZE
     shown = run(config).stdout
@@ -334,6 +338,8 @@ def test_the_same_network_by_its_own_name_and_by_a_function_gives_the_same_recor
     )
     assert len(mine) >= 4
     assert mine.equals(shipped)
+    again = network.load(load_config(Path("out/config.yaml")), "mine", torch.device("cpu"))
+    assert again.preprocessing == CAFFE
     environment = json.loads(Path("out/environment.json").read_text())
     assert environment["definitions"]["models.mine"] == user_code.definition("nets:scenes")
     nets.write_text(SOURCE + "# changed\n")
