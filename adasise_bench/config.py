@@ -147,12 +147,22 @@ def _network_measures(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in NETWORK_MEASURES if name in names)
 
 
+def _model_entries(value: Any) -> Any:
+    from adasise_bench.models.own import parse_model
+
+    if isinstance(value, dict):
+        return {name: parse_model(name, entry) for name, entry in value.items()}
+    return value
+
+
 class RunConfig(Section):
     """Everything that defines a run."""
 
     name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     data: DataConfig = DataConfig()
-    models: dict[str, ModelConfig] = Field(min_length=1)
+    models: Annotated[
+        dict[str, SerializeAsAny[ModelConfig]], BeforeValidator(_model_entries), Field(min_length=1)
+    ]
     methods: Annotated[
         list[SerializeAsAny[MethodOptions]], BeforeValidator(_method_entries), Field(min_length=1)
     ]
@@ -192,8 +202,11 @@ class RunConfig(Section):
         if self.deterministic and self.engine.compile:
             raise ValueError("deterministic: compiled networks are not; set engine.compile to false")
         for name, model in self.models.items():
+            if type(model) is not ModelConfig:
+                continue
             if name not in ARCHITECTURES:
-                raise ValueError(f"models: no model {name!r}; there are {', '.join(ARCHITECTURES)}")
+                known = ", ".join(ARCHITECTURES)
+                raise ValueError(f"models: no model {name!r}; there are {known}, or those with a `source`")
             data = self.data
             ARCHITECTURES[name].check(name, model.blocks, data.kind, data.resize, data.input_size)
         return self

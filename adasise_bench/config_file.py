@@ -84,13 +84,19 @@ def validate(tree: dict[str, Any], source: str) -> RunConfig:
         ConfigError: one line naming ``source``, the key and the nearest valid one.
     """
     try:
-        return RunConfig.model_validate(tree)
+        config = RunConfig.model_validate(tree)
     except ValidationError as error:
         raise ConfigError(f"{source}: {first_problem(error, RunConfig)}") from None
+    for method in config.methods:
+        method.check_settings()
+    return config
 
 
 def _label(entry: Any) -> str:
-    return str(entry.get("label", entry.get("name"))) if isinstance(entry, dict) else str(entry)
+    """The label that an entry under ``methods`` will have: its own, or its name's last part."""
+    if not isinstance(entry, dict):
+        return str(entry).rpartition(":")[2]
+    return str(entry["label"]) if "label" in entry else str(entry.get("name")).rpartition(":")[2]
 
 
 def _pick(available: dict[str, Any], wanted: Iterable[str], flag: str) -> dict[str, Any]:

@@ -38,8 +38,8 @@ def machine(device: torch.device) -> tuple[str, int, str]:
     return name, torch.get_num_threads(), torch.__version__
 
 
-def describe(device: torch.device, precision: str) -> dict[str, Any]:
-    """Versions and hardware, ready for JSON."""
+def describe(device: torch.device, precision: str, own: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Versions and hardware, ready for JSON; ``own`` holds the definitions of what is the user's."""
     device_name, threads, torch_version = machine(device)
     return {
         "tool": {"version": __version__, "commit": _commit()},
@@ -53,7 +53,8 @@ def describe(device: torch.device, precision: str) -> dict[str, Any]:
         "threads": threads,
         "precision": precision,
         "definitions": {name: metric.definition for name, metric in METRICS.items()}
-        | {name: method.definition for name, method in METHODS.items()},
+        | {name: method.definition for name, method in METHODS.items()}
+        | dict(own or {}),
     }
 
 

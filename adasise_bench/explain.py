@@ -17,6 +17,7 @@ from tqdm import tqdm
 from adasise_bench import environment, network, run_folder
 from adasise_bench.errors import BenchError
 from adasise_bench.methods import Explanation, Request
+from adasise_bench.methods.own import own_definitions
 from adasise_bench.models.batching import torch_failures
 from adasise_bench.overlay import overlay
 from adasise_bench.records import write_atomically, write_text_atomically
@@ -113,7 +114,8 @@ def _save(saliency: NDArray[np.float32], path: Path) -> None:
 
 def _facts(subject: Subject) -> dict[str, Any]:
     config, classifier = subject.config, subject.classifier
-    return environment.describe(classifier.device, config.precision) | {
+    definitions = own_definitions(config.methods) | network.own_definitions([classifier])
+    return environment.describe(classifier.device, config.precision, definitions) | {
         "model": {"name": classifier.name} | network.facts(classifier),
         "picture": {
             "file": subject.path.name,

@@ -2,33 +2,72 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 
 from adasise_bench import engine_cache, environment
-from adasise_bench.config import RunConfig
+from adasise_bench.config import ModelConfig, RunConfig
 from adasise_bench.data.dataset import Dataset
+from adasise_bench.data.open import usual_classes
 from adasise_bench.determinism import ENGINES
 from adasise_bench.errors import ConfigError
-from adasise_bench.models import ARCHITECTURES, load_classifier
+from adasise_bench.models import ARCHITECTURES, load_classifier, own
 from adasise_bench.models.batching import BatchSize, torch_failures
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
+from adasise_bench.models.own import OwnModel
 from adasise_bench.models.pooling import with_repeatable_pooling
 from adasise_bench.models.tuning import tune
+from adasise_bench.validation import suggest
 
 
-def load(config: RunConfig, name: str, device: torch.device) -> Classifier:
+def load(
+    config: RunConfig, name: str, device: torch.device, classes: tuple[str, ...] | None = None
+) -> Classifier:
     """Load one of the configuration's models, which all its methods can explain.
 
+    Args:
+        config: the run.
+        name: of the model.
+        device: where it will live.
+        classes: those of the data, which the outputs of a network of the user's own stand for unless it
+            says otherwise; by default those of the set that the configuration names.
+
     Raises:
-        ConfigError: a method cannot explain this network.
+        ConfigError: a network of the user's own that cannot be used as configured, or one that a method
+            cannot explain.
         WeightsError: missing, altered or unfitting weights.
     """
     model = config.models[name]
-    classifier = load_classifier(
+    if isinstance(model, OwnModel):
+        classifier = own.load(
+            name,
+            model,
+            data_classes=classes or usual_classes(config.data),
+            input_size=config.data.input_size,
+            resize=config.data.resize,
+            score=config.score,
+            precision=config.precision,
+            device=device,
+        )
+    else:
+        classifier = _load_known(config, name, model, device)
+    if config.deterministic:
+        with_repeatable_pooling(classifier.module)
+    side = config.data.input_size
+    width = side if config.data.resize == "stretch" else side * 3 // 2
+    noise = torch.randn(1, 3, side, width, generator=torch.Generator().manual_seed(0)).to(device)
+    with torch_failures():
+        for method in config.methods:
+            method.check(classifier, noise * classifier.preprocessing.scale / 4)
+    return classifier
+
+
+def _load_known(config: RunConfig, name: str, model: ModelConfig, device: torch.device) -> Classifier:
+    return load_classifier(
         name,
         data=config.data.kind,
         checkpoint=model.checkpoint,
@@ -39,29 +78,21 @@ def load(config: RunConfig, name: str, device: torch.device) -> Classifier:
         precision=config.precision,
         device=device,
     )
-    if config.deterministic:
-        with_repeatable_pooling(classifier.module)
-    side = config.data.input_size
-    width = side if config.data.resize == "stretch" else side * 3 // 2
-    noise = torch.randn(1, 3, side, width, generator=torch.Generator().manual_seed(0)).mul_(60).to(device)
-    with torch_failures():
-        for method in config.methods:
-            method.check(classifier, noise)
-    return classifier
 
 
-def refuse_other_classes(classifier: Classifier, dataset: Dataset) -> None:
-    """Refuse a network that has no output for one of the data set's classes.
+def refuse_missing_classes(classifier: Classifier, dataset: Dataset) -> None:
+    """Refuse a network that does not know every class of the data.
 
     Raises:
-        ConfigError: it is such a network.
+        ConfigError: names the first class that it has no output for.
     """
     unknown = [name for name in dataset.classes if name not in classifier.classes]
     if unknown:
+        nearest = suggest(unknown[0], classifier.classes[:20])
         raise ConfigError(
-            f"models.{classifier.name}: has no class {unknown[0]!r} of {dataset.name} "
-            f"({len(unknown)} of {len(dataset.classes)} unknown); "
-            "choose a network that was trained on them"
+            f"models.{classifier.name}: no output for {unknown[0]!r}, a class of {dataset.name} "
+            f"({len(unknown)} of {len(dataset.classes)} unknown){nearest}; "
+            "choose a network that was trained on them, or name its outputs in `classes`"
         )
 
 
@@ -71,7 +102,8 @@ def with_engine(config: RunConfig, classifier: Classifier, earlier: Engine | Non
     A deterministic run measures nothing: it takes its device's fixed engine and never shrinks its batch.
     """
     wanted, side = config.engine, config.data.input_size
-    key = (classifier.name, config.precision, side, *environment.machine(classifier.device))
+    built_by = classifier.definition or classifier.name
+    key = (built_by, config.precision, side, *environment.machine(classifier.device))
     known = ENGINES[classifier.device.type] if config.deterministic else earlier or engine_cache.recall(key)
     engine = tune(
         classifier,
@@ -88,12 +120,19 @@ def with_engine(config: RunConfig, classifier: Classifier, earlier: Engine | Non
     return classifier
 
 
+def own_definitions(classifiers: Sequence[Classifier]) -> dict[str, str]:
+    """Which code built those networks that do not come with the tool."""
+    return {f"models.{model.name}": model.definition for model in classifiers if model.definition}
+
+
 def facts(classifier: Classifier) -> dict[str, Any]:
     """What traces a network's numbers to its weights and the way it was run, ready for JSON."""
     return {
         "weights_file": classifier.weights.file,
         "weights_sha256": classifier.weights.sha256,
         "published": classifier.weights.published,
-        "maps_available": list(ARCHITECTURES[classifier.name].maps),
+        "maps_available": list(classifier.maps or ARCHITECTURES[classifier.name].maps),
+        "blocks": list(classifier.blocks),
+        "preprocessing": asdict(classifier.preprocessing),
         "engine": asdict(classifier.engine),
     }

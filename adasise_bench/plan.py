@@ -51,9 +51,15 @@ class Plan:
             for pair in self.pairs
         ]
 
-    def expected_forwards(self, model: str, method_index: int) -> int:
-        """Forward passes expected for one model and method, those of the asked-for measures included."""
-        per_pair = self.config.methods[method_index].expected_forwards(ARCHITECTURES[model].maps)
+    def expected_forwards(self, model: str, method_index: int) -> int | None:
+        """Forward passes expected for one model and method, those of the asked-for measures included.
+
+        ``None`` where nobody can know: for networks and methods of the user's own.
+        """
+        known = ARCHITECTURES.get(model)
+        per_pair = known and self.config.methods[method_index].expected_forwards(known.maps)
+        if per_pair is None:
+            return None
         per_pair += expected_forwards(self.config.measures, self.config.data.input_size, per_pair)
         return per_pair * sum(class_name is not None for _, class_name in self.pairs)
 
@@ -92,10 +98,9 @@ def describe_plan(plan: Plan) -> str:
     for model in plan.config.models:
         for index, method in enumerate(plan.config.methods):
             forwards = plan.expected_forwards(model, index)
-            total += forwards
-            lines.append(
-                f"{model:12} {method.label:24} {pairs:7} explanations, about {forwards:14,} forwards"
-            )
+            total += forwards or 0
+            about = "forwards unknown" if forwards is None else f"about {forwards:14,} forwards"
+            lines.append(f"{model:12} {method.label:24} {pairs:7} explanations, {about}")
     lines.append(
         f"about {total:,} forwards in all (estimated from the feature-map counts of Ada-SISE, Table 2)"
     )

@@ -21,11 +21,12 @@ from adasise_bench import environment, network, run_folder
 from adasise_bench.config import RunConfig
 from adasise_bench.data.dataset import Annotation
 from adasise_bench.data.difficult import is_difficult
-from adasise_bench.data.transforms import refuse_elongated, to_input
+from adasise_bench.data.transforms import Preprocessing, refuse_elongated, to_input
 from adasise_bench.determinism import deterministic, pair_seed
 from adasise_bench.errors import BenchError, DataError
 from adasise_bench.measure import Truth, explain_and_measure, failed, measured
 from adasise_bench.methods import MethodOptions, Request
+from adasise_bench.methods.own import own_definitions
 from adasise_bench.models.batching import torch_failures
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.yardstick import plain_forward_seconds
@@ -64,9 +65,9 @@ def run(config: RunConfig, folder: Path, *, resume: bool = True) -> Outcome:
 def _run(config: RunConfig, folder: Path, resume: bool) -> Outcome:
     device = environment.pick_device(config.device)
     plan = make_plan(config)
-    classifiers = [network.load(config, name, device) for name in config.models]
+    classifiers = [network.load(config, name, device, plan.dataset.classes) for name in config.models]
     for classifier in classifiers:
-        network.refuse_other_classes(classifier, plan.dataset)
+        network.refuse_missing_classes(classifier, plan.dataset)
     run_folder.refuse_foreign(folder)
     if not resume and folder.exists():
         with run_folder.exclusive(folder):
@@ -99,7 +100,8 @@ def _facts(
 ) -> dict[str, Any]:
     config = plan.config
     full_images, full_pairs = plan.dataset.full_size
-    return environment.describe(device, config.precision) | {
+    definitions = own_definitions(config.methods) | network.own_definitions(classifiers)
+    return environment.describe(device, config.precision, definitions) | {
         "deterministic": config.deterministic,
         "models": {classifier.name: network.facts(classifier) for classifier in classifiers},
         "data": {
@@ -148,7 +150,7 @@ def _records(plan: Plan, classifier: Classifier, todo: set[Key], folder: Path) -
     wanted = {image_id: requests for image_id, requests in wanted.items() if requests}
     waiting: dict[tuple[str, torch.Size], list[_Task]] = {}
     warm = False
-    for image_id, loaded in _load_ahead(plan, wanted):
+    for image_id, loaded in _load_ahead(plan, wanted, classifier.preprocessing):
         if isinstance(loaded, DataError):
             yield [failed(key, classifier, str(loaded)) for _, key in wanted[image_id]]
             continue
@@ -253,7 +255,7 @@ def _together(
 
 
 def _load_ahead(
-    plan: Plan, image_ids: Iterable[str]
+    plan: Plan, image_ids: Iterable[str], preprocessing: Preprocessing
 ) -> Iterator[tuple[str, tuple[Annotation, torch.Tensor] | DataError]]:
     """Annotations and network inputs in order, decoded by a background thread while others are explained."""
 
@@ -264,7 +266,7 @@ def _load_ahead(
         mode, side = plan.config.data.resize, plan.config.data.input_size
         try:
             refuse_elongated(plan.dataset.images[image_id], annotation.picture_size, mode, side)
-            return annotation, to_input(plan.dataset.picture(image_id, annotation), mode, side)
+            return annotation, to_input(plan.dataset.picture(image_id, annotation), mode, side, preprocessing)
         except DataError as error:
             return error
         except Exception as error:  # a decoder can fail in any way; one picture must not end the run

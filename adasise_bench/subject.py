@@ -52,15 +52,19 @@ def explain_config(
     """
     from adasise_bench.models.scenes_vgg import INPUT_SIZE
 
-    if model not in ARCHITECTURES:
-        raise ConfigError(f"--model: no model {model!r}{suggest(model, ARCHITECTURES)}")
+    known = ARCHITECTURES.get(model)
+    if known is None and not any(override.startswith(f"models.{model}.source=") for override in overrides):
+        raise ConfigError(
+            f"--model: no model {model!r}{suggest(model, ARCHITECTURES)} "
+            f"(one of your own needs --set models.{model}.source=...)"
+        )
     for override in overrides:
         key = override.partition("=")[0]
         if not f"{key}.".startswith(tuple(f"{setting}." for setting in _SETTINGS)):
             raise ConfigError(
                 f"--set {key}: nothing that explaining a picture needs{suggest(key, _SETTINGS)}"
             )
-    drawn = ARCHITECTURES[model].data == ("scenes",)
+    drawn = known is not None and known.data == ("scenes",)
     tree: dict[str, Any] = {
         "data": {"root": EMBEDDED, "input_size": INPUT_SIZE} if drawn else {},
         "models": {model: {"checkpoint": checkpoint, "sha256": sha256}},
@@ -151,7 +155,7 @@ def open_subject(path: Path, config: RunConfig, classes: Sequence[str] = ()) -> 
                 f"--class: {classifier.name} has no {name!r}{suggest(name, classifier.classes)}"
             )
     classifier = network.with_engine(config, classifier)
-    image = to_input(picture.image, mode, side).to(device)
+    image = to_input(picture.image, mode, side, classifier.preprocessing).to(device)
     with torch_failures():
         values = classifier.scores(image)[0].tolist()
     if not all(map(math.isfinite, values)):

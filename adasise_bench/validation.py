@@ -48,4 +48,5 @@ def _section(model: type[BaseModel], location: list[str]) -> type[BaseModel] | N
             current = current.model_fields[part].annotation
         else:
             current = current.__args__[-1]
+            current = getattr(current, "__origin__", current)  # of Annotated[Section, ...]
     return current if isinstance(current, type) and issubclass(current, BaseModel) else None

@@ -133,4 +133,4 @@ def test_networks_of_other_classes_are_refused(base: Path, tmp_path: Path) -> No
         "--set", f"data.annotations={tmp_path}/mine.json",
     )  # fmt: skip
     assert own.exit_code == 2
-    assert "has no class 'lemming' of own set in COCO layout, mine.json" in own.stderr
+    assert "no output for 'lemming', a class of own set in COCO layout, mine.json" in own.stderr

@@ -9,11 +9,18 @@ import click
 def list_() -> None:
     """List methods, models and metrics, one line each."""
     from adasise_bench.methods import METHODS
+    from adasise_bench.methods.own import GROUP
     from adasise_bench.metrics import METRICS
     from adasise_bench.models import ARCHITECTURES
+    from adasise_bench.user_code import installed
 
     lines = ["Methods"]
     lines += [f"  {name:22} {method.summary}" for name, method in METHODS.items()]
+    lines += [
+        f"  {name:22} {point.value} of the package {point.dist.name if point.dist else '?'}"
+        for name, point in installed(GROUP).items()
+        if name not in METHODS
+    ]
     lines += ["Models"]
     lines += [f"  {name:22} {model.summary}" for name, model in ARCHITECTURES.items()]
     lines += ["Metrics"]

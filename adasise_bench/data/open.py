@@ -9,7 +9,7 @@ from adasise_bench.config import DataConfig
 from adasise_bench.data.coco import COCO_CLASSES, MASKS, open_coco
 from adasise_bench.data.dataset import Dataset
 from adasise_bench.data.scenes import SCENE_CLASSES, embedded_root
-from adasise_bench.data.voc import VocDataset, open_voc
+from adasise_bench.data.voc import VOC_CLASSES, VocDataset, open_voc
 
 
 def open_dataset(config: DataConfig) -> Dataset:
@@ -40,6 +40,13 @@ def _open_coco(config: DataConfig) -> Dataset:
     if config.annotations or dataset.classes != COCO_CLASSES:
         dataset = replace(dataset, name=f"own set in COCO layout, {file.name}")
     return replace(dataset, name=dataset.name + MASKS) if config.region == "masks" else dataset
+
+
+def usual_classes(config: DataConfig) -> tuple[str, ...]:
+    """The class names of the set that ``data`` names, as far as they are known without opening it."""
+    if config.classes is not None:
+        return config.classes
+    return {"scenes": SCENE_CLASSES, "voc": VOC_CLASSES, "coco": COCO_CLASSES}[config.kind]
 
 
 def chosen_images(dataset: Dataset, sample: int | None, seed: int, limit: int | None) -> list[str]:

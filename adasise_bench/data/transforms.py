@@ -1,7 +1,8 @@
-"""From a picture to a network input: TorchRay's preprocessing of its VOC networks."""
+"""From a picture to a network input: TorchRay's resizing, and each network's own preprocessing."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,26 @@ from adasise_bench.errors import DataError
 
 ResizeMode = Literal["stretch", "short-side"]
 
-MEAN_RGB = (123.68, 116.779, 103.939)
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What is done to a picture's pixels: scaled to 0..``scale``, minus ``mean``, over ``std``, per channel.
+
+    An input of 0 is the mean colour, whatever the network.
+    """
+
+    scale: Literal[1, 255]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Network inputs of (N, 3, H, W) float32 RGB in 0..255."""
+        mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
+        return (pixels / (255 / self.scale) - mean) / std
+
+
+CAFFE = Preprocessing(255, (123.68, 116.779, 103.939), (1.0, 1.0, 1.0))
+"""TorchRay's, for its VOC networks."""
 
 _MAX_ASPECT = 16
 _MAX_INPUT_PIXELS = 4 * 1024**2
@@ -54,8 +74,10 @@ def refuse_elongated(path: Path, picture_size: tuple[int, int], mode: ResizeMode
         )
 
 
-def to_input(picture: Image.Image, mode: ResizeMode, size: int) -> torch.Tensor:
-    """Network input: RGB in 0..255, bilinear resize without antialiasing, minus the Caffe mean.
+def to_input(
+    picture: Image.Image, mode: ResizeMode, size: int, preprocessing: Preprocessing = CAFFE
+) -> torch.Tensor:
+    """Network input: RGB in 0..255, bilinear resize without antialiasing, then the preprocessing.
 
     Returns:
         (1, 3, H, W) float32.
@@ -64,4 +86,4 @@ def to_input(picture: Image.Image, mode: ResizeMode, size: int) -> torch.Tensor:
     resized = F.interpolate(
         pixels, input_shape(picture.size, mode, size), mode="bilinear", align_corners=False
     )
-    return resized - torch.tensor(MEAN_RGB).view(1, 3, 1, 1)
+    return preprocessing(resized)

@@ -74,12 +74,12 @@ def of_picture(config: RunConfig, model: str, image_id: str, class_name: str | N
         raise ConfigError(
             f"--image {image_id}:{class_name}: no such class{suggest(class_name, dataset.classes)}"
         )
-    classifier = network.load(config, model, pick_device(config.device))
-    network.refuse_other_classes(classifier, dataset)
+    classifier = network.load(config, model, pick_device(config.device), dataset.classes)
+    network.refuse_missing_classes(classifier, dataset)
     picture = dataset.picture(image_id, annotation)
     mode, side = config.data.resize, config.data.input_size
     refuse_elongated(dataset.images[image_id], picture.size, mode, side)
-    image = to_input(picture, mode, side).to(classifier.device)
+    image = to_input(picture, mode, side, classifier.preprocessing).to(classifier.device)
     with torch_failures():
         blocks = classifier.block_maps(image, [classifier.classes.index(class_name)])
     values = [normalized(block.gradients[0]).cpu() for block in blocks]

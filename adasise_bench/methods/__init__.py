@@ -125,6 +125,26 @@ METHODS: Mapping[str, MethodEntry] = {
 }
 
 
+def _own(name: str) -> type[MethodOptions]:
+    """The options of a method of the user's own: an installed class, or those of any function.
+
+    Raises:
+        ValueError: there is no such method.
+        ConfigError: an installed one cannot be imported.
+    """
+    from adasise_bench import user_code
+    from adasise_bench.methods.own import GROUP, OwnMethod
+
+    if ":" in name:
+        return OwnMethod
+    points = user_code.installed(GROUP)
+    if name not in points:
+        raise ValueError(f"methods: no method {name!r}{suggest(name, [*METHODS, *points])}")
+    found = user_code.load(points[name].value)
+    is_class = isinstance(found, type) and issubclass(found, MethodOptions)
+    return found if is_class else OwnMethod
+
+
 def parse_method(entry: Any) -> MethodOptions:
     """Validate one entry under ``methods``: a name, or a mapping with ``name`` and options.
 
@@ -137,9 +157,7 @@ def parse_method(entry: Any) -> MethodOptions:
     if not isinstance(options, dict) or not isinstance(options.get("name"), str):
         raise ValueError(f"methods: each entry is a name or a mapping with a `name`, not {shown(entry)}")
     name = options["name"]
-    if name not in METHODS:
-        raise ValueError(f"methods: no method {name!r}{suggest(name, METHODS)}")
-    options_class = METHODS[name].load()
+    options_class = METHODS[name].load() if name in METHODS else _own(name)
     try:
         return options_class.model_validate(options)
     except ValidationError as error:

@@ -64,6 +64,13 @@ class MethodOptions(BaseModel):
         options = self.model_dump(mode="json", exclude={"name", "label"})
         return {option: value for option, value in options.items() if value != defaults[option]}
 
+    def check_settings(self) -> None:
+        """Refuse what the method cannot run with, whatever the network, before anything is loaded.
+
+        Raises:
+            ConfigError: one line naming what is missing.
+        """
+
     def check(self, classifier: Classifier, image: torch.Tensor) -> None:
         """Refuse a network that the method cannot explain, before anything is explained.
 
@@ -99,8 +106,8 @@ class MethodOptions(BaseModel):
         clock = PhaseClock(classifier.device)
         return [request.method.explain(classifier, request, clock) for request in requests]
 
-    def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
-        """Forward passes that one explanation is expected to take, for planning."""
+    def expected_forwards(self, maps_available: tuple[int, ...]) -> int | None:
+        """Forward passes that one explanation is expected to take, for planning; ``None``: unknown."""
         raise NotImplementedError  # pragma: no cover
 
 

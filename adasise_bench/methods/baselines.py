@@ -22,9 +22,9 @@ class _Baseline(MethodOptions):
 
     def explain(self, classifier: Classifier, request: Request, clock: PhaseClock) -> Explanation:
         """The map alone; see :meth:`MethodOptions.explain`."""
-        return Explanation(self.saliency(request), forwards=0, backwards=0)
+        return Explanation(self.saliency(classifier, request), forwards=0, backwards=0)
 
-    def saliency(self, request: Request) -> torch.Tensor:
+    def saliency(self, classifier: Classifier, request: Request) -> torch.Tensor:
         """The map, (H, W) float32, at least 0, on the input's device."""
         raise NotImplementedError  # pragma: no cover
 
@@ -38,7 +38,7 @@ class Random(_Baseline):
 
     name: Literal["random"] = "random"
 
-    def saliency(self, request: Request) -> torch.Tensor:
+    def saliency(self, classifier: Classifier, request: Request) -> torch.Tensor:
         """See the class."""
         generator = torch.Generator().manual_seed(request.seed)
         return torch.rand(request.image.shape[2:], generator=generator).to(request.image.device)
@@ -50,7 +50,7 @@ class Centre(_Baseline):
     name: Literal["centre"] = "centre"
     sigma: float = Field(0.25, ge=0.01, le=10, description="standard deviation, as a share of the side")
 
-    def saliency(self, request: Request) -> torch.Tensor:
+    def saliency(self, classifier: Classifier, request: Request) -> torch.Tensor:
         """See the class."""
         rows, columns = (
             torch.exp(-(((torch.arange(length) + 0.5) / length - 0.5) ** 2) / (2 * self.sigma**2))
@@ -62,15 +62,17 @@ class Centre(_Baseline):
 class Edge(_Baseline):
     """Magnitude of the Sobel gradient of the grey picture (BT.601 weights), borders repeated.
 
-    The mean colour that the input lacks is a constant, which the gradient does not see. Scaled as the
-    operator's integers give it: a step of height 1 has magnitude 4.
+    The network's scaling of the channels is undone; the mean colour that the input lacks is a constant,
+    which the gradient does not see. Scaled as the operator's integers give it: a step of height 1 has
+    magnitude 4.
     """
 
     name: Literal["edge"] = "edge"
 
-    def saliency(self, request: Request) -> torch.Tensor:
+    def saliency(self, classifier: Classifier, request: Request) -> torch.Tensor:
         """See the class."""
-        grey = torch.tensordot(request.image.new_tensor(_LUMA), request.image[0], dims=1)
+        weights = torch.tensor(_LUMA) * torch.tensor(classifier.preprocessing.std)
+        grey = torch.tensordot(weights.to(request.image), request.image[0], dims=1)
         padded = F.pad(grey[None], (1, 1, 1, 1), mode="replicate")[0]
         across, down = _sobel(padded), _sobel(padded.T).T
         return torch.hypot(across, down)
@@ -82,7 +84,7 @@ class BoxOracle(_Baseline):
     name: Literal["box_oracle"] = "box_oracle"
     needs_region: ClassVar[bool] = True
 
-    def saliency(self, request: Request) -> torch.Tensor:
+    def saliency(self, classifier: Classifier, request: Request) -> torch.Tensor:
         """See the class.
 
         Raises:

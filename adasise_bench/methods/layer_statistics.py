@@ -64,7 +64,10 @@ def layer_statistics(
     known = _KNOWN.setdefault(classifier.module, {})
     if key not in known:
         known.clear()
-        inputs = (to_input(picture, "stretch", side) for picture in _pictures(source, pictures))
+        inputs = (
+            to_input(picture, "stretch", side, classifier.preprocessing)
+            for picture in _pictures(source, pictures)
+        )
         known[key] = _measured(classifier, layer, inputs)
     return known[key]
 

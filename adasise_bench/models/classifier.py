@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
+from adasise_bench.data.transforms import CAFFE, Preprocessing
 from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.engine import LAYOUTS, Engine
 from adasise_bench.models.precision import PrecisionName, arithmetic
@@ -55,6 +56,9 @@ class Classifier:
         engine: how forward passes are run.
         compiled: the module compiled by torch, used for whole batches.
         watch: told by methods, after every step, how many of how many steps are done.
+        preprocessing: how a picture's pixels become its inputs.
+        definition: which code built it, where that is not the tool's.
+        maps: feature maps per block, where the architecture's name does not tell.
     """
 
     name: str
@@ -69,6 +73,13 @@ class Classifier:
     engine: Engine
     compiled: Callable[[torch.Tensor], torch.Tensor] | None = None
     watch: Callable[[int, int], None] | None = None
+    preprocessing: Preprocessing = CAFFE
+    definition: str | None = None
+    maps: tuple[int, ...] = ()
+
+    def with_maps(self, maps: tuple[int, ...]) -> Classifier:
+        """The same network, knowing how many feature maps its blocks have."""
+        return replace(self, maps=maps)
 
     def with_engine(self, engine: Engine) -> Classifier:
         """The same network as ``engine`` asks for; the module's layout changes in place."""

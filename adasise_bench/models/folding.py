@@ -24,7 +24,7 @@ def fold_batchnorm(module: nn.Module) -> nn.Module:
         for (conv_name, conv), (norm_name, norm) in pairwise(list(parent.named_children())):
             if (
                 isinstance(conv, nn.Conv2d)
-                and isinstance(norm, nn.BatchNorm2d)
+                and type(norm) is nn.BatchNorm2d  # its subclasses may do more, as timm's with activations do
                 and conv.out_channels == norm.num_features
             ):
                 setattr(parent, conv_name, _folded(conv, norm))

@@ -156,10 +156,14 @@ def _option_notes(runs: Sequence[Run]) -> Iterator[str]:
         if options:
             listed = ", ".join(f"{option}={value}" for option, value in options.items())
             yield f"{title_of(label)}: not the default options: {listed}."
-    blocks = {model: entry.get("blocks") for run in runs for model, entry in run.config["models"].items()}
-    for model, side in blocks.items():
-        if side != "pool-input":
-            yield f"{title_of(model)}: feature maps read at the {side} side of the blocks."
+    models = {model: entry for run in runs for model, entry in run.config["models"].items()}
+    facts = {model: facts for run in runs for model, facts in run.environment["models"].items()}
+    for model, entry in models.items():
+        if "source" in entry:
+            blocks = ", ".join(facts.get(model, {}).get("blocks", []))
+            yield f"{title_of(model)}: own network ({entry['source']}); feature maps read after {blocks}."
+        elif entry.get("blocks") != "pool-input":
+            yield f"{title_of(model)}: feature maps read at the {entry.get('blocks')} side of the blocks."
 
 
 def _coverage_notes(model: str, runs: Sequence[Run], group: pd.DataFrame) -> Iterator[str]:
