@@ -23,11 +23,12 @@ from adasise_bench.models.engine import Engine
 from adasise_bench.models.folding import fold_batchnorm
 from adasise_bench.models.precision import PrecisionName
 from adasise_bench.models.score import ScoreName
-from adasise_bench.validation import first_problem, suggest
+from adasise_bench.validation import first_problem, shown, suggest
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 _LIBRARIES = ("torchvision", "timm")
+_SOURCES = (*_LIBRARIES, "module:function")
 _ROUNDING = 1e-3
 
 Channels = tuple[float, float, float]
@@ -45,7 +46,7 @@ def _usable(names: list[str] | None) -> list[str] | None:
 class OwnModel(ModelConfig):
     """One network that does not come with the tool; an entry under ``models`` that has a ``source``."""
 
-    source: str = Field(pattern=r"^(torchvision|timm|[^:]+:[^:]+)$", description="or `module:function`")
+    source: str = Field(description="`torchvision`, `timm` or `module:function`")
     arch: str | None = Field(None, description="the library's name of the architecture; default: the key")
     weights: str | None = Field(None, description="pretrained weights of the library: a name, or `DEFAULT`")
     options: dict[str, Any] = Field({}, description="keyword arguments of the function that builds it")
@@ -60,6 +61,8 @@ class OwnModel(ModelConfig):
     @model_validator(mode="after")
     def _consistent(self) -> OwnModel:
         library = self.source in _LIBRARIES
+        if not library and ":" not in self.source:
+            raise ValueError(f"source: no {shown(self.source)}{suggest(self.source, _SOURCES)}")
         if self.weights and self.checkpoint:
             raise ValueError("weights and checkpoint: one of them")
         if self.sha256 and not self.checkpoint:
