@@ -15,6 +15,7 @@ from gate import CountingClock, small_run
 
 from adasise_bench import runner
 from adasise_bench.cli import main
+from adasise_bench.data import dataset
 from adasise_bench.data.boxes import box_mask
 from adasise_bench.methods import masking, sise
 from adasise_bench.methods.masking import score_masks
@@ -67,11 +68,11 @@ def selector_off_by_one(patch: pytest.MonkeyPatch) -> None:
 
 
 def boxes_shifted(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(runner, "box_mask", lambda *given: box_mask(*given).roll(1, dims=1))
+    patch.setattr(dataset, "box_mask", lambda *given: box_mask(*given).roll(1, dims=1))
 
 
 def boxes_swapped(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(runner, "box_mask", lambda *given: box_mask(*given).T)
+    patch.setattr(dataset, "box_mask", lambda *given: box_mask(*given).T)
 
 
 def softmax_left_out(patch: pytest.MonkeyPatch) -> None:
