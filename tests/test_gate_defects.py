@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from click.testing import CliRunner, Result
 from gate import CountingClock, small_run
 
-from adasise_bench import runner
 from adasise_bench.cli import main
 from adasise_bench.data import dataset
 from adasise_bench.data.boxes import box_mask
