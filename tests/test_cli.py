@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -214,3 +215,14 @@ def test_an_interrupted_run_resumes_to_the_same_values(tmp_path: Path, how: sign
     )
     pd.testing.assert_frame_equal(resumed, undisturbed, check_exact=True)
     assert before < len(resumed)
+
+
+def test_tables_take_the_terminals_width_and_the_same_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = sys.modules["adasise_bench.cli.table"]
+    widths = []
+    for terminal, columns in ((True, "137"), (True, "9"), (False, "137")):
+        monkeypatch.setenv("COLUMNS", columns)
+        monkeypatch.setattr(sys, "stdout", SimpleNamespace(isatty=lambda terminal=terminal: terminal))
+        widths.append(table.terminal_width())
+    monkeypatch.undo()
+    assert widths == [137, 60, 100]

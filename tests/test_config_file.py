@@ -51,6 +51,21 @@ def test_the_papers_configurations_say_what_the_paper_did() -> None:
     assert load_config(CONFIGS / "runtime.yaml").data.sample == 100
 
 
+def test_another_data_set_changes_no_identity_of_voc(table1: Path) -> None:
+    voc = {"year": "2007", "image_set": "test", "sample": None, "resize": "stretch", "input_size": 224}
+    assert load_config(table1).identity()["data"] == voc
+    coco = ["data={layout: coco}"]
+    year = {"year": "2014", "image_set": "val"}
+    base = load_config(table1, coco)
+    assert base.identity()["data"] == voc | year | {"layout": "coco"}
+    masks = load_config(table1, [*coco, "data.region=masks"])
+    assert masks.identity()["data"] == voc | year | {"layout": "coco", "region": "masks"}
+    own = load_config(table1, [*coco, "data.annotations=mine.json"])
+    assert own.identity() == base.identity()
+    assert len({config.digest() for config in (base, masks, own, load_config(table1))}) == 4
+    assert load_config(table1, ["data.classes=[bat]"]).identity()["data"] == voc | {"classes": ["bat"]}
+
+
 def test_methods_and_models_are_removed_and_picked(table1: Path) -> None:
     removed = load_config(table1, ["models.vgg16=null", "methods.extremal_perturbation=null"])
     assert list(removed.models) == ["resnet50"]

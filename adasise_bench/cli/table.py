@@ -56,12 +56,19 @@ def tables_text(
     against: str | None = None,
 ) -> str:
     """The tables of run folders in one of :data:`FORMATS`; the options are those of ``build_tables``."""
-    from adasise_bench.render import WIDTH, render
+    from adasise_bench.render import render
     from adasise_bench.runs import load_run
     from adasise_bench.tables import DEFAULT_METRICS, build_tables
 
     runs = [load_run(folder) for folder in folders]
     tables = build_tables(runs, metrics=metrics or DEFAULT_METRICS, by=by, against=against)
-    seen = sys.stdout.isatty()
-    width = max(shutil.get_terminal_size((WIDTH, 0)).columns, _NARROWEST) if seen else WIDTH
-    return render(tables, fmt, width)
+    return render(tables, fmt, terminal_width())
+
+
+def terminal_width() -> int:
+    """Letters in a line of the terminal that the tables go to; files get the same everywhere."""
+    from adasise_bench.render import WIDTH
+
+    if not sys.stdout.isatty():
+        return WIDTH
+    return max(shutil.get_terminal_size((WIDTH, 0)).columns, _NARROWEST)
