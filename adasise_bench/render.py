@@ -102,7 +102,8 @@ def _width(column: Sequence[str]) -> int:
 def _beside(columns: Sequence[Sequence[str]]) -> str:
     ruled = [[column[0], "-" * _width(column), *column[1:]] for column in columns]
     padded = [[text.ljust(_width(column)) for text in column] for column in ruled]
-    return "\n".join("  ".join(line).rstrip() for line in zip(*padded, strict=True))
+    lines = (line for line in zip(*padded, strict=True) if any(text.strip() for text in line[1:]))
+    return "\n".join("  ".join(line).rstrip() for line in lines)
 
 
 def _markdown(tables: Tables) -> str:
@@ -153,7 +154,7 @@ def _latex_table(table: Table) -> str:
 
 
 def _latex_part(heading: str, rows: Sequence[Sequence[str]], shared: str) -> str:
-    first, *rest = (" & ".join(row) + r" \\" for row in rows)
+    first, *rest = (" & ".join(row) + r" \\" for row in rows if any(text.strip() for text in row[1:]))
     text = [
         r"\par\medskip\noindent\begin{minipage}{\linewidth}",
         rf"\textbf{{{_escape_latex(heading)}}}\par\smallskip",

@@ -646,3 +646,24 @@ def test_definitions_are_of_what_was_measured(folder: Folder) -> None:
 
     notes = build(folder([record("sise", "1", ebpg=1.0)], change=define)).notes
     assert "Definitions: ebpg-x, sise-x." in notes
+
+
+def test_baselines_come_last_and_are_never_the_best(folder: Folder) -> None:
+    def with_baselines(config: dict[str, Any], _: dict[str, Any]) -> None:
+        config["methods"] += [{"name": "box_oracle", "label": "bound"}, {"name": "lrp", "label": "lrp"}]
+
+    values = {"bound": 100.0, "lrp": 10.0, "sise": 20.0}
+    records = [record(method, "1", ebpg=value) for method, value in values.items()]
+    built = build(folder(records, change=with_baselines))
+    assert built.tables[0].columns == ("sise", "lrp", "bound")
+    assert [cell.best for cell in row(built.tables[0], "EBPG, %").cells] == [True, False, False]
+    assert "Never marked as best, for they ask no network: bound." in built.notes
+
+
+def test_definitions_are_those_of_the_runs_methods(folder: Folder) -> None:
+    def as_now(_: dict[str, Any], environment: dict[str, Any]) -> None:
+        environment["definitions"] = {"ebpg": "ebpg-v9", "sise": "sise-v9", "rise": "rise-v9"}
+
+    notes = build(folder([record("sise", "1")], change=as_now)).notes
+    (note,) = [note for note in notes if note.startswith("Definitions")]
+    assert note == "Definitions: ebpg-v9, sise-v9."

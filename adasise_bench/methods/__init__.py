@@ -17,12 +17,14 @@ __all__ = ["METHODS", "Explanation", "MethodEntry", "MethodOptions", "Request", 
 class MethodEntry(NamedTuple):
     """Where a method lives, one line about it, and the name of what it computes with its default options.
 
-    A change that moves the maps by more than rounding takes a new name.
+    A change that moves the maps by more than rounding takes a new name. A baseline asks no network: tables
+    show it, and mark none as the best.
     """
 
     location: str
     summary: str
     definition: str
+    baseline: bool = False
 
     def load(self) -> type[MethodOptions]:
         """Import the method's options class."""
@@ -96,21 +98,25 @@ METHODS: Mapping[str, MethodEntry] = {
         "adasise_bench.methods.baselines:Random",
         "baseline: uniform noise",
         "random-v1",
+        baseline=True,
     ),
     "centre": MethodEntry(
         "adasise_bench.methods.baselines:Centre",
         "baseline: Gaussian in the middle of the picture",
         "centre-v1",
+        baseline=True,
     ),
     "edge": MethodEntry(
         "adasise_bench.methods.baselines:Edge",
         "baseline: edges of the grey picture (Sobel)",
         "edge-v1",
+        baseline=True,
     ),
     "box_oracle": MethodEntry(
         "adasise_bench.methods.baselines:BoxOracle",
         "baseline: the class's own boxes, which no method may know",
         "box-oracle-v1",
+        baseline=True,
     ),
     "rise": MethodEntry(
         "adasise_bench.methods.rise:Rise",

@@ -13,7 +13,7 @@ from adasise_bench.runs import Run, combine
 from adasise_bench.tables.breakdown import Grouping, breakdown_tables
 from adasise_bench.tables.measures import DEFAULT_METRICS, named_measures
 from adasise_bench.tables.model import Table, Tables, title_of
-from adasise_bench.tables.notes import notes
+from adasise_bench.tables.notes import baseline_labels, notes
 from adasise_bench.tables.rows import Published
 from adasise_bench.tables.scores import Scores, in_paper_order
 from adasise_bench.tables.table1 import difference_table, table1
@@ -52,7 +52,8 @@ def build_tables(
     data = {model: run.environment["data"]["name"] for run in runs for model in run.environment["models"]}
     models = in_paper_order(records["model"].unique(), published_table1())
     by_model = {model: records[records["model"] == model] for model in models}
-    scores = {model: Scores.of(group) for model, group in by_model.items()}
+    baselines = frozenset(baseline_labels(runs))
+    scores = {model: Scores.of(group, baselines) for model, group in by_model.items()}
     tables: list[Table] = []
     for model, group in by_model.items():
         if by is None:

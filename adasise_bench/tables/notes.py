@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from adasise_bench import statistics
+from adasise_bench.methods import METHODS
 from adasise_bench.printable import printable
 from adasise_bench.published import VOC, published, sources
 from adasise_bench.runs import Run
@@ -29,20 +30,32 @@ def notes(
     yield from _option_notes(runs)
     for run in runs:
         yield _run_note(run)
+    methods = {entry["name"] for run in runs for entry in run.config["methods"]}
     definitions = {
         definition
         for run in runs
         for name, definition in run.environment["definitions"].items()
-        if name not in records or records[name].notna().any()
+        if (name in methods or name not in METHODS) and (name not in records or records[name].notna().any())
     }
     if definitions:
         yield f"Definitions: {', '.join(sorted(definitions))}."
+    apart = [title_of(label) for label in baseline_labels(runs)]
+    if apart:
+        yield f"Never marked as best, for they ask no network: {', '.join(apart)}."
     yield from _statistics_notes(tables)
     yield from _run_time_notes(records, tables, data)
     yield from _degenerate_notes(runs, records)
     errors = records["error"].dropna()
     texts = "; ".join(_one_line(str(text)) for text in errors.unique()[:SHOWN_ERRORS])
     yield f"Errors: {len(errors)}" + (f", among them: {texts}" if texts else ".")
+
+
+def baseline_labels(runs: Iterable[Run]) -> list[str]:
+    """Labels of the runs' entries that are baselines."""
+    entries = [entry for run in runs for entry in run.config["methods"]]
+    return [
+        entry["label"] for entry in entries if entry["name"] in METHODS and METHODS[entry["name"]].baseline
+    ]
 
 
 def caveats(runs: Sequence[Run], records: pd.DataFrame) -> Iterator[str]:

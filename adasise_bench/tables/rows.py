@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import replace
 
 import pandas as pd
@@ -55,7 +55,7 @@ def measured_rows(
         cells = [replace(cell, published=figures.get(str(cell.method)), group=group) for cell in cells]
         row = Row(measure.title, measure.direction, measure.unit, tuple(cells))
         best = scores.against is None and scores.comparable(measure.column)
-        rows.append(mark_best(row) if best else row)
+        rows.append(mark_best(row, scores.baselines) if best else row)
     return rows
 
 
@@ -88,10 +88,16 @@ def _at_quantile(cell: Cell, values: pd.Series[float], quantile: float) -> Cell:
     return replace(cell, measured=measured, low=None, high=None)
 
 
-def mark_best(row: Row) -> Row:
-    """Mark the best measured values of a row of two or more, equal as printed meaning equally good."""
+def mark_best(row: Row, baselines: Collection[str] = ()) -> Row:
+    """Mark the best measured values of a row of two or more, equal as printed meaning equally good.
+
+    Args:
+        row: the row.
+        baselines: labels of what does not compete.
+    """
     printed = [
-        None if cell.measured is None else float(number(cell.measured, row.unit)) for cell in row.cells
+        None if cell.measured is None or cell.method in baselines else float(number(cell.measured, row.unit))
+        for cell in row.cells
     ]
     values = [value for value in printed if value is not None]
     if len(values) < 2 or row.direction is None:
