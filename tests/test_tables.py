@@ -462,7 +462,7 @@ def test_both_papers_figures_stand_beside_voc_with_their_sources(folder: Folder)
     tables = build(folder(records, change=change))
     (table,) = tables.tables
     assert table.title == "Table 1, VGG16: explanation quality and run-time"
-    assert table.columns == ("grad_cam", "rise", "sise", "ada_sise", "box_oracle", "lrp")
+    assert table.columns == ("grad_cam", "rise", "sise", "ada_sise", "lrp", "box_oracle")
     assert [cell.published for cell in row(table, "EBPG, %").cells] == [
         55.44,
         33.44,
@@ -664,6 +664,6 @@ def test_definitions_are_those_of_the_runs_methods(folder: Folder) -> None:
     def as_now(_: dict[str, Any], environment: dict[str, Any]) -> None:
         environment["definitions"] = {"ebpg": "ebpg-v9", "sise": "sise-v9", "rise": "rise-v9"}
 
-    notes = build(folder([record("sise", "1")], change=as_now)).notes
+    notes = build(folder([record("sise", "1", ebpg=1.0)], change=as_now)).notes
     (note,) = [note for note in notes if note.startswith("Definitions")]
     assert note == "Definitions: ebpg-v9, sise-v9."

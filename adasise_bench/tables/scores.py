@@ -37,7 +37,7 @@ class Scores:
 
     @classmethod
     def of(cls, records: pd.DataFrame, baselines: frozenset[str] = frozenset()) -> Scores:
-        """Lay out the records of one network: methods in the papers' order, then the others, then baselines."""
+        """Lay out one network's records: methods in the papers' order, then the others, then baselines."""
         pairs = records.dropna(subset=["class_name"])
         methods = sorted(methods_of(records), key=baselines.__contains__)
         columns = list(dict.fromkeys(measure.column for measure in MEASURES.values()))
