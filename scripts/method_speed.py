@@ -2,7 +2,7 @@
 
 All explain the same class of the same picture in turns within this one process: this tool, the library on
 the network as this tool prepares it (batch normalisation folded, memory layout by measurement), and the
-library on the network as TorchRay loads it. Writes DIR/methods-MODEL-DEVICE-SIZE.json and the same as Markdown.
+library on the network as TorchRay loads it. Writes DIR/methods-MODEL-DEVICE-SIZE.json and .md.
 
     python scripts/method_speed.py --model resnet50 --checkpoint resnet50.pth.tar --root /data/voc
     python scripts/method_speed.py --root /data/voc --methods score_cam,rise --size 96 --rounds 1

@@ -195,3 +195,12 @@ def test_pictures_of_ones_own(do: Callable[[str], Done]) -> None:
     assert records["error"].isna().all()
     columns, rows = round(60 * 64 / 160) - round(20 * 64 / 160), round(110 * 64 / 120) - round(30 * 64 / 120)
     assert records["box_share"][0] == pytest.approx(100 * columns * rows / 64**2)
+
+
+def test_own_pictures_in_coco_layout(do: Callable[[str], Done]) -> None:
+    done = do("Your own pictures, COCO layout")
+    records = done.records("my_coco")
+    assert records["class_name"].tolist() == ["kettle", "stove"]
+    assert records["error"].isna().all()
+    assert records["box_share"].round(0).tolist() == [17, 19]
+    assert "own set in COCO layout, kitchen.json" in " ".join(done.output.split())
