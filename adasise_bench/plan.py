@@ -11,7 +11,7 @@ from adasise_bench.data.open import chosen_images, open_dataset
 from adasise_bench.data.voc import Annotation, VocDataset
 from adasise_bench.errors import DataError
 from adasise_bench.models import ARCHITECTURES
-from adasise_bench.records import Key
+from adasise_bench.planned_keys import PlannedKeys
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Plan:
     dataset: VocDataset
     annotations: dict[str, Annotation | DataError]
 
-    @cached_property
+    @property
     def pairs(self) -> list[tuple[str, str | None]]:
         """(image id, class name) to explain; the class is ``None`` where the annotation cannot be used."""
         return [
@@ -41,14 +41,10 @@ class Plan:
         return annotation.class_names if isinstance(annotation, Annotation) else [None]
 
     @cached_property
-    def keys(self) -> list[Key]:
+    def keys(self) -> PlannedKeys:
         """The keys of all records, in the order of the finished file."""
-        return [
-            Key(model, method.label, *pair)
-            for model in self.config.models
-            for method in self.config.methods
-            for pair in self.pairs
-        ]
+        labels = [method.label for method in self.config.methods]
+        return PlannedKeys(list(self.config.models), labels, self.annotations, self.class_names)
 
     def expected_forwards(self, model: str, method_index: int) -> int:
         """Forward passes expected for one model and method."""

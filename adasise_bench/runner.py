@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,7 +14,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from adasise_bench import environment, network, run_folder
@@ -29,7 +31,9 @@ from adasise_bench.models.batching import torch_failures
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.yardstick import plain_forward_seconds
 from adasise_bench.plan import Plan, make_plan
-from adasise_bench.records import Key, Record, RecordStore
+from adasise_bench.planned_keys import KeySet
+from adasise_bench.record_store import RecordStore
+from adasise_bench.records import Key, Record
 from adasise_bench.timing import PhaseClock
 
 _LOOKAHEAD = 4
@@ -73,9 +77,9 @@ def _run(config: RunConfig, folder: Path, resume: bool) -> Outcome:
         classifiers = [network.with_engine(config, model, engines.get(model.name)) for model in classifiers]
         pictures = plan.dataset.digests()
         run_folder.claim(folder, config, _facts(plan, classifiers, device, pictures), pictures)
-        store = RecordStore(folder)
+        store = RecordStore(folder, plan.keys)
         try:
-            todo = {key for key in plan.keys if not _is_done(key, store, config, folder)}
+            todo = KeySet(plan.keys, ~_done(store, plan, folder))
             progress = tqdm(total=len(plan.keys), initial=len(plan.keys) - len(todo), unit="map",
                             disable=None, file=sys.stderr)  # fmt: skip
             with progress:
@@ -84,11 +88,10 @@ def _run(config: RunConfig, folder: Path, resume: bool) -> Outcome:
                     for records in _records(plan, classifier, todo, folder):
                         store.append(records)
                         progress.update(len(records))
-            store.finish(plan.keys)
+            store.finish()
         finally:
             store.close()
-        errors = sum(store.records[key].error is not None for key in plan.keys)
-    return Outcome(len(todo), len(plan.keys) - len(todo), errors)
+    return Outcome(len(todo), len(plan.keys) - len(todo), store.errors)
 
 
 def _facts(
@@ -115,12 +118,13 @@ def _facts(
     }
 
 
-def _is_done(key: Key, store: RecordStore, config: RunConfig, folder: Path) -> bool:
+def _done(store: RecordStore, plan: Plan, folder: Path) -> NDArray[np.bool_]:
     """Errors are tried again; records whose wanted map is missing are made again."""
-    record = store.records.get(key)
-    if record is None or record.error is not None:
-        return False
-    return not config.save_maps or run_folder.map_path(folder, key).exists()
+    done = store.explained
+    if plan.config.save_maps:
+        for position, key in enumerate(plan.keys):
+            done[position] = done[position] and run_folder.map_path(folder, key).exists()
+    return done
 
 
 class _Task(NamedTuple):
@@ -130,31 +134,32 @@ class _Task(NamedTuple):
     request: Request
 
 
-def _records(plan: Plan, classifier: Classifier, todo: set[Key], folder: Path) -> Iterator[list[Record]]:
+def _records(
+    plan: Plan, classifier: Classifier, todo: Container[Key], folder: Path
+) -> Iterator[list[Record]]:
     """The missing records of one model, as they are made."""
     config = plan.config
-    wanted = {
-        image_id: [
+
+    def wanted(image_id: str) -> list[tuple[MethodOptions, Key]]:
+        return [
             (method, key)
             for method in config.methods
             for class_name in plan.class_names(image_id)
             if (key := Key(classifier.name, method.label, image_id, class_name)) in todo
         ]
-        for image_id in plan.annotations
-    }
-    wanted = {image_id: requests for image_id, requests in wanted.items() if requests}
+
     waiting: dict[tuple[str, torch.Size], list[_Task]] = {}
     warm = False
-    for image_id, loaded in _load_ahead(plan, wanted):
+    for image_id, loaded in _load_ahead(plan, filter(wanted, plan.annotations)):
         if isinstance(loaded, DataError):
-            yield [failed(key, classifier, str(loaded)) for _, key in wanted[image_id]]
+            yield [failed(key, classifier, str(loaded)) for _, key in wanted(image_id)]
             continue
         annotation, image = loaded[0], loaded[1].to(classifier.device)
         if not warm:
             _warm_up(config, classifier, image)
             warm = True
         tasks = [
-            _task(classifier, method, key, annotation, image, config.seed) for method, key in wanted[image_id]
+            _task(classifier, method, key, annotation, image, config.seed) for method, key in wanted(image_id)
         ]
         if not config.share_forwards:
             plain = _plain_seconds(classifier, image)

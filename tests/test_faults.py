@@ -32,7 +32,8 @@ from adasise_bench.data.voc import VocDataset
 from adasise_bench.errors import BenchError, DataError, OutputError
 from adasise_bench.methods.sise import Sise
 from adasise_bench.models.classifier import Classifier, Weights
-from adasise_bench.records import IN_FLIGHT, RecordStore, read_records
+from adasise_bench.record_store import RecordStore
+from adasise_bench.records import IN_FLIGHT, read_records
 from adasise_bench.runner import run
 
 KILLS = 30

@@ -22,7 +22,8 @@ from adasise_bench.data.voc import VOC_CLASSES
 from adasise_bench.errors import DeviceError, OutputError
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
-from adasise_bench.records import RecordStore, read_records
+from adasise_bench.record_store import RecordStore
+from adasise_bench.records import read_records
 from adasise_bench.run_folder import exclusive
 from adasise_bench.runner import run
 
