@@ -69,7 +69,8 @@ class RecordStore:
     @property
     def explained(self) -> NDArray[np.bool_]:
         """Which planned keys have a record that is no error, (keys,) bool."""
-        return (self._offsets != _ABSENT) & ~self._failed
+        explained: NDArray[np.bool_] = (self._offsets != _ABSENT) & ~self._failed
+        return explained
 
     @property
     def errors(self) -> int:

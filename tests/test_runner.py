@@ -15,7 +15,7 @@ import torch
 from conftest import TinyVGG, make_classifier
 from torch import nn
 
-from adasise_bench import measure, network, runner
+from adasise_bench import measure, network, worker
 from adasise_bench.config import RunConfig
 from adasise_bench.config_file import validate
 from adasise_bench.data.voc import VOC_CLASSES
@@ -221,14 +221,14 @@ def test_one_failure_among_shared_explanations_is_recorded_alone(
 ) -> None:
     from adasise_bench.errors import BenchError
 
-    measured = runner.measured
+    measured = worker.measured
 
     def fail_for_dogs(classifier: Classifier, request: Any, key: Any, *rest: Any, **more: Any) -> Any:
         if key.class_name == "dog":
             raise BenchError("planted")
         return measured(classifier, request, key, *rest, **more)
 
-    monkeypatch.setattr(runner, "measured", fail_for_dogs)
+    monkeypatch.setattr(worker, "measured", fail_for_dogs)
     outcome = run(config(methods=["sise", "ada_sise"], share_forwards=True), tmp_path / "out")
     records = read_records(tmp_path / "out")
     assert outcome.errors == 2
