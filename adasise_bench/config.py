@@ -7,12 +7,21 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    model_validator,
+)
 
 from adasise_bench.data.voc import DEFAULT_ROOT
 from adasise_bench.methods import MethodOptions, parse_method
 from adasise_bench.models import ARCHITECTURES
 from adasise_bench.models.engine import LayoutName
+from adasise_bench.sharding import parse_shard
 
 EMBEDDED = "embedded"
 
@@ -76,6 +85,11 @@ def _method_entries(value: Any) -> Any:
     return value
 
 
+def _shard(text: str) -> str:
+    parse_shard(text)
+    return text
+
+
 class RunConfig(Section):
     """Everything that defines a run."""
 
@@ -98,6 +112,9 @@ class RunConfig(Section):
     seed: int = Field(0, ge=0)
     timing: TimingConfig = TimingConfig()
     limit: int | None = Field(None, ge=1, description="stop after the first N pictures")
+    shard: Annotated[str, AfterValidator(_shard)] | None = Field(
+        None, description="`I/N`: only the I-th of N parts of the pictures"
+    )
     save_maps: bool = False
     tolerated_errors: int = Field(0, ge=0, description="failed explanations that still count as success")
 
@@ -133,7 +150,7 @@ class RunConfig(Section):
         """
         dump = self.model_dump(
             mode="json",
-            exclude={"name": True, "device": True, "limit": True, "save_maps": True,
+            exclude={"name": True, "device": True, "limit": True, "shard": True, "save_maps": True,
                      "tolerated_errors": True, "engine": True, "data": {"root", "download"},
                      "models": {name: {"checkpoint", "sha256"} for name in self.models}},
         )  # fmt: skip

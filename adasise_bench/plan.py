@@ -66,7 +66,8 @@ def make_plan(config: RunConfig, *, download: bool = True) -> Plan:
     data = config.data if download else config.data.model_copy(update={"download": False})
     dataset = open_dataset(data)
     annotations: dict[str, Annotation | DataError] = {}
-    for image_id in chosen_images(dataset, config.data.sample, config.seed, config.limit):
+    chosen = chosen_images(dataset.images, config.data.sample, config.seed, config.limit, config.shard)
+    for image_id in chosen:
         try:
             annotations[image_id] = dataset.annotation(image_id)
         except DataError as error:

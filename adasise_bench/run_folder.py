@@ -33,13 +33,15 @@ from adasise_bench.validation import first_problem
 CONFIG = "config.yaml"
 ENVIRONMENT = "environment.json"
 PICTURES = "pictures.sha256"
+LOCK = ".lock"
 
 _CURE = "use --no-resume or another --output"
 
 
 def default_folder(config: RunConfig) -> Path:
-    """``results/<name>-<digest of the configuration>``: another configuration, another folder."""
-    return Path("results") / f"{config.name}-{config.digest()}"
+    """``results/<name>-<digest of the configuration>``: another configuration or shard, another folder."""
+    shard = f"-shard-{config.shard.replace('/', '-of-')}" if config.shard else ""
+    return Path("results") / f"{config.name}-{config.digest()}{shard}"
 
 
 @contextmanager
@@ -53,7 +55,7 @@ def exclusive(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / ".lock")
+        lock = filelock.FileLock(folder / LOCK)
         lock.acquire(timeout=0)
     except filelock.Timeout:
         raise OutputError(
@@ -82,7 +84,7 @@ def refuse_foreign(
     """
     held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     half_written = {name for name in held if name.startswith(".") and name.endswith(TEMPORARY)}
-    if held - {".lock"} - half_written and not held & set(own):
+    if held - {LOCK} - half_written and not held & set(own):
         raise OutputError(f"{folder}: holds other files and no {content}; choose another --output")
 
 

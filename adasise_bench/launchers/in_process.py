@@ -42,7 +42,7 @@ class InProcess:
 
     def settle(self, engines: Mapping[str, Engine]) -> dict[str, Any]:
         """Choose how the networks are run."""
-        return self._worker.settle(engines)
+        return self._worker.settle(engines) | {"devices": [str(self._device)]}
 
     def records(self, plan: Plan, todo: KeySet) -> Iterator[list[Record]]:
         """The records in ``todo``, in the plan's order unless forward passes are shared."""
