@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tqdm import tqdm
 
+from adasise_bench.folder_names import PROGRESS
+
 if TYPE_CHECKING:
     from adasise_bench.launchers import Launcher
     from adasise_bench.records import Record
-
-PROGRESS = "progress.json"
 
 _WRITE_EVERY = 5.0
 _REMEMBERED = 300.0

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 from pydantic import ConfigDict, Field, TypeAdapter, with_config
 
 from adasise_bench.errors import DataError, OutputError
+from adasise_bench.folder_names import FINISHED as FINISHED
+from adasise_bench.folder_names import IN_FLIGHT as IN_FLIGHT
 
-IN_FLIGHT = "records.jsonl"
-FINISHED = "records.parquet"
 TEMPORARY = ".tmp"
 """How the names of hidden files end that :func:`write_atomically` leaves behind when it is killed."""
 

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after the first N pictures.")
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
 @click.option("--devices", metavar="LIST",
-              help="One worker process each: all, cuda:0,cuda:1 or cpu,cpu. Default: all GPUs, else one process.")  # fmt: skip  # noqa: E501
+              help="A worker each: all; cuda:0,cuda:1; cpu,cpu. Default: all GPUs, or one CPU.")  # fmt: skip
 @click.option("--launcher", type=click.Choice(["local", "ray"]), default="local", show_default=True,
-              help="Workers on this machine, or on a Ray cluster (RAY_ADDRESS, else one started here).")  # fmt: skip
+              help="Workers here or on a Ray cluster (RAY_ADDRESS; else one is started).")  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1),
-              help="With --launcher ray: so many. Default: one per GPU, or as many as the cores suffice for.")  # fmt: skip  # noqa: E501
+              help="How many Ray runs. Default: one per GPU, or as many as cores suffice for.")  # fmt: skip
 @click.option("--shard", metavar="I/N",
-              help="Only the I-th of N parts of the pictures, in a folder of its own; see merge.")  # fmt: skip
+              help="Only part I of N of the pictures, in a folder of its own; see merge.")  # fmt: skip
 @click.option("--deterministic", is_flag=True,
               help="Bit-identical records on the same device; see docs/determinism.md.")  # fmt: skip
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False),

@@ -19,13 +19,11 @@ from adasise_bench.config import RunConfig
 from adasise_bench.data.open import open_dataset
 from adasise_bench.determinism import deterministic
 from adasise_bench.errors import BenchError, OutputError
+from adasise_bench.folder_names import LOCK, LOGS
 from adasise_bench.launchers.events import Done, Event, Failed, Made, Ready
 from adasise_bench.models.engine import Engine
 from adasise_bench.plan import Plan
-from adasise_bench.run_folder import LOCK
 from adasise_bench.worker import Worker
-
-LOGS = "logs"
 
 
 def log_path(folder: Path, number: int) -> Path:
