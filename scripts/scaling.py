@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,7 +43,9 @@ def fake_record(model: str, method: str, image_id: str) -> Any:
     from adasise_bench.records import Record
 
     third = 100 / 3
-    seconds = {f"seconds{part}": third for part in ("", "_feature_maps", "_selection", "_scoring", "_fusion")}
+    seconds: dict[str, Any] = {
+        f"seconds{part}": third for part in ("", "_feature_maps", "_selection", "_scoring", "_fusion")
+    }
     return Record(
         model, method, image_id, "dog", third, third, third, 100.0, third, third, third,
         **seconds, seconds_plain_forward=third, forwards=4000, backwards=1, maps_kept=[40, 80, 160, 300, 700],
@@ -160,9 +163,7 @@ def costs(output: Path | None) -> None:
         store = RecordStore(Path(folder), plan.keys)
         for way, count in WAYS_TO_WRITE.items():
             batch = [fake_record("scenes_vgg", "sise", image_id) for image_id in ids[:count]]
-            found[f"write a record, {way}"] = (
-                seconds_each(lambda batch=batch: store.append(batch), 100) / count
-            )  # type: ignore[misc]
+            found[f"write a record, {way}"] = seconds_each(partial(store.append, batch), 100) / count
         store.close()
     for name, seconds in found.items():
         click.echo(f"{name:28} {seconds * 1e3:9.4f} ms")

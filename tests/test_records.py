@@ -5,18 +5,22 @@ from __future__ import annotations
 import errno
 import json
 import os
+import tracemalloc
 from dataclasses import asdict
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from adasise_bench import record_store
 from adasise_bench.errors import DataError, OutputError
 from adasise_bench.planned_keys import PlannedKeys
 from adasise_bench.record_store import RecordStore
 from adasise_bench.records import (
     FINISHED,
     IN_FLIGHT,
+    SCHEMA,
     Record,
     read_records,
     write_atomically,
@@ -71,6 +75,34 @@ def test_finished_bytes_do_not_depend_on_the_order_of_arrival(tmp_path: Path) ->
         store.finish()
         contents.append((tmp_path / name / FINISHED).read_bytes())
     assert contents[0] == contents[1]
+
+
+def test_the_finished_file_is_the_one_written_in_one_go_whatever_the_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_store, "_ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(record_store, "_ROWS_PER_GROUP", 6)
+    records = [record(number, error="torn" if number % 3 else None) for number in range(20)]
+    store = RecordStore(tmp_path, planned(*range(20)))
+    store.append(reversed(records))
+    store.finish()
+    store.close()
+    table = pa.Table.from_pylist([asdict(one) for one in records], schema=SCHEMA)
+    pq.write_table(table, tmp_path / "at once", row_group_size=6, write_page_checksum=True)
+    assert (tmp_path / FINISHED).read_bytes() == (tmp_path / "at once").read_bytes()
+
+
+def test_the_store_keeps_places_not_records(tmp_path: Path) -> None:
+    store = RecordStore(tmp_path, planned(*range(500)))
+    store.append([record(0)])
+    tracemalloc.start()
+    for number in range(1, 500):
+        store.append([record(number, error="because" * 100)])
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    store.close()
+    assert (store.errors, int(store.explained.sum())) == (499, 1)
+    assert held < 20_000
 
 
 @pytest.mark.parametrize(
