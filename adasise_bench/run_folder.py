@@ -20,7 +20,7 @@ from adasise_bench.config import RunConfig
 from adasise_bench.errors import OutputError
 from adasise_bench.folder_names import CONFIG as CONFIG
 from adasise_bench.folder_names import ENVIRONMENT as ENVIRONMENT
-from adasise_bench.folder_names import FINISHED, IN_FLIGHT, LOCK, MAPS, PICTURES
+from adasise_bench.folder_names import FINISHED, IN_FLIGHT, LOCK, LOGS, MAPS, PICTURES
 from adasise_bench.models.engine import Engine
 from adasise_bench.records import (
     TEMPORARY,
@@ -83,7 +83,7 @@ def refuse_foreign(
     """
     held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     half_written = {name for name in held if name.startswith(".") and name.endswith(TEMPORARY)}
-    if held - {LOCK} - half_written and not held & set(own):
+    if held - {LOCK, LOGS} - half_written and not held & set(own):
         raise OutputError(f"{folder}: holds other files and no {content}; choose another --output")
 
 

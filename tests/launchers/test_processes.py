@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from drawn_scenes import PYTHONPATH, Patient, after, assert_same, is_alive, kill, settings, values
 
+from adasise_bench.errors import WeightsError
 from adasise_bench.folder_names import IN_FLIGHT, PROGRESS
 from adasise_bench.launchers.hand_out import HandOut
 from adasise_bench.launchers.local import LocalCrew
@@ -112,3 +113,11 @@ def test_workers_end_with_their_driver_and_the_run_resumes(
     outcome = run(CONFIG, folder)
     assert (outcome.reused, outcome.errors) == (kept, 0)
     assert_same(folder, whole)
+
+
+def test_weights_that_no_worker_can_load_are_one_line_and_leave_the_folder_usable(tmp_path: Path) -> None:
+    config = settings(models={"scenes_vgg": {"sha256": "deadbeef"}}, limit=1)
+    launcher = HandOut(LocalCrew(config, tmp_path / "out", ["cpu", "cpu"]))
+    with pytest.raises(WeightsError, match="expected deadbeef"):
+        run(config, tmp_path / "out", launcher=launcher)
+    assert run(settings(limit=1), tmp_path / "out").errors == 0
