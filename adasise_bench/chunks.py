@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from math import ceil
 
 from adasise_bench.config import RunConfig
-from adasise_bench.data.voc import Annotation
+from adasise_bench.data.voc import Annotation, VocDataset
 from adasise_bench.errors import DataError
 from adasise_bench.models.engine import Engine
 from adasise_bench.plan import Plan
@@ -25,12 +26,14 @@ class Chunk:
     Attributes:
         model: the network.
         annotations: of the chunk's pictures, as in a plan.
+        digests: SHA-256 of each picture with its annotation, as the driver sees them.
         keys: the wanted records.
         attempt: 1, and one more whenever a worker died over it.
     """
 
     model: str
     annotations: dict[str, Annotation | DataError]
+    digests: dict[str, str]
     keys: frozenset[Key]
     attempt: int = 1
 
@@ -43,16 +46,29 @@ class Chunk:
         parts = []
         for image_id, annotation in self.annotations.items():
             if keys := frozenset(key for key in self.keys if key.image_id == image_id):
-                parts.append(Chunk(self.model, {image_id: annotation}, keys, self.attempt + 1))
+                digests = {image_id: self.digests[image_id]}
+                parts.append(Chunk(self.model, {image_id: annotation}, digests, keys, self.attempt + 1))
         return parts
 
+    def verified(self, dataset: VocDataset) -> dict[str, Annotation | DataError]:
+        """The annotations, but an error for a picture that is another one where this worker is."""
+        annotations = dict(self.annotations)
+        for image_id, digest in self.digests.items():
+            if dataset.digest(image_id) != digest:
+                path, machine = dataset.images[image_id], platform.node()
+                annotations[image_id] = DataError(
+                    f"{path}: on {machine} not the picture that the run began with"
+                )
+        return annotations
 
-def chunks_of(plan: Plan, todo: KeySet, pictures: int) -> Iterator[Chunk]:
+
+def chunks_of(plan: Plan, todo: KeySet, digests: Mapping[str, str], pictures: int) -> Iterator[Chunk]:
     """Cut what is to be done into chunks, in the plan's order.
 
     Args:
         plan: the run.
         todo: the wanted records.
+        digests: SHA-256 of every picture with its annotation.
         pictures: how many a chunk has.
     """
     for model in plan.config.models:
@@ -63,7 +79,8 @@ def chunks_of(plan: Plan, todo: KeySet, pictures: int) -> Iterator[Chunk]:
         )
         while some := list(islice(wanted, pictures)):
             annotations = {image_id: plan.annotations[image_id] for image_id, _ in some}
-            yield Chunk(model, annotations, frozenset(key for _, keys in some for key in keys))
+            known = {image_id: digests[image_id] for image_id in annotations}
+            yield Chunk(model, annotations, known, frozenset(key for _, keys in some for key in keys))
 
 
 def pictures_at_once(config: RunConfig, engines: Mapping[str, Engine], pictures: int, workers: int) -> int:

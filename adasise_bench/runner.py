@@ -64,7 +64,7 @@ def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher) -> O
             try:
                 todo = KeySet(plan.keys, ~_done(store, plan, folder))
                 with Progress(folder, launcher, len(plan.keys), len(todo)) as progress:
-                    for records in launcher.records(plan, todo):
+                    for records in launcher.records(plan, todo, pictures):
                         store.append(records)
                         progress.update(records)
                 store.finish()

@@ -143,7 +143,8 @@ def costs(output: Path | None) -> None:
     found["decode a picture to 224 px"] = seconds_each(
         lambda: to_input(dataset.picture(ids[0], annotation), "stretch", 224), 100
     )
-    chunks = list(chunks_of(plan, KeySet(plan.keys, np.ones(len(plan.keys), np.bool_)), PICTURES_PER_CHUNK))
+    everything = KeySet(plan.keys, np.ones(len(plan.keys), np.bool_))
+    chunks = list(chunks_of(plan, everything, dataset.digests(), PICTURES_PER_CHUNK))
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     worker = context.Process(target=_echo, args=(theirs,), daemon=True)
@@ -204,7 +205,7 @@ def records_per_second(workers: int, limit: int) -> float:
             launcher.settle({})
             store = RecordStore(folder, plan.keys)
             todo = KeySet(plan.keys, np.ones(len(plan.keys), np.bool_))
-            for records in launcher.records(plan, todo):
+            for records in launcher.records(plan, todo, plan.dataset.digests()):
                 store.append(records)
                 states = launcher.workers()
                 for worker in states:

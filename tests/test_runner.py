@@ -230,7 +230,8 @@ def test_chunks_with_shared_forwards_change_no_value(
     one = Worker(settings, torch.device("cpu"), tmp_path)
     one.settle({})
     records = {}
-    for chunk in chunks_of(plan, KeySet(plan.keys, np.ones(len(plan.keys), np.bool_)), 2):
+    everything = KeySet(plan.keys, np.ones(len(plan.keys), np.bool_))
+    for chunk in chunks_of(plan, everything, plan.dataset.digests(), 2):
         part = Plan(settings, plan.dataset, chunk.annotations)
         made = [record for some in one.records(part, chunk.model, chunk.keys) for record in some]
         assert {record.key for record in made} == chunk.keys

@@ -33,8 +33,13 @@ class Launcher(Protocol):
             BenchError: it cannot work.
         """
 
-    def records(self, plan: Plan, todo: KeySet) -> Iterator[list[Record]]:
+    def records(self, plan: Plan, todo: KeySet, digests: Mapping[str, str]) -> Iterator[list[Record]]:
         """The records in ``todo``, in the order in which they are made.
+
+        Args:
+            plan: the run.
+            todo: the wanted keys.
+            digests: SHA-256 of every picture with its annotation; workers elsewhere must see the same.
 
         Raises:
             BenchError: a worker cannot go on, and neither could another in its place.

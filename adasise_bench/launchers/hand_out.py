@@ -86,13 +86,13 @@ class HandOut:
             self._raise_failure()
         return self._facts | {"devices": list(self._crew.devices)}
 
-    def records(self, plan: Plan, todo: KeySet) -> Iterator[list[Record]]:
+    def records(self, plan: Plan, todo: KeySet, digests: Mapping[str, str]) -> Iterator[list[Record]]:
         """The records in ``todo`` as they arrive; what arrives together comes together."""
         workers = min(len(self._crew.devices), len(todo))
         for number in range(1, workers):
             self._crew.start(number, self._engines)
         pictures = pictures_at_once(plan.config, self._engines, len(plan.annotations), max(1, workers))
-        chunks = chunks_of(plan, todo, pictures)
+        chunks = chunks_of(plan, todo, digests, pictures)
         while self._give(chunks):
             if records := self._events():
                 yield records

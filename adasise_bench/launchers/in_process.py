@@ -44,7 +44,7 @@ class InProcess:
         """Choose how the networks are run."""
         return self._worker.settle(engines) | {"devices": [str(self._device)]}
 
-    def records(self, plan: Plan, todo: KeySet) -> Iterator[list[Record]]:
+    def records(self, plan: Plan, todo: KeySet, digests: Mapping[str, str]) -> Iterator[list[Record]]:
         """The records in ``todo``, in the plan's order unless forward passes are shared."""
         for model in self._config.models:
             for records in self._worker.records(plan, model, todo):

@@ -89,7 +89,7 @@ class Service:
     def make(self, chunk: Chunk) -> Iterator[Event]:
         """Make a chunk's records."""
         try:
-            plan = Plan(self._assignment.config, self._dataset, chunk.annotations)
+            plan = Plan(self._assignment.config, self._dataset, chunk.verified(self._dataset))
             for records in self._worker.records(plan, chunk.model, chunk.keys):
                 yield Made(records)
             yield Done()

@@ -12,9 +12,9 @@ from conftest import write_annotation
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adasise_bench.chunks import Chunk
+from adasise_bench.chunks import Chunk, chunks_of
 from adasise_bench.config_file import validate
-from adasise_bench.errors import BenchError, DeviceError
+from adasise_bench.errors import BenchError, DataError, DeviceError
 from adasise_bench.launchers.events import Died, Done, Event, Failed, Made, Ready
 from adasise_bench.launchers.hand_out import ATTEMPTS, HandOut
 from adasise_bench.models.engine import Engine
@@ -105,7 +105,7 @@ def keep(crew: Puppets, plan: Plan, todo: KeySet, records: list[Record]) -> None
     with HandOut(crew) as launcher:
         facts = launcher.settle({})
         assert facts["devices"] == crew.devices
-        for some in launcher.records(plan, todo):
+        for some in launcher.records(plan, todo, plan.dataset.digests()):
             records += some
 
 
@@ -202,3 +202,15 @@ def test_chunks_are_small_but_fill_a_batch_where_forwards_are_shared(plan: Plan)
     )
     assert pictures_at_once(methods, engines, 5000, 2) == 64
     assert pictures_at_once(methods, engines, 40, 2) == 5
+
+
+def test_a_picture_that_is_another_where_the_worker_is_becomes_an_error(plan: Plan) -> None:
+    digests = plan.dataset.digests()
+    changed = digests | {"000001": "00" * 32}
+    first = next(chunks_of(plan, everything(plan), changed, 3))
+    verified = first.verified(plan.dataset)
+    assert isinstance(verified["000001"], DataError)
+    assert "not the picture that the run began with" in str(verified["000001"])
+    assert {i: a for i, a in verified.items() if i != "000001"} == {
+        image_id: plan.annotations[image_id] for image_id in ("000000", "000002")
+    }
