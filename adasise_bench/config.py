@@ -23,6 +23,7 @@ from adasise_bench.methods import MethodOptions, parse_method
 from adasise_bench.models import ARCHITECTURES, DataKind
 from adasise_bench.models.engine import LayoutName
 from adasise_bench.network_measures import NETWORK_MEASURES
+from adasise_bench.sharding import parse_shard
 from adasise_bench.validation import suggest
 
 EMBEDDED = "embedded"
@@ -155,6 +156,11 @@ def _model_entries(value: Any) -> Any:
     return value
 
 
+def _shard(text: str) -> str:
+    parse_shard(text)
+    return text
+
+
 class RunConfig(Section):
     """Everything that defines a run."""
 
@@ -182,6 +188,9 @@ class RunConfig(Section):
     seed: int = Field(0, ge=0)
     timing: TimingConfig = TimingConfig()
     limit: int | None = Field(None, ge=1, description="stop after the first N pictures")
+    shard: Annotated[str, AfterValidator(_shard)] | None = Field(
+        None, description="`I/N`: only the I-th of N parts of the pictures"
+    )
     save_maps: bool = False
     tolerated_errors: int = Field(0, ge=0, description="failed explanations that still count as success")
 
@@ -220,7 +229,7 @@ class RunConfig(Section):
         """
         dump = self.model_dump(
             mode="json",
-            exclude={"name": True, "device": True, "limit": True, "save_maps": True,
+            exclude={"name": True, "device": True, "limit": True, "shard": True, "save_maps": True,
                      "tolerated_errors": True, "engine": True, "data": True,
                      "models": {name: {"checkpoint", "sha256"} for name in self.models}},
         )  # fmt: skip

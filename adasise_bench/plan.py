@@ -12,7 +12,7 @@ from adasise_bench.data.open import chosen_images, open_dataset
 from adasise_bench.errors import DataError
 from adasise_bench.models import ARCHITECTURES
 from adasise_bench.network_measures import expected_forwards
-from adasise_bench.records import Key
+from adasise_bench.planned_keys import PlannedKeys
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Plan:
     dataset: Dataset
     annotations: dict[str, Annotation | DataError]
 
-    @cached_property
+    @property
     def pairs(self) -> list[tuple[str, str | None]]:
         """(image id, class name) to explain; the class is ``None`` where the annotation cannot be used."""
         return [
@@ -42,14 +42,10 @@ class Plan:
         return annotation.class_names if isinstance(annotation, Annotation) else [None]
 
     @cached_property
-    def keys(self) -> list[Key]:
+    def keys(self) -> PlannedKeys:
         """The keys of all records, in the order of the finished file."""
-        return [
-            Key(model, method.label, *pair)
-            for model in self.config.models
-            for method in self.config.methods
-            for pair in self.pairs
-        ]
+        labels = [method.label for method in self.config.methods]
+        return PlannedKeys(list(self.config.models), labels, self.annotations, self.class_names)
 
     def expected_forwards(self, model: str, method_index: int) -> int | None:
         """Forward passes expected for one model and method, those of the asked-for measures included.
@@ -78,7 +74,8 @@ def make_plan(config: RunConfig, *, download: bool = True) -> Plan:
     data = config.data if download else config.data.model_copy(update={"download": False})
     dataset = open_dataset(data)
     annotations: dict[str, Annotation | DataError] = {}
-    for image_id in chosen_images(dataset, config.data.sample, config.seed, config.limit):
+    chosen = chosen_images(dataset.images, config.data.sample, config.seed, config.limit, config.shard)
+    for image_id in chosen:
         try:
             annotations[image_id] = dataset.annotation(image_id)
         except DataError as error:

@@ -1,11 +1,10 @@
-"""The records of a run: appended safely while it runs, one Parquet file when it has finished."""
+"""The records of a run: what they hold, and how they are read back."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -17,9 +16,9 @@ import pyarrow.parquet as pq
 from pydantic import ConfigDict, Field, TypeAdapter, with_config
 
 from adasise_bench.errors import DataError, OutputError
+from adasise_bench.folder_names import FINISHED as FINISHED
+from adasise_bench.folder_names import IN_FLIGHT as IN_FLIGHT
 
-IN_FLIGHT = "records.jsonl"
-FINISHED = "records.parquet"
 TEMPORARY = ".tmp"
 """How the names of hidden files end that :func:`write_atomically` leaves behind when it is killed."""
 
@@ -118,64 +117,6 @@ _ADDED = {"peak_memory_mb", "seconds_plain_forward", "pointing", "pointing_diffi
 """Columns that run folders of earlier versions lack."""
 
 
-class RecordStore:
-    """Appends records to a run folder; what was appended survives a kill at any moment.
-
-    Every record is one JSON line written by one system call; a torn last line, which a crash of the
-    machine can leave, is cut off when the store is opened again.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / IN_FLIGHT
-        self._finished = folder / FINISHED
-        self.records: dict[Key, Record] = {record.key: record for record in _read_lines(self._path)}
-        with _as_output_error(self._path):
-            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            os.ftruncate(self._file, _whole_lines(self._path))
-
-    def append(self, records: Iterable[Record]) -> None:
-        """Write records and wait until they are on the disk.
-
-        Raises:
-            OutputError: the disk is full or gone; everything appended before is kept.
-        """
-        new = list(records)
-        lines = "".join(json.dumps(asdict(record), allow_nan=False) + "\n" for record in new).encode()
-        with _as_output_error(self._path):
-            self._finished.unlink(missing_ok=True)
-            size = os.fstat(self._file).st_size
-            try:
-                if os.write(self._file, lines) != len(lines):
-                    raise OSError(28, "No space left on device")
-                os.fsync(self._file)
-            except OSError:
-                os.ftruncate(self._file, size)
-                raise
-        self.records.update({record.key: record for record in new})
-
-    def finish(self, order: Iterable[Key]) -> None:
-        """Write the records as the run's Parquet file, those with the given keys first and in that order.
-
-        The others follow, but for errors that images of the keys no longer have.
-
-        Raises:
-            OutputError: the file cannot be written.
-        """
-        wanted = dict.fromkeys(order)
-        images = {key.image_id for key in wanted}
-        others = [
-            key for key, record in self.records.items() if record.error is None or key.image_id not in images
-        ]
-        keys = dict.fromkeys([*wanted, *others])
-        rows = [asdict(self.records[key]) for key in keys if key in self.records]
-        table = pa.Table.from_pylist(rows, schema=SCHEMA)
-        write_atomically(self._finished, lambda path: pq.write_table(table, path, write_page_checksum=True))
-
-    def close(self) -> None:
-        """Release the file."""
-        os.close(self._file)
-
-
 def read_records(folder: Path) -> pd.DataFrame:
     """All records of a run folder, finished or in flight, with the columns of :class:`Record`.
 
@@ -192,7 +133,7 @@ def read_records(folder: Path) -> pd.DataFrame:
             raise DataError(f"{folder / FINISHED}: damaged records ({error}); delete it and resume") from None
     if not (folder / IN_FLIGHT).exists():
         raise DataError(f"{folder}: not a run folder (neither {FINISHED} nor {IN_FLIGHT})")
-    unique = {record.key: record for record in _read_lines(folder / IN_FLIGHT)}
+    unique = {record.key: record for _, record in in_flight(folder / IN_FLIGHT)}
     return _frame(pa.Table.from_pylist([asdict(record) for record in unique.values()], schema=SCHEMA))
 
 
@@ -220,7 +161,7 @@ def explained_images(folder: Path) -> set[str]:
     Raises:
         DataError: its records are damaged.
     """
-    return {record.image_id for record in _read_lines(folder / IN_FLIGHT) if record.error is None}
+    return {record.image_id for _, record in in_flight(folder / IN_FLIGHT) if record.error is None}
 
 
 def write_text_atomically(path: Path, text: str) -> None:
@@ -235,7 +176,7 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
         OutputError: the folder cannot be written or is full.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
-    with _as_output_error(path):
+    with as_output_error(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write(temporary)
@@ -247,37 +188,52 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
                 temporary.unlink(missing_ok=True)
 
 
-class _as_output_error:  # noqa: N801 - used like a function
-    def __init__(self, path: Path) -> None:
-        self._path = path
+@contextmanager
+def as_output_error(path: Path) -> Iterator[None]:
+    """Turn what the system refuses in the body into an error that names ``path``.
 
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, OSError):
-            raise OutputError(
-                f"{self._path}: cannot write: {error.strerror or error}; "
-                "free space or choose another --output, then run the same command again to resume"
-            ) from None
-
-
-def _whole_lines(path: Path) -> int:
-    """Bytes of ``path`` up to and including its last line break."""
-    return path.read_bytes().rfind(b"\n") + 1
-
-
-def _read_lines(path: Path) -> list[Record]:
-    if not path.exists():
-        return []
+    Raises:
+        OutputError: instead of an ``OSError``.
+    """
     try:
-        lines = path.read_bytes().split(b"\n")[:-1]
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot write: {error.strerror or error}; "
+            "free space or choose another --output, then run the same command again to resume"
+        ) from None
+
+
+def in_flight(path: Path) -> Iterator[tuple[int, Record]]:
+    """The records of :data:`IN_FLIGHT`, each with the offset of the line's end; a torn last line is none.
+
+    Raises:
+        DataError: it cannot be read, or a line is no record.
+    """
+    if not path.exists():
+        return
+    end = 0
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.endswith(b"\n"):
+                    end += len(line)
+                    yield end, _record(line, path, number)
     except OSError as error:
         raise DataError(f"{path}: cannot read the records: {error.strerror or error}") from None
-    records = []
-    for number, line in enumerate(lines, 1):
-        try:
-            records.append(_LINE.validate_json(line, strict=True))
-        except ValueError:
-            raise DataError(f"{path}: line {number} is not a record; remove that line and resume") from None
-    return records
+
+
+def _record(line: bytes, path: Path, number: int) -> Record:
+    try:
+        return parse_line(line)
+    except ValueError:
+        raise DataError(f"{path}: line {number} is not a record; remove that line and resume") from None
+
+
+def parse_line(line: bytes) -> Record:
+    """The record in one line of :data:`IN_FLIGHT`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return _LINE.validate_json(line, strict=True)

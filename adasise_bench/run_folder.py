@@ -18,10 +18,11 @@ from pydantic import BaseModel, ValidationError
 from adasise_bench import environment
 from adasise_bench.config import RunConfig
 from adasise_bench.errors import OutputError
+from adasise_bench.folder_names import CONFIG as CONFIG
+from adasise_bench.folder_names import ENVIRONMENT as ENVIRONMENT
+from adasise_bench.folder_names import FINISHED, IN_FLIGHT, LOCK, LOGS, MAPS, PICTURES
 from adasise_bench.models.engine import Engine
 from adasise_bench.records import (
-    FINISHED,
-    IN_FLIGHT,
     TEMPORARY,
     Key,
     explained_images,
@@ -30,16 +31,16 @@ from adasise_bench.records import (
 )
 from adasise_bench.validation import first_problem
 
-CONFIG = "config.yaml"
-ENVIRONMENT = "environment.json"
-PICTURES = "pictures.sha256"
+_LOOKED_AT = 0.1
+"""Seconds to wait for those who only look whether a run holds the lock."""
 
 _CURE = "use --no-resume or another --output"
 
 
 def default_folder(config: RunConfig) -> Path:
-    """``results/<name>-<digest of the configuration>``: another configuration, another folder."""
-    return Path("results") / f"{config.name}-{config.digest()}"
+    """``results/<name>-<digest of the configuration>``: another configuration or shard, another folder."""
+    shard = f"-shard-{config.shard.replace('/', '-of-')}" if config.shard else ""
+    return Path("results") / f"{config.name}-{config.digest()}{shard}"
 
 
 @contextmanager
@@ -53,8 +54,8 @@ def exclusive(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / ".lock")
-        lock.acquire(timeout=0)
+        lock = filelock.FileLock(folder / LOCK)
+        lock.acquire(timeout=_LOOKED_AT)
     except filelock.Timeout:
         raise OutputError(
             f"{folder}: another run is writing here; wait for it or choose another --output"
@@ -82,7 +83,7 @@ def refuse_foreign(
     """
     held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     half_written = {name for name in held if name.startswith(".") and name.endswith(TEMPORARY)}
-    if held - {".lock"} - half_written and not held & set(own):
+    if held - {LOCK, LOGS} - half_written and not held & set(own):
         raise OutputError(f"{folder}: holds other files and no {content}; choose another --output")
 
 
@@ -121,11 +122,20 @@ def claim(folder: Path, config: RunConfig, facts: Mapping[str, Any], pictures: M
     if before is None and explained:
         raise OutputError(f"{folder / ENVIRONMENT}: missing, but there are records; {_CURE}")
     if before is not None:
-        changed = environment.differences(_decisive(before, folder), _decisive(facts, folder))
+        changed = environment.differences(decisive(before, folder), decisive(facts, folder))
         known = picture_hashes(folder)
         changed += [f"picture {name}" for name in sorted(explained) if known.get(name) != pictures.get(name)]
         if changed:
             raise OutputError(f"{folder}: holds a run with other {'; '.join(changed[:4])}; {_CURE}")
+    describe(folder, config, facts, pictures)
+
+
+def describe(folder: Path, config: RunConfig, facts: Mapping[str, Any], pictures: Mapping[str, str]) -> None:
+    """Write what :func:`claim` writes, whatever the folder holds.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
     hashes = "".join(f"{digest}  {image_id}\n" for image_id, digest in pictures.items())
     write_text_atomically(folder / CONFIG, settings)
@@ -178,7 +188,7 @@ def engines(folder: Path) -> dict[str, Engine]:
 
 def map_path(folder: Path, key: Key) -> Path:
     """Where the saliency map of a record is kept."""
-    return folder / "maps" / key.model / key.method / f"{key.image_id}_{key.class_name}.npy"
+    return folder / MAPS / key.model / key.method / f"{key.image_id}_{key.class_name}.npy"
 
 
 def save_map(folder: Path, key: Key, saliency: torch.Tensor) -> None:
@@ -195,7 +205,7 @@ def save_map(folder: Path, key: Key, saliency: torch.Tensor) -> None:
     write_atomically(map_path(folder, key), write)
 
 
-def _decisive(facts: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def decisive(facts: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The facts that two sessions of one run must share, as plain JSON."""
     chosen = {key: facts.get(key) for key in (*environment.DECISIVE, "identity")}
     try:

@@ -22,7 +22,8 @@ from adasise_bench.baseline import (
 )
 from adasise_bench.cli import main
 from adasise_bench.errors import ConfigError, DataError
-from adasise_bench.records import Key, Record, RecordStore
+from adasise_bench.record_store import RecordStore
+from adasise_bench.records import Key, Record
 from adasise_bench.runs import load_run
 
 SISE, ADA_SISE = ({"name": name, "mu": 0.0} for name in ("sise", "ada_sise"))

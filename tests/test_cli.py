@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from adasise_bench import __version__, runner
+from adasise_bench import __version__, worker
 from adasise_bench.cli import main
 from adasise_bench.methods import METHODS
 from adasise_bench.metrics import METRICS
@@ -138,7 +138,7 @@ def test_failed_explanations_end_in_exit_code_1_unless_tolerated(
     def fail(*_arguments: object) -> None:
         raise BenchError("planted")
 
-    monkeypatch.setattr(runner, "explain_and_measure", fail)
+    monkeypatch.setattr(worker, "explain_and_measure", fail)
     result = call(*QUICK, "--output", tmp_path / "out")
     assert result.exit_code == 1
     assert "planted" in result.stdout
@@ -177,7 +177,7 @@ def test_an_interruption_before_the_first_record_still_ends_in_130(
     def interrupt(*_arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(runner, "_warm_up", interrupt)
+    monkeypatch.setattr(worker, "_warm_up", interrupt)
     result = call(*QUICK, "--output", tmp_path / "out")
     assert result.exit_code == 130
     assert "same command again" in result.stderr

@@ -15,7 +15,7 @@ import torch
 from test_runner import twenty_classes, values
 from torch import nn
 
-from adasise_bench import network, runner
+from adasise_bench import network, worker
 from adasise_bench.config import RunConfig
 from adasise_bench.config_file import validate
 from adasise_bench.determinism import ENGINES, pair_seed
@@ -75,7 +75,7 @@ def test_nothing_else_that_is_asked_for_changes_a_value(
     run(config(methods=METHODS[::-1]), tmp_path / "order_of_methods")
     run(config(methods=["ada_sise"]), tmp_path / "subset_of_methods")
     run(config(timing={"warmup": 1}), tmp_path / "warm")
-    monkeypatch.setattr(runner, "_LOOKAHEAD", 1)
+    monkeypatch.setattr(worker, "_LOOKAHEAD", 1)
     run(config(), tmp_path / "loaded_one_by_one")
     listed = voc_root / "VOCdevkit/VOC2007/ImageSets/Main/test.txt"
     listed.write_text("000003\n000001\n000002\n")
@@ -91,7 +91,7 @@ def test_torch_is_told_while_a_deterministic_run_lasts(
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
     monkeypatch.setattr(tuning, "batch_seconds", lambda *_: pytest.fail("measures"))
-    explain_and_measure = runner.explain_and_measure
+    explain_and_measure = worker.explain_and_measure
     seen = []
 
     def watch(classifier: Classifier, *arguments: Any) -> Any:
@@ -100,7 +100,7 @@ def test_torch_is_told_while_a_deterministic_run_lasts(
         seen.append((*told, os.environ["CUBLAS_WORKSPACE_CONFIG"], classifier.engine))
         return explain_and_measure(classifier, *arguments)
 
-    monkeypatch.setattr(runner, "explain_and_measure", watch)
+    monkeypatch.setattr(worker, "explain_and_measure", watch)
     run(config(methods=["sise"], limit=1), tmp_path / "out")
     assert set(seen) == {(True, True, False, ":4096:8", ENGINES["cpu"])}
     assert not torch.are_deterministic_algorithms_enabled()
@@ -184,14 +184,14 @@ def test_methods_are_handed_the_seed_whatever_else_is_asked_for(
     handed: dict[str, list[int]] = {}
 
     def seeds(folder: str, **changes: Any) -> list[int]:
-        explain_and_measure = runner.explain_and_measure
+        explain_and_measure = worker.explain_and_measure
 
         def watch(classifier: Classifier, request: Request, *rest: Any) -> Any:
             handed.setdefault(folder, []).append(request.seed)
             return explain_and_measure(classifier, request, *rest)
 
         with monkeypatch.context() as patch:
-            patch.setattr(runner, "explain_and_measure", watch)
+            patch.setattr(worker, "explain_and_measure", watch)
             run(config(seed=5, save_maps=False, **changes), tmp_path / folder)
         return handed[folder]
 
@@ -206,7 +206,7 @@ def test_a_yardstick_that_does_not_fit_ends_no_run(
     def short_of_memory(*_: object) -> float:
         raise torch.OutOfMemoryError("planted")
 
-    monkeypatch.setattr(runner, "plain_forward_seconds", short_of_memory)
+    monkeypatch.setattr(worker, "plain_forward_seconds", short_of_memory)
     outcome = run(config(methods=["sise"]), tmp_path / "out")
     records = read_records(tmp_path / "out")
     assert outcome.errors == 0

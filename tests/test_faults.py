@@ -25,14 +25,15 @@ import torch
 from test_runner import twenty_classes
 from tqdm import tqdm
 
-from adasise_bench import environment, network, runner
+from adasise_bench import environment, network, worker
 from adasise_bench.config import RunConfig
 from adasise_bench.config_file import validate
 from adasise_bench.data.voc import VocDataset
 from adasise_bench.errors import BenchError, DataError, OutputError
 from adasise_bench.methods.sise import Sise
 from adasise_bench.models.classifier import Classifier, Weights
-from adasise_bench.records import IN_FLIGHT, RecordStore, read_records
+from adasise_bench.record_store import RecordStore
+from adasise_bench.records import IN_FLIGHT, read_records
 from adasise_bench.runner import run
 
 KILLS = 30
@@ -303,7 +304,7 @@ def test_the_pictures_vanish_and_come_back(
 
     with monkeypatch.context() as patch:
         patch.setattr(RecordStore, "append", append_and_unplug)
-        patch.setattr(runner, "_LOOKAHEAD", 1)
+        patch.setattr(worker, "_LOOKAHEAD", 1)
         assert run(settings(voc_root), tmp_path / "out").errors == 4
     errors = read_records(tmp_path / "out")["error"].dropna()
     assert errors.str.contains("cannot read the picture").all()

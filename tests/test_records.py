@@ -5,19 +5,23 @@ from __future__ import annotations
 import errno
 import json
 import os
+import tracemalloc
 from dataclasses import asdict
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from adasise_bench import record_store
 from adasise_bench.errors import DataError, OutputError
+from adasise_bench.planned_keys import PlannedKeys
+from adasise_bench.record_store import RecordStore
 from adasise_bench.records import (
     FINISHED,
     IN_FLIGHT,
-    Key,
+    SCHEMA,
     Record,
-    RecordStore,
     read_records,
     write_atomically,
 )
@@ -28,12 +32,16 @@ def record(number: int, **changes: object) -> Record:
     return Record("vgg16", "sise", f"{number:06}", "dog", **values)  # type: ignore[arg-type]
 
 
+def planned(*numbers: int, **classes: list[str | None]) -> PlannedKeys:
+    images: dict[str, list[str | None]] = {f"{number:06}": ["dog"] for number in numbers}
+    return PlannedKeys(["vgg16"], ["sise"], images, {**images, **classes}.__getitem__)
+
+
 def test_round_trip_through_both_files(tmp_path: Path) -> None:
-    store = RecordStore(tmp_path)
+    store = RecordStore(tmp_path, planned(1, 2, 3, 9, **{"000003": [None]}))
     store.append([record(2), record(1), Record("vgg16", "sise", "000003", None, error="torn")])
     in_flight = read_records(tmp_path)
-    keys = [record(1).key, record(2).key, Key("vgg16", "sise", "000003", None), record(9).key]
-    store.finish(keys)
+    store.finish()
     store.close()
     finished = read_records(tmp_path)
     assert list(in_flight["image_id"]) == ["000002", "000001", "000003"]
@@ -45,9 +53,9 @@ def test_round_trip_through_both_files(tmp_path: Path) -> None:
 
 
 def test_folders_of_before_a_column_was_added_are_read(tmp_path: Path) -> None:
-    store = RecordStore(tmp_path)
+    store = RecordStore(tmp_path, planned(1))
     store.append([record(1)])
-    store.finish([record(1).key])
+    store.finish()
     store.close()
     table = pq.read_table(tmp_path / FINISHED)
     added = ["peak_memory_mb", "seconds_plain_forward", "pointing", "pointing_difficult", "average_gain",
@@ -62,12 +70,40 @@ def test_finished_bytes_do_not_depend_on_the_order_of_arrival(tmp_path: Path) ->
     contents = []
     for name, order in (("a", [1, 2, 3]), ("b", [3, 1, 2])):
         (tmp_path / name).mkdir()
-        store = RecordStore(tmp_path / name)
+        store = RecordStore(tmp_path / name, planned(1, 2, 3))
         for number in order:
             store.append([record(number)])
-        store.finish([record(number).key for number in (1, 2, 3)])
+        store.finish()
         contents.append((tmp_path / name / FINISHED).read_bytes())
     assert contents[0] == contents[1]
+
+
+def test_the_finished_file_is_the_one_written_in_one_go_whatever_the_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record_store, "_ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(record_store, "_ROWS_PER_GROUP", 6)
+    records = [record(number, error="torn" if number % 3 else None) for number in range(20)]
+    store = RecordStore(tmp_path, planned(*range(20)))
+    store.append(reversed(records))
+    store.finish()
+    store.close()
+    table = pa.Table.from_pylist([asdict(one) for one in records], schema=SCHEMA)
+    pq.write_table(table, tmp_path / "at once", row_group_size=6, write_page_checksum=True)
+    assert (tmp_path / FINISHED).read_bytes() == (tmp_path / "at once").read_bytes()
+
+
+def test_the_store_keeps_places_not_records(tmp_path: Path) -> None:
+    store = RecordStore(tmp_path, planned(*range(500)))
+    store.append([record(0)])
+    tracemalloc.start()
+    for number in range(1, 500):
+        store.append([record(number, error="because" * 100)])
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    store.close()
+    assert (store.errors, int(store.explained.sum())) == (499, 1)
+    assert held < 20_000
 
 
 @pytest.mark.parametrize(
@@ -83,11 +119,11 @@ def test_a_line_of_other_types_is_no_record(tmp_path: Path, change: dict[str, ob
 
 
 def test_records_beyond_the_plan_are_kept_but_mended_errors_are_not(tmp_path: Path) -> None:
-    store = RecordStore(tmp_path)
+    store = RecordStore(tmp_path, planned(1))
     unread = Record("vgg16", "sise", "000001", None, error="torn")
     elsewhere = Record("vgg16", "sise", "000007", None, error="torn")
     store.append([unread, elsewhere, record(5), record(1)])
-    store.finish([record(1).key])
+    store.finish()
     assert list(read_records(tmp_path)["image_id"]) == ["000001", "000007", "000005"]
 
 
@@ -110,13 +146,14 @@ def test_the_last_record_of_a_key_wins(tmp_path: Path) -> None:
     store.append([record(1, ebpg=None, error="failed")])
     store.append([record(1, ebpg=5.0)])
     assert list(read_records(tmp_path)["ebpg"]) == [5]
-    assert RecordStore(tmp_path).records[record(1).key].ebpg == 5
+    again = RecordStore(tmp_path, planned(1))
+    assert (again.explained.tolist(), again.errors) == ([True], 0)
 
 
 def test_adding_records_withdraws_the_finished_file(tmp_path: Path) -> None:
-    store = RecordStore(tmp_path)
+    store = RecordStore(tmp_path, planned(1))
     store.append([record(1)])
-    store.finish([record(1).key])
+    store.finish()
     store.append([record(2)])
     assert not (tmp_path / FINISHED).exists()
     assert len(read_records(tmp_path)) == 2

@@ -15,16 +15,21 @@ import torch
 from conftest import TinyVGG, make_classifier
 from torch import nn
 
-from adasise_bench import measure, network, runner
+from adasise_bench import measure, network, worker
+from adasise_bench.chunks import chunks_of
 from adasise_bench.config import RunConfig
 from adasise_bench.config_file import validate
 from adasise_bench.data.voc import VOC_CLASSES
 from adasise_bench.errors import DeviceError, OutputError
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
-from adasise_bench.records import RecordStore, read_records
+from adasise_bench.plan import Plan, make_plan
+from adasise_bench.planned_keys import KeySet
+from adasise_bench.record_store import RecordStore
+from adasise_bench.records import read_records
 from adasise_bench.run_folder import exclusive
 from adasise_bench.runner import run
+from adasise_bench.worker import Worker
 
 MEASURES = ["ebpg", "bbox", "drop", "increase", "miou", "score", "box_share", "forwards", "backwards",
             "degenerate", "error"]  # fmt: skip
@@ -215,19 +220,42 @@ def test_perturbation_side_by_side_over_pictures_equals_alone(
     pd.testing.assert_frame_equal(values(tmp_path / "shared"), values(tmp_path / "alone"), atol=1e-2, rtol=0)
 
 
+def test_chunks_with_shared_forwards_change_no_value(
+    config: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    methods = ["sise", "ada_sise", {"name": "extremal_perturbation", "iterations": 5}]
+    settings = config(methods=methods, share_forwards=True, engine={"layout": "contiguous", "batch_size": 12})
+    run(settings, tmp_path / "whole")
+    plan = make_plan(settings)
+    one = Worker(settings, torch.device("cpu"), tmp_path)
+    one.settle({})
+    records = {}
+    everything = KeySet(plan.keys, np.ones(len(plan.keys), np.bool_))
+    for chunk in chunks_of(plan, everything, plan.dataset.digests(), 2):
+        part = Plan(settings, plan.dataset, chunk.annotations)
+        made = [record for some in one.records(part, chunk.model, chunk.keys) for record in some]
+        assert {record.key for record in made} == chunk.keys
+        records |= {record.key: record for record in made}
+    store = RecordStore(tmp_path, plan.keys)
+    store.append(records.values())
+    store.finish()
+    store.close()
+    pd.testing.assert_frame_equal(values(tmp_path), values(tmp_path / "whole"), check_exact=True)
+
+
 def test_one_failure_among_shared_explanations_is_recorded_alone(
     config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from adasise_bench.errors import BenchError
 
-    measured = runner.measured
+    measured = worker.measured
 
     def fail_for_dogs(classifier: Classifier, request: Any, key: Any, *rest: Any, **more: Any) -> Any:
         if key.class_name == "dog":
             raise BenchError("planted")
         return measured(classifier, request, key, *rest, **more)
 
-    monkeypatch.setattr(runner, "measured", fail_for_dogs)
+    monkeypatch.setattr(worker, "measured", fail_for_dogs)
     outcome = run(config(methods=["sise", "ada_sise"], share_forwards=True), tmp_path / "out")
     records = read_records(tmp_path / "out")
     assert outcome.errors == 2

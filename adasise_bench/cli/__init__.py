@@ -17,8 +17,10 @@ from adasise_bench.cli.compare import compare
 from adasise_bench.cli.explain import explain
 from adasise_bench.cli.figure import figure
 from adasise_bench.cli.ls import list_
+from adasise_bench.cli.merge import merge_
 from adasise_bench.cli.report import report
 from adasise_bench.cli.run import run
+from adasise_bench.cli.status import status
 from adasise_bench.cli.table import table
 from adasise_bench.errors import BenchError, OutputError
 
@@ -66,6 +68,7 @@ def main() -> None:
     Examples:
       adasise-bench run --config configs/quickstart.yaml
       adasise-bench run --config configs/table1.yaml --set data.root=/data/voc --limit 100
+      adasise-bench status results/table1-1a2b3c4d
       adasise-bench table results/table1-1a2b3c4d --format latex
       adasise-bench figure maps results/table1-1a2b3c4d --random 4 --output maps.pdf
       adasise-bench report results/table1-1a2b3c4d
@@ -73,5 +76,5 @@ def main() -> None:
     """
 
 
-for _command in (run, table, figure, report, baseline, compare, explain, list_):
+for _command in (run, status, merge_, table, figure, report, baseline, compare, explain, list_):
     main.add_command(_command)

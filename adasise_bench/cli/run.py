@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from adasise_bench.cli.table import tables_text
-from adasise_bench.errors import BenchError
+from adasise_bench.errors import BenchError, ConfigError
 
 if TYPE_CHECKING:
     from adasise_bench.config import RunConfig
+    from adasise_bench.launchers import Launcher
 
 
 @click.command()
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
 @click.option("--methods", default="", metavar="A,B", help="Keep only these methods of the configuration.")
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after the first N pictures.")
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
+@click.option("--devices", metavar="LIST",
+              help="A worker each: all; cuda:0,cuda:1; cpu,cpu. Default: all GPUs, or one CPU.")  # fmt: skip
+@click.option("--launcher", type=click.Choice(["local", "ray"]), default="local", show_default=True,
+              help="Workers here or on a Ray cluster (RAY_ADDRESS; else one is started).")  # fmt: skip
+@click.option("--workers", type=click.IntRange(min=1),
+              help="How many Ray runs. Default: one per GPU, or as many as cores suffice for.")  # fmt: skip
+@click.option("--shard", metavar="I/N",
+              help="Only part I of N of the pictures, in a folder of its own; see merge.")  # fmt: skip
 @click.option("--deterministic", is_flag=True,
               help="Bit-identical records on the same device; see docs/determinism.md.")  # fmt: skip
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False),
@@ -40,6 +49,10 @@ def run(
     methods: str,
     limit: int | None,
     device: str | None,
+    devices: str | None,
+    launcher: str,
+    workers: int | None,
+    shard: str | None,
     deterministic: bool,
     output: Path | None,
     resume: bool,
@@ -56,13 +69,19 @@ def run(
       adasise-bench run --config configs/table1.yaml --models resnet50 --methods sise,ada_sise
       adasise-bench run --config configs/table1.yaml --set data.root=../shared/data \\
           --set models.resnet50.checkpoint=weights.pth.tar --set methods.extremal_perturbation=null
+      adasise-bench run --config configs/table1.yaml --devices cuda:0,cuda:1
+      adasise-bench run --config configs/table1.yaml --launcher ray
+      adasise-bench run --config configs/table1.yaml --shard 3/8
       adasise-bench run --config configs/table1.yaml --dry-run
     """
     from adasise_bench.config_file import load_config
 
+    if device and devices:
+        raise ConfigError("--device and --devices: give one of them")
     flags = {
         "limit": limit,
         "device": device,
+        "shard": shard,
         "deterministic": deterministic or None,
         "save_maps": save_maps or None,
     }
@@ -73,16 +92,18 @@ def run(
 
         click.echo(describe_plan(make_plan(config, download=False)))
         return
-    _run(config, output, resume)
-
-
-def _run(config: RunConfig, output: Path | None, resume: bool) -> None:
+    from adasise_bench.launchers.choice import choose_launcher
     from adasise_bench.run_folder import default_folder
-    from adasise_bench.runner import run as run_benchmark
 
     folder = output or default_folder(config)
+    _run(config, folder, resume, choose_launcher(config, folder, launcher, devices, workers))
+
+
+def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher) -> None:
+    from adasise_bench.runner import run as run_benchmark
+
     try:
-        outcome = run_benchmark(config, folder, resume=resume)
+        outcome = run_benchmark(config, folder, resume=resume, launcher=launcher)
     except KeyboardInterrupt:
         with suppress(BenchError):
             click.echo(tables_text([folder], "terminal"))
@@ -90,7 +111,8 @@ def _run(config: RunConfig, output: Path | None, resume: bool) -> None:
             f"Interrupted; {folder} keeps what is done: give the same command again to go on.", err=True
         )
         sys.exit(130)
-    click.echo(tables_text([folder], "terminal"))
+    if outcome.computed + outcome.reused or not config.shard:
+        click.echo(tables_text([folder], "terminal"))
     click.echo(f"{outcome.computed} explanations made, {outcome.reused} taken over, in {folder}", err=True)
     if outcome.errors > config.tolerated_errors:
         raise BenchError(

@@ -164,11 +164,11 @@ def test_unusable_pictures(voc_root: Path) -> None:
 
 def test_sample_is_seeded_and_limit_is_a_prefix(voc_root: Path) -> None:
     dataset = open_voc(voc_root, "2007", "test")
-    assert chosen_images(dataset, None, 0, 2) == ["000001", "000002"]
-    samples = {tuple(chosen_images(dataset, 2, seed, None)) for seed in range(20)}
+    assert chosen_images(dataset.images, None, 0, 2) == ["000001", "000002"]
+    samples = {tuple(chosen_images(dataset.images, 2, seed, None)) for seed in range(20)}
     assert len(samples) == 3
-    assert chosen_images(dataset, 2, 4, None)[:1] == chosen_images(dataset, 2, 4, 1)
-    assert chosen_images(dataset, 50, 0, None) == list(dataset.images)
+    assert chosen_images(dataset.images, 2, 4, None)[:1] == chosen_images(dataset.images, 2, 4, 1)
+    assert chosen_images(dataset.images, 50, 0, None) == list(dataset.images)
 
 
 def test_root_that_may_not_be_read_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

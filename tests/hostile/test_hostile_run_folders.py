@@ -25,7 +25,9 @@ from adasise_bench.environment import DECISIVE
 from adasise_bench.errors import BenchError, DataError, OutputError
 from adasise_bench.gallery import Gallery
 from adasise_bench.models.engine import Engine
-from adasise_bench.records import FINISHED, IN_FLIGHT, SCHEMA, Key, Record, RecordStore
+from adasise_bench.planned_keys import PlannedKeys
+from adasise_bench.record_store import RecordStore
+from adasise_bench.records import FINISHED, IN_FLIGHT, SCHEMA, Key, Record
 
 pytestmark = pytest.mark.usefixtures("bounded")
 
@@ -77,6 +79,7 @@ def record(method: str, image: str, **changes: Any) -> Record:
 
 
 RECORDS = [record(method, image) for method in ("sise", "ada_sise") for image in PICTURES]
+PLANNED = PlannedKeys(["resnet50"], ["sise", "ada_sise"], PICTURES, lambda _image_id: ["dog"])
 
 
 @pytest.fixture
@@ -85,9 +88,9 @@ def folder(tmp_path: Path) -> Path:
     path = tmp_path / "run"
     path.mkdir()
     run_folder.claim(path, CONFIG, FACTS, PICTURES)
-    store = RecordStore(path)
+    store = RecordStore(path, PLANNED)
     store.append(RECORDS)
-    store.finish([record.key for record in RECORDS])
+    store.finish()
     store.close()
     return path
 
@@ -103,8 +106,8 @@ def resume(folder: Path) -> RecordStore:
         engines = run_folder.engines(folder)
         assert all(1 <= engine.batch_size <= 4096 for engine in engines.values())
         run_folder.claim(folder, CONFIG, FACTS, PICTURES)
-        store = RecordStore(folder)
-        store.finish([record.key for record in RECORDS])
+        store = RecordStore(folder, PLANNED)
+        store.finish()
         store.close()
     return store
 
@@ -116,7 +119,7 @@ def sound(text: str | None) -> None:
 
 def test_the_sound_folder_is_read_and_resumed(folder: Path) -> None:
     assert "50.00" in table(folder)
-    assert len(resume(folder).records) == 4
+    assert resume(folder).explained.sum() == 4
 
 
 FILES = ["config.yaml", "environment.json", FINISHED, IN_FLIGHT, "pictures.sha256"]

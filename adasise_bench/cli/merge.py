@@ -1,0 +1,26 @@
+"""``adasise-bench merge``: one run folder from those of all shards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("merge")
+@click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
+@click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
+def merge_(out: Path, folders: tuple[Path, ...]) -> None:
+    """Put all shards of a run together into the folder OUT, as if the run had been one.
+
+    Refused when a shard is missing, given twice or unfinished, or when shards differ in configuration,
+    weights, pictures, versions or kind of device.
+
+    \b
+    Examples:
+      adasise-bench merge results/table1 results/table1-1a2b3c4d-shard-*
+    """
+    from adasise_bench.merging import merge
+
+    count = merge(out, folders)
+    click.echo(f"{count} explanations of {len(folders)} shards, in {out}", err=True)

@@ -1,0 +1,11 @@
+"""What the files of a run folder are called."""
+
+CONFIG = "config.yaml"
+ENVIRONMENT = "environment.json"
+PICTURES = "pictures.sha256"
+IN_FLIGHT = "records.jsonl"
+FINISHED = "records.parquet"
+PROGRESS = "progress.json"
+LOCK = ".lock"
+MAPS = "maps"
+LOGS = "logs"

@@ -1,0 +1,184 @@
+"""How far a run is, from its folder alone: it may be running elsewhere, be finished, or dead."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import filelock
+
+from adasise_bench import plain_yaml
+from adasise_bench.errors import DataError
+from adasise_bench.folder_names import CONFIG, ENVIRONMENT, FINISHED, IN_FLIGHT, LOCK, LOGS, PROGRESS
+from adasise_bench.printable import printable
+
+State = Literal["running", "finished", "dead", "running or dead"]
+
+
+@dataclass(frozen=True)
+class Count:
+    """What one method has done on one model: explanations made, failed and planned."""
+
+    model: str
+    method: str
+    made: int
+    failed: int
+    planned: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a run folder tells.
+
+    Attributes:
+        counts: by model and method.
+        last_record: when the last record was written, in seconds since 1970, if there is one.
+        session: what the last session's driver told of itself: ``host``, ``pid``, ``workers`` and
+            ``samples`` of (time, records made); empty if it told nothing.
+    """
+
+    folder: Path
+    state: State
+    counts: list[Count]
+    last_record: float | None
+    session: dict[str, Any]
+
+    def pairs_per_second(self, now: float) -> float | None:
+        """Records per second over the last minutes of a session that is running."""
+        samples = self.session.get("samples", [])
+        if self.state != "running" or not samples or samples[-1][1] == samples[0][1]:
+            return None
+        seconds: float = now - samples[0][0]
+        return float(samples[-1][1] - samples[0][1]) / max(seconds, 1e-9)
+
+
+def read_status(folder: Path) -> Status:
+    """Read a run folder without disturbing its run.
+
+    Raises:
+        DataError: it is no run folder, or damaged.
+    """
+    config = _read(folder / CONFIG, plain_yaml.parse)
+    facts = _read(folder / ENVIRONMENT, json.loads)
+    records = folder / IN_FLIGHT
+    try:
+        labels = [method["label"] for method in config["methods"]]
+        made, failed = _counted(records)
+        planned = int(facts["data"]["pairs"])
+        counts = [
+            Count(model, label, made[model, label], failed[model, label], planned)
+            for model, label in product(config["models"], labels)
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{folder}: damaged ({type(error).__name__}: {error})") from None
+    last_record = records.stat().st_mtime if made or failed else None
+    return Status(folder, _state(folder), counts, last_record, _session(folder))
+
+
+def describe_status(status: Status, now: float) -> str:
+    """The status for people.
+
+    Args:
+        status: of a run.
+        now: in seconds since 1970.
+    """
+    lines = [f"{status.folder}: {_headline(status)}"]
+    if status.last_record is not None:
+        lines.append(f"last record {_duration(now - status.last_record)} ago")
+    lines.append(f"{'model':16} {'method':24} {'done':>10} {'errors':>8} {'of':>10}")
+    lines += [
+        f"{count.model:16} {count.method:24} {count.made:10} {count.failed:8} {count.planned:10}"
+        for count in status.counts
+    ]
+    left = sum(max(0, count.planned - count.made - count.failed) for count in status.counts)
+    rate = status.pairs_per_second(now)
+    if rate:
+        lines.append(
+            f"{rate:.3g} pairs/s over the last minutes; {left} to go, about {_duration(left / rate)}"
+        )
+    elif status.state != "finished":
+        lines.append(f"{left} to go")
+    for worker in status.session.get("workers", []) if status.state != "finished" else []:
+        state = worker["state"] if status.state == "running" else "gone"
+        log = status.folder / LOGS / f"worker-{worker['number']}.log"
+        lines.append(
+            f"worker {worker['number']:3}  {state:9} {worker['made']:8} made  {worker['place']}"
+            + (f"  {log}" if log.exists() else "")
+        )
+    return "\n".join(printable(line) for line in lines)
+
+
+def _headline(status: Status) -> str:
+    where = f" on {status.session['host']}, process {status.session['pid']}" if status.session else ""
+    return {
+        "running": f"running{where}",
+        "finished": "finished",
+        "dead": f"dead{where and ', was' + where}; give its command again to go on",
+        "running or dead": "running or dead: cannot look at its lock",
+    }[status.state]
+
+
+def _read(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
+    try:
+        tree = parse(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: no run folder, or not begun: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: damaged: {error}") from None
+    if not isinstance(tree, dict):
+        raise DataError(f"{path}: damaged: no mapping")
+    return tree
+
+
+def _counted(path: Path) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
+    """Explanations made and failed, by model and method; of several lines for one the last counts."""
+    failed: dict[tuple[str, str, str, str | None], bool] = {}
+    if path.exists():
+        with path.open("rb") as lines:
+            for line in lines:
+                if line.endswith(b"\n"):
+                    record = json.loads(line)
+                    key = record["model"], record["method"], record["image_id"], record["class_name"]
+                    failed[key] = record["error"] is not None
+    return (
+        Counter(key[:2] for key, is_error in failed.items() if not is_error),
+        Counter(key[:2] for key, is_error in failed.items() if is_error),
+    )
+
+
+def _state(folder: Path) -> State:
+    """The lock of a run is held for as long as its driver lives."""
+    lock = filelock.FileLock(folder / LOCK)
+    try:
+        if (folder / LOCK).exists():
+            lock.acquire(timeout=0)
+            lock.release()
+    except filelock.Timeout:
+        return "running"
+    except OSError:
+        return "finished" if (folder / FINISHED).exists() else "running or dead"
+    return "finished" if (folder / FINISHED).exists() else "dead"
+
+
+def _session(folder: Path) -> dict[str, Any]:
+    try:
+        session = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+        return {name: session[name] for name in ("host", "pid", "workers", "samples")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _duration(seconds: float) -> str:
+    seconds = max(0, round(seconds))
+    if seconds < 120:
+        return f"{seconds} s"
+    if seconds < 7200:
+        return f"{seconds // 60} min"
+    if seconds < 172_800:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86_400:.1f} days"

@@ -1,0 +1,252 @@
+"""Measures what a run over many devices costs beside its explanations, and predicts larger ones.
+
+    python scripts/scaling.py memory                 the driver's memory for 10^4, 10^5 and 10^6 records
+    python scripts/scaling.py costs                  seconds to hand out, write, read, decode, hash
+    python scripts/scaling.py efficiency             1 and 2 CPU workers, each on a core of its own
+    python scripts/scaling.py predict --forwards 4000 --forwards-per-second 8000 --costs costs.json
+
+Run the middle two on an idle machine with OMP_NUM_THREADS=1; docs/scaling.md says what the numbers mean.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import click
+
+CONFIG = Path(__file__).resolve().parents[1] / "configs" / "quickstart.yaml"
+
+PICTURES_PER_CHUNK = 4
+
+WAYS_TO_WRITE = {"one by one": 1, "16 at once": 16}
+
+
+@click.group()
+def main() -> None:
+    """What scaling costs."""
+
+
+def fake_record(model: str, method: str, image_id: str) -> Any:
+    """A record as long as real ones."""
+    from adasise_bench.records import Record
+
+    third = 100 / 3
+    seconds: dict[str, Any] = {
+        f"seconds{part}": third for part in ("", "_feature_maps", "_selection", "_scoring", "_fusion")
+    }
+    return Record(
+        model, method, image_id, "dog", third, third, third, 100.0, third, third, third,
+        **seconds, seconds_plain_forward=third, forwards=4000, backwards=1, maps_kept=[40, 80, 160, 300, 700],
+        maps_positive=[40, 80, 160, 300, 700], degenerate=False, published_model=True, weights="a" * 12,
+    )  # fmt: skip
+
+
+def resident() -> int:
+    """Bytes of this process in memory now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@main.command()
+@click.option("--records", type=int, help="Only this many, in this process.")
+@click.option("--methods", default=10, show_default=True, help="Records per picture.")
+def memory(records: int | None, methods: int) -> None:
+    """Memory of a driver that plans, writes and finishes so many records, one class per picture."""
+    if records is None:
+        for count in (10_000, 100_000, 1_000_000):
+            subprocess.run(
+                [sys.executable, __file__, "memory", "--records", str(count), "--methods", str(methods)],
+                check=True,
+            )
+        return
+    from adasise_bench.planned_keys import PlannedKeys
+    from adasise_bench.record_store import RecordStore
+
+    begun = resident()
+    images = {f"n{number:08}": ["dog"] for number in range(records // methods)}
+    planned = PlannedKeys(["resnet50"], [f"method{n}" for n in range(methods)], images, images.__getitem__)
+    with TemporaryDirectory() as folder:
+        store = RecordStore(Path(folder), planned)
+        opened = resident()
+        batch = []
+        for key in planned:
+            batch.append(fake_record(key.model, key.method, key.image_id))
+            if len(batch) == 1000:
+                store.append(batch)
+                batch = []
+        store.append(batch)
+        appended = resident()
+        store.finish()
+        size = sum(path.stat().st_size for path in Path(folder).iterdir())
+        store.close()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    planning, writing = opened - begun, appended - opened
+    click.echo(
+        f"{records:9} records: {begun / 1e6:.0f} MB before; plan and store {planning / 1e6:.1f} MB, "
+        f"{planning / records:.1f} B per record; writing adds {writing / 1e6:.1f} MB; "
+        f"peak with finishing {peak / 1e6:.0f} MB; on disk {size / records:.0f} B per record"
+    )
+
+
+def seconds_each(work: Callable[[], Any], times: int) -> float:
+    """Mean seconds of one call, after one that does not count."""
+    work()
+    start = time.perf_counter()
+    for _ in range(times):
+        work()
+    return (time.perf_counter() - start) / times
+
+
+def _echo(connection: Connection) -> None:
+    """Answers a chunk as a worker does that needs no time."""
+    from adasise_bench.launchers.events import Done, Made
+
+    while True:
+        chunk = connection.recv()
+        for key in chunk.keys:
+            connection.send(Made([fake_record(key.model, key.method, key.image_id)]))
+        connection.send(Done())
+
+
+@main.command()
+@click.option("--output", type=click.Path(path_type=Path), help="Write them as JSON too, for `predict`.")
+def costs(output: Path | None) -> None:
+    """Seconds of everything but the explanations, on this machine and disk."""
+    import numpy as np
+
+    from adasise_bench.chunks import chunks_of
+    from adasise_bench.config_file import load_config
+    from adasise_bench.data.transforms import to_input
+    from adasise_bench.launchers.events import Done
+    from adasise_bench.plan import make_plan
+    from adasise_bench.planned_keys import KeySet
+    from adasise_bench.record_store import RecordStore
+
+    plan = make_plan(load_config(CONFIG))
+    found: dict[str, float] = {}
+    dataset, ids = plan.dataset, list(plan.annotations)
+    annotation = dataset.annotation(ids[0])
+    found["read an annotation"] = seconds_each(lambda: dataset.annotation(ids[0]), 300)
+    found["hash a picture"] = seconds_each(lambda: dataset.digest(ids[0]), 300)
+    found["decode a picture to 224 px"] = seconds_each(
+        lambda: to_input(dataset.picture(ids[0], annotation), "stretch", 224), 100
+    )
+    everything = KeySet(plan.keys, np.ones(len(plan.keys), np.bool_))
+    chunks = list(chunks_of(plan, everything, dataset.digests(), PICTURES_PER_CHUNK))
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    worker = context.Process(target=_echo, args=(theirs,), daemon=True)
+    worker.start()
+
+    def hand_out() -> int:
+        records = 0
+        for chunk in chunks:
+            ours.send(chunk)
+            while not isinstance(ours.recv(), Done):
+                records += 1
+        return records
+
+    found["hand out, per record"] = seconds_each(hand_out, 20) / hand_out()
+    worker.kill()
+    with TemporaryDirectory(dir=Path.cwd()) as folder:
+        store = RecordStore(Path(folder), plan.keys)
+        for way, count in WAYS_TO_WRITE.items():
+            batch = [fake_record("scenes_vgg", "sise", image_id) for image_id in ids[:count]]
+            found[f"write a record, {way}"] = seconds_each(partial(store.append, batch), 100) / count
+        store.close()
+    for name, seconds in found.items():
+        click.echo(f"{name:28} {seconds * 1e3:9.4f} ms")
+    if output is not None:
+        output.write_text(json.dumps(found, indent=1) + "\n")
+
+
+@main.command()
+@click.option("--limit", default=64, show_default=True, help="Pictures.")
+def efficiency(limit: int) -> None:
+    """Records per second of 1 and 2 workers from when all are ready to the end, each on a core of its own."""
+    rates = {workers: records_per_second(workers, limit) for workers in (1, 2)}
+    for workers, rate in rates.items():
+        click.echo(f"{workers} workers: {rate:7.3f} records/s, efficiency {rate / rates[1] / workers:.3f}")
+
+
+def records_per_second(workers: int, limit: int) -> float:
+    """Run the quickstart with so many workers, pinned to cores."""
+    import numpy as np
+
+    from adasise_bench import run_folder
+    from adasise_bench.config_file import load_config
+    from adasise_bench.launchers.hand_out import HandOut
+    from adasise_bench.launchers.local import LocalCrew
+    from adasise_bench.plan import make_plan
+    from adasise_bench.planned_keys import KeySet
+    from adasise_bench.record_store import RecordStore
+
+    engine = ["engine.layout=contiguous", "engine.batch_size=16", "device=cpu"]
+    config = load_config(CONFIG, [*engine, f"limit={limit}"])
+    plan = make_plan(config)
+    cores = sorted(os.sched_getaffinity(0))
+    arrivals: list[tuple[float, int]] = []
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "run"
+        launcher = HandOut(LocalCrew(config, folder, ["cpu"] * workers))
+        with launcher, run_folder.exclusive(folder):
+            launcher.settle({})
+            store = RecordStore(folder, plan.keys)
+            todo = KeySet(plan.keys, np.ones(len(plan.keys), np.bool_))
+            for records in launcher.records(plan, todo, plan.dataset.digests()):
+                store.append(records)
+                states = launcher.workers()
+                for worker in states:
+                    if worker["pid"] is not None and not arrivals:
+                        os.sched_setaffinity(worker["pid"], {cores[worker["number"] % len(cores)]})
+                if all(worker["pid"] is not None for worker in states):
+                    arrivals.append((time.perf_counter(), len(records)))
+            store.close()
+    first = arrivals[0][0]
+    return sum(count for _, count in arrivals[1:]) / (arrivals[-1][0] - first)
+
+
+@main.command()
+@click.option("--pictures", default=1_200_000, show_default=True)
+@click.option("--classes", default=1.0, show_default=True, help="Per picture.")
+@click.option("--models", default=2, show_default=True)
+@click.option("--methods", default=15, show_default=True)
+@click.option("--forwards", default=4000.0, show_default=True, help="Per explanation.")
+@click.option("--forwards-per-second", required=True, type=float, help="Of one device, as measured.")
+@click.option(
+    "--costs", "costs_file", required=True, type=click.Path(path_type=Path), help="Of `costs --output`."
+)
+def predict(
+    pictures: int, classes: float, models: int, methods: int, forwards: float, forwards_per_second: float,
+    costs_file: Path,
+) -> None:  # fmt: skip
+    """Days of a run on 1, 8 and 64 devices, and what the driver can keep up with."""
+    found: dict[str, float] = json.loads(costs_file.read_text())
+    explanations = pictures * classes * models * methods
+    explain = forwards / forwards_per_second
+    exposed = found["decode a picture to 224 px"] / PICTURES_PER_CHUNK / (classes * methods)
+    start = pictures * (found["read an annotation"] + found["hash a picture"])
+    driver = found["hand out, per record"] + found["write a record, 16 at once"]
+    click.echo(
+        f"{explanations:.3g} explanations; start {start:.0f} s; driver {1 / driver:.0f} records/s at most"
+    )
+    for devices in (1, 8, 64):
+        work = explanations * max((explain + exposed) / devices, driver)
+        share = explanations * explain / devices / (start + work)
+        click.echo(f"{devices:3} devices: {(start + work) / 86400:9.2f} days, efficiency {share:.3f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""A run that takes a second, for launchers whose processes see none of a test's patches."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from adasise_bench.chunks import Chunk
+from adasise_bench.config import RunConfig
+from adasise_bench.config_file import validate
+from adasise_bench.launchers.events import Event, Ready
+from adasise_bench.launchers.hand_out import Crew
+from adasise_bench.record_store import RecordStore
+from adasise_bench.records import IN_FLIGHT, Record, read_records
+
+PICTURES = 12
+
+
+def settings(**changes: Any) -> RunConfig:
+    tree = {
+        "data": {"root": "embedded", "input_size": 32},
+        "models": {"scenes_vgg": {}},
+        "methods": ["sise", "ada_sise"],
+        "engine": {"layout": "contiguous", "batch_size": 16},
+        "device": "cpu",
+        "limit": PICTURES,
+    }
+    return validate(tree | changes, "scenes")
+
+
+def values(folder: Path) -> pd.DataFrame:
+    """All columns of the finished records but the run-times."""
+    records = read_records(folder)
+    return records[[column for column in records if not column.startswith("seconds")]]
+
+
+def assert_same(folder: Path, whole: Path) -> None:
+    """The same records in the same order, the same maps to the byte, and no record made twice."""
+    pd.testing.assert_frame_equal(values(folder), values(whole), check_exact=True)
+    maps = sorted(path.relative_to(whole) for path in whole.rglob("*.npy"))
+    assert maps == sorted(path.relative_to(folder) for path in folder.rglob("*.npy"))
+    for path in maps:
+        assert (folder / path).read_bytes() == (whole / path).read_bytes()
+    assert not list(folder.rglob(".*.tmp"))
+    lines = (folder / IN_FLIGHT).read_bytes().splitlines()
+    assert len(lines) == len(values(whole))
+
+
+def kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits for its parent does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+PYTHONPATH = os.pathsep.join(filter(None, sys.path))
+
+
+def after(count: int, monkeypatch: pytest.MonkeyPatch, then: Callable[[], None]) -> None:
+    """Do something once when so many records have been written."""
+    append, appended = RecordStore.append, [0]
+
+    def appending(store: RecordStore, records: Sequence[Record]) -> None:
+        append(store, records)
+        before, appended[0] = appended[0], appended[0] + len(records)
+        if before < count <= appended[0]:
+            then()
+
+    monkeypatch.setattr(RecordStore, "append", appending)
+
+
+class Patient:
+    """A crew that hands nothing out before all its workers are ready, so that all of them work."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew, self._ready = crew, set[int]()
+        self._held: list[tuple[int, Chunk]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._crew, name)
+
+    def give(self, number: int, chunk: Chunk) -> None:
+        if len(self._ready) == len(self._crew.devices):
+            self._crew.give(number, chunk)
+        else:
+            self._held.append((number, chunk))
+
+    def events(self) -> Iterator[tuple[int, Event]]:
+        for number, event in self._crew.events():
+            if isinstance(event, Ready):
+                self._ready.add(number)
+            yield number, event
+        if len(self._ready) == len(self._crew.devices):
+            while self._held:
+                self._crew.give(*self._held.pop())

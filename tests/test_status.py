@@ -1,0 +1,130 @@
+"""What status says of folders in every state."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from adasise_bench.cli import main
+from adasise_bench.errors import DataError
+from adasise_bench.record_store import RecordStore
+from adasise_bench.records import Record
+from adasise_bench.run_folder import exclusive
+from adasise_bench.status import describe_status, read_status
+
+
+def record(number: int, method: str = "sise", **changes: Any) -> Record:
+    return Record("resnet50", method, f"{number:06}", "dog", **changes)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Of 2 x 10 explanations three are made and one has failed; another had failed before."""
+    config = {"methods": [{"label": "sise"}, {"label": "ada_sise"}], "models": {"resnet50": {}}}
+    (tmp_path / "config.yaml").write_text(json.dumps(config))
+    (tmp_path / "environment.json").write_text(json.dumps({"data": {"pairs": 10}}))
+    session = {
+        "host": "node7",
+        "pid": 12,
+        "workers": [{"number": 0, "place": "node7 cuda:0", "state": "busy", "pid": 13, "made": 4}],
+        "samples": [[1000.0, 0], [1040.0, 4]],
+    }
+    (tmp_path / "progress.json").write_text(json.dumps(session))
+    store = RecordStore(tmp_path)
+    store.append([record(1, error="torn"), record(1), record(2), record(1, "ada_sise")])
+    store.append([record(2, "ada_sise", error="torn")])
+    store.close()
+    with (tmp_path / "records.jsonl").open("a") as file:
+        file.write('{"torn')
+    return tmp_path
+
+
+def test_running_dead_and_finished(folder: Path) -> None:
+    with exclusive(folder):
+        status = read_status(folder)
+        assert status.state == "running"
+        assert [(c.method, c.made, c.failed, c.planned) for c in status.counts] == [
+            ("sise", 2, 0, 10),
+            ("ada_sise", 1, 1, 10),
+        ]
+        assert status.pairs_per_second(1080.0) == pytest.approx(4 / 80)
+        text = describe_status(status, 1080.0)
+        assert "running on node7, process 12" in text
+        assert "0.05 pairs/s over the last minutes; 16 to go, about 5 min" in text
+        assert "busy" in text
+    dead = read_status(folder)
+    assert (dead.state, dead.pairs_per_second(1080.0)) == ("dead", None)
+    assert "give its command again" in describe_status(dead, 1080.0)
+    assert "gone" in describe_status(dead, 1080.0)
+    store = RecordStore(folder)
+    store.finish()
+    store.close()
+    assert read_status(folder).state == "finished"
+
+
+def test_a_run_that_has_just_begun(folder: Path) -> None:
+    (folder / "records.jsonl").unlink()
+    (folder / "progress.json").write_text("{torn")
+    with exclusive(folder):
+        status = read_status(folder)
+    assert (status.last_record, status.session, status.pairs_per_second(0.0)) == (None, {}, None)
+    assert "20 to go" in describe_status(status, 0.0)
+
+
+def test_looking_does_not_stop_a_run_from_starting(folder: Path) -> None:
+    from threading import Event, Thread
+
+    stop = Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            read_status(folder)
+
+    looking = Thread(target=look)
+    looking.start()
+    try:
+        for _ in range(20):
+            with exclusive(folder):
+                pass
+    finally:
+        stop.set()
+        looking.join()
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("config.yaml", "[]"),
+        ("config.yaml", "{}"),
+        ("environment.json", "{torn"),
+        ("environment.json", '{"data": {}}'),
+        ("records.jsonl", "[]\n"),
+        ("records.jsonl", "{}\n"),
+    ],
+)
+def test_damage_is_one_line(folder: Path, file: str, text: str) -> None:
+    (folder / file).write_text(text)
+    with pytest.raises(DataError, match=r"damaged"):
+        read_status(folder)
+
+
+def test_no_run_folder(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["status", str(tmp_path)])
+    assert result.exit_code == 3
+    assert "no run folder" in result.output
+
+
+def test_status_imports_nothing_heavy(folder: Path) -> None:
+    code = (
+        "import sys; from adasise_bench.cli import main\n"
+        "main(['status', sys.argv[1]], standalone_mode=False)\n"
+        "print([m for m in ('torch', 'pandas', 'pyarrow', 'pydantic') if m in sys.modules])"
+    )
+    output = subprocess.check_output([sys.executable, "-c", code, str(folder)], text=True)
+    assert output.splitlines()[-1] == "[]"
