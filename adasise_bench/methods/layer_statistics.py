@@ -41,7 +41,10 @@ class LayerStatistics:
     nonzero: torch.Tensor
 
 
-_KNOWN: WeakKeyDictionary[nn.Module, dict[tuple[object, ...], LayerStatistics]] = WeakKeyDictionary()
+_Known = tuple[tuple[int, ...], dict[tuple[object, ...], LayerStatistics]]
+
+_KNOWN: WeakKeyDictionary[nn.Module, _Known] = WeakKeyDictionary()
+"""Versions of a network's parameters, and the statistics taken since they changed."""
 
 
 def layer_statistics(
@@ -60,10 +63,10 @@ def layer_statistics(
         DataError: no such folder, no pictures in it, or one that cannot be read.
     """
     versions = tuple(parameter._version for parameter in classifier.module.parameters())
-    key = (layer, source, pictures, side, versions)
-    known = _KNOWN.setdefault(classifier.module, {})
+    if classifier.module not in _KNOWN or _KNOWN[classifier.module][0] != versions:
+        _KNOWN[classifier.module] = versions, {}
+    known, key = _KNOWN[classifier.module][1], (layer, source, pictures, side)
     if key not in known:
-        known.clear()
         inputs = (
             to_input(picture, "stretch", side, classifier.preprocessing)
             for picture in _pictures(source, pictures)

@@ -6,12 +6,14 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from zennit.composites import EpsilonAlpha2Beta1Flat, EpsilonPlusFlat, LayerMapComposite, layer_map_base
 from zennit.core import Composite
 from zennit.rules import Epsilon, Norm, ZPlus
-from zennit.torchvision import ResNetCanonizer
+from zennit.torchvision import ResNetBasicBlockCanonizer, ResNetBottleneckCanonizer
 from zennit.types import Convolution, Linear
 
+from adasise_bench.errors import ConfigError
 from adasise_bench.methods.base import Explanation, MethodOptions, Request
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.pooling import MatrixAveragePool
@@ -33,8 +35,10 @@ class Lrp(MethodOptions):
 
     zennit applies the rules, and splits the sums of torchvision's residual blocks among their branches;
     behind a ReLU, z+ saves the half of its work that is for negative inputs.
-    It sees modules only: what a network does with functions (other than such a sum) passes relevance as it
-    passes gradients, which is right for ReLU, max pooling and reshaping, and for no weighted sum or mean.
+    It sees modules only: what a network does with functions passes relevance as it passes gradients, which is
+    right for ReLU, max pooling, concatenation and reshaping, and for no mean. Networks with another sum of
+    maps, which would count its relevance once per branch, and those with batch normalisations that fold
+    into no convolution are refused.
     """
 
     name: Literal["lrp"] = "lrp"
@@ -44,6 +48,19 @@ class Lrp(MethodOptions):
         """One forward, and one backward in which every layer runs anew; see :meth:`MethodOptions.explain`."""
         found = relevance(classifier, request.image, request.target, self.composite)
         return Explanation(found.sum(dim=0).clamp(min=0), forwards=1, backwards=1)
+
+    def check(self, classifier: Classifier, image: torch.Tensor) -> None:
+        """See :meth:`MethodOptions.check`."""
+        if any(isinstance(layer, _BatchNorm) for layer in classifier.module.modules()):
+            problem = "has batch normalisations that fold into no convolution"
+        elif _sums_unseen(classifier, image, self.composite):
+            problem = "adds maps up outside torchvision's residual blocks"
+        else:
+            return
+        raise ConfigError(
+            f"methods.{self.label}: {classifier.name} {problem}, for which zennit has no rule here; "
+            "leave it out for this network"
+        )
 
     def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
         """One."""
@@ -78,6 +95,23 @@ def relevance(
         rules.remove()
 
 
+def _sums_unseen(classifier: Classifier, image: torch.Tensor, composite: CompositeName) -> bool:
+    """Whether a sum of two terms that depend on the input is none of zennit's: torch's graph has it."""
+    with _composite(composite).context(classifier.module), torch.enable_grad():
+        waiting = [classifier.module(image.detach().clone().requires_grad_()).grad_fn]
+    seen = set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        before = [earlier for earlier, _ in node.next_functions if earlier is not None]
+        if node.name().startswith("AddBackward") and len(before) > 1:
+            return True
+        waiting += before
+    return False
+
+
 class _ZPlus(ZPlus):  # type: ignore[misc]
     """zennit's z+ rule, to the same bits, without its half for negative inputs where there are none."""
 
@@ -95,7 +129,10 @@ class _ZPlus(ZPlus):  # type: ignore[misc]
 
 
 def _composite(name: CompositeName) -> Composite:
-    pooling, canonizers = (MatrixAveragePool, Norm()), [ResNetCanonizer()]
+    pooling, canonizers = (
+        (MatrixAveragePool, Norm()),
+        [ResNetBottleneckCanonizer(), ResNetBasicBlockCanonizer()],
+    )
     if name == "epsilon_plus_flat":
         return EpsilonPlusFlat(layer_map=[pooling, (Convolution, _ZPlus())], canonizers=canonizers)
     if name == "epsilon_alpha2_beta1_flat":

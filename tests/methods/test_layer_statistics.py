@@ -50,6 +50,9 @@ def test_are_taken_once(tiny: Classifier, pictures: Path) -> None:
     assert not passed
     assert not torch.equal(layer_statistics(tiny, LAYER, "scenes", 3, 32).mean, first.mean)
     assert len(passed) == 3
+    assert layer_statistics(tiny, LAYER, str(pictures), 3, 32) is first, "of two in turn, both are kept"
+    next(tiny.module.parameters()).mul_(2)
+    assert not torch.equal(layer_statistics(tiny, LAYER, str(pictures), 3, 32).mean, first.mean)
 
 
 def test_layers_behind_are_not_run(tiny: Classifier, image: torch.Tensor) -> None:

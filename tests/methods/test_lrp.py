@@ -14,6 +14,7 @@ from torchvision.models.resnet import Bottleneck, ResNet
 from zennit.attribution import Gradient
 from zennit.composites import EpsilonPlusFlat
 
+from adasise_bench.errors import ConfigError
 from adasise_bench.methods import parse_method
 from adasise_bench.methods.input_gradients import input_gradients
 from adasise_bench.methods.lrp import relevance
@@ -183,6 +184,38 @@ def test_sees_no_sum_that_is_no_module(image: torch.Tensor) -> None:
     expected = (input_gradients(tiny, image, 0) * image)[0]
     found = relevance(tiny, image, 0, "epsilon")
     assert float((found - expected).norm() / expected.norm()) > 0.1
+
+
+class Adds(nn.Module):
+    """A sum of two branches, written with an operator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        maps = self.first(inputs)
+        return (maps + self.second(maps)).mean(dim=(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("network", "problem"),
+    [
+        (Adds, "adds maps up outside torchvision's residual blocks"),
+        (lambda: nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3)), "batch normalisations that fold into"),
+    ],
+)
+def test_networks_without_rules_are_refused(network: object, problem: str, image: torch.Tensor) -> None:
+    classifier = make_classifier(network(), (), tuple("abcd"))  # type: ignore[operator]
+    before = classifier.outputs(image)
+    with pytest.raises(ConfigError, match=problem):
+        parse_method("lrp").check(classifier, image)
+    assert torch.equal(classifier.outputs(image), before)
+
+
+@pytest.mark.parametrize("network", [modules, residual, drawn])
+def test_networks_with_rules_are_not(network: object, image: torch.Tensor) -> None:
+    parse_method("lrp").check(network(), image)  # type: ignore[operator]
 
 
 def test_bad_options_are_refused() -> None:
