@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -156,6 +157,12 @@ def _model_entries(value: Any) -> Any:
     return value
 
 
+def _device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise ValueError(f"device: auto, cpu, cuda or cuda:N, not {name!r}")
+    return name
+
+
 def _shard(text: str) -> str:
     parse_shard(text)
     return text
@@ -177,7 +184,7 @@ class RunConfig(Section):
     )
     score: Literal["softmax", "sigmoid", "logit"] = "softmax"
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    device: Annotated[str, AfterValidator(_device)] = "auto"
     engine: EngineConfig = EngineConfig()
     share_forwards: bool = Field(
         False, description="explain pictures and classes together; run-time is then not measured"

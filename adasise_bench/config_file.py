@@ -103,7 +103,8 @@ def _pick(available: dict[str, Any], wanted: Iterable[str], flag: str) -> dict[s
     picked = {}
     for name in wanted:
         if name not in available:
-            raise ConfigError(f"{flag}: this configuration has no {name!r}{suggest(name, available)}")
+            others = "; --set methods=[...] runs others" if flag == "--methods" else ""
+            raise ConfigError(f"{flag}: this configuration has no {name!r}{suggest(name, available)}{others}")
         picked[name] = available[name]
     return picked
 

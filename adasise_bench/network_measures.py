@@ -66,7 +66,7 @@ def head_sensitivity(classifier: Classifier, request: Request, saliency: torch.T
     Raises:
         BenchError: the second map cannot be made, or is not finite.
     """
-    randomized = randomized_head(classifier)
+    randomized = randomized_head(classifier, request.image)
     other = request.method.explain(randomized, request, PhaseClock(classifier.device)).saliency
     if not torch.isfinite(other).all():
         raise BenchError("the map of the randomised head is not finite for this picture")
@@ -106,27 +106,50 @@ def blurred(image: torch.Tensor) -> torch.Tensor:
         return F.conv2d(image.transpose(0, 1), kernel[None, None], padding=BLUR_SIDE // 2).transpose(0, 1)
 
 
-def randomized_head(classifier: Classifier) -> Classifier:
-    """The network with its last layer that has parameters drawn anew; everything else is shared with it.
+@torch.no_grad()
+def randomized_head(classifier: Classifier, image: torch.Tensor) -> Classifier:
+    """The network with the last layer that has parameters drawn anew; everything else is shared with it.
 
     Each parameter is drawn from a normal distribution with mean 0 and the standard deviation of its
     elements, by a generator with a fixed seed, on the CPU, so that all devices draw the same.
+
+    Args:
+        classifier: the network; left as it was found.
+        image: (1, 3, H, W) network input, to see which layer runs last.
+
+    Raises:
+        BenchError: that layer does not decide the outputs, or no layer with parameters runs.
     """
-    module = classifier.module
-    *_, name = (
-        name
-        for name, layer in module.named_modules()
-        if next(layer.parameters(recurse=False), None) is not None
-    )
+    module, name = classifier.module, _last_layer(classifier, image)
     own = set(module.get_submodule(name).parameters(recurse=False))
     kept = [tensor for tensor in (*module.parameters(), *module.buffers()) if tensor not in own]
     other: nn.Module = copy.deepcopy(module, {id(tensor): tensor for tensor in kept})
     generator = torch.Generator().manual_seed(HEAD_SEED)
-    with torch.no_grad():
-        for parameter in other.get_submodule(name).parameters(recurse=False):
-            drawn = torch.randn(parameter.shape, generator=generator)
-            parameter.copy_(drawn.to(parameter) * parameter.std(correction=0))
-    return replace(classifier, module=other, compiled=None)
+    for parameter in other.get_submodule(name).parameters(recurse=False):
+        drawn = torch.randn(parameter.shape, generator=generator)
+        parameter.copy_(drawn.to(parameter) * parameter.std(correction=0))
+    randomized = replace(classifier, module=other, compiled=None)
+    if torch.equal(randomized.outputs(image), classifier.outputs(image)):
+        raise BenchError(f"head_sensitivity: the outputs do not change with the layer {name!r}")
+    return randomized
+
+
+def _last_layer(classifier: Classifier, image: torch.Tensor) -> str:
+    """Name of the module with parameters of its own that runs last."""
+    ran: list[str] = []
+    hooks = [
+        module.register_forward_hook(lambda *_, name=name: ran.append(name))
+        for name, module in classifier.module.named_modules()
+        if next(module.parameters(recurse=False), None) is not None
+    ]
+    try:
+        classifier.outputs(image)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not ran:
+        raise BenchError(f"head_sensitivity: {classifier.name} runs no module with parameters")
+    return ran[-1]
 
 
 def _area(

@@ -122,7 +122,8 @@ def claim(folder: Path, config: RunConfig, facts: Mapping[str, Any], pictures: M
     if before is None and explained:
         raise OutputError(f"{folder / ENVIRONMENT}: missing, but there are records; {_CURE}")
     if before is not None:
-        changed = environment.differences(decisive(before, folder), decisive(facts, folder))
+        differences = environment.differences(decisive(before, folder), decisive(facts, folder))
+        changed = [difference.removeprefix("identity.") for difference in differences]
         known = picture_hashes(folder)
         changed += [f"picture {name}" for name in sorted(explained) if known.get(name) != pictures.get(name)]
         if changed:

@@ -33,7 +33,7 @@ from adasise_bench.config import DataConfig
 from adasise_bench.data.open import open_dataset
 from adasise_bench.data.transforms import to_input
 from adasise_bench.methods import METHODS, Request, parse_method
-from adasise_bench.models import load_classifier, torchray_voc
+from adasise_bench.models import load_classifier, torchray_networks
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.tuning import tune
 from adasise_bench.timing import PhaseClock
@@ -288,7 +288,7 @@ def main(
         model, data="voc", checkpoint=checkpoint, sha256=None, blocks="pool-input", resize="stretch",
         score="softmax", precision="fp32", device=chosen,
     )  # fmt: skip
-    as_loaded = torchray_voc.load(model, "voc", checkpoint, None, False)[0].to(chosen)
+    as_loaded = torchray_networks.load(model, "voc", checkpoint, None, False)[0].to(chosen)
     dataset = open_dataset(DataConfig(root=root))
     image_id = next(iter(dataset.images))
     annotation = dataset.annotation(image_id)

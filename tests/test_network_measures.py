@@ -240,7 +240,7 @@ def test_only_the_last_layer_is_drawn_anew(module: type[nn.Module], head: str, i
     classifier = make_classifier(module(), ("features.1", "features.4"), tuple("abcd"))
     before, state = copy.deepcopy(classifier.module.state_dict()), torch.get_rng_state()
     scores = classifier.scores(image)
-    other = randomized_head(replace(classifier, compiled=classifier.module))
+    other = randomized_head(replace(classifier, compiled=classifier.module), image)
     assert other.compiled is None
     assert torch.equal(torch.get_rng_state(), state)
     ours, theirs = dict(classifier.module.named_parameters()), dict(other.module.named_parameters())
@@ -255,18 +255,44 @@ def test_only_the_last_layer_is_drawn_anew(module: type[nn.Module], head: str, i
         assert not parameter.requires_grad
     assert not other.module.training
     assert not torch.allclose(other.scores(image), scores)
-    assert torch.equal(randomized_head(classifier).scores(image), other.scores(image))
+    assert torch.equal(randomized_head(classifier, image).scores(image), other.scores(image))
     assert torch.equal(classifier.scores(image), scores)
     assert all(torch.equal(before[name], value) for name, value in classifier.module.state_dict().items())
 
 
-def test_the_draw_is_normal_with_the_parameters_own_spread(resnet_layout: Classifier) -> None:
-    ours, drawn = resnet_layout.module.fc, randomized_head(resnet_layout).module.fc  # type: ignore[union-attr]
+def test_the_draw_is_normal_with_the_parameters_own_spread(
+    resnet_layout: Classifier, image: torch.Tensor
+) -> None:
+    ours, drawn = resnet_layout.module.fc, randomized_head(resnet_layout, image).module.fc
     assert drawn.weight.shape == ours.weight.shape
     assert float(drawn.weight.std()) == pytest.approx(float(ours.weight.std()), rel=0.02)
     assert abs(float(drawn.weight.mean())) < 0.02 * float(ours.weight.std())
     normal = float((drawn.weight.abs() < ours.weight.std()).double().mean())
     assert normal == pytest.approx(0.6827, abs=0.01)
+
+
+class HeadFirst(TinyVGG):
+    """Registers its head before its body."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._modules = dict(sorted(self._modules.items(), reverse=True))
+
+
+def test_the_head_is_the_layer_that_runs_last(image: torch.Tensor) -> None:
+    torch.manual_seed(3)
+    classifier = make_classifier(HeadFirst(), ("features.1",), tuple("abcd"))
+    assert [name for name, _ in classifier.module.named_children()] == ["head", "features"]
+    other = randomized_head(classifier, image)
+    assert other.module.features[0].weight is classifier.module.features[0].weight
+    assert other.module.head.weight is not classifier.module.head.weight
+
+
+def test_a_network_whose_copy_is_itself_is_refused(tiny: Classifier, image: torch.Tensor) -> None:
+    original = copy.deepcopy(tiny.module)
+    tiny.module.forward = lambda inputs: tiny.module.head(original.features(inputs / 60).mean(dim=(2, 3)))
+    with pytest.raises(BenchError, match="outputs do not change with the layer 'head'"):
+        randomized_head(tiny, image)
 
 
 def test_head_sensitivity_by_hand(tiny: Classifier, image: torch.Tensor) -> None:

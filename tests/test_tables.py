@@ -133,11 +133,12 @@ def test_best_follows_direction_and_marks_ties_as_printed(folder: Folder) -> Non
 
 
 def test_best_is_marked_only_where_all_rest_on_the_same_pairs(folder: Folder) -> None:
-    records = [record(method, image, bbox=1.0) for method in ("sise", "mine") for image in "12"]
+    values = {"sise": 2.0, "mine": 1.0}
+    records = [record(method, image, bbox=value) for method, value in values.items() for image in "12"]
     records += [record("sise", "3", ebpg=50.0), record("mine", "4", ebpg=60.0)]
     records.append(record("ada_sise", "1", error="gone"))
     built = build(folder(records))
-    assert [cell.best for cell in row(built.tables[0], "Bbox, %").cells] == [True, False, True]
+    assert [cell.best for cell in row(built.tables[0], "Bbox, %").cells] == [True, False, False]
     assert not any(cell.best for cell in row(built.tables[0], "EBPG, %").cells)
     (note,) = [note for note in built.notes if "no best value" in note]
     assert "marked in EBPG, %: the methods rest on different pairs" in note
@@ -667,3 +668,18 @@ def test_definitions_are_those_of_the_runs_methods(folder: Folder) -> None:
     notes = build(folder([record("sise", "1", ebpg=1.0)], change=as_now)).notes
     (note,) = [note for note in notes if note.startswith("Definitions")]
     assert note == "Definitions: ebpg-v9, sise-v9."
+
+
+def test_measures_that_a_run_asked_for_are_rows_by_themselves(folder: Folder) -> None:
+    def asking(config: dict[str, Any], _: dict[str, Any]) -> None:
+        config["measures"] = ["deletion"]
+
+    (table,) = build(folder([record("sise", "1", deletion=7.0)], change=asking)).tables
+    assert row(table, "Deletion, %").cells[0].measured == 7.0
+    assert "Insertion, %" not in [entry.title for entry in table.rows]
+
+
+def test_nothing_is_best_where_all_are_equal(folder: Folder) -> None:
+    built = build(folder([record("sise", "1", ebpg=5.0), record("mine", "1", ebpg=5.001)]))
+    assert not any(cell.best for cell in row(built.tables[0], "EBPG, %").cells)
+    assert not any("no best value marked" in note for note in built.notes)

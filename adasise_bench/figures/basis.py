@@ -10,7 +10,7 @@ import pandas as pd
 from adasise_bench.errors import ConfigError, DataError
 from adasise_bench.published import paper_order
 from adasise_bench.runs import Run, combine
-from adasise_bench.tables import in_paper_order, title_of
+from adasise_bench.tables import baseline_labels, in_paper_order, title_of
 from adasise_bench.validation import suggest
 
 Entry = dict[str, Any]
@@ -49,7 +49,8 @@ def records_of(runs: Sequence[Run], model: str, methods: Iterable[str] = ()) -> 
             f"{folders(runs)}: no records of model {model!r}{suggest(model, records['model'].unique())}"
         )
     present = of_model["method"].unique().tolist()
-    order = list(methods) or in_paper_order(present, paper_order())
+    usual = sorted(in_paper_order(present, paper_order()), key=baseline_labels(runs).__contains__)
+    order = list(methods) or usual
     for label in order:
         if label not in present:
             raise ConfigError(f"{folders(runs)}: no records of method {label!r}{suggest(label, present)}")

@@ -64,6 +64,14 @@ class MethodOptions(BaseModel):
         options = self.model_dump(mode="json", exclude={"name", "label"})
         return {option: value for option, value in options.items() if value != defaults[option]}
 
+    def evidence(self) -> dict[str, str]:
+        """What values depend on beside the options, such as files' hashes, by what it is called.
+
+        Raises:
+            BenchError: it cannot be had.
+        """
+        return {}
+
     def check_settings(self) -> None:
         """Refuse what the method cannot run with, whatever the network, before anything is loaded.
 

@@ -13,7 +13,13 @@ from torchvision.transforms.functional import gaussian_blur
 from adasise_bench.errors import BenchError, ConfigError
 from adasise_bench.methods.base import Explanation, MethodOptions, Request
 from adasise_bench.methods.layer_maps import replaced_output
-from adasise_bench.methods.layer_statistics import SCENES, LayerStatistics, layer_output, layer_statistics
+from adasise_bench.methods.layer_statistics import (
+    SCENES,
+    LayerStatistics,
+    layer_output,
+    layer_statistics,
+    pictures_sha256,
+)
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.precision import arithmetic
 from adasise_bench.models.score import ScoreName
@@ -77,6 +83,12 @@ class InformationBottleneck(MethodOptions):
             saliency = F.interpolate(per_pixel, size, mode="bilinear", align_corners=False)[0, 0]
         passed = (self.iterations - 1) * self.samples
         return Explanation(saliency, passed, passed)
+
+    def evidence(self) -> dict[str, str]:
+        """The pictures of a folder of statistics."""
+        if self.statistics == SCENES:
+            return {}
+        return {f"{self.label}.statistics": pictures_sha256(self.statistics, self.pictures)}
 
     def check(self, classifier: Classifier, image: torch.Tensor) -> None:
         """See :meth:`MethodOptions.check`; the statistics are then there before anything is timed."""

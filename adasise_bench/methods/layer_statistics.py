@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from adasise_bench.data.dataset import file_digest
 from adasise_bench.data.own_picture import read_picture
 from adasise_bench.data.scenes import draw_scene
 from adasise_bench.data.transforms import to_input
@@ -80,12 +82,28 @@ def _pictures(source: str, count: int) -> Iterator[Image.Image]:
         for index in range(count):
             yield Image.fromarray(draw_scene(_SCENES_SEED, index).pixels)
         return
-    folder = Path(source)
+    for path in _files(Path(source), count):
+        yield read_picture(path).image
+
+
+def _files(folder: Path, count: int) -> list[Path]:
+    """The first pictures of a folder by name."""
     paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in _SUFFIXES)
     if not paths:
         raise DataError(f"{folder}: information_bottleneck.statistics wants a folder with pictures")
-    for path in paths[:count]:
-        yield read_picture(path).image
+    return paths[:count]
+
+
+def pictures_sha256(folder: str, count: int) -> str:
+    """SHA-256 over the first pictures of a folder, 64 hex digits.
+
+    Raises:
+        DataError: no such folder, or no pictures in it.
+    """
+    total = hashlib.sha256()
+    for path in _files(Path(folder), count):
+        total.update(file_digest(path))
+    return total.hexdigest()
 
 
 def _measured(classifier: Classifier, layer: str, inputs: Iterable[torch.Tensor]) -> LayerStatistics:

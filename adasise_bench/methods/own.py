@@ -35,13 +35,18 @@ def location_of(name: str) -> str | None:
 
 
 def own_definitions(methods: Sequence[MethodOptions]) -> dict[str, str]:
-    """What those of the methods compute that do not come with the tool: where each is, its source's hash.
+    """What values depend on that neither the options nor the tool's version tell.
+
+    For methods that do not come with the tool: where each is, and its source's hash; and every method's
+    :meth:`~MethodOptions.evidence`.
 
     Raises:
         ConfigError: one of them cannot be imported.
+        BenchError: evidence that cannot be had.
     """
     located = {method.name: location_of(method.name) for method in methods if method.name not in METHODS}
-    return {name: user_code.definition(location) for name, location in located.items() if location}
+    sources = {name: user_code.definition(location) for name, location in located.items() if location}
+    return sources | {name: value for method in methods for name, value in method.evidence().items()}
 
 
 class OwnMethod(MethodOptions):
@@ -117,7 +122,9 @@ class OwnMethod(MethodOptions):
             return function(module, image, target, **self.options)
         except BenchError:
             raise
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             if isinstance(error, MemoryError) or (
                 isinstance(error, RuntimeError) and is_out_of_memory(error)
             ):

@@ -112,7 +112,7 @@ def load_classifier(
     from adasise_bench.data.coco import COCO_CLASSES
     from adasise_bench.data.scenes import SCENE_CLASSES
     from adasise_bench.data.voc import VOC_CLASSES
-    from adasise_bench.models import scenes_vgg, torchray_voc
+    from adasise_bench.models import scenes_vgg, torchray_networks
     from adasise_bench.models.batching import BatchSize
     from adasise_bench.models.classifier import Classifier
     from adasise_bench.models.engine import Engine
@@ -123,9 +123,9 @@ def load_classifier(
         module, weights = scenes_vgg.load(checkpoint, sha256)
         classes, names = SCENE_CLASSES, scenes_vgg.BLOCKS
     else:
-        module, weights = torchray_voc.load(name, data, checkpoint, sha256, resize == "short-side")
+        module, weights = torchray_networks.load(name, data, checkpoint, sha256, resize == "short-side")
         classes = COCO_CLASSES if data == "coco" else VOC_CLASSES
-        names = torchray_voc.BLOCKS[name, blocks]
+        names = torchray_networks.BLOCKS[name, blocks]
     module = fold_batchnorm(module).to(device)
     return Classifier(
         name, module, classes, names, score, precision, weights, device, BatchSize(1), Engine("contiguous", 1)

@@ -34,7 +34,8 @@ class Index:
     Attributes:
         pairs: model by model, in the records' order.
         methods: labels; the order of ``values``, ``degenerate`` and ``errors``.
-        metrics: :data:`~adasise_bench.tables.DEFAULT_METRICS`, which are columns of the records.
+        metrics: names of measures that are columns of the records.
+        baselines: labels of what is never the best.
         score, box_share: one value per pair.
         values: per method, per metric, one value per pair; ``None`` where there is none.
         degenerate: per method, one value per pair.
@@ -45,6 +46,7 @@ class Index:
     pairs: list[Pair]
     methods: list[str]
     metrics: list[str]
+    baselines: list[str]
     score: list[float | None]
     box_share: list[float | None]
     values: list[list[list[float | None]]]
@@ -53,25 +55,33 @@ class Index:
     one_machine: bool
 
 
-def build_index(records: pd.DataFrame, models: Sequence[str], methods: Sequence[str]) -> Index:
+def build_index(
+    records: pd.DataFrame,
+    models: Sequence[str],
+    methods: Sequence[str],
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    baselines: Sequence[str] = (),
+) -> Index:
     """Lay out the records of :func:`~adasise_bench.runs.combine`.
 
     Args:
         records: one row per explanation.
         models: the models to show, in this order.
         methods: the labels to show, in this order.
+        metrics: the measures to show, all of them columns of the records.
+        baselines: those of the labels that are no methods.
     """
     order = {model: position for position, model in enumerate(models)}
     pairs = records.groupby(_PAIR, sort=False, dropna=False)[["score", "box_share"]].first().reset_index()
     pairs = pairs.sort_values("model", key=lambda column: column.map(order), kind="stable", ignore_index=True)
-    metrics = list(DEFAULT_METRICS)
     by_method = [
         pairs[_PAIR].merge(records[records["method"] == method], on=_PAIR, how="left") for method in methods
     ]
     return Index(
         pairs=[Pair(*row) for row in _plain(pairs[_PAIR]).itertuples(index=False)],
         methods=list(methods),
-        metrics=metrics,
+        metrics=list(metrics),
+        baselines=list(baselines),
         score=_plain(pairs["score"]).tolist(),
         box_share=_plain(pairs["box_share"]).tolist(),
         values=[[_plain(frame[metric]).tolist() for metric in metrics] for frame in by_method],
@@ -115,6 +125,7 @@ def index_json(
     return {
         "models": [title_of(model) for model in models],
         "methods": [title_of(method) for method in index.methods],
+        "baselines": [index.methods.index(label) for label in index.baselines if label in index.methods],
         "classes": classes,
         "metrics": [_metric(MEASURES[metric], index.one_machine) for metric in index.metrics],
         "pictures": [image_id for _, image_id in pictures],

@@ -29,7 +29,7 @@ from adasise_bench.report.pictures import Source, picture_block
 from adasise_bench.report.provenance import provenance_of
 from adasise_bench.report.thumbnails import MAP_SIDE
 from adasise_bench.runs import Run, combine
-from adasise_bench.tables import build_tables, caveats, title_of
+from adasise_bench.tables import baseline_labels, build_tables, caveats, title_of, usual_metrics
 
 _WORKERS = 4
 _LOOKAHEAD = 16
@@ -51,7 +51,8 @@ def write_report(runs: Sequence[Run], path: Path) -> None:
     tables = build_tables(runs)
     shown = [table for table in tables.tables if table.name == "table1"]
     methods = list(dict.fromkeys(label for table in shown for label in table.columns))
-    index = build_index(records, [table.model for table in shown], methods)
+    models = [table.model for table in shown]
+    index = build_index(records, models, methods, usual_metrics(runs), baseline_labels(runs))
     sources = [Source.of(run) for run in runs]
     pictures = _pictures(sources, index.pairs)
     numbers = {name: number for number, name in enumerate(pictures)}

@@ -24,7 +24,7 @@ from adasise_bench.validation import suggest
 def build_tables(
     runs: Sequence[Run],
     *,
-    metrics: Sequence[str] = DEFAULT_METRICS,
+    metrics: Sequence[str] = (),
     by: Grouping | None = None,
     against: str | None = None,
 ) -> Tables:
@@ -32,7 +32,7 @@ def build_tables(
 
     Args:
         runs: where a value comes from the first run that has it.
-        metrics: the measures to show, of ``MEASURES``.
+        metrics: the measures to show, of ``MEASURES``; by default Table 1's and those the runs asked for.
         by: show one table per measure instead, with a row per class or object size.
         against: add tables of the other methods' paired differences from the method of this label.
 
@@ -40,7 +40,7 @@ def build_tables(
         ConfigError: the runs do not fit together, or a metric or label is unknown.
         DataError: there is not one record.
     """
-    measures = named_measures(metrics)
+    measures = named_measures(metrics or usual_metrics(runs))
     records = combine(runs)
     if against is not None:
         _refuse_unknown(against, records)
@@ -77,6 +77,12 @@ def build_tables(
         if by is None and group["maps_kept"].notna().any()
     ]
     return Tables(tuple(tables), tuple(map(printable, notes(runs, records, tables, data))))
+
+
+def usual_metrics(runs: Sequence[Run]) -> list[str]:
+    """Table 1's measures, and those beyond it that the runs' configurations name."""
+    asked = [name for run in runs for name in run.config.get("measures", [])]
+    return [*DEFAULT_METRICS, *dict.fromkeys(asked)]
 
 
 def _refuse_other_blocks(runs: Sequence[Run], available: Mapping[str, Sequence[int]]) -> None:

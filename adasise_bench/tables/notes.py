@@ -15,7 +15,7 @@ from adasise_bench.published import VOC, published, sources
 from adasise_bench.runs import Run
 from adasise_bench.tables.breakdown import SIZES
 from adasise_bench.tables.measures import MEASURES
-from adasise_bench.tables.model import Cell, Row, Table, title_of
+from adasise_bench.tables.model import Cell, Row, Table, number, title_of
 
 SHOWN_ERRORS = 3
 ERROR_LENGTH = 150
@@ -147,7 +147,8 @@ def _statistics_notes(tables: Sequence[Table]) -> Iterator[str]:
 
 def _is_unmarked(row: Row) -> bool:
     values = [cell for cell in row.cells if cell.measured is not None and cell.against is None]
-    return row.direction is not None and len(values) > 1 and not any(cell.best for cell in values)
+    printed = {number(cell.measured, row.unit) for cell in values if cell.measured is not None}
+    return row.direction is not None and len(printed) > 1 and not any(cell.best for cell in values)
 
 
 def _one_line(text: str) -> str:

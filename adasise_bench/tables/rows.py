@@ -89,7 +89,7 @@ def _at_quantile(cell: Cell, values: pd.Series[float], quantile: float) -> Cell:
 
 
 def mark_best(row: Row, baselines: Collection[str] = ()) -> Row:
-    """Mark the best measured values of a row of two or more, equal as printed meaning equally good.
+    """Mark the best measured values of a row, equal as printed meaning equally good; none where all are.
 
     Args:
         row: the row.
@@ -101,6 +101,8 @@ def mark_best(row: Row, baselines: Collection[str] = ()) -> Row:
     ]
     values = [value for value in printed if value is not None]
     if len(values) < 2 or row.direction is None:
+        return row
+    if min(values) == max(values):
         return row
     best = max(values) if row.direction == "up" else min(values)
     cells = (replace(cell, best=value == best) for cell, value in zip(row.cells, printed, strict=True))

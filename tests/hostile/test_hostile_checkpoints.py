@@ -23,7 +23,7 @@ from refusals import accepted, command, fifo, flipped, refused
 from safetensors.torch import save
 
 from adasise_bench.errors import WeightsError
-from adasise_bench.models import checkpoint, scenes_vgg, torchray_voc
+from adasise_bench.models import checkpoint, scenes_vgg, torchray_networks
 from adasise_bench.models.checkpoint import read_state
 
 pytestmark = pytest.mark.usefixtures("bounded")
@@ -328,7 +328,7 @@ def test_what_torchray_trips_over(tmp_path: Path, first: torch.Tensor) -> None:
     path = tmp_path / "hostile.pth"
     path.write_bytes(saved({"conv1.weight": first}))
     refused(
-        lambda: torchray_voc.load("resnet50", "voc", path, None, False),
+        lambda: torchray_networks.load("resnet50", "voc", path, None, False),
         f"{path}: does not fit",
         kind=WeightsError,
     )

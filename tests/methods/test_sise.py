@@ -48,10 +48,8 @@ def test_equals_the_plain_reference(
     assert expected.max() == 1
 
 
-@pytest.mark.parametrize("selector", ["fixed", "printed"])
-def test_layers_and_kept_sets_equal_the_reference_on_the_resnet_layout(
-    resnet_layout: Classifier, selector: str
-) -> None:
+def test_layers_and_kept_sets_equal_the_reference_on_the_resnet_layout(resnet_layout: Classifier) -> None:
+    selector = "printed"
     image = torch.nn.functional.interpolate(
         torch.randn(1, 3, 9, 8, generator=torch.Generator().manual_seed(2)) * 50, (64, 56), mode="bilinear"
     )

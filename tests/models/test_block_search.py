@@ -13,7 +13,7 @@ from torch import nn
 
 from adasise_bench.models import scenes_vgg
 from adasise_bench.models.block_search import check_blocks, find_blocks
-from adasise_bench.models.torchray_voc import BLOCKS
+from adasise_bench.models.torchray_networks import BLOCKS
 
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 

@@ -15,7 +15,7 @@ from coco_layout import save_caffe_resnet
 
 from adasise_bench.data.coco import COCO_CLASSES
 from adasise_bench.errors import WeightsError
-from adasise_bench.models import checkpoint, load_classifier, torchray_voc
+from adasise_bench.models import checkpoint, load_classifier, torchray_networks
 from adasise_bench.models.classifier import Classifier
 
 
@@ -81,7 +81,7 @@ def test_coco_has_its_own_weights(
 
 def test_weights_are_read_as_they_are(caffe_resnet: Path) -> None:
     state = torch.load(caffe_resnet, weights_only=True)
-    module, _ = torchray_voc.load("resnet50", "voc", caffe_resnet, None, fully_convolutional=False)
+    module, _ = torchray_networks.load("resnet50", "voc", caffe_resnet, None, fully_convolutional=False)
     loaded = module.state_dict()
     assert torch.equal(loaded["conv1.weight"], state["conv1.weight"][:, [2, 1, 0]])  # BGR to RGB
     assert torch.equal(loaded["layer4.2.conv3.weight"], state["layer4.2.conv3.weight"])
@@ -193,4 +193,4 @@ def test_failed_download_names_the_cure(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(torch.hub, "get_dir", lambda: "/nonexistent-cache")
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     with pytest.raises(WeightsError, match=r"models\.<arch>\.checkpoint"):
-        torchray_voc.load("resnet50", "voc", None, None, False)
+        torchray_networks.load("resnet50", "voc", None, None, False)
