@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from adasise_bench import environment, plain_yaml, run_folder
 from adasise_bench.config import RunConfig
-from adasise_bench.config_file import validate
 from adasise_bench.data.open import chosen_images
 from adasise_bench.errors import ConfigError, DataError, OutputError
 from adasise_bench.folder_names import CONFIG, ENVIRONMENT, FINISHED, MAPS
@@ -26,6 +26,7 @@ from adasise_bench.planned_keys import PlannedKeys
 from adasise_bench.record_store import RecordStore
 from adasise_bench.records import Key, Record
 from adasise_bench.sharding import parse_shard, shard_of
+from adasise_bench.validation import first_problem
 
 _AT_ONCE = 4_096
 
@@ -106,7 +107,10 @@ def _opened(folder: Path) -> Shard:
         facts = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{folder}: not a run folder ({error})") from None
-    config = validate(tree, str(path))
+    try:
+        config = RunConfig.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {first_problem(error, RunConfig)}") from None
     if config.shard is None:
         raise DataError(f"{folder}: a whole run, not one made with --shard")
     if not (folder / FINISHED).exists():
