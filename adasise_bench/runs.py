@@ -44,6 +44,7 @@ class _Config(BaseModel, extra="allow"):
     models: dict[str, dict[str, Any]]
     data: _DataSettings
     score: str
+    measures: list[str] = []
 
 
 class _Tool(BaseModel, extra="allow"):

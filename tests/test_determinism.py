@@ -145,7 +145,7 @@ def test_sessions_that_could_differ_in_rounding_do_not_mix(
     run(config(limit=1, methods=["sise"]), tmp_path / "out")
     with pytest.raises(OutputError, match=r"engine\.resnet50\.batch_size: 16 -> 8"):
         run(config(methods=["sise"], engine={"batch_size": 8}), tmp_path / "out")
-    with pytest.raises(OutputError, match=r"identity\.deterministic: True -> None"):
+    with pytest.raises(OutputError, match=r"deterministic: True -> None"):
         run(config(methods=["sise"], deterministic=False), tmp_path / "out")
     monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
     with pytest.raises(OutputError, match=r"threads: \d+ -> 77"):

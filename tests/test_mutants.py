@@ -169,7 +169,7 @@ def check_network_measures(measures: Module) -> None:
                 current[..., pixel // 14, pixel % 14] = finish[..., pixel // 14, pixel % 14]
         got = getattr(measures, name)(classifier, Request(parse_method("sise"), image, 1), saliency)
         assert got == pytest.approx(100 * np.trapezoid(scores, dx=1 / 14), abs=1e-4)
-    drawn = measures.randomized_head(classifier).module
+    drawn = measures.randomized_head(classifier, image).module
     random = torch.Generator().manual_seed(0)
     assert drawn[0].weight is module[0].weight
     for name in ("weight", "bias"):
@@ -361,7 +361,7 @@ MUTANTS = {
         ("view(1, 1, height, width)", "view(1, 1, width, height).mT"),
         ("torch.where(changed, finish, start", "torch.where(changed, start, finish"),
         ("batch[:, target]", "batch[:, 0]"),
-        ("*_, name = (", "name, *_ = ("),
+        ("return ran[-1]", "return ran[0]"),
         ("std(correction=0)", "std()"),
         ("drawn.to(parameter) * parameter.std", "parameter.mean() + drawn.to(parameter) * parameter.std"),
         ("torch.randn(", "torch.rand("),

@@ -11,7 +11,7 @@ from adasise_bench.printable import printable
 from adasise_bench.published import published_on, published_table1, published_table2
 from adasise_bench.runs import Run, combine
 from adasise_bench.tables.breakdown import Grouping, breakdown_tables
-from adasise_bench.tables.measures import DEFAULT_METRICS, named_measures
+from adasise_bench.tables.measures import DEFAULT_METRICS, MEASURES, named_measures
 from adasise_bench.tables.model import Table, Tables, title_of
 from adasise_bench.tables.notes import baseline_labels, notes
 from adasise_bench.tables.rows import Published
@@ -81,7 +81,7 @@ def build_tables(
 
 def usual_metrics(runs: Sequence[Run]) -> list[str]:
     """Table 1's measures, and those beyond it that the runs' configurations name."""
-    asked = [name for run in runs for name in run.config.get("measures", [])]
+    asked = [name for run in runs for name in run.config["measures"] if name in MEASURES]
     return [*DEFAULT_METRICS, *dict.fromkeys(asked)]
 
 
