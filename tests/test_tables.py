@@ -287,7 +287,7 @@ def test_box_share_counts_every_pair_once(folder: Folder) -> None:
     records.append(record("ada_sise", "1", box_share=10.0))
     (table,) = build(folder(records)).tables
     cells = row(table, "Boxes' area share, %").cells
-    assert [(cell.measured, cell.n, cell.of) for cell in cells] == [(25.0, 2, 2), (25.0, 2, 1)]
+    assert [(cell.measured, cell.n, cell.of) for cell in cells] == [(25.0, 2, 2), (10.0, 1, 1)]
 
 
 def test_table2_averages_maps_per_block(folder: Folder) -> None:
@@ -683,3 +683,14 @@ def test_nothing_is_best_where_all_are_equal(folder: Folder) -> None:
     built = build(folder([record("sise", "1", ebpg=5.0), record("mine", "1", ebpg=5.001)]))
     assert not any(cell.best for cell in row(built.tables[0], "EBPG, %").cells)
     assert not any("no best value marked" in note for note in built.notes)
+
+
+def test_the_boxes_share_is_that_of_a_methods_own_pairs(folder: Folder) -> None:
+    records = [record("sise", image, box_share=share) for image, share in (("1", 10.0), ("2", 30.0))]
+    records += [record("mine", "1", error="gone")]
+    (table,) = build(folder(records)).tables
+    cells = row(table, "Boxes' area share, %").cells
+    assert [(cell.method, cell.measured, cell.n, cell.of) for cell in cells] == [
+        ("sise", 20.0, 2, 2),
+        ("mine", 10.0, 1, 1),
+    ]

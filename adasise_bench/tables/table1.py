@@ -9,7 +9,7 @@ import pandas as pd
 from adasise_bench.tables.measures import Measure
 from adasise_bench.tables.model import Cell, Row, Table, title_of
 from adasise_bench.tables.rows import Published, count_row, measured_rows
-from adasise_bench.tables.scores import Scores
+from adasise_bench.tables.scores import PAIR, Scores
 
 
 def table1(
@@ -24,8 +24,6 @@ def table1(
     groups = {method: records[records["method"] == method] for method in scores.methods}
     named = {method: group.dropna(subset=["class_name"]) for method, group in groups.items()}
     pairs = {method: len(group) for method, group in named.items()}
-    share = scores.box_share.dropna()
-    mean_share = float(share.mean()) if len(share) else None
     explained = {method: group["degenerate"].dropna() for method, group in groups.items()}
     rows = [
         *measured_rows(scores, measures, published, of=pairs),
@@ -33,7 +31,7 @@ def table1(
             "Boxes' area share, %",
             None,
             "percent",
-            tuple(Cell(method, "box_share", mean_share, len(share), pairs[method]) for method in groups),
+            tuple(_box_share(scores, method, group) for method, group in named.items()),
         ),
         count_row("Pairs", "pairs", pairs),
         count_row(
@@ -60,6 +58,12 @@ def table1(
     ]
     title = f"{heading}: explanation quality and run-time"
     return Table("table1", model, title, tuple(groups), tuple(rows))
+
+
+def _box_share(scores: Scores, method: str, group: pd.DataFrame) -> Cell:
+    """The boxes' mean share over a method's own pairs, as far as any method's record tells it."""
+    share = scores.box_share.reindex(pd.MultiIndex.from_frame(group[PAIR])).dropna()
+    return Cell(method, "box_share", float(share.mean()) if len(share) else None, len(share), len(group))
 
 
 def difference_table(
