@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from torch import nn
 from adasise_bench import metrics
 from adasise_bench.errors import BenchError
 from adasise_bench.methods.base import Request
+from adasise_bench.methods.masking import in_batches
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.precision import arithmetic
 from adasise_bench.timing import PhaseClock
@@ -172,22 +172,22 @@ def _scores(
 ) -> torch.Tensor:
     """Ψ of the target after every step from ``start`` to ``finish``: (W + 1,) float32.
 
-    The last batch is filled up with zeros, so that no score depends on how many others are computed; when
-    memory runs out, the batch is halved and the scores already computed are kept.
+    The last batch is filled up with zeros, so that no score depends on how many others are computed.
     """
     height, width = saliency.shape
     order = metrics.pixel_order(saliency)
     step_of = torch.empty_like(order)
     step_of[order] = torch.arange(len(order), device=order.device) // height
     steps = torch.arange(width + 1, device=order.device)
-    scores, done = start.new_empty(len(steps)), 0
-    while done < len(steps):
-        part = steps[done : done + classifier.batch_size.value]
+    scores = start.new_empty(len(steps))
+
+    def score(first: int, end: int) -> torch.Tensor:
+        part = steps[first:end]
         changed = step_of.view(1, 1, height, width) < part.view(-1, 1, 1, 1)
-        batch = classifier.batch_size.attempt(partial(_score_batch, classifier, changed, start, finish))
-        if batch is not None:
-            scores[done : done + len(part)] = batch[:, target]
-            done += len(part)
+        return _score_batch(classifier, changed, start, finish)
+
+    for items, batch in in_batches(classifier, len(steps), score):
+        scores[items] = batch[:, target]
     return scores
 
 

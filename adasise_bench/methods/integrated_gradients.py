@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -11,6 +10,7 @@ from pydantic import Field
 
 from adasise_bench.methods.base import Explanation, MethodOptions, Request
 from adasise_bench.methods.input_gradients import input_gradients
+from adasise_bench.methods.masking import in_batches
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.timing import PhaseClock
 
@@ -55,14 +55,10 @@ def attributions(classifier: Classifier, image: torch.Tensor, target: int, steps
     nodes, node_weights = np.polynomial.legendre.leggauss(steps)
     shares, weights = (torch.tensor(values / 2).to(image) for values in (nodes + 1, node_weights))
     mean_gradient = torch.zeros_like(image[0])
-    done = 0
-    while done < steps:
-        part = slice(done, done + min(_AT_ONCE, classifier.batch_size.value))
-        inputs = shares[part, None, None, None] * image
-        gradients = classifier.batch_size.attempt(partial(input_gradients, classifier, inputs, target))
-        if gradients is not None:
-            mean_gradient += torch.tensordot(weights[part], gradients, dims=1)
-            done += len(inputs)
-            if classifier.watch:
-                classifier.watch(done, steps)
+
+    def gradients(start: int, stop: int) -> torch.Tensor:
+        return input_gradients(classifier, shares[start:stop, None, None, None] * image, target)
+
+    for part, batch in in_batches(classifier, steps, gradients, _AT_ONCE):
+        mean_gradient += torch.tensordot(weights[part], batch, dims=1)
     return mean_gradient * image[0]

@@ -64,7 +64,7 @@ def build_masks(maps: torch.Tensor, size: tuple[int, int]) -> tuple[torch.Tensor
 
 
 def in_batches(
-    classifier: Classifier, total: int, work: Callable[[int, int], _Batch]
+    classifier: Classifier, total: int, work: Callable[[int, int], _Batch], most: int | None = None
 ) -> Iterator[tuple[slice, _Batch]]:
     """Do some work on items 0 to ``total``, as many at a time as pass through the network.
 
@@ -74,13 +74,15 @@ def in_batches(
         classifier: says how many items make a batch; its ``watch`` is told after every one.
         total: number of items.
         work: takes the first item and the one after the last; not ``None`` is what it gives.
+        most: items at a time where a whole batch would be too many.
 
     Yields:
         The items' numbers, in order, and what ``work`` gave.
     """
     done = 0
     while done < total:
-        stop = min(total, done + classifier.batch_size.value)
+        size = classifier.batch_size.value
+        stop = min(total, done + (size if most is None else min(most, size)))
         batch = classifier.batch_size.attempt(partial(work, done, stop))
         if batch is not None:
             yield slice(done, stop), batch
