@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -24,10 +24,12 @@ class Truth(NamedTuple):
     Attributes:
         annotation: the picture's objects.
         difficult: whether the pair is in the pointing game's difficult set; ``None`` if there is none.
+        scores: gives Ψ of every class for the whole picture, (C,) float32; all its pairs share it.
     """
 
     annotation: Annotation
     difficult: bool | None
+    scores: Callable[[], torch.Tensor]
 
 
 def explain_and_measure(
@@ -82,7 +84,7 @@ def measured(
     if inside is None:
         raise ValueError("nothing can be measured without the class's region")
     saliency = explanation.saliency
-    score = float(classifier.scores(image)[0, target])
+    score = float(truth.scores()[target])
     shown = float(classifier.scores(metrics.shown_part(image, saliency))[0, target])
     if not (torch.isfinite(saliency).all() and torch.isfinite(torch.tensor([score, shown])).all()):
         raise BenchError("the map or a score is not finite for this picture")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -114,7 +114,11 @@ def _records(
         if classifier.name not in warm:
             _warm_up(config, classifier, image)
             warm.add(classifier.name)
-        tasks = [_task(plan, classifier, method, key, annotation, image) for method, key in wanted(image_id)]
+        scores = cache(partial(_scores, classifier, image))
+        tasks = [
+            _task(plan, classifier, method, key, annotation, image, scores)
+            for method, key in wanted(image_id)
+        ]
         if not config.share_forwards:
             plain = _plain_seconds(classifier, image)
             for task in tasks:
@@ -137,8 +141,10 @@ def _task(
     key: Key,
     annotation: Annotation,
     image: torch.Tensor,
+    scores: Callable[[], torch.Tensor],
 ) -> _Task:
     class_name, dataset = str(key.class_name), plan.dataset
+    difficult = is_difficult(dataset.name, key.image_id, dataset.classes.index(class_name))
     return _Task(
         key,
         Request(
@@ -148,8 +154,12 @@ def _task(
             pair_seed(plan.config.seed, key.image_id, class_name, key.method),
             annotation.inside(class_name, (image.shape[2], image.shape[3])).to(classifier.device),
         ),
-        Truth(annotation, is_difficult(dataset.name, key.image_id, dataset.classes.index(class_name))),
+        Truth(annotation, difficult, scores),
     )
+
+
+def _scores(classifier: Classifier, image: torch.Tensor) -> torch.Tensor:
+    return classifier.scores(image)[0]
 
 
 def _next_chunk(queue: list[_Task], classifier: Classifier) -> list[_Task]:
