@@ -150,13 +150,13 @@ class InformationBottleneck(MethodOptions):
     def _hidden(self, alpha: torch.Tensor) -> torch.Tensor:
         """1 - λ, taken from the smoothed sigmoid(-α) so that it keeps its digits where λ is near 1."""
         rows, columns = (
-            mirrored_gaussian(length, self.sigma, self._radius).to(alpha) for length in alpha.shape[2:]
+            mirrored_gaussian(length, self.sigma, self._radius, alpha.device) for length in alpha.shape[2:]
         )
         return (rows @ torch.sigmoid(-alpha) @ columns.T).clamp(min=_LEAST_HIDDEN)
 
 
 @lru_cache(maxsize=8)
-def mirrored_gaussian(length: int, sigma: float, radius: int) -> torch.Tensor:
+def mirrored_gaussian(length: int, sigma: float, radius: int, device: torch.device) -> torch.Tensor:
     """The smoothing of a row of positions as a matrix, whose gradient torch can repeat on a GPU.
 
     The row is mirrored beyond its first and last position, which come once.
@@ -165,6 +165,7 @@ def mirrored_gaussian(length: int, sigma: float, radius: int) -> torch.Tensor:
         length: number of positions, more than ``radius``.
         sigma: standard deviation of the Gaussian, in positions.
         radius: where it is cut off, in positions; what is left sums to 1.
+        device: where the matrix will be.
 
     Returns:
         (length, length) float32; each row sums to 1.
@@ -174,7 +175,7 @@ def mirrored_gaussian(length: int, sigma: float, radius: int) -> torch.Tensor:
     places = (torch.arange(length)[:, None] + offsets).abs()
     places = length - 1 - (length - 1 - places).abs()
     matrix = torch.zeros(length, length, dtype=torch.float64)
-    return matrix.scatter_add_(1, places, (weights / weights.sum()).expand_as(places)).float()
+    return matrix.scatter_add_(1, places, (weights / weights.sum()).expand_as(places)).float().to(device)
 
 
 def mixed(
