@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import blake2b
+from typing import Any
 
 import torch
 
@@ -33,7 +34,7 @@ def deterministic(wanted: bool) -> Iterator[None]:
         return
     os.environ.setdefault(*_CUBLAS)
     cudnn = torch.backends.cudnn
-    memory = torch.utils.deterministic
+    memory: Any = torch.utils.deterministic
     found = torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark
     found_fill = memory.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True)

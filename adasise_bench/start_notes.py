@@ -18,7 +18,7 @@ _BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 
 
 def start_notes(devices: Sequence[str], precision: PrecisionName) -> Iterator[str]:
-    """One line that names the devices, and one for each thing that does not fit them.
+    """One line that names the devices, then those of :func:`misfits`.
 
     Args:
         devices: the workers' devices, as :func:`adasise_bench.devices.pick_devices` gives them.
@@ -27,8 +27,21 @@ def start_notes(devices: Sequence[str], precision: PrecisionName) -> Iterator[st
     Raises:
         DeviceError: no such device.
     """
+    yield f"device: {_described([environment.pick_device(name) for name in devices])}"
+    yield from misfits(devices, precision)
+
+
+def misfits(devices: Sequence[str], precision: PrecisionName) -> Iterator[str]:
+    """One line for a GPU that is not used though it was to be, one for a precision that a CPU is slow in.
+
+    Args:
+        devices: the workers' devices, by name or ``auto``.
+        precision: arithmetic of the scoring passes.
+
+    Raises:
+        DeviceError: no such device.
+    """
     picked = [environment.pick_device(name) for name in devices]
-    yield f"device: {_described(picked)}"
     if "auto" in devices and picked[0].type == "cpu" and nvidia_driver_is_here():
         yield _unseen_gpu()
     if any(device.type == "cpu" for device in picked):

@@ -152,7 +152,7 @@ def test_a_network_of_the_users_own_may_have_touched_either(touch: str, tmp_path
         )
     )
     command = [sys.executable, "-m", "adasise_bench", "run", "--config", str(config), "--output", "out"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
