@@ -19,7 +19,7 @@ from adasise_bench.models.batching import BatchSize, torch_failures
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
 from adasise_bench.models.own import OwnModel
-from adasise_bench.models.pooling import with_repeatable_pooling
+from adasise_bench.models.precision import arithmetic
 from adasise_bench.models.tuning import tune
 from adasise_bench.validation import suggest
 
@@ -52,15 +52,14 @@ def load(
             score=config.score,
             precision=config.precision,
             device=device,
+            deterministic=config.deterministic,
         )
     else:
         classifier = _load_known(config, name, model, device)
-    if config.deterministic:
-        with_repeatable_pooling(classifier.module)
     side = config.data.input_size
     width = side if config.data.resize == "stretch" else side * 3 // 2
     noise = torch.randn(1, 3, side, width, generator=torch.Generator().manual_seed(0)).to(device)
-    with torch_failures():
+    with torch_failures(), arithmetic("fp32", device):
         for method in config.methods:
             method.check(classifier, noise * classifier.preprocessing.scale / 4)
     return classifier
@@ -77,6 +76,7 @@ def _load_known(config: RunConfig, name: str, model: ModelConfig, device: torch.
         score=config.score,
         precision=config.precision,
         device=device,
+        deterministic=config.deterministic,
     )
 
 

@@ -50,8 +50,11 @@ class Worker:
 
     def __init__(self, config: RunConfig, device: torch.device, folder: Path, dataset: Dataset) -> None:
         self._config, self._device, self._folder = config, device, folder
+        one_shape = config.data.resize == "stretch"
+        times_kernels = device.type == "cuda" and one_shape and not config.deterministic
         self._classifiers = {
-            name: network.load(config, name, device, dataset.classes) for name in config.models
+            name: replace(network.load(config, name, device, dataset.classes), times_kernels=times_kernels)
+            for name in config.models
         }
         for classifier in self._classifiers.values():
             network.refuse_missing_classes(classifier, dataset)

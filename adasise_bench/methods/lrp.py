@@ -97,7 +97,11 @@ def relevance(
 
 def _sums_unseen(classifier: Classifier, image: torch.Tensor, composite: CompositeName) -> bool:
     """Whether a sum of two terms that depend on the input is none of zennit's: torch's graph has it."""
-    with _composite(composite).context(classifier.module), torch.enable_grad():
+    with (
+        _composite(composite).context(classifier.module),
+        torch.enable_grad(),
+        arithmetic("fp32", classifier.device),
+    ):
         waiting = [classifier.module(image.detach().clone().requires_grad_()).grad_fn]
     seen = set()
     while waiting:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import torch
 
+from adasise_bench.models.precision import arithmetic
+
 
 class RandomMasks:
     """Masks drawn by a generator of their own on the CPU: the same on every device.
@@ -39,7 +41,8 @@ class RandomMasks:
         """Masks number ``start`` up to ``stop``: (B, H, W) float32 in [0, 1], on the device."""
         grids, y, x = (values[start:stop].to(self._device) for values in (self._grids, self._y, self._x))
         rows, columns = self._on_device
-        return rows[y].transpose(1, 2) @ (grids @ columns[x])
+        with arithmetic("fp32", self._device):
+            return rows[y].transpose(1, 2) @ (grids @ columns[x])
 
     def weighted_sum(self, weights: torch.Tensor) -> torch.Tensor:
         """The sum of weight times mask over all masks, in double precision, always in the same order.

@@ -12,6 +12,7 @@ from torch import nn
 from adasise_bench.data.transforms import CAFFE, Preprocessing
 from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.engine import LAYOUTS, Engine
+from adasise_bench.models.kernel_choice import kernels_timed
 from adasise_bench.models.precision import PrecisionName, arithmetic
 from adasise_bench.models.score import ScoreName, monotone_psi, psi
 
@@ -59,6 +60,7 @@ class Classifier:
         preprocessing: how a picture's pixels become its inputs.
         definition: which code built it, where that is not the tool's.
         maps: feature maps per block, where the architecture's name does not tell.
+        times_kernels: whether cuDNN times its kernels for whole batches; pays where many have one shape.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Classifier:
     preprocessing: Preprocessing = CAFFE
     definition: str | None = None
     maps: tuple[int, ...] = ()
+    times_kernels: bool = False
 
     def with_maps(self, maps: tuple[int, ...]) -> Classifier:
         """The same network, knowing how many feature maps its blocks have."""
@@ -107,9 +110,9 @@ class Classifier:
 
         Only whole batches pass through the compiled network, which is compiled for one shape.
         """
-        whole = self.compiled is not None and len(inputs) == self.batch_size.value
+        whole = len(inputs) == self.batch_size.value
         forward = self.compiled if self.compiled is not None and whole else self.module
-        with arithmetic(self.precision, self.device):
+        with arithmetic(self.precision, self.device), kernels_timed(self.times_kernels and whole):
             outputs = image_level(forward(inputs))
         return psi(outputs, self.score)
 

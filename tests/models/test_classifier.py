@@ -34,6 +34,24 @@ def test_only_whole_batches_pass_through_the_compiled_network(tiny: Classifier, 
     assert compiled == [3, 3]
 
 
+@pytest.mark.parametrize("found", [False, True])
+def test_kernels_are_timed_for_whole_batches_only(
+    tiny: Classifier, image: torch.Tensor, monkeypatch: pytest.MonkeyPatch, found: bool
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", found)
+    timed: list[tuple[int, bool]] = []
+    tiny.module.register_forward_pre_hook(
+        lambda _module, inputs: timed.append((len(inputs[0]), torch.backends.cudnn.benchmark))
+    )
+    for wanted in (True, False):
+        classifier = replace(tiny.with_engine(Engine("contiguous", 3)), times_kernels=wanted)
+        for count in (3, 2):
+            classifier.scores(image.expand(count, -1, -1, -1))
+        classifier.block_maps(image, [0])
+    assert timed == [(3, True), (2, found), (1, found), (3, found), (2, found), (1, found)]
+    assert torch.backends.cudnn.benchmark is found
+
+
 def test_gradients_of_several_classes_equal_those_of_each(tiny: Classifier, image: torch.Tensor) -> None:
     together = tiny.block_maps(image, [2, 0])
     for row, target in enumerate((2, 0)):

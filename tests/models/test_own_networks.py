@@ -26,7 +26,8 @@ from adasise_bench.errors import ConfigError, WeightsError
 from adasise_bench.models import scenes_vgg
 from adasise_bench.models.checkpoint import sha256_of
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.own import IMAGENET, folded_where_exact, state_sha256
+from adasise_bench.models.folding import folded_where_exact
+from adasise_bench.models.own import IMAGENET, state_sha256
 from adasise_bench.records import read_records
 
 NORMALISED = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
