@@ -138,12 +138,20 @@ class HandOut:
                     self._made[number] += len(made)
                     records += made
                 case Done():
-                    del self._busy[number]
+                    self._count(number, self._busy.pop(number))
                 case Failed(error):
                     self._failure = error
                 case Died(cause):
                     records += self._replace(number, cause)
         return records
+
+    def _count(self, number: int, chunk: Chunk) -> None:
+        """A chunk that is done must not lack a record: nothing would ever make it."""
+        if chunk.keys:
+            self._failure = BenchError(
+                f"worker {number} left out {len(chunk.keys)} records, {_example(chunk.keys)}; "
+                "give the same command again to make them"
+            )
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -191,6 +199,10 @@ class HandOut:
             published_model=weights["published"],
             weights=weights["weights_sha256"][:12],
         )
+
+
+def _example(keys: Iterable[Key]) -> str:
+    return "for example " + " ".join(str(part) for part in min(keys, key=str))
 
 
 def _alike(facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class InProcess:
     def records(self, plan: Plan, todo: KeySet, digests: Mapping[str, str]) -> Iterator[list[Record]]:
         """The records in ``todo``, in the plan's order unless forward passes are shared."""
         for model in self._config.models:
-            for records in self._worker.records(plan, model, todo):
+            for records in self._worker.records(plan, model, todo, digests):
                 self._made += len(records)
                 yield records
 

@@ -89,8 +89,8 @@ class Service:
     def make(self, chunk: Chunk) -> Iterator[Event]:
         """Make a chunk's records."""
         try:
-            plan = Plan(self._assignment.config, self._dataset, chunk.verified(self._dataset))
-            for records in self._worker.records(plan, chunk.model, chunk.keys):
+            plan = Plan(self._assignment.config, self._dataset, chunk.annotations)
+            for records in self._worker.records(plan, chunk.model, chunk.keys, chunk.digests):
                 yield Made(records)
             yield Done()
         except Exception as error:

@@ -10,9 +10,11 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from drawn_scenes import PYTHONPATH, Patient, after, assert_same, is_alive, kill, settings, values
 
+from adasise_bench.data.voc import VocDataset
 from adasise_bench.errors import WeightsError
 from adasise_bench.folder_names import IN_FLIGHT, PROGRESS
 from adasise_bench.launchers.hand_out import HandOut
@@ -56,6 +58,19 @@ def test_a_killed_worker_is_replaced_and_loses_nothing(
     assert run(CONFIG, tmp_path / "out", launcher=launcher).errors == 0
     assert_same(tmp_path / "out", whole)
     assert "was killed by SIGKILL (out of memory?); another takes its place" in capsys.readouterr().err
+
+
+def test_a_picture_that_is_another_where_the_workers_are_keeps_its_records_as_errors(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = VocDataset.digests
+    monkeypatch.setattr(VocDataset, "digests", lambda self: digests(self) | {"000003": "00" * 32})
+    outcome = run(CONFIG, tmp_path / "out", launcher=two(tmp_path / "out"))
+    made, undisturbed = values(tmp_path / "out"), values(whole)
+    other = made["image_id"] == "000003"
+    assert outcome.errors == other.sum() == (undisturbed["image_id"] == "000003").sum() > 0
+    assert made[other]["error"].str.contains(r"000003\.jpg: on .* not the picture that the run").all()
+    pd.testing.assert_frame_equal(made[~other], undisturbed[~other], check_exact=True, check_dtype=False)
 
 
 @pytest.fixture
