@@ -12,6 +12,7 @@ from conftest import write_annotation
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adasise_bench import chunks
 from adasise_bench.chunks import Chunk
 from adasise_bench.config_file import validate
 from adasise_bench.errors import BenchError, DeviceError
@@ -172,6 +173,38 @@ def test_workers_that_cannot_start_are_given_up(plan: Plan, deaths: int) -> None
     else:
         with pytest.raises(BenchError, match="before it could work"):
             made(crew, plan)
+
+
+def test_a_worker_that_never_gets_ready_is_left_out_while_others_work(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class OneBroken(Puppets):
+        def start(self, number: int, engines: Mapping[str, Engine]) -> None:
+            self.dead_on_arrival = int(number == 1)
+            super().start(number, engines)
+
+    monkeypatch.setattr(chunks, "_PICTURES", 1)  # so that the others are still at work then
+    crew = OneBroken(3)
+    with HandOut(crew) as launcher:
+        launcher.settle({})
+        given = launcher.records(plan, everything(plan), plan.dataset.digests())
+        records = [record for some in given for record in some]
+    assert len(records) == len(plan.keys)
+    assert not any(record.error for record in records)
+    assert [number for number, _ in crew.started].count(1) == ATTEMPTS
+    assert [worker["state"] for worker in launcher.workers()] == ["idle", "given up", "idle"]
+    said = f"worker 1 on cpu was killed, {ATTEMPTS} times before it could work; the run goes on without it"
+    assert said in capsys.readouterr().err
+
+
+def test_the_last_worker_that_is_given_up_ends_the_run(plan: Plan) -> None:
+    class Breaking(Puppets):
+        def give(self, number: int, chunk: Chunk) -> None:
+            self.dead_on_arrival = 99
+            self._happened.append((number, Died("was killed")))
+
+    with pytest.raises(BenchError, match="before it could work; its log may say why"):
+        made(Breaking(2), plan)
 
 
 def test_what_came_before_a_failure_is_kept(plan: Plan) -> None:
