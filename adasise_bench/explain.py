@@ -19,6 +19,7 @@ from adasise_bench.errors import BenchError
 from adasise_bench.methods import Explanation, Request
 from adasise_bench.methods.own import own_definitions
 from adasise_bench.models.batching import torch_failures
+from adasise_bench.models.lost_device import named_if_lost
 from adasise_bench.overlay import overlay
 from adasise_bench.records import write_atomically, write_text_atomically
 from adasise_bench.side_by_side import Panel, side_by_side
@@ -97,7 +98,7 @@ def _explanations(subject: Subject) -> Iterator[tuple[Request, Explanation]]:
             titles = dict.fromkeys(title_of(request.method.label) for request in chunk)
             with tqdm(desc=", ".join(titles), delay=_BAR_DELAY, disable=None, file=sys.stderr) as bar:
                 watched = replace(classifier, watch=partial(_show, bar))
-                with torch_failures():
+                with named_if_lost(classifier.device), torch_failures():
                     explanations = group[0].method.explain_together(watched, chunk)
             yield from zip(chunk, explanations, strict=True)
 

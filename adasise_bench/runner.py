@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from adasise_bench import run_folder
 from adasise_bench.config import RunConfig
 from adasise_bench.determinism import deterministic
+from adasise_bench.errors import BenchError
 from adasise_bench.launchers import Launcher
 from adasise_bench.launchers.in_process import InProcess
 from adasise_bench.plan import Plan, make_plan
@@ -67,6 +68,7 @@ def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher) -> O
                     for records in launcher.records(plan, todo, pictures):
                         store.append(records)
                         progress.update(records)
+                _refuse_missing(KeySet(plan.keys, store.missing), folder)
                 store.finish()
             finally:
                 store.close()
@@ -91,6 +93,21 @@ def _facts(plan: Plan, pictures: dict[str, str]) -> dict[str, Any]:
         "methods": {method.label: method.changed_options() for method in config.methods},
         "identity": config.identity(),
     }
+
+
+def _refuse_missing(missing: KeySet, folder: Path) -> None:
+    """Count what was planned against what there is, so that no record is ever lost in silence.
+
+    Raises:
+        BenchError: a planned record was not made; the run is not finished.
+    """
+    if len(missing):
+        example = next(key for key in missing.planned if key in missing)
+        named = " ".join(str(part) for part in example)
+        raise BenchError(
+            f"{folder}: {len(missing)} of {len(missing.planned)} planned records were not made, for example "
+            f"{named}; give the same command again to make them"
+        )
 
 
 def _done(store: RecordStore, plan: Plan, folder: Path) -> NDArray[np.bool_]:

@@ -75,15 +75,19 @@ class Worker:
             "models": {name: network.facts(classifier) for name, classifier in self._classifiers.items()},
         }
 
-    def records(self, plan: Plan, model: str, todo: Container[Key]) -> Iterator[list[Record]]:
+    def records(
+        self, plan: Plan, model: str, todo: Container[Key], digests: Mapping[str, str]
+    ) -> Iterator[list[Record]]:
         """Make the records of one model that are in ``todo``; maps are on the disk before their records come.
 
         Args:
             plan: pictures and annotations to go through, in order.
             model: the network's name.
             todo: the wanted keys.
+            digests: SHA-256 of every picture with its annotation when the run began; a picture that is
+                another one when it is read gets records that say so.
         """
-        return _records(plan, self._classifiers[model], todo, self._folder, self._warm)
+        return _records(plan, self._classifiers[model], todo, digests, self._folder, self._warm)
 
 
 class _Task(NamedTuple):
@@ -95,7 +99,12 @@ class _Task(NamedTuple):
 
 
 def _records(
-    plan: Plan, classifier: Classifier, todo: Container[Key], folder: Path, warm: set[str]
+    plan: Plan,
+    classifier: Classifier,
+    todo: Container[Key],
+    digests: Mapping[str, str],
+    folder: Path,
+    warm: set[str],
 ) -> Iterator[list[Record]]:
     """The missing records of one model, as they are made."""
     config = plan.config
@@ -109,7 +118,8 @@ def _records(
         ]
 
     waiting: dict[tuple[str, torch.Size], list[_Task]] = {}
-    for image_id, loaded in _load_ahead(plan, filter(wanted, plan.annotations), classifier.preprocessing):
+    image_ids = filter(wanted, plan.annotations)
+    for image_id, loaded in _load_ahead(plan, image_ids, digests, classifier.preprocessing):
         if isinstance(loaded, DataError):
             yield [failed(key, classifier, str(loaded)) for _, key in wanted(image_id)]
             continue
@@ -224,7 +234,7 @@ def _together(
 
 
 def _load_ahead(
-    plan: Plan, image_ids: Iterable[str], preprocessing: Preprocessing
+    plan: Plan, image_ids: Iterable[str], digests: Mapping[str, str], preprocessing: Preprocessing
 ) -> Iterator[tuple[str, tuple[Annotation, torch.Tensor] | DataError]]:
     """Annotations and network inputs in order, decoded by a background thread while others are explained."""
 
@@ -235,7 +245,8 @@ def _load_ahead(
         mode, side = plan.config.data.resize, plan.config.data.input_size
         try:
             refuse_elongated(plan.dataset.images[image_id], annotation.picture_size, mode, side)
-            return annotation, to_input(plan.dataset.picture(image_id, annotation), mode, side, preprocessing)
+            picture = plan.dataset.picture(image_id, annotation, digests[image_id])
+            return annotation, to_input(picture, mode, side, preprocessing)
         except DataError as error:
             return error
         except Exception as error:  # a decoder can fail in any way; one picture must not end the run

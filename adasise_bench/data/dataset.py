@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import platform
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,15 +99,21 @@ class Dataset(ABC):
         """Pictures that the set lists, but without an object to explain; they are not in ``images``."""
         return 0
 
-    def picture(self, image_id: str, annotation: Annotation) -> Image.Image:
+    def picture(self, image_id: str, annotation: Annotation, digest: str | None = None) -> Image.Image:
         """Read one picture as RGB.
 
+        Args:
+            image_id: the picture.
+            annotation: what is annotated on it.
+            digest: what :meth:`digest` must give for the bytes that are read now; by default anything.
+
         Raises:
-            DataError: missing, damaged, too large, or of another size than its annotation says.
+            DataError: missing, damaged, too large, of another size than its annotation says, or another
+                picture than ``digest`` is of.
         """
         path = self.images[image_id]
         try:
-            with regular(path), Image.open(path, formats=self.formats) as file:
+            with self._opened(image_id, digest) as content, Image.open(content, formats=self.formats) as file:
                 if file.size != annotation.picture_size:
                     raise DataError(
                         f"{path}: picture is {file.size[0]}x{file.size[1]} pixels, its annotation says "
@@ -128,9 +136,36 @@ class Dataset(ABC):
 
     def digest(self, image_id: str) -> str:
         """SHA-256 of one picture with its annotation; a missing file counts as missing."""
-        total = hashlib.sha256(file_digest(self.images[image_id]))
-        total.update(self.annotation_digest(image_id))
-        return total.hexdigest()
+        return self._with_annotation(image_id, file_digest(self.images[image_id]))
+
+    def _with_annotation(self, image_id: str, content_digest: bytes) -> str:
+        """The digest of a picture whose file has the SHA-256 ``content_digest``."""
+        return hashlib.sha256(content_digest + self.annotation_digest(image_id)).hexdigest()
+
+    def _opened(self, image_id: str, digest: str | None) -> BufferedReader:
+        """Open a picture's file for reading.
+
+        The bytes are hashed through the same open file that is decoded afterwards, so that a file put in its
+        place meanwhile cannot be taken for the one that was hashed.
+
+        Raises:
+            DataError: the bytes, or the annotation, are not those that ``digest`` is of.
+            OSError: the file cannot be read.
+        """
+        path = self.images[image_id]
+        content = regular(path)
+        if digest is None:
+            return content
+        try:
+            found = self._with_annotation(image_id, hashlib.file_digest(content, "sha256").digest())
+            content.seek(0)
+        except BaseException:
+            content.close()
+            raise
+        if found != digest:
+            content.close()
+            raise DataError(f"{path}: on {platform.node()} not the picture that the run began with")
+        return content
 
 
 def file_digest(path: Path) -> bytes:
