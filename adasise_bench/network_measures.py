@@ -160,7 +160,7 @@ def _area(
     start: torch.Tensor,
     finish: torch.Tensor,
 ) -> float:
-    scores = _scores(classifier, request.target, saliency, start, finish)
+    scores = _scores(classifier, request.target, saliency, start, finish).cpu()
     if not torch.isfinite(scores).all():
         raise BenchError("a score of a picture between its first and last pixels is not finite")
     return metrics.area_under_curve(scores)

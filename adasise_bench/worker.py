@@ -165,7 +165,7 @@ def _task(
             image,
             classifier.classes.index(class_name),
             pair_seed(plan.config.seed, key.image_id, class_name, key.method),
-            annotation.inside(class_name, (image.shape[2], image.shape[3])).to(classifier.device),
+            annotation.inside(class_name, (image.shape[2], image.shape[3])),
         ),
         Truth(annotation, difficult, scores),
     )
@@ -280,7 +280,7 @@ def _warm_up(config: RunConfig, classifier: Classifier, image: torch.Tensor) -> 
     for method in config.methods:
         for _ in range(config.timing.warmup):
             with suppress(BenchError), torch_failures():
-                everything = torch.ones(image.shape[2:], dtype=torch.bool, device=image.device)
+                everything = torch.ones(image.shape[2:], dtype=torch.bool)
                 request = Request(method, image, 0, inside=everything)
                 method.explain(classifier, request, PhaseClock(classifier.device))
 

@@ -127,8 +127,8 @@ class Request(NamedTuple):
         image: (1, 3, H, W) float32 network input on the classifier's device.
         target: index of the class to explain.
         seed: where the explanation's random numbers begin, if the method draws any.
-        inside: (H, W) bool, the class's region G on the classifier's device, where it is known; only the
-            box oracle may look at it.
+        inside: (H, W) bool, the class's region G on the CPU, where it is known; only the box oracle may
+            look at it.
     """
 
     method: MethodOptions

@@ -127,13 +127,13 @@ class Classifier:
             targets: indices of the T classes whose scores are differentiated.
         """
         with self._captured_maps() as captured, torch.enable_grad(), arithmetic("fp32", self.device):
-            objectives = monotone_psi(self.outputs(image), self.score)[0, list(targets)]
+            objectives = monotone_psi(self.outputs(image), self.score)[0]
             gradients = [
                 [
                     gradient[0].double().sum(dim=(1, 2))
-                    for gradient in torch.autograd.grad(objective, captured, retain_graph=True)
+                    for gradient in torch.autograd.grad(objectives[target], captured, retain_graph=True)
                 ]
-                for objective in objectives
+                for target in targets
             ]
         return [
             BlockMaps(maps[0].detach(), torch.stack(of_block))
