@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from adasise_bench.data import own_picture
-from adasise_bench.data.own_picture import read_picture
+from adasise_bench.data import pictures as reader
+from adasise_bench.data.pictures import read_picture
 from adasise_bench.errors import DataError
 
 
@@ -113,7 +113,7 @@ def test_decompression_bombs_are_refused_before_they_are_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     path = save_turned(tmp_path / "bomb.png", 6, pixels(40, 60))
-    owner, name = (own_picture, "MAX_PIXELS") if limit == "ours" else (Image, "MAX_IMAGE_PIXELS")
+    owner, name = (reader, "MAX_PIXELS") if limit == "ours" else (Image, "MAX_IMAGE_PIXELS")
     monkeypatch.setattr(owner, name, 1000)
     monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("decoded"))
     with pytest.raises(DataError, match="million pixels; make it smaller"):
