@@ -354,8 +354,8 @@ def _class_names(
     for number, name in names.items():
         if isinstance(number, str) and not (number.isascii() and number.isdigit()):
             raise ConfigError(
-                f"{file}: the id {number!r} of category {name!r} is no number, so that ids do not give the "
-                "order of the classes; name the classes in data.classes, in the order of the network's outputs"
+                f"{file}: the id {number!r} of category {name!r} is no number, so that ids do not give "
+                "the order of the classes; name them in data.classes, in the order of the network's outputs"
             )
     return dict(sorted(names.items(), key=lambda entry: (int(entry[0]), str(entry[0]))))
 
@@ -371,9 +371,8 @@ def _ordered_by_names(
             raise ConfigError(f"data.classes: lacks {name!r}, a category of objects in {file}")
     for name in classes:
         if name not in categories.values():
-            raise ConfigError(
-                f"data.classes: {name!r} is no category in {file}{suggest(name, map(str, categories.values()))}"
-            )
+            nearest = suggest(name, map(str, categories.values()))
+            raise ConfigError(f"data.classes: {name!r} is no category in {file}{nearest}")
     return dict(sorted(names.items(), key=lambda entry: classes.index(entry[1])))
 
 

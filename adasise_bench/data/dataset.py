@@ -112,7 +112,7 @@ class Dataset(ABC):
         return decode(content, self.images[image_id], self.formats, annotation.picture_size).image
 
     def turned_on_trust(self, image_id: str, annotation: Annotation) -> bool:
-        """Whether a picture is turned or mirrored as its EXIF part says, which its annotation does not confirm.
+        """Whether a picture is turned or mirrored by its EXIF part alone: the annotated size fits either way.
 
         False for a picture that cannot be read.
         """

@@ -11,6 +11,7 @@ from adasise_bench.data.coco import COCO_CLASSES, MASKS, open_coco
 from adasise_bench.data.dataset import Dataset
 from adasise_bench.data.scenes import SCENE_CLASSES, embedded_root
 from adasise_bench.data.voc import VOC_CLASSES, open_voc
+from adasise_bench.models import DataKind
 from adasise_bench.sharding import parse_shard, shard_of
 
 
@@ -46,9 +47,12 @@ def _open_coco(config: DataConfig) -> Dataset:
 
 def usual_classes(config: DataConfig) -> tuple[str, ...]:
     """The class names of the set that ``data`` names, as far as they are known without opening it."""
-    if config.classes is not None:
-        return config.classes
-    return {"scenes": SCENE_CLASSES, "voc": VOC_CLASSES, "coco": COCO_CLASSES}[config.kind]
+    return config.classes or known_classes(config.kind)
+
+
+def known_classes(kind: DataKind) -> tuple[str, ...]:
+    """The class names that the known networks of one kind have, in the order of their outputs."""
+    return {"scenes": SCENE_CLASSES, "voc": VOC_CLASSES, "coco": COCO_CLASSES}[kind]
 
 
 def chosen_images(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,7 +78,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def decode(
-    content: bytes, path: Path, formats: Sequence[str] = FORMATS, annotated: tuple[int, int] | None = None
+    content: bytes, path: Path, formats: tuple[str, ...] = FORMATS, annotated: tuple[int, int] | None = None
 ) -> Picture:
     """Decode a picture's file in any mode; colour profiles are not applied.
 
@@ -100,9 +99,10 @@ def decode(
                 raise _too_large(path)
             if file.mode in ("I", "F") and file.format != "PNG":
                 raise DataError(f"{path}: pixels of 32 bits; save the picture with 8 or 16 bits per channel")
+            transparent = _transparent_value(file)  # decoding would forget the file's depth
             turn = _turn(file, path, annotated)
             animated = getattr(file, "is_animated", False)
-            image = _rgb(file)
+            image = _rgb(file, transparent)
             upright = image.transpose(turn) if turn is not None else image
             return Picture(upright, animated, hashlib.sha256(content).hexdigest())
     except DataError:
@@ -118,7 +118,7 @@ def decode(
         raise DataError(f"{path}: cannot read the picture: {reason}") from None
 
 
-def turned_on_trust(content: bytes, formats: Sequence[str], annotated: tuple[int, int]) -> bool:
+def turned_on_trust(content: bytes, formats: tuple[str, ...], annotated: tuple[int, int]) -> bool:
     """Whether a picture is turned or mirrored although its annotated size fits it as stored as well.
 
     Args:
@@ -173,13 +173,12 @@ def _too_large(path: Path) -> DataError:
     )
 
 
-def _listed(formats: Sequence[str]) -> str:
-    few = len(formats) < 3  # noqa: PLR2004
+def _listed(formats: tuple[str, ...]) -> str:
+    few = len(formats) < 3
     return " or ".join(formats) if few else f"picture of the formats {', '.join(formats)}"
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
-    transparent = _transparent_value(picture)
+def _rgb(picture: Image.Image, transparent: int | tuple[int, ...] | None) -> Image.Image:
     if picture.mode.startswith("I"):
         picture = _eight_bits(picture, transparent)
     elif transparent is not None:
@@ -197,7 +196,8 @@ def _transparent_value(picture: Image.Image) -> int | tuple[int, ...] | None:
     Pillow leaves the value in the file's own depth, in which no decoded pixel has it.
     """
     value = picture.info.get("transparency")
-    raw_mode = picture.tile[0][3] if getattr(picture, "tile", None) else None
+    tiles = getattr(picture, "tile", None)
+    raw_mode = tiles[0][3] if tiles else None
     if isinstance(value, int) and raw_mode in _LOW_DEPTH:
         return value * _LOW_DEPTH[raw_mode]
     if isinstance(value, tuple) and raw_mode == "RGB;16B":

@@ -153,7 +153,9 @@ def _without_objects(path: Path) -> bool:
         root = parse_xml(io.BytesIO(content), forbid_dtd=True).getroot()
     except (OSError, ParseError, DefusedXmlException, ValueError, LookupError, RecursionError):
         return False
-    return root.tag == "annotation" and root.find("size") is not None and root.find("object") is None
+    if root is None or root.tag != "annotation":
+        return False
+    return root.find("size") is not None and root.find("object") is None
 
 
 def _unpacking_inside() -> AbstractContextManager[Any]:
@@ -221,8 +223,8 @@ def _box(entry: dict[str, Any]) -> Box:
     difficult = entry.get("difficult") == "1"
     if "robndbox" in entry:
         return _box_of_robndbox(entry["name"], entry["robndbox"], difficult)
-    xmin, ymin, xmax, ymax = corners = _finite(entry["bndbox"], ("xmin", "ymin", "xmax", "ymax"))
-    box = Box(entry["name"], *corners, difficult)
+    xmin, ymin, xmax, ymax = _finite(entry["bndbox"], ("xmin", "ymin", "xmax", "ymax"))
+    box = Box(entry["name"], xmin, ymin, xmax, ymax, difficult)
     if not (xmin <= xmax and ymin <= ymax):
         return box
     return turned(box, _rotation(entry))
@@ -231,9 +233,7 @@ def _box(entry: dict[str, Any]) -> Box:
 def _box_of_robndbox(name: str, entry: dict[str, Any], difficult: bool) -> Box:
     """A turned box as roLabelImg writes it: centre, sides, and radians clockwise."""
     x, y, width, height, angle = _finite(entry, ("cx", "cy", "w", "h", "angle"))
-    box = Box(
-        name, x - width / 2 + 1, y - height / 2 + 1, x + width / 2, y + height / 2, difficult
-    )
+    box = Box(name, x - width / 2 + 1, y - height / 2 + 1, x + width / 2, y + height / 2, difficult)
     return turned(box, math.degrees(angle))
 
 
