@@ -50,7 +50,7 @@ class DataConfig(Section):
     images: Path | None = Field(None, description="folder of one's own pictures in COCO layout")
     annotations: Path | None = Field(None, description="JSON of one's own annotations in COCO layout")
     classes: tuple[str, ...] | None = Field(
-        None, min_length=1, description="class names of one's own set in VOC layout"
+        None, min_length=1, description="class names of one's own set, in the order of a network's outputs"
     )
     region: Literal["boxes", "masks"] = Field("boxes", description="what of an object counts as inside")
     download: bool = Field(False, description="fetch VOC 2007 when `root` has none (MD5 verified)")
@@ -67,22 +67,20 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> DataConfig:
+        if self.classes is not None:
+            if self.embedded:
+                raise ValueError("data.classes: the drawn scenes have their own")
+            try:
+                refuse_unusable(self.classes)
+            except ValueError as error:
+                raise ValueError(f"data.classes: {error}") from None
         if self.layout == "voc":
             for key in ("images", "annotations"):
                 if getattr(self, key) is not None:
                     raise ValueError(f"data.{key}: needs data.layout=coco")
             if self.region != "boxes":
                 raise ValueError("data.region: masks need data.layout=coco; VOC's annotations are boxes")
-            if self.classes is not None:
-                if self.embedded:
-                    raise ValueError("data.classes: the drawn scenes have their own")
-                try:
-                    refuse_unusable(self.classes)
-                except ValueError as error:
-                    raise ValueError(f"data.classes: {error}") from None
             return self
-        if self.classes is not None:
-            raise ValueError("data.classes: in COCO layout, the classes are the file's categories")
         if self.download:
             raise ValueError("data.download: COCO is not fetched for you (README, Other data sets)")
         if self.embedded:

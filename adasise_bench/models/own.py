@@ -36,8 +36,8 @@ def _usable(names: list[str] | None) -> list[str] | None:
     if names is not None and len(set(names)) < len(names):
         raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
     for name in names or ():
-        if not name.isprintable() or not set("/\\").isdisjoint(name) or not name:
-            raise ValueError(f"{name!r} cannot be part of a file's name, as a class must")
+        if not name.isprintable() or not name:
+            raise ValueError(f"{name!r} is no printable name, as a class must have")
     return names
 
 
