@@ -22,7 +22,7 @@ from adasise_bench.determinism import ENGINES, pair_seed
 from adasise_bench.errors import ConfigError, OutputError
 from adasise_bench.methods import Request
 from adasise_bench.methods.sise import Sise
-from adasise_bench.models import tuning
+from adasise_bench.models import tuning, yardstick
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
 from adasise_bench.models.pooling import MatrixAveragePool
@@ -206,7 +206,7 @@ def test_a_yardstick_that_does_not_fit_ends_no_run(
     def short_of_memory(*_: object) -> float:
         raise torch.OutOfMemoryError("planted")
 
-    monkeypatch.setattr(worker, "plain_forward_seconds", short_of_memory)
+    monkeypatch.setattr(yardstick, "plain_forward_seconds", short_of_memory)
     outcome = run(config(methods=["sise"]), tmp_path / "out")
     records = read_records(tmp_path / "out")
     assert outcome.errors == 0

@@ -16,11 +16,17 @@ _OUT_OF_MEMORY = "out of memory; free some, or use a smaller data.input_size"
 
 
 class BatchSize:
-    """The inputs per forward pass of one network on one device; shrinks when memory runs out, if it may."""
+    """The inputs per forward pass of one network on one device; shrinks when memory runs out, if it may.
 
-    def __init__(self, value: int, *, fixed: bool = False) -> None:
+    Args:
+        value: the inputs at first.
+        fixed: whether the value must stay.
+        release: gives back memory that is held for batches of the old value, when it shrinks.
+    """
+
+    def __init__(self, value: int, *, fixed: bool = False, release: Callable[[], None] | None = None) -> None:
         self.value = value
-        self._fixed = fixed
+        self._fixed, self._release = fixed, release
 
     def attempt(self, work: Callable[[], _Result]) -> _Result | None:
         """Do some work; when memory runs out, halve the value and return ``None``.
@@ -41,6 +47,8 @@ class BatchSize:
                 "free memory, or set a smaller engine.batch_size and start anew"
             )
         self.value //= 2
+        if self._release is not None:
+            self._release()
         torch.cuda.empty_cache()
         return None
 
