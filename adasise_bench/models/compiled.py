@@ -64,7 +64,8 @@ class CompiledForward:
             self.failed = True
             self.release()
             _say(f"torch.compile failed ({printable(reason)[:_LONGEST_REASON]}); the network runs without it")
-        return self._module(inputs)
+        outputs: torch.Tensor = self._module(inputs)
+        return outputs
 
     def release(self) -> None:
         """Give back the memory of what was compiled; every shape is compiled anew when it comes again.

@@ -1,8 +1,8 @@
 """Finds the fastest scoring pass on the machine at hand, by measuring a few.
 
-What is measured is bounded: at most two layouts, five batch sizes, one size more, and the same batch not
-compiled and compiled in two modes, each for some 0.4 seconds and two whole batches. Compiling takes its own time
-besides, and the second mode is left out where the first took longer than :data:`_PATIENCE`.
+What is measured is bounded: at most two layouts, five batch sizes, one size more, and the chosen batch not
+compiled and compiled in two modes, each for some 0.4 seconds and two whole batches. Compiling takes its own
+time besides, and the second mode is left out where the first took longer than :data:`_PATIENCE`.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class Workload:
     @property
     def forwards(self) -> float:
         """Inputs that the whole run scores, on average."""
-        return self.explanations * sum(map(mean, self.counts))
+        return self.explanations * sum(mean(counts) for counts in self.counts)
 
     def padding(self, batch_size: int) -> float:
         """How many inputs pass for each input that is scored, at least 1.
@@ -38,7 +38,7 @@ class Workload:
         if not self.counts:
             return 1.0
         passed = sum(mean(ceil(n / batch_size) * batch_size for n in counts) for counts in self.counts)
-        return passed / sum(map(mean, self.counts))
+        return passed / sum(mean(counts) for counts in self.counts)
 
     def even_splits(self, batch_size: int) -> Sequence[int]:
         """Smaller batch sizes that take as many passes as ``batch_size`` for the most inputs of a count."""

@@ -70,7 +70,7 @@ def clock(passed: list[float], monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_takes_a_twentieth_of_the_time_beside_quick_explanations(
     tiny: Classifier, image: torch.Tensor, passed: list[float], clock: list[float]
 ) -> None:
-    """1600 explanations of 1/16 s: each with a timing of its own, 3200 batches of half a second would pass."""
+    """1600 explanations of 1/16 s: a timing for each would be 3200 batches of half a second."""
     stick = Yardstick(tiny)
     for _ in range(1600):
         assert stick.seconds(image) == 0.5 / 16
