@@ -22,7 +22,7 @@ from adasise_bench.data.names import refuse_unusable
 from adasise_bench.data.voc import DEFAULT_ROOT
 from adasise_bench.methods import MethodOptions, parse_method
 from adasise_bench.models import ARCHITECTURES, DataKind
-from adasise_bench.models.engine import LayoutName
+from adasise_bench.models.engine import CompileChoice, LayoutName
 from adasise_bench.network_measures import NETWORK_MEASURES
 from adasise_bench.sharding import parse_shard
 from adasise_bench.validation import suggest
@@ -131,7 +131,9 @@ class EngineConfig(Section):
 
     layout: LayoutName | None = Field(None, description="memory layout of inputs and parameters")
     batch_size: int | None = Field(None, ge=1, le=4096, description="inputs per forward pass")
-    compile: bool = Field(False, description="use torch.compile")
+    compile: CompileChoice = Field(
+        "auto", description="use torch.compile; `auto`: on a GPU, in a long run, where it pays"
+    )
 
 
 def _method_entries(value: Any) -> Any:
@@ -213,7 +215,7 @@ class RunConfig(Section):
             raise ValueError(
                 "deterministic: every explanation is made alone then; set share_forwards to false"
             )
-        if self.deterministic and self.engine.compile:
+        if self.deterministic and self.engine.compile is True:
             raise ValueError("deterministic: compiled networks are not; set engine.compile to false")
         for name, model in self.models.items():
             if type(model) is not ModelConfig:

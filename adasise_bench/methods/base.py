@@ -118,6 +118,14 @@ class MethodOptions(BaseModel):
         """Forward passes that one explanation is expected to take, for planning; ``None``: unknown."""
         raise NotImplementedError  # pragma: no cover
 
+    def scored_inputs(self, maps_available: tuple[int, ...]) -> range:
+        """How many inputs one explanation scores in whole batches, every number being about equally likely.
+
+        From this the batch size is chosen; see :class:`adasise_bench.models.workload.Workload`. Empty for
+        methods that score none, or nobody knows how many.
+        """
+        return range(0)
+
 
 class Request(NamedTuple):
     """One wanted explanation.

@@ -41,11 +41,17 @@ A smaller batch is worth a try. With a single input left, the message must not s
 
 
 class BatchSize:
-    """The inputs per forward pass of one network on one device; shrinks when memory runs out, if it may."""
+    """The inputs per forward pass of one network on one device; shrinks when memory runs out, if it may.
 
-    def __init__(self, value: int, *, fixed: bool = False) -> None:
+    Args:
+        value: the inputs at first.
+        fixed: whether the value must stay.
+        release: gives back memory that is held for batches of the old value, when it shrinks.
+    """
+
+    def __init__(self, value: int, *, fixed: bool = False, release: Callable[[], None] | None = None) -> None:
         self.value = value
-        self._fixed = fixed
+        self._fixed, self._release = fixed, release
 
     def attempt(self, work: Callable[[], _Result]) -> _Result | None:
         """Do some work; when memory runs out, halve the value and return ``None``.
@@ -67,6 +73,8 @@ class BatchSize:
                 f"free memory, or set a smaller engine.batch_size and start anew{doubt}"
             )
         self.value //= 2
+        if self._release is not None:
+            self._release()
         torch.cuda.empty_cache()
         return None
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from adasise_bench.data.transforms import CAFFE, Preprocessing
 from adasise_bench.models.batching import BatchSize
+from adasise_bench.models.compiled import CompiledForward
 from adasise_bench.models.engine import LAYOUTS, Engine
 from adasise_bench.models.kernel_choice import kernels_timed
 from adasise_bench.models.precision import PrecisionName, arithmetic
@@ -55,7 +56,7 @@ class Classifier:
         device: where the network is.
         batch_size: inputs per forward pass; the engine's, unless memory ran out.
         engine: how forward passes are run.
-        compiled: the module compiled by torch, used for whole batches.
+        compiled: the module compiled by torch, used for whole batches; ``None`` if the engine asks for none.
         watch: told by methods, after every step, how many of how many steps are done.
         preprocessing: how a picture's pixels become its inputs.
         definition: which code built it, where that is not the tool's.
@@ -73,7 +74,7 @@ class Classifier:
     device: torch.device
     batch_size: BatchSize
     engine: Engine
-    compiled: Callable[[torch.Tensor], torch.Tensor] | None = None
+    compiled: CompiledForward | None = None
     watch: Callable[[int, int], None] | None = None
     preprocessing: Preprocessing = CAFFE
     definition: str | None = None
@@ -87,11 +88,9 @@ class Classifier:
     def with_engine(self, engine: Engine) -> Classifier:
         """The same network as ``engine`` asks for; the module's layout changes in place."""
         module = self.module.to(memory_format=LAYOUTS[engine.layout])
-        compiled = None
-        if engine.compile:
-            mode = "reduce-overhead" if self.device.type == "cuda" else "default"
-            compiled = torch.compile(module, mode=mode, dynamic=False)
-        return replace(self, batch_size=BatchSize(engine.batch_size), engine=engine, compiled=compiled)
+        compiled = CompiledForward(module, engine.compile) if engine.compile else None
+        batch_size = BatchSize(engine.batch_size, release=compiled.release if compiled else None)
+        return replace(self, batch_size=batch_size, engine=engine, compiled=compiled)
 
     def empty_batch(self, image: torch.Tensor) -> torch.Tensor:
         """Uninitialised inputs for one whole batch of the size of ``image``, in the network's layout."""
@@ -99,6 +98,18 @@ class Classifier:
         return torch.empty(
             shape, dtype=image.dtype, device=image.device, memory_format=LAYOUTS[self.engine.layout]
         )
+
+    def run_whole_batch(self, image: torch.Tensor) -> None:
+        """Let one whole batch pass, so that kernels are chosen and compiled; it is halved until it fits.
+
+        Args:
+            image: (1, 3, H, W) network input that fills the batch.
+
+        Raises:
+            DeviceError: a single input does not fit in memory.
+        """
+        while self.batch_size.attempt(lambda: self.scores(self.empty_batch(image).copy_(image))) is None:
+            pass
 
     def outputs(self, inputs: torch.Tensor) -> torch.Tensor:
         """Raw outputs at image level, (N, C): positions of a fully convolutional output are averaged."""
@@ -108,7 +119,7 @@ class Classifier:
     def scores(self, inputs: torch.Tensor) -> torch.Tensor:
         """Ψ of every class for (N, 3, H, W) inputs: (N, C) float32.
 
-        Only whole batches pass through the compiled network, which is compiled for one shape.
+        Only whole batches pass through the compiled network, which is compiled for few shapes.
         """
         whole = len(inputs) == self.batch_size.value
         forward = self.compiled if self.compiled is not None and whole else self.module
