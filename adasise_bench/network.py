@@ -18,6 +18,7 @@ from adasise_bench.models import ARCHITECTURES, load_classifier, own
 from adasise_bench.models.batching import BatchSize, torch_failures
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
+from adasise_bench.models.function_check import refuse_random_numbers
 from adasise_bench.models.own import OwnModel
 from adasise_bench.models.pooling import with_repeatable_pooling
 from adasise_bench.models.tuning import tune
@@ -61,6 +62,8 @@ def load(
     width = side if config.data.resize == "stretch" else side * 3 // 2
     noise = torch.randn(1, 3, side, width, generator=torch.Generator().manual_seed(0)).to(device)
     with torch_failures():
+        if config.deterministic:
+            refuse_random_numbers(f"models.{name}", classifier.module, noise)
         for method in config.methods:
             method.check(classifier, noise * classifier.preprocessing.scale / 4)
     return classifier
@@ -105,10 +108,13 @@ def with_engine(config: RunConfig, classifier: Classifier, earlier: Engine | Non
     built_by = classifier.definition or classifier.name
     key = (built_by, config.precision, side, *environment.machine(classifier.device))
     known = ENGINES[classifier.device.type] if config.deterministic else earlier or engine_cache.recall(key)
+    layout = wanted.layout or (known.layout if known else None)
+    if len(classifier.layouts) == 1:
+        layout = classifier.layouts[0]
     engine = tune(
         classifier,
         torch.zeros(1, 3, side, side, device=classifier.device),
-        layout=wanted.layout or (known.layout if known else None),
+        layout=layout,
         batch_size=wanted.batch_size or (known.batch_size if known else None),
         compile=wanted.compile,
     )
