@@ -182,7 +182,7 @@ class RunConfig(Section):
     measures: Annotated[tuple[str, ...], AfterValidator(_network_measures)] = Field(
         (), description="what else to measure, each by further passes through the network"
     )
-    score: Literal["softmax", "sigmoid", "logit"] = "softmax"
+    score: Literal["softmax", "sigmoid", "logit", "probability"] = "softmax"
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
     device: Annotated[str, AfterValidator(_device)] = "auto"
     engine: EngineConfig = EngineConfig()
@@ -223,6 +223,10 @@ class RunConfig(Section):
             if name not in ARCHITECTURES:
                 known = ", ".join(ARCHITECTURES)
                 raise ValueError(f"models: no model {name!r}; there are {known}, or those with a `source`")
+            if self.score == "probability":
+                raise ValueError(
+                    f"score: {name} gives raw outputs, no probabilities; set score to softmax or sigmoid"
+                )
             data = self.data
             ARCHITECTURES[name].check(name, model.blocks, data.kind, data.resize, data.input_size)
         return self

@@ -18,6 +18,7 @@ from adasise_bench.models import ARCHITECTURES, load_classifier, own
 from adasise_bench.models.batching import BatchSize, torch_failures
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
+from adasise_bench.models.function_check import refuse_random_numbers
 from adasise_bench.models.own import OwnModel
 from adasise_bench.models.precision import arithmetic
 from adasise_bench.models.tuning import modes_to_try, tune
@@ -62,6 +63,8 @@ def load(
     width = side if config.data.resize == "stretch" else side * 3 // 2
     noise = torch.randn(1, 3, side, width, generator=torch.Generator().manual_seed(0)).to(device)
     with torch_failures(), arithmetic("fp32", device):
+        if config.deterministic:
+            refuse_random_numbers(f"models.{name}", classifier.module, noise)
         for method in config.methods:
             method.check(classifier, noise * classifier.preprocessing.scale / 4)
     return classifier
@@ -120,11 +123,14 @@ def with_engine(
     known = ENGINES[classifier.device.type] if config.deterministic else earlier or engine_cache.recall(key)
     if known is not None and (wanted.compile == "auto" or (wanted.compile and known.compile)):
         modes = (known.compile,)
+    layout = wanted.layout or (known.layout if known else None)
+    if len(classifier.layouts) == 1:
+        layout = classifier.layouts[0]
     image = torch.zeros(1, 3, side, side, device=classifier.device)
     engine = tune(
         classifier,
         image,
-        layout=wanted.layout or (known.layout if known else None),
+        layout=layout,
         batch_size=wanted.batch_size or (known.batch_size if known else None),
         modes=modes,
         workload=workload,

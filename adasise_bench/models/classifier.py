@@ -12,7 +12,7 @@ from torch import nn
 from adasise_bench.data.transforms import CAFFE, Preprocessing
 from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.compiled import CompiledForward
-from adasise_bench.models.engine import LAYOUTS, Engine
+from adasise_bench.models.engine import LAYOUTS, Engine, LayoutName
 from adasise_bench.models.kernel_choice import kernels_timed
 from adasise_bench.models.precision import PrecisionName, arithmetic
 from adasise_bench.models.score import ScoreName, monotone_psi, psi
@@ -47,7 +47,8 @@ class Classifier:
 
     Attributes:
         name: architecture, as in the configuration.
-        module: takes (N, 3, H, W), gives (N, C) or (N, C, h, w) raw outputs.
+        module: takes (N, 3, H, W), gives (N, C) or (N, C, h, w) raw outputs, or probabilities where ``score``
+            says so.
         classes: the C class names in output order.
         blocks: modules whose outputs are the blocks' last feature maps, from the input side.
         score: the score Ψ used for gradients, mask weights and metrics.
@@ -62,6 +63,8 @@ class Classifier:
         definition: which code built it, where that is not the tool's.
         maps: feature maps per block, where the architecture's name does not tell.
         times_kernels: whether cuDNN times its kernels for whole batches; pays where many have one shape.
+        layouts: memory layouts in which it runs.
+        outputs_add_up: whether the outputs are probabilities that add up to 1 (``score`` is ``probability``).
     """
 
     name: str
@@ -80,6 +83,8 @@ class Classifier:
     definition: str | None = None
     maps: tuple[int, ...] = ()
     times_kernels: bool = False
+    layouts: tuple[LayoutName, ...] = tuple(LAYOUTS)
+    outputs_add_up: bool = False
 
     def with_maps(self, maps: tuple[int, ...]) -> Classifier:
         """The same network, knowing how many feature maps its blocks have."""
@@ -138,7 +143,8 @@ class Classifier:
             targets: indices of the T classes whose scores are differentiated.
         """
         with self._captured_maps() as captured, torch.enable_grad(), arithmetic("fp32", self.device):
-            objectives = monotone_psi(self.outputs(image), self.score)[0]
+            outputs = self.outputs(image)
+            objectives = monotone_psi(outputs, self.score, add_up=self.outputs_add_up)[0]
             gradients = [
                 [
                     gradient[0].double().sum(dim=(1, 2))
