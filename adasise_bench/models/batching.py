@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TypeVar
 
 import torch
@@ -21,6 +22,15 @@ class BatchSize:
     def __init__(self, value: int, *, fixed: bool = False) -> None:
         self.value = value
         self._fixed = fixed
+
+    @cached_property
+    def with_gradients(self) -> BatchSize:
+        """The inputs per pass with gradients, which shrink by themselves.
+
+        Such a pass keeps the maps of all layers. That it does not fit must not make the forward passes of
+        all methods smaller for the rest of a run.
+        """
+        return BatchSize(self.value, fixed=self._fixed)
 
     def attempt(self, work: Callable[[], _Result]) -> _Result | None:
         """Do some work; when memory runs out, halve the value and return ``None``.
