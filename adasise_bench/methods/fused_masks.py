@@ -23,7 +23,7 @@ from adasise_bench.models.replay import tell_once
 
 
 def fused_where_possible(masks: AreaMasks, count: int) -> AreaMasks:
-    """The same masks by compiled kernels: on a GPU for which torch can compile, and with one bell for all cells.
+    """The same masks by compiled kernels, where torch can compile for the GPU and all cells have one bell.
 
     A CPU's cache holds the slices of :class:`AreaMasks`, whose bits its results keep.
 
@@ -31,17 +31,21 @@ def fused_where_possible(masks: AreaMasks, count: int) -> AreaMasks:
         masks: what to compute.
         count: how many masks at once; the kernels are compiled for them here.
     """
-    device, rows, columns = masks.bell.device, masks.bell.shape[2], masks.bell.shape[4]
-    if device.type != "cuda" or rows > 1 or columns > 1 or not has_triton():
+    if not _is_compilable(masks.bell):
         return masks
     fused = FusedMasks(masks)
     try:
-        made = fused.masks(torch.ones(count, *masks.parameters, device=device))
+        made = fused.masks(torch.ones(count, *masks.parameters, device=masks.bell.device))
         fused.gradient(torch.zeros_like(made.pixels), made)
     except Exception as error:  # whatever a compiler or memory does not allow
         tell_once("masks are computed kernel by kernel, not compiled", error)
         return masks
     return fused
+
+
+def _is_compilable(bell: torch.Tensor) -> bool:
+    one_for_all_cells = bell.shape[2] == bell.shape[4] == 1
+    return one_for_all_cells and bell.device.type == "cuda" and has_triton()
 
 
 class FusedMasks(AreaMasks):
