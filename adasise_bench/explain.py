@@ -94,7 +94,7 @@ def _explanations(subject: Subject) -> Iterator[tuple[Request, Explanation]]:
             request = Request(method, subject.image, classifier.classes.index(name))
             groups.setdefault(method.group, []).append(request)
     for group in groups.values():
-        size = group[0].method.requests_at_once(classifier.batch_size.value) or len(group)
+        size = group[0].method.requests_at_once(classifier.batch_size.with_gradients.value) or len(group)
         for start in range(0, len(group), size):
             chunk = group[start : start + size]
             titles = dict.fromkeys(title_of(request.method.label) for request in chunk)

@@ -188,7 +188,7 @@ def _next_chunk(queue: list[_Task], classifier: Classifier) -> list[_Task]:
     """Take what can be explained together off the queue, or nothing while more is worth waiting for."""
     if not queue:
         return []
-    size = queue[0].request.method.requests_at_once(classifier.batch_size.value) or len(queue)
+    size = queue[0].request.method.requests_at_once(classifier.batch_size.with_gradients.value) or len(queue)
     if len(queue) < size:
         return []
     chunk = queue[:size]

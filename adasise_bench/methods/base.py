@@ -62,7 +62,7 @@ class MethodOptions(BaseModel):
         """Options that differ from the method's defaults, ready for JSON."""
         defaults = type(self)(name=type(self).model_fields["name"].default).model_dump(mode="json")
         options = self.model_dump(mode="json", exclude={"name", "label"})
-        return {option: value for option, value in options.items() if value != defaults[option]}
+        return {option: value for option, value in options.items() if value != defaults.get(option)}
 
     def evidence(self) -> dict[str, str]:
         """What values depend on beside the options, such as files' hashes, by what it is called.
@@ -80,7 +80,9 @@ class MethodOptions(BaseModel):
         """
 
     def check(self, classifier: Classifier, image: torch.Tensor) -> None:
-        """Refuse a network that the method cannot explain, before anything is explained.
+        """Refuse a network that the method cannot explain, before anything is explained or timed.
+
+        What all explanations share can be prepared here.
 
         Args:
             classifier: the network; left as it was found.
@@ -101,7 +103,11 @@ class MethodOptions(BaseModel):
         raise NotImplementedError  # pragma: no cover
 
     def requests_at_once(self, batch_size: int) -> int | None:
-        """How many requests :meth:`explain_together` takes; ``None`` for all of one image."""
+        """How many requests :meth:`explain_together` takes; ``None`` for all of one image.
+
+        Args:
+            batch_size: inputs per pass with gradients.
+        """
         return None
 
     def explain_together(self, classifier: Classifier, requests: Sequence[Request]) -> list[Explanation]:

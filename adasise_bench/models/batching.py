@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TypeVar
 
 import torch
@@ -52,6 +53,15 @@ class BatchSize:
     def __init__(self, value: int, *, fixed: bool = False, release: Callable[[], None] | None = None) -> None:
         self.value = value
         self._fixed, self._release = fixed, release
+
+    @cached_property
+    def with_gradients(self) -> BatchSize:
+        """The inputs per pass with gradients, which shrink by themselves.
+
+        Such a pass keeps the maps of all layers. That it does not fit must not make the forward passes of
+        all methods smaller for the rest of a run.
+        """
+        return BatchSize(self.value, fixed=self._fixed)
 
     def attempt(self, work: Callable[[], _Result]) -> _Result | None:
         """Do some work; when memory runs out, halve the value and return ``None``.
