@@ -68,6 +68,16 @@ def is_alive(pid: int) -> bool:
 PYTHONPATH = os.pathsep.join(filter(None, sys.path))
 
 
+def usual_signals() -> None:
+    """Undo, in a process about to be started, what the tests' own process ignores.
+
+    A shell that starts the tests in the background, and nohup, let them ignore interrupts or hang-ups, and
+    processes that they start would inherit that. For ``preexec_fn``.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def after(count: int, monkeypatch: pytest.MonkeyPatch, then: Callable[[], None]) -> None:
     """Do something once when so many records have been written."""
     append, appended = RecordStore.append, [0]
