@@ -276,6 +276,23 @@ def test_a_softmax_inside_gives_the_maps_of_the_one_outside(
     torch.testing.assert_close(got.saliency, expected.saliency, atol=1e-5, rtol=0)
 
 
+def test_every_method_does_with_probabilities_what_is_documented(made: Callable[..., Classifier]) -> None:
+    """Methods that read raw outputs take the probability, as they do under ``logit``."""
+    from conftest import explained
+
+    image, ending = PROBES[:1], body(nn.Softmax(1))
+    probability, logit = made(ending, score="probability"), made(ending, score="logit")
+    for method in ("grad_cam", "gradient", {"name": "extremal_perturbation", "iterations": 3}):
+        assert torch.equal(
+            explained(method, probability, image, 2).saliency, explained(method, logit, image, 2).saliency
+        )
+    rise = {"name": "rise", "masks": 20}
+    torch.testing.assert_close(
+        explained(rise, probability, image, 2).saliency, explained(rise, made(body()), image, 2).saliency
+    )
+    refused(lambda: made(ending, score="probability", methods=["cam"]), "cam: mine", kind=ConfigError)
+
+
 class Viewing(nn.Module):
     """Flattens maps by a view of one memory layout."""
 
