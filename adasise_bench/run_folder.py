@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -24,6 +25,7 @@ from adasise_bench.folder_names import CONFIG as CONFIG
 from adasise_bench.folder_names import ENVIRONMENT as ENVIRONMENT
 from adasise_bench.folder_names import FINISHED, IN_FLIGHT, LOCK, LOGS, MAPS, PICTURES
 from adasise_bench.models.engine import Engine
+from adasise_bench.record_store import writes_alone
 from adasise_bench.records import (
     TEMPORARY,
     Key,
@@ -65,12 +67,32 @@ def exclusive(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise OutputError(f"{folder}: cannot write: {error.strerror}; choose another --output") from None
     try:
+        _refuse_second_writer(folder)
         with suppress(OSError):
             for half_written in folder.rglob(f".*{TEMPORARY}"):
                 half_written.unlink()
         yield
     finally:
         lock.release()
+
+
+def _refuse_second_writer(folder: Path) -> None:
+    """Look whether a run has the records open: the lock's file may have been deleted under it.
+
+    Raises:
+        OutputError: another run is writing.
+    """
+    try:
+        file = os.open(folder / IN_FLIGHT, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        if not writes_alone(file):
+            raise OutputError(
+                f"{folder}: another run is writing here; wait for it or choose another --output"
+            )
+    finally:
+        os.close(file)
 
 
 def refuse_foreign(

@@ -15,7 +15,7 @@ from adasise_bench.config import ModelConfig
 from adasise_bench.data.transforms import Preprocessing
 from adasise_bench.errors import BenchError, ConfigError, DeviceError, WeightsError
 from adasise_bench.models import ARCHITECTURES, checkpoint
-from adasise_bench.models.batching import BatchSize
+from adasise_bench.models.batching import BatchSize, torch_failures
 from adasise_bench.models.block_search import check_blocks, find_blocks
 from adasise_bench.models.classifier import Classifier, Weights
 from adasise_bench.models.engine import Engine
