@@ -17,8 +17,9 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -35,7 +36,7 @@ from adasise_bench.data.transforms import to_input
 from adasise_bench.methods import Explanation, Request, parse_method
 from adasise_bench.methods.masking import build_masks
 from adasise_bench.models import load_classifier
-from adasise_bench.models.engine import LAYOUTS
+from adasise_bench.models.engine import LAYOUTS, Engine
 from adasise_bench.models.tuning import tune
 from adasise_bench.timing import PhaseClock, synchronize
 
@@ -70,9 +71,18 @@ def repeat(work: Callable[[], object], times: int) -> None:
 
 
 class Bench:
-    """One network, its engine, and two pictures."""
+    """One network, its engine, and a few pictures."""
 
-    def __init__(self, model: str, checkpoint: Path | None, root: Path, device: torch.device, precision: str):
+    def __init__(
+        self,
+        model: str,
+        checkpoint: Path | None,
+        root: Path,
+        device: torch.device,
+        precision: str,
+        compiled: bool = False,
+        engine: Engine | None = None,
+    ):
         self.classifier = load_classifier(
             model, checkpoint=checkpoint, sha256=None, blocks="pool-input", resize="stretch",
             score="softmax", precision=precision, device=device,  # type: ignore[arg-type]
@@ -85,11 +95,12 @@ class Bench:
             image = to_input(dataset.picture(image_id, annotation), "stretch", size).to(device)
             self.requests.append((image, self.classifier.classes.index(annotation.class_names[0])))
         self.image, self.target = self.requests[0]
-        self.tuning = seconds(self._tune, device)
+        self.tuning = seconds(partial(self._tune, compiled, engine), device)
         self.classifier = self.classifier.with_engine(self.engine)
 
-    def _tune(self) -> None:
-        self.engine = tune(self.classifier, self.image)
+    def _tune(self, compiled: bool, engine: Engine | None) -> None:
+        found = engine or tune(self.classifier, self.image)
+        self.engine = replace(found, compile=compiled)
 
     def forward(self, count: int) -> Callable[[], object]:
         """Plain forward of ``count`` inputs in the engine's layout."""
@@ -103,21 +114,26 @@ class Bench:
         return lambda: method.explain(self.classifier, request, clock)
 
 
-def efficiency(bench: Bench, rounds: int) -> list[dict[str, Any]]:
+def efficiency(
+    bench: Bench, rounds: int, spell_seconds: float = _SPELL_SECONDS, warm: bool = False
+) -> list[dict[str, Any]]:
     """Forwards x plain batched forward time / time of the method.
 
     Every round takes the method between two spells of plain forwards, so that nothing but a warm-up of a
-    few batches is thrown away: a whole explanation takes a minute or more on a CPU.
+    few batches is thrown away: a whole explanation takes a minute or more on a CPU. On a GPU an explanation
+    is short, and its first one pays for the choice of kernels: ``warm`` discards one.
     """
     device, size = bench.classifier.device, bench.classifier.batch_size.value
     batch = bench.forward(size)
-    spell = max(1, round(_SPELL_SECONDS / in_turns(device, 3, batch=batch)["batch"]))
+    spell = max(1, round(spell_seconds / in_turns(device, 3, batch=batch)["batch"]))
     plain = partial(repeat, batch, spell)
     rows = []
     for name in ("sise", "ada_sise"):
         explain = bench.explain(name)
         explained: list[Explanation] = []
         shares, methods, plains, inside = [], [], [], []
+        if warm:
+            explain()
         for _ in range(rounds):
             before = seconds(plain, device)
             with timed_forwards(bench.classifier.module, device) as passes:
@@ -166,12 +182,14 @@ def timed_forwards(module: torch.nn.Module, device: torch.device) -> Iterator[li
             hook.remove()
 
 
-def perturbation(bench: Bench, rounds: int, iterations: int) -> list[dict[str, Any]]:
+def perturbation(
+    bench: Bench, rounds: int, iterations: int, most_side_by_side: int = 8
+) -> list[dict[str, Any]]:
     """Time of an iteration in plain forwards of its pictures; the floor is 2."""
     options: dict[str, Any] = {"iterations": iterations + 1}
     method = parse_method({"name": "extremal_perturbation", **options})
-    side_by_side = max(2, min(len(bench.requests), bench.classifier.batch_size.value // 4))
-    requests = [Request(method, image, target) for image, target in bench.requests[:side_by_side]]
+    side_by_side = max(2, min(most_side_by_side, bench.classifier.batch_size.value // 4))
+    requests = [Request(method, *one) for one in islice(cycle(bench.requests), side_by_side)]
     once = {
         name: bench.explain("extremal_perturbation", implementation=name, iterations=1)
         for name in ("batched", "torchray")
