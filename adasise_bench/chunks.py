@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from math import ceil
 
 from adasise_bench.config import RunConfig
-from adasise_bench.data.dataset import Annotation, Dataset
+from adasise_bench.data.dataset import Annotation
 from adasise_bench.errors import DataError
 from adasise_bench.models.engine import Engine
 from adasise_bench.plan import Plan
@@ -49,17 +48,6 @@ class Chunk:
                 digests = {image_id: self.digests[image_id]}
                 parts.append(Chunk(self.model, {image_id: annotation}, digests, keys, self.attempt + 1))
         return parts
-
-    def verified(self, dataset: Dataset) -> dict[str, Annotation | DataError]:
-        """The annotations, but an error for a picture that is another one where this worker is."""
-        annotations = dict(self.annotations)
-        for image_id, digest in self.digests.items():
-            if dataset.digest(image_id) != digest:
-                path, machine = dataset.images[image_id], platform.node()
-                annotations[image_id] = DataError(
-                    f"{path}: on {machine} not the picture that the run began with"
-                )
-        return annotations
 
 
 def chunks_of(plan: Plan, todo: KeySet, digests: Mapping[str, str], pictures: int) -> Iterator[Chunk]:

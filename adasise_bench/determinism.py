@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import blake2b
+from typing import Any
 
 import torch
 
@@ -22,7 +23,8 @@ _CUBLAS = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 def deterministic(wanted: bool) -> Iterator[None]:
     """Allow only algorithms that repeat their results on the same device; torch raises where it has none.
 
-    cuBLAS reads its setting when the process first uses it, so a GPU must not have been used before.
+    cuBLAS reads its setting when the process first uses it, so a GPU must not have been used before. Memory
+    is not filled before it is written, as torch does by default then: nothing here reads it before.
 
     Args:
         wanted: whether to change anything; torch's settings are restored afterwards.
@@ -32,13 +34,17 @@ def deterministic(wanted: bool) -> Iterator[None]:
         return
     os.environ.setdefault(*_CUBLAS)
     cudnn = torch.backends.cudnn
+    memory: Any = torch.utils.deterministic
     found = torch.are_deterministic_algorithms_enabled(), cudnn.deterministic, cudnn.benchmark
+    found_fill = memory.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True)
+    memory.fill_uninitialized_memory = False
     cudnn.deterministic, cudnn.benchmark = True, False
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(found[0])
+        memory.fill_uninitialized_memory = found_fill
         cudnn.deterministic, cudnn.benchmark = found[1:]
 
 

@@ -19,15 +19,18 @@ from adasise_bench.metrics import METRICS
 
 
 def pick_device(name: str) -> torch.device:
-    """The device called ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    """The device called ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; a GPU always with its number.
+
+    A plain ``cuda`` is the first GPU that this process sees. Without a number it would differ from the device
+    of its own tensors, and ``torch.cuda.set_device`` would refuse it.
 
     Raises:
         DeviceError: no such CUDA device.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device("cuda:0" if name == "cuda" else name)
+    if device.type == "cuda" and device.index >= torch.cuda.device_count():
         raise DeviceError(f"--device {name}: torch {torch.__version__} sees no such GPU; use --device cpu")
     return device
 

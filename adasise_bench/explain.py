@@ -16,9 +16,11 @@ from tqdm import tqdm
 
 from adasise_bench import environment, network, run_folder
 from adasise_bench.errors import BenchError
+from adasise_bench.file_names import file_name
 from adasise_bench.methods import Explanation, Request
 from adasise_bench.methods.own import own_definitions
 from adasise_bench.models.batching import torch_failures
+from adasise_bench.models.lost_device import named_if_lost
 from adasise_bench.overlay import overlay
 from adasise_bench.records import write_atomically, write_text_atomically
 from adasise_bench.side_by_side import Panel, side_by_side
@@ -69,8 +71,9 @@ def explain(subject: Subject, folder: Path) -> None:
             flat = "\nno evidence: flat map" if saliency.min() == saliency.max() else ""
             drawn = overlay(shown, saliency)
             panels[name, label] = Panel(f"{title_of(label)}{flat}", drawn)
-            write_atomically(folder / f"{label}_{name}.npy", partial(_save, saliency))
-            write_atomically(folder / f"{label}_{name}.png", partial(drawn.save, format="PNG"))
+            stem = file_name(label, name)
+            write_atomically(folder / f"{stem}.npy", partial(_save, saliency))
+            write_atomically(folder / f"{stem}.png", partial(drawn.save, format="PNG"))
         rows = [
             [
                 Panel(f"{name}\nΨ = {subject.scores[name]:.4f}", shown),
@@ -97,7 +100,7 @@ def _explanations(subject: Subject) -> Iterator[tuple[Request, Explanation]]:
             titles = dict.fromkeys(title_of(request.method.label) for request in chunk)
             with tqdm(desc=", ".join(titles), delay=_BAR_DELAY, disable=None, file=sys.stderr) as bar:
                 watched = replace(classifier, watch=partial(_show, bar))
-                with torch_failures():
+                with named_if_lost(classifier.device), torch_failures():
                     explanations = group[0].method.explain_together(watched, chunk)
             yield from zip(chunk, explanations, strict=True)
 

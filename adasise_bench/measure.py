@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -83,20 +84,24 @@ def measured(
     image, target, inside = request.image, request.target, request.inside
     if inside is None:
         raise ValueError("nothing can be measured without the class's region")
-    saliency = explanation.saliency
-    score = float(truth.scores()[target])
-    shown = float(classifier.scores(metrics.shown_part(image, saliency))[0, target])
-    if not (torch.isfinite(saliency).all() and torch.isfinite(torch.tensor([score, shown])).all()):
+    order = metrics.pixel_order(explanation.saliency)
+    # One input alone, also where several are explained together: in batches of other sizes scores round
+    # differently, and a record must not depend on what it was made with.
+    scores_shown = classifier.scores(metrics.shown_part(image, explanation.saliency, order))[0]
+    score, shown = torch.stack([truth.scores()[target], scores_shown[target]]).tolist()
+    # One copy of the map, instead of a wait for the device at every number that is taken from it.
+    saliency, order, inside = explanation.saliency.cpu(), order.cpu(), inside.cpu()
+    if not (torch.isfinite(saliency).all() and math.isfinite(score) and math.isfinite(shown)):
         raise BenchError("the map or a score is not finite for this picture")
-    asked = {name: NETWORK_MEASURES[name](classifier, request, saliency) for name in extra}
+    asked = {name: NETWORK_MEASURES[name](classifier, request, explanation.saliency) for name in extra}
     hit = pointing_game(saliency, truth.annotation, str(key.class_name))
     return Record(
         *key,
         ebpg=metrics.ebpg(saliency, inside),
-        bbox=metrics.bbox(saliency, inside),
+        bbox=metrics.bbox(saliency, inside, order),
         drop=metrics.drop(score, shown),
         increase=metrics.increase(score, shown),
-        miou=metrics.miou(saliency, inside),
+        miou=metrics.miou(saliency, inside, order),
         pointing=hit,
         pointing_difficult=hit if truth.difficult else None,
         average_gain=None if classifier.score == "logit" else metrics.average_gain(score, shown),
@@ -117,7 +122,7 @@ def pointing_game(saliency: torch.Tensor, annotation: Annotation, class_name: st
     """Whether the map points at the class, as TorchRay's benchmark counts it.
 
     Args:
-        saliency: (H, W) map.
+        saliency: (H, W) map on the CPU.
         annotation: the picture's objects.
         class_name: the class that was explained.
 
@@ -127,7 +132,7 @@ def pointing_game(saliency: torch.Tensor, annotation: Annotation, class_name: st
     if all(box.difficult for box in annotation.boxes if box.class_name == class_name):
         return None
     width, height = annotation.picture_size
-    return metrics.pointing(saliency, annotation.inside(class_name, (height, width)).to(saliency.device))
+    return metrics.pointing(saliency, annotation.inside(class_name, (height, width)))
 
 
 def failed(key: Key, classifier: Classifier, reason: str) -> Record:

@@ -70,9 +70,16 @@ def pixel_order(saliency: torch.Tensor) -> torch.Tensor:
     return saliency.flatten().argsort(descending=True, stable=True)
 
 
-def top_pixels(saliency: torch.Tensor, count: int) -> torch.Tensor:
-    """The ``count`` highest pixels, (H, W) bool; equal values are taken in row-major order."""
-    order = pixel_order(saliency)
+def top_pixels(saliency: torch.Tensor, count: int, order: torch.Tensor | None = None) -> torch.Tensor:
+    """The ``count`` highest pixels, (H, W) bool; equal values are taken in row-major order.
+
+    Args:
+        saliency: (H, W) map.
+        count: at most H·W.
+        order: the map's :func:`pixel_order`, where it is known: measures of one map share it.
+    """
+    if order is None:
+        order = pixel_order(saliency)
     mask = torch.zeros_like(order, dtype=torch.bool)
     mask[order[:count]] = True
     return mask.view(saliency.shape)
@@ -98,29 +105,38 @@ def ebpg(saliency: torch.Tensor, inside: torch.Tensor) -> float:
     return float(100 * energy[inside].sum() / total) if total > 0 else 0.0
 
 
-def bbox(saliency: torch.Tensor, inside: torch.Tensor) -> float:
-    """Share of the N = |G| highest pixels that lie in G, in percent (SISE; Schulz et al. 2020)."""
+def bbox(saliency: torch.Tensor, inside: torch.Tensor, order: torch.Tensor | None = None) -> float:
+    """Share of the N = |G| highest pixels that lie in G, in percent (SISE; Schulz et al. 2020).
+
+    ``order`` is as in :func:`top_pixels`.
+    """
     count = int(inside.sum())
-    return 100 * int((top_pixels(saliency, count) & inside).sum()) / count
+    return 100 * int((top_pixels(saliency, count, order) & inside).sum()) / count
 
 
-def miou(saliency: torch.Tensor, inside: torch.Tensor) -> float:
-    """Intersection over union of the top 20 % pixels with G, in percent (SISE, Table 1)."""
-    top = top_pixels(saliency, share_of_pixels(saliency, IOU_SHARE))
+def miou(saliency: torch.Tensor, inside: torch.Tensor, order: torch.Tensor | None = None) -> float:
+    """Intersection over union of the top 20 % pixels with G, in percent (SISE, Table 1).
+
+    ``order`` is as in :func:`top_pixels`.
+    """
+    top = top_pixels(saliency, share_of_pixels(saliency, IOU_SHARE), order)
     return 100 * int((top & inside).sum()) / int((top | inside).sum())
 
 
-def shown_part(image: torch.Tensor, saliency: torch.Tensor) -> torch.Tensor:
+def shown_part(
+    image: torch.Tensor, saliency: torch.Tensor, order: torch.Tensor | None = None
+) -> torch.Tensor:
     """I⊙T: the network input with all but the map's top 15 % pixels set to zero (SISE).
 
     Args:
         image: (1, 3, H, W) network input, after preprocessing.
         saliency: (H, W) map.
+        order: as in :func:`top_pixels`.
 
     Returns:
         (1, 3, H, W).
     """
-    return image * top_pixels(saliency, share_of_pixels(saliency, SHOWN_SHARE))
+    return image * top_pixels(saliency, share_of_pixels(saliency, SHOWN_SHARE), order)
 
 
 def drop(score: float, score_shown: float) -> float:
@@ -177,9 +193,10 @@ def area_under_curve(scores: torch.Tensor) -> float:
 
 def rank_correlation(saliency: torch.Tensor, other: torch.Tensor) -> float | None:
     """Spearman's ρ of two maps of one size, in [-1, 1]; ``None`` where all pixels of either are equal."""
+    saliency, other = saliency.cpu(), other.cpu()
     if is_degenerate(saliency) or is_degenerate(other):
         return None
-    ranks = spearmanr(saliency.cpu().numpy().ravel(), other.cpu().numpy().ravel())
+    ranks = spearmanr(saliency.numpy().ravel(), other.numpy().ravel())
     return float(ranks.statistic)
 
 

@@ -73,6 +73,12 @@ class RecordStore:
         return explained
 
     @property
+    def missing(self) -> NDArray[np.bool_]:
+        """Which planned keys have no record, not even one that is an error, (keys,) bool."""
+        missing: NDArray[np.bool_] = self._offsets == _ABSENT
+        return missing
+
+    @property
     def errors(self) -> int:
         """How many planned keys have a record that is an error."""
         return int(self._failed.sum())

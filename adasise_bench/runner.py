@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from adasise_bench import run_folder
 from adasise_bench.config import RunConfig
 from adasise_bench.determinism import deterministic
+from adasise_bench.errors import BenchError
 from adasise_bench.launchers import Launcher
 from adasise_bench.launchers.in_process import InProcess
 from adasise_bench.plan import Plan, make_plan
@@ -60,6 +62,8 @@ def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher) -> O
             facts = launcher.settle(run_folder.engines(folder))
             pictures = plan.dataset.digests()
             run_folder.claim(folder, config, facts | _facts(plan, pictures), pictures)
+            for note in plan.notes:
+                print(note, file=sys.stderr)  # noqa: T201
             store = RecordStore(folder, plan.keys)
             try:
                 todo = KeySet(plan.keys, ~_done(store, plan, folder))
@@ -67,6 +71,7 @@ def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher) -> O
                     for records in launcher.records(plan, todo, pictures):
                         store.append(records)
                         progress.update(records)
+                _refuse_missing(KeySet(plan.keys, store.missing), folder)
                 store.finish()
             finally:
                 store.close()
@@ -87,10 +92,27 @@ def _facts(plan: Plan, pictures: dict[str, str]) -> dict[str, Any]:
             "full_images": full_images,
             "full_pairs": full_pairs,
             "left_out": plan.dataset.left_out,
+            "turned_on_trust": plan.turned_on_trust,
+            "notes": list(plan.dataset.notes),
         },
         "methods": {method.label: method.changed_options() for method in config.methods},
         "identity": config.identity(),
     }
+
+
+def _refuse_missing(missing: KeySet, folder: Path) -> None:
+    """Count what was planned against what there is, so that no record is ever lost in silence.
+
+    Raises:
+        BenchError: a planned record was not made; the run is not finished.
+    """
+    if len(missing):
+        example = next(key for key in missing.planned if key in missing)
+        named = " ".join(str(part) for part in example)
+        raise BenchError(
+            f"{folder}: {len(missing)} of {len(missing.planned)} planned records were not made, for example "
+            f"{named}; give the same command again to make them"
+        )
 
 
 def _done(store: RecordStore, plan: Plan, folder: Path) -> NDArray[np.bool_]:
@@ -102,5 +124,5 @@ def _done(store: RecordStore, plan: Plan, folder: Path) -> NDArray[np.bool_]:
     done = store.explained
     if plan.config.save_maps:
         for position, key in enumerate(plan.keys):
-            done[position] = done[position] and run_folder.map_path(folder, key).exists()
+            done[position] = done[position] and run_folder.kept_map(folder, key).exists()
     return done

@@ -13,12 +13,13 @@ import torch
 from adasise_bench import environment, network
 from adasise_bench.config import EMBEDDED, RunConfig
 from adasise_bench.config_file import apply_overrides, validate
-from adasise_bench.data.own_picture import OwnPicture, read_picture
+from adasise_bench.data.pictures import Picture, read_picture
 from adasise_bench.data.transforms import refuse_elongated, to_input
 from adasise_bench.errors import BenchError, ConfigError
 from adasise_bench.models import ARCHITECTURES
 from adasise_bench.models.batching import torch_failures
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.models.lost_device import named_if_lost
 from adasise_bench.tables import title_of
 from adasise_bench.validation import suggest
 
@@ -96,7 +97,7 @@ class Subject:
     """
 
     path: Path
-    picture: OwnPicture
+    picture: Picture
     config: RunConfig
     classifier: Classifier
     image: torch.Tensor
@@ -156,7 +157,7 @@ def open_subject(path: Path, config: RunConfig, classes: Sequence[str] = ()) -> 
             )
     classifier = network.with_engine(config, classifier)
     image = to_input(picture.image, mode, side, classifier.preprocessing).to(device)
-    with torch_failures():
+    with named_if_lost(device), torch_failures():
         values = classifier.scores(image)[0].tolist()
     if not all(map(math.isfinite, values)):
         raise BenchError(f"{path}: scores that are not finite; use precision=fp32")

@@ -17,6 +17,7 @@ from adasise_bench import environment, network, run_folder
 from adasise_bench.config import RunConfig
 from adasise_bench.data.dataset import Annotation, Dataset
 from adasise_bench.data.difficult import is_difficult
+from adasise_bench.data.open import chosen_images
 from adasise_bench.data.transforms import Preprocessing, refuse_elongated, to_input
 from adasise_bench.determinism import pair_seed
 from adasise_bench.errors import BenchError, DataError
@@ -26,7 +27,7 @@ from adasise_bench.methods.own import own_definitions
 from adasise_bench.models.batching import torch_failures
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
-from adasise_bench.models.yardstick import plain_forward_seconds
+from adasise_bench.models.yardstick import Yardstick
 from adasise_bench.plan import Plan
 from adasise_bench.records import Key, Record
 from adasise_bench.timing import PhaseClock
@@ -50,12 +51,20 @@ class Worker:
 
     def __init__(self, config: RunConfig, device: torch.device, folder: Path, dataset: Dataset) -> None:
         self._config, self._device, self._folder = config, device, folder
+        one_shape = config.data.resize == "stretch"
+        times_kernels = device.type == "cuda" and one_shape and not config.deterministic
         self._classifiers = {
-            name: network.load(config, name, device, dataset.classes) for name in config.models
+            name: replace(network.load(config, name, device, dataset.classes), times_kernels=times_kernels)
+            for name in config.models
         }
         for classifier in self._classifiers.values():
             network.refuse_missing_classes(classifier, dataset)
+        data = config.data
+        self._pictures = len(
+            chosen_images(dataset.images, data.sample, config.seed, config.limit, config.shard)
+        )
         self._warm: set[str] = set()
+        self._yardsticks: dict[str, Yardstick] = {}
 
     def settle(self, engines: Mapping[str, Engine]) -> dict[str, Any]:
         """Choose how the networks are run, and say with what the records will be made, ready for JSON.
@@ -64,7 +73,8 @@ class Worker:
             engines: those to use by model; what is missing is measured.
         """
         for name, classifier in self._classifiers.items():
-            self._classifiers[name] = network.with_engine(self._config, classifier, engines.get(name))
+            classifier = network.with_engine(self._config, classifier, engines.get(name), self._pictures)
+            self._classifiers[name], self._yardsticks[name] = classifier, Yardstick(classifier)
         classifiers = list(self._classifiers.values())
         definitions = own_definitions(self._config.methods) | network.own_definitions(classifiers)
         return environment.describe(self._device, self._config.precision, definitions) | {
@@ -72,15 +82,20 @@ class Worker:
             "models": {name: network.facts(classifier) for name, classifier in self._classifiers.items()},
         }
 
-    def records(self, plan: Plan, model: str, todo: Container[Key]) -> Iterator[list[Record]]:
+    def records(
+        self, plan: Plan, model: str, todo: Container[Key], digests: Mapping[str, str]
+    ) -> Iterator[list[Record]]:
         """Make the records of one model that are in ``todo``; maps are on the disk before their records come.
 
         Args:
             plan: pictures and annotations to go through, in order.
             model: the network's name.
             todo: the wanted keys.
+            digests: SHA-256 of every picture with its annotation when the run began; a picture that is
+                another one when it is read gets records that say so.
         """
-        return _records(plan, self._classifiers[model], todo, self._folder, self._warm)
+        yardstick = self._yardsticks[model]
+        return _records(plan, self._classifiers[model], todo, digests, self._folder, self._warm, yardstick)
 
 
 class _Task(NamedTuple):
@@ -92,7 +107,13 @@ class _Task(NamedTuple):
 
 
 def _records(
-    plan: Plan, classifier: Classifier, todo: Container[Key], folder: Path, warm: set[str]
+    plan: Plan,
+    classifier: Classifier,
+    todo: Container[Key],
+    digests: Mapping[str, str],
+    folder: Path,
+    warm: set[str],
+    yardstick: Yardstick,
 ) -> Iterator[list[Record]]:
     """The missing records of one model, as they are made."""
     config = plan.config
@@ -106,7 +127,8 @@ def _records(
         ]
 
     waiting: dict[tuple[str, torch.Size], list[_Task]] = {}
-    for image_id, loaded in _load_ahead(plan, filter(wanted, plan.annotations), classifier.preprocessing):
+    image_ids = filter(wanted, plan.annotations)
+    for image_id, loaded in _load_ahead(plan, image_ids, digests, classifier.preprocessing):
         if isinstance(loaded, DataError):
             yield [failed(key, classifier, str(loaded)) for _, key in wanted(image_id)]
             continue
@@ -120,7 +142,7 @@ def _records(
             for method, key in wanted(image_id)
         ]
         if not config.share_forwards:
-            plain = _plain_seconds(classifier, image)
+            plain = _plain_seconds(yardstick, image)
             for task in tasks:
                 yield [_alone(classifier, task, plain, config, folder)]
             continue
@@ -152,7 +174,7 @@ def _task(
             image,
             classifier.classes.index(class_name),
             pair_seed(plan.config.seed, key.image_id, class_name, key.method),
-            annotation.inside(class_name, (image.shape[2], image.shape[3])).to(classifier.device),
+            annotation.inside(class_name, (image.shape[2], image.shape[3])),
         ),
         Truth(annotation, difficult, scores),
     )
@@ -174,11 +196,11 @@ def _next_chunk(queue: list[_Task], classifier: Classifier) -> list[_Task]:
     return chunk
 
 
-def _plain_seconds(classifier: Classifier, image: torch.Tensor) -> float | None:
+def _plain_seconds(yardstick: Yardstick, image: torch.Tensor) -> float | None:
     """The yardstick of a picture's run-times; ``None`` where its own explanations will say what is wrong."""
     try:
         with torch_failures():
-            return plain_forward_seconds(classifier, image)
+            return yardstick.seconds(image)
     except BenchError:
         return None
 
@@ -221,7 +243,7 @@ def _together(
 
 
 def _load_ahead(
-    plan: Plan, image_ids: Iterable[str], preprocessing: Preprocessing
+    plan: Plan, image_ids: Iterable[str], digests: Mapping[str, str], preprocessing: Preprocessing
 ) -> Iterator[tuple[str, tuple[Annotation, torch.Tensor] | DataError]]:
     """Annotations and network inputs in order, decoded by a background thread while others are explained."""
 
@@ -232,7 +254,8 @@ def _load_ahead(
         mode, side = plan.config.data.resize, plan.config.data.input_size
         try:
             refuse_elongated(plan.dataset.images[image_id], annotation.picture_size, mode, side)
-            return annotation, to_input(plan.dataset.picture(image_id, annotation), mode, side, preprocessing)
+            picture = plan.dataset.picture(image_id, annotation, digests[image_id])
+            return annotation, to_input(picture, mode, side, preprocessing)
         except DataError as error:
             return error
         except Exception as error:  # a decoder can fail in any way; one picture must not end the run
@@ -260,16 +283,11 @@ def _warm_up(config: RunConfig, classifier: Classifier, image: torch.Tensor) -> 
         suppress(BenchError),
         torch_failures(),
     ):  # what fails here fails again when it counts
-        while classifier.batch_size.attempt(partial(_whole_batch, classifier, image)) is None:
-            pass
+        classifier.run_whole_batch(image)
         classifier.block_maps(image, [0])
     for method in config.methods:
         for _ in range(config.timing.warmup):
             with suppress(BenchError), torch_failures():
-                everything = torch.ones(image.shape[2:], dtype=torch.bool, device=image.device)
+                everything = torch.ones(image.shape[2:], dtype=torch.bool)
                 request = Request(method, image, 0, inside=everything)
                 method.explain(classifier, request, PhaseClock(classifier.device))
-
-
-def _whole_batch(classifier: Classifier, image: torch.Tensor) -> torch.Tensor:
-    return classifier.scores(classifier.empty_batch(image).copy_(image))

@@ -223,7 +223,7 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Seconds of one method here and by each library, and how equal the maps are: a row per library."""
     method = parse_method(options(name, case))
-    inside = torch.zeros(case.image.shape[2:], dtype=torch.bool, device=classifier.device)
+    inside = torch.zeros(case.image.shape[2:], dtype=torch.bool)
     inside[: len(inside) // 2] = True
     request = Request(method, case.image, case.target, inside=inside)
     method.check(classifier, case.image)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import golden_maps
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,12 +19,14 @@ from torch import nn
 from adasise_bench import network, worker
 from adasise_bench.config import RunConfig
 from adasise_bench.config_file import validate
-from adasise_bench.determinism import ENGINES, pair_seed
-from adasise_bench.errors import ConfigError, OutputError
+from adasise_bench.data.open import open_dataset
+from adasise_bench.determinism import ENGINES, deterministic, pair_seed
+from adasise_bench.errors import ConfigError, DeviceError, OutputError
+from adasise_bench.methods import METHODS as METHODS_OF_THE_TOOL
 from adasise_bench.methods import Request
 from adasise_bench.methods.sise import Sise
-from adasise_bench.models import tuning
-from adasise_bench.models.classifier import Classifier
+from adasise_bench.models import load_classifier, torchray_networks, tuning, yardstick
+from adasise_bench.models.classifier import Classifier, Weights
 from adasise_bench.models.engine import Engine
 from adasise_bench.models.pooling import MatrixAveragePool
 from adasise_bench.records import read_records
@@ -110,22 +113,116 @@ def test_torch_is_told_while_a_deterministic_run_lasts(
     assert Engine(**facts["models"]["resnet50"]["engine"]) == ENGINES["cpu"]
 
 
+class _Unrepeatable(torch.autograd.Function):
+    """torch's adaptive average pooling, refused as a GPU refuses its gradient in a deterministic run."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: torch.Tensor, size: Any) -> torch.Tensor:
+        return torch.ops.aten._adaptive_avg_pool2d(inputs, size)
+
+    @staticmethod
+    def backward(ctx: Any, *_gradients: torch.Tensor) -> Any:
+        raise RuntimeError(
+            "adaptive_avg_pool2d_backward_cuda does not have a deterministic implementation, x"
+        )
+
+
+NETWORKS = """
+import torch
+from torch import nn
+
+def network(pooling=None):
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(8, 12, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), pooling or nn.AdaptiveAvgPool2d(5),
+        nn.Flatten(), nn.Linear(12 * 25, 6),
+    )
+
+class Pooling(nn.Module):
+    def forward(self, maps):
+        return nn.functional.adaptive_avg_pool2d(maps, (5, 5))
+
+def hidden():
+    return network(Pooling())
+"""
+
+
+@pytest.fixture
+def unrepeatable_pooling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], RunConfig]:
+    """Pooling as on a GPU; makes configurations with networks that have it."""
+    (tmp_path / "pooling_networks.py").write_text(NETWORKS)
+    monkeypatch.syspath_prepend(tmp_path)
+    pool = torch.nn.functional.adaptive_avg_pool2d
+
+    def pooled(inputs: torch.Tensor, size: Any) -> torch.Tensor:
+        return _Unrepeatable.apply(inputs, [5, 5]) if size in (5, (5, 5)) else pool(inputs, size)
+
+    monkeypatch.setattr(torch.nn.functional, "adaptive_avg_pool2d", pooled)
+
+    def make(function: str) -> RunConfig:
+        entry = {"source": f"pooling_networks:{function}", "mean": [0.5] * 3, "std": [0.25] * 3}
+        tree = {
+            "data": {"root": "embedded", "input_size": 48},
+            "models": {"mine": entry},
+            "methods": ["sise", "grad_cam", {"name": "information_bottleneck", "pictures": 2}],
+            "device": "cpu",
+            "limit": 1,
+            "deterministic": True,
+        }
+        return validate(tree, "test")
+
+    return make
+
+
+def test_no_gradient_is_taken_before_pooling_is_replaced(
+    unrepeatable_pooling: Callable[[str], RunConfig], tmp_path: Path
+) -> None:
+    assert run(unrepeatable_pooling("network"), tmp_path / "out").errors == 0
+
+
+def test_pooling_that_cannot_be_replaced_is_named(
+    unrepeatable_pooling: Callable[[str], RunConfig], tmp_path: Path
+) -> None:
+    with pytest.raises(DeviceError, match=r"^models\.mine: deterministic: adaptive_avg_pool2d_backward_cuda"):
+        run(unrepeatable_pooling("hidden"), tmp_path / "out")
+
+
 def test_pooling_without_a_repeatable_gradient_is_replaced(
     config: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load(name: str, **_settings: Any) -> Classifier:
-        classifier = twenty_classes(name)
+    def load(*_settings: object) -> tuple[nn.Module, Weights]:
+        classifier = twenty_classes("resnet50")
         classifier.module.features.append(nn.AdaptiveAvgPool2d((7, 7)))
-        return classifier
+        return classifier.module, classifier.weights
 
-    monkeypatch.setattr(network, "load_classifier", load)
+    monkeypatch.setattr(network, "load_classifier", load_classifier)
+    monkeypatch.setattr(torchray_networks, "load", load)
     kinds = {
         wanted: type(
-            network.load(config(deterministic=wanted), "resnet50", torch.device("cpu")).module.features[-1]
+            network.load(
+                config(deterministic=wanted, methods=["centre"]), "resnet50", torch.device("cpu")
+            ).module.features[-1]
         )
         for wanted in (True, False)
     }
     assert kinds == {True: MatrixAveragePool, False: nn.AdaptiveAvgPool2d}
+
+
+@pytest.mark.parametrize("method", METHODS_OF_THE_TOOL)
+def test_no_explanation_reads_memory_before_it_is_written(method: str) -> None:
+    """Such memory is filled with what is no number, which would spread; a deterministic run fills none."""
+    torch.use_deterministic_algorithms(True)
+    try:
+        assert torch.utils.deterministic.fill_uninitialized_memory
+        filled = golden_maps.golden_map(method)
+        with deterministic(True):
+            assert not torch.utils.deterministic.fill_uninitialized_memory
+            plain = golden_maps.golden_map(method)
+        assert torch.utils.deterministic.fill_uninitialized_memory
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert np.isfinite(filled).all()
+    np.testing.assert_array_equal(filled, plain)
 
 
 def test_an_algorithm_that_torch_cannot_repeat_is_a_recorded_error(
@@ -156,6 +253,32 @@ def test_sessions_that_could_differ_in_rounding_do_not_mix(
     monkeypatch.setattr(network, "load_classifier", lambda name, **_settings: twenty_classes(name))
     again = config(limit=1, methods=["sise"], deterministic=False, engine={"batch_size": 8})
     assert run(again, tmp_path / "plain").computed == 0
+
+
+@pytest.mark.parametrize(
+    ("device", "changes", "timed"),
+    [
+        ("cuda", {"deterministic": False}, True),
+        ("cuda", {}, False),
+        ("cuda", {"deterministic": False, "data": {"root": "embedded", "resize": "short-side"}}, False),
+        ("cpu", {"deterministic": False}, False),
+    ],
+)
+def test_cudnn_times_its_kernels_where_all_batches_have_one_shape(
+    config: Callable[..., RunConfig],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
+    changes: dict[str, Any],
+    timed: bool,
+) -> None:
+    monkeypatch.setattr(network, "load", lambda *_: twenty_classes("resnet50"))
+    monkeypatch.setattr(network, "refuse_missing_classes", lambda *_: None)
+    chosen = config(
+        methods=["sise"], models={"scenes_vgg": {}} if "data" in changes else {"resnet50": {}}, **changes
+    )
+    made = worker.Worker(chosen, torch.device(device), tmp_path, open_dataset(chosen.data))
+    assert [classifier.times_kernels for classifier in made._classifiers.values()] == [timed]
 
 
 def test_what_cannot_be_deterministic_is_refused(config: Callable[..., RunConfig]) -> None:
@@ -206,7 +329,7 @@ def test_a_yardstick_that_does_not_fit_ends_no_run(
     def short_of_memory(*_: object) -> float:
         raise torch.OutOfMemoryError("planted")
 
-    monkeypatch.setattr(worker, "plain_forward_seconds", short_of_memory)
+    monkeypatch.setattr(yardstick, "plain_forward_seconds", short_of_memory)
     outcome = run(config(methods=["sise"]), tmp_path / "out")
     records = read_records(tmp_path / "out")
     assert outcome.errors == 0

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from io import BytesIO
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from PIL import Image, ImageOps
 from test_runner import twenty_classes
 from tqdm import tqdm
 
@@ -321,6 +323,49 @@ def test_the_pictures_vanish_and_come_back(
     voc_root.with_name("elsewhere").rename(voc_root)
     (base / "unplugged").rename(base / "JPEGImages")
     assert run(settings(voc_root), tmp_path / "out").reused == 4
+    assert_same(tmp_path / "out", whole)
+
+
+def test_a_picture_that_changes_after_the_start_is_not_explained_under_its_old_hash(
+    voc_root: Path, tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = voc_root / "VOCdevkit/VOC2007/JPEGImages"
+    kept = (pictures / "000003.jpg").read_bytes()
+    append = RecordStore.append
+
+    def append_and_replace(self: RecordStore, records: Any) -> None:
+        append(self, records)
+        with Image.open(BytesIO(kept)) as picture:
+            ImageOps.invert(picture).save(pictures / "000003.jpg")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RecordStore, "append", append_and_replace)
+        patch.setattr(worker, "_LOOKAHEAD", 1)
+        assert run(settings(voc_root), tmp_path / "out").errors == 2
+    records = read_records(tmp_path / "out").set_index("image_id")
+    assert records.loc["000003", "error"].str.contains("not the picture that the run began with").all()
+    assert records.drop("000003")["error"].isna().all()
+    (pictures / "000003.jpg").write_bytes(kept)
+    assert run(settings(voc_root), tmp_path / "out").reused == 6
+    assert_same(tmp_path / "out", whole)
+
+
+def test_records_that_nobody_made_do_not_count_as_a_finished_run(
+    voc_root: Path, tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = worker.Worker.records
+
+    def without_one_picture(self: worker.Worker, *arguments: Any) -> Any:
+        for records in made(self, *arguments):
+            if left := [record for record in records if record.image_id != "000002"]:
+                yield left
+
+    with monkeypatch.context() as patch:
+        patch.setattr(worker.Worker, "records", without_one_picture)
+        with pytest.raises(BenchError, match="2 of 8 planned records were not made, for example resnet50"):
+            run(settings(voc_root), tmp_path / "out")
+    assert not (tmp_path / "out/records.parquet").exists()
+    assert run(settings(voc_root), tmp_path / "out").reused == 6
     assert_same(tmp_path / "out", whole)
 
 

@@ -229,9 +229,9 @@ def check_fusion(fusion: Module) -> None:
         np.array([0.0, 1.0]),
         np.array([0.0, 0.0, 0.4, 1.0]),
     ):
-        limit = float(fusion.otsu_threshold(torch.from_numpy(values)))
+        limit = float(fusion.otsu_thresholds(torch.from_numpy(values)[None]))
         assert limit == pytest.approx(float(threshold_otsu(values)), abs=1e-6)
-    assert float(fusion.otsu_threshold(torch.full((3, 3), 0.25))) == 0.25
+    assert fusion.otsu_thresholds(torch.full((1, 3, 3), 0.25)).tolist() == [0.25]
     for kind in ("hard", "soft"):
         fused = layers[0].double().numpy()
         for layer in layers[1:4]:
@@ -308,7 +308,7 @@ MUTANTS = {
         ("energy[inside].sum() / total", "energy[inside].sum() / energy.numel()"),
         ("count = int(inside.sum())", "count = int((~inside).sum())"),
         ("& inside).sum()) / count", "& inside).sum())"),
-        ("(top_pixels(saliency, count) & inside)", "(top_pixels(saliency, count) | inside)"),
+        ("(top_pixels(saliency, count, order) & inside)", "(top_pixels(saliency, count, order) | inside)"),
         ("int((top & inside).sum())", "int((top ^ inside).sum())"),
         ("int((top | inside).sum())", "int(inside.sum())"),
         ("int((top | inside).sum())", "int(top.sum() + inside.sum())"),
@@ -402,17 +402,18 @@ MUTANTS = {
         ("low = values.amin(dim", "low = values.amax(dim"),
         ("(-2, -1), keepdim=True) - low", "(-2, -1), keepdim=True)"),
         ("(values - low) / torch.where", "values / torch.where"),
-        ("- 1)\n    counts", "- 2)\n    counts"),
+        ("- 1)\n    bins", "- 2)\n    bins"),
         ("+ 0.5) * span", "+ 0.0) * span"),
         ("centres = low +", "centres = high +"),
-        ("weight_low[:-1] * weight_high[1:]", "weight_low[:-1] * weight_high[:-1]"),
-        ("(mean_low[:-1] - mean_high[1:]) ** 2", "(mean_low[:-1] + mean_high[1:]) ** 2"),
-        ("(mean_low[:-1] - mean_high[1:]) ** 2", "(mean_low[:-1] - mean_high[1:])"),
-        ("variance.argmax()", "variance.argmin()"),
-        ("centres[variance.argmax()], low)", "centres[variance.argmax()], 0 * low)"),
+        ("weight_low[:, :-1] * weight_high[:, 1:]", "weight_low[:, :-1] * weight_high[:, :-1]"),
+        ("(mean_low[:, :-1] - mean_high[:, 1:]) ** 2", "(mean_low[:, :-1] + mean_high[:, 1:]) ** 2"),
+        ("(mean_low[:, :-1] - mean_high[:, 1:]) ** 2", "(mean_low[:, :-1] - mean_high[:, 1:])"),
+        ("variance.argmax(", "variance.argmin("),
+        ("best, low)", "best, 0 * low)"),
         ("fused = layers[0]", "fused = layers[-1]"),
-        ("layers[1:]", "layers[2:]"),
-        ("layer - otsu_threshold", "layer + otsu_threshold"),
+        ("[*layers])[1:]", "[*layers])[2:]"),
+        ("bins += torch", "bins += 0 * torch"),
+        ("layer - limit", "layer + limit"),
         ("(above > 0)", "(above >= 0)"),
         ("(above > 0)", "(above < 0)"),
         ("(fused + layer) * gate", "(fused - layer) * gate"),

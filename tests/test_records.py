@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import tracemalloc
 from dataclasses import asdict
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -50,6 +52,20 @@ def test_round_trip_through_both_files(tmp_path: Path) -> None:
     assert list(finished["maps_kept"][1]) == [2, 2]
     assert finished["class_name"].isna().tolist() == [False, False, True]
     assert finished["error"][2] == "torn"
+
+
+def test_the_readme_reads_records_with_pandas_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (call,) = re.findall(r"^records = (pd\.read_json\(.*\))$", readme, re.MULTILINE)
+    store = RecordStore(tmp_path, planned(27, 28))
+    store.append([record(number, ebpg=number / 81) for number in (27, 28)])
+    store.close()
+    monkeypatch.chdir(tmp_path)
+    found = eval(call, {"pd": pd})
+    assert found["image_id"].tolist() == ["000027", "000028"]
+    assert found["ebpg"].tolist() == [27 / 81, 28 / 81]
 
 
 def test_folders_of_before_a_column_was_added_are_read(tmp_path: Path) -> None:

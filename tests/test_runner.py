@@ -233,7 +233,8 @@ def test_chunks_with_shared_forwards_change_no_value(
     everything = KeySet(plan.keys, np.ones(len(plan.keys), np.bool_))
     for chunk in chunks_of(plan, everything, plan.dataset.digests(), 2):
         part = Plan(settings, plan.dataset, chunk.annotations)
-        made = [record for some in one.records(part, chunk.model, chunk.keys) for record in some]
+        given = one.records(part, chunk.model, chunk.keys, chunk.digests)
+        made = [record for some in given for record in some]
         assert {record.key for record in made} == chunk.keys
         records |= {record.key: record for record in made}
     store = RecordStore(tmp_path, plan.keys)
@@ -268,7 +269,7 @@ def test_a_resumed_run_keeps_its_engine(
 ) -> None:
     run(config(limit=1), tmp_path / "out")
     before = json.loads((tmp_path / "out/environment.json").read_text())["models"]["resnet50"]["engine"]
-    monkeypatch.setattr(network, "tune", lambda *_, layout, batch_size, compile: Engine(layout, batch_size))
+    monkeypatch.setattr(network, "tune", lambda *_, layout, batch_size, **_k: Engine(layout, batch_size))
     run(config(), tmp_path / "out")
     after = json.loads((tmp_path / "out/environment.json").read_text())["models"]["resnet50"]["engine"]
     assert after == before

@@ -51,12 +51,15 @@ def explain(
     """
     from adasise_bench import explain as explaining
     from adasise_bench.cli.run import names
+    from adasise_bench.start_notes import misfits
     from adasise_bench.subject import explain_config, open_subject
 
     folder = output or Path(f"explain-{image.stem}")
     config = explain_config(
         model, names(methods), checkpoint=checkpoint, sha256=sha256, device=device, overrides=overrides
     )
+    for note in misfits([config.device], config.precision):
+        click.echo(note, err=True)
     explaining.refuse_foreign(folder)
     subject = open_subject(image, config, classes)
     click.echo(subject.ranking(top))

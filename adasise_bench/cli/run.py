@@ -92,11 +92,17 @@ def run(
 
         click.echo(describe_plan(make_plan(config, download=False)))
         return
+    from adasise_bench.devices import pick_devices
     from adasise_bench.launchers.choice import choose_launcher
     from adasise_bench.run_folder import default_folder
+    from adasise_bench.start_notes import start_notes
 
     folder = output or default_folder(config)
-    _run(config, folder, resume, choose_launcher(config, folder, launcher, devices, workers))
+    chosen = choose_launcher(config, folder, launcher, devices, workers)
+    if launcher == "local":
+        for note in start_notes(pick_devices(devices, config.device), config.precision):
+            click.echo(note, err=True)
+    _run(config, folder, resume, chosen)
 
 
 def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher) -> None:

@@ -10,7 +10,8 @@ from adasise_bench.config import DataConfig
 from adasise_bench.data.coco import COCO_CLASSES, MASKS, open_coco
 from adasise_bench.data.dataset import Dataset
 from adasise_bench.data.scenes import SCENE_CLASSES, embedded_root
-from adasise_bench.data.voc import VOC_CLASSES, VocDataset, open_voc
+from adasise_bench.data.voc import VOC_CLASSES, open_voc
+from adasise_bench.models import DataKind
 from adasise_bench.sharding import parse_shard, shard_of
 
 
@@ -24,7 +25,7 @@ def open_dataset(config: DataConfig) -> Dataset:
     """
     if config.embedded:
         scenes = open_voc(embedded_root(), "2007", "test")
-        return VocDataset("drawn scenes", SCENE_CLASSES, scenes.images, scenes.annotations)
+        return replace(scenes, name="drawn scenes", classes=SCENE_CLASSES)
     if config.layout == "coco":
         return _open_coco(config)
     dataset = open_voc(config.root, config.year, config.image_set, config.download)
@@ -38,7 +39,7 @@ def _open_coco(config: DataConfig) -> Dataset:
     set_name = f"{config.image_set}{config.year}"
     images = config.images or config.root / set_name
     file = config.annotations or config.root / "annotations" / f"instances_{set_name}.json"
-    dataset = open_coco(f"COCO {config.year} {config.image_set}", file, images, config.region)
+    dataset = open_coco(f"COCO {config.year} {config.image_set}", file, images, config.region, config.classes)
     if config.annotations or dataset.classes != COCO_CLASSES:
         dataset = replace(dataset, name=f"own set in COCO layout, {file.name}")
     return replace(dataset, name=dataset.name + MASKS) if config.region == "masks" else dataset
@@ -46,9 +47,12 @@ def _open_coco(config: DataConfig) -> Dataset:
 
 def usual_classes(config: DataConfig) -> tuple[str, ...]:
     """The class names of the set that ``data`` names, as far as they are known without opening it."""
-    if config.classes is not None:
-        return config.classes
-    return {"scenes": SCENE_CLASSES, "voc": VOC_CLASSES, "coco": COCO_CLASSES}[config.kind]
+    return config.classes or known_classes(config.kind)
+
+
+def known_classes(kind: DataKind) -> tuple[str, ...]:
+    """The class names that the known networks of one kind have, in the order of their outputs."""
+    return {"scenes": SCENE_CLASSES, "voc": VOC_CLASSES, "coco": COCO_CLASSES}[kind]
 
 
 def chosen_images(

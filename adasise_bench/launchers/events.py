@@ -45,7 +45,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Died:
-    """It is gone.
+    """It is gone, or has lost its device and must be ended.
 
     Attributes:
         cause: for people.

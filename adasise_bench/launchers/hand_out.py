@@ -67,6 +67,7 @@ class HandOut:
         self._waiting: deque[Chunk] = deque()
         self._deaths: Counter[int] = Counter()
         self._made: Counter[int] = Counter()
+        self._started: set[int] = set()
         self._failure: BenchError | None = None
 
     def __enter__(self) -> HandOut:
@@ -84,7 +85,7 @@ class HandOut:
     def settle(self, engines: Mapping[str, Engine]) -> dict[str, Any]:
         """Let the first worker choose how networks are run."""
         self._engines = engines
-        self._crew.start(0, engines)
+        self._start(0)
         while not self._facts:
             self._events()
             self._raise_failure()
@@ -94,7 +95,7 @@ class HandOut:
         """The records in ``todo`` as they arrive; what arrives together comes together."""
         workers = min(len(self._crew.devices), len(todo))
         for number in range(1, workers):
-            self._crew.start(number, self._engines)
+            self._start(number)
         pictures = pictures_at_once(plan.config, self._engines, len(plan.annotations), max(1, workers))
         chunks = chunks_of(plan, todo, digests, pictures)
         while self._give(chunks):
@@ -108,12 +109,21 @@ class HandOut:
             {
                 "number": number,
                 "place": self._ready[number].place if number in self._ready else device,
-                "state": "busy" if number in self._busy else "idle" if number in self._ready else "starting",
+                "state": self._state(number),
                 "pid": self._ready[number].pid if number in self._ready else None,
                 "made": self._made[number],
             }
             for number, device in enumerate(self._crew.devices)
         ]
+
+    def _state(self, number: int) -> str:
+        if number in self._ready:
+            return "busy" if number in self._busy else "idle"
+        return "given up" if self._deaths[number] == ATTEMPTS else "starting"
+
+    def _start(self, number: int) -> None:
+        self._started.add(number)
+        self._crew.start(number, self._engines)
 
     def _give(self, chunks: Iterator[Chunk]) -> bool:
         """Keep every worker busy; false when there is nothing left to do or to wait for."""
@@ -138,12 +148,20 @@ class HandOut:
                     self._made[number] += len(made)
                     records += made
                 case Done():
-                    del self._busy[number]
+                    self._count(number, self._busy.pop(number))
                 case Failed(error):
                     self._failure = error
                 case Died(cause):
                     records += self._replace(number, cause)
         return records
+
+    def _count(self, number: int, chunk: Chunk) -> None:
+        """A chunk that is done must not lack a record: nothing would ever make it."""
+        if chunk.keys:
+            self._failure = BenchError(
+                f"worker {number} left out {len(chunk.keys)} records, {_example(chunk.keys)}; "
+                "give the same command again to make them"
+            )
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -165,23 +183,34 @@ class HandOut:
             )
 
     def _replace(self, number: int, cause: str) -> list[Record]:
-        """Start another worker for a dead one; its chunk is tried again, or fails for good."""
+        """Start another worker for a dead one; its chunk is tried again, or fails for good.
+
+        A worker that dies again and again before it can work is given up, as its device may be broken: the
+        others go on without it, and the run fails when none is left.
+        """
         chunk = self._busy.pop(number, None)
         if self._ready.pop(number, None) is None:
             self._deaths[number] += 1
         if self._deaths[number] == ATTEMPTS:
-            self._failure = BenchError(
-                f"worker {number} {cause}, {ATTEMPTS} times before it could work; its log may say why"
-            )
+            self._give_up(number, cause)
             return []
         tqdm.write(f"worker {number} {cause}; another takes its place", file=sys.stderr)
-        self._crew.start(number, self._engines)
+        self._start(number)
         if chunk is None:
             return []
         if chunk.attempt < ATTEMPTS:
             self._waiting.extend(chunk.picture_by_picture())
             return []
         return [self._lost(key, cause) for key in chunk.keys]
+
+    def _give_up(self, number: int, cause: str) -> None:
+        self._started.remove(number)
+        device = self._crew.devices[number]
+        problem = f"worker {number} on {device} {cause}, {ATTEMPTS} times before it could work"
+        if self._started:
+            tqdm.write(f"{problem}; the run goes on without it", file=sys.stderr)
+        else:
+            self._failure = BenchError(f"{problem}; its log may say why; --devices can leave its device out")
 
     def _lost(self, key: Key, cause: str) -> Record:
         weights = self._facts["models"][key.model]
@@ -191,6 +220,10 @@ class HandOut:
             published_model=weights["published"],
             weights=weights["weights_sha256"][:12],
         )
+
+
+def _example(keys: Iterable[Key]) -> str:
+    return "for example " + " ".join(str(part) for part in min(keys, key=str))
 
 
 def _alike(facts: Mapping[str, Any]) -> dict[str, Any]:

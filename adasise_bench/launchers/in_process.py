@@ -11,6 +11,7 @@ from adasise_bench import environment
 from adasise_bench.config import RunConfig
 from adasise_bench.data.dataset import Dataset
 from adasise_bench.models.engine import Engine
+from adasise_bench.models.lost_device import named_if_lost
 from adasise_bench.plan import Plan
 from adasise_bench.planned_keys import KeySet
 from adasise_bench.records import Record
@@ -39,21 +40,24 @@ class InProcess:
 
     def open(self, dataset: Dataset) -> None:
         """Load the networks."""
-        self._worker = Worker(self._config, self._device, self._folder, dataset)
+        with named_if_lost(self._device):
+            self._worker = Worker(self._config, self._device, self._folder, dataset)
 
     def __exit__(self, *_exception: object) -> None:
         """Nothing outlives a run."""
 
     def settle(self, engines: Mapping[str, Engine]) -> dict[str, Any]:
         """Choose how the networks are run."""
-        return self._worker.settle(engines) | {"devices": [str(self._device)]}
+        with named_if_lost(self._device):
+            return self._worker.settle(engines) | {"devices": [str(self._device)]}
 
     def records(self, plan: Plan, todo: KeySet, digests: Mapping[str, str]) -> Iterator[list[Record]]:
         """The records in ``todo``, in the plan's order unless forward passes are shared."""
-        for model in self._config.models:
-            for records in self._worker.records(plan, model, todo):
-                self._made += len(records)
-                yield records
+        with named_if_lost(self._device):
+            for model in self._config.models:
+                for records in self._worker.records(plan, model, todo, digests):
+                    self._made += len(records)
+                    yield records
 
     def workers(self) -> list[dict[str, Any]]:
         """This process."""

@@ -79,8 +79,12 @@ class LocalCrew:
                 event = connection.recv()
             except (EOFError, OSError):
                 process.join()
-                del self._workers[number]
                 event = Died(_cause(process.exitcode))
+            if isinstance(event, Died):
+                process.kill()
+                process.join()
+                connection.close()
+                del self._workers[number]
             yield number, event
 
     def close(self) -> None:

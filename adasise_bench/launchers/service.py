@@ -20,8 +20,9 @@ from adasise_bench.data.open import open_dataset
 from adasise_bench.determinism import deterministic
 from adasise_bench.errors import BenchError, OutputError
 from adasise_bench.folder_names import LOCK, LOGS
-from adasise_bench.launchers.events import Done, Event, Failed, Made, Ready
+from adasise_bench.launchers.events import Died, Done, Event, Failed, Made, Ready
 from adasise_bench.models.engine import Engine
+from adasise_bench.models.lost_device import loss_of
 from adasise_bench.plan import Plan
 from adasise_bench.worker import Worker
 
@@ -59,6 +60,7 @@ class Service:
 
     def __init__(self, assignment: Assignment) -> None:
         self._assignment = assignment
+        self._device = torch.device("cpu")  # until it is known
 
     def begin(self) -> Event:
         """Load the networks and open the data."""
@@ -77,29 +79,32 @@ class Service:
         os.chdir(told.directory)
         _write_into(log_path(told.folder, told.number))
         torch.set_num_threads(told.threads)
-        device = environment.pick_device(told.device)
-        if device.type == "cuda":
-            torch.cuda.set_device(device)
+        self._device = environment.pick_device(told.device)
+        if self._device.type == "cuda":
+            torch.cuda.set_device(self._device)
         self._stack = ExitStack()
         self._stack.enter_context(deterministic(told.config.deterministic))
         self._dataset = open_dataset(told.config.data)
-        self._worker = Worker(told.config, device, told.folder, self._dataset)
-        return Ready(self._worker.settle(told.engines), f"{platform.node()} {device}", os.getpid())
+        self._worker = Worker(told.config, self._device, told.folder, self._dataset)
+        return Ready(self._worker.settle(told.engines), f"{platform.node()} {self._device}", os.getpid())
 
     def make(self, chunk: Chunk) -> Iterator[Event]:
         """Make a chunk's records."""
         try:
-            plan = Plan(self._assignment.config, self._dataset, chunk.verified(self._dataset))
-            for records in self._worker.records(plan, chunk.model, chunk.keys):
+            plan = Plan(self._assignment.config, self._dataset, chunk.annotations)
+            for records in self._worker.records(plan, chunk.model, chunk.keys, chunk.digests):
                 yield Made(records)
             yield Done()
         except Exception as error:
             yield self._failed(error)
 
-    def _failed(self, error: Exception) -> Failed:
+    def _failed(self, error: Exception) -> Failed | Died:
+        """What the driver is told; where a worker has lost its device, another may still be able to go on."""
         if isinstance(error, BenchError):
             return Failed(error)
         traceback.print_exc()
+        if (reason := loss_of(self._device, error)) is not None:
+            return Died(f"lost {self._device} ({reason})")
         log = log_path(self._assignment.folder, self._assignment.number)
         return Failed(BenchError(f"{type(error).__name__}: {error}; the traceback is in {log}"))
 

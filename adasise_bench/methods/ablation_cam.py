@@ -38,14 +38,14 @@ class AblationCam(LayerActivation):
         image, layer = requests[0].image, self.layer_in(classifier)
         with clock.phase("feature_maps"):
             found = layer_maps(classifier, image, layer)
-            active = found.maps.ne(0).any(dim=2).any(dim=1)
+            active = found.maps.ne(0).any(dim=2).any(dim=1).nonzero()[:, 0]
         with clock.phase("scoring"), torch.no_grad(), arithmetic("fp32", classifier.device):
             tail = tail_behind(classifier, image, layer, found)
             outputs = ablated_outputs(classifier, tail, found.maps, active).double()
         with clock.phase("fusion"):
             whole, without = outputs[0], outputs[1:]
             weights = (whole - without) / torch.where(whole == 0, 1, whole.abs())
-            asked = weights.T[[request.target for request in requests]]
+            asked = torch.stack([weights[:, request.target] for request in requests])
             saliency = weighted_maps(found.maps[active], asked, (image.shape[2], image.shape[3]))
         return [Explanation(one, 1 + len(without), 0) for one in saliency]
 
@@ -66,10 +66,10 @@ def ablated_outputs(
         classifier: says how many inputs pass at once.
         tail: the network behind the maps.
         maps: (K, h, w) feature maps of one image.
-        chosen: (K,) bool, the maps to ablate.
+        chosen: (N,) int64, the numbers of the maps to ablate.
 
     Returns:
-        (1 + number of chosen, C) float32: first the outputs with all maps.
+        (1 + N, C) float32: first the outputs with all maps.
     """
     everything = maps.new_ones(1, len(maps))
     kept = torch.cat([everything, (1 - torch.eye(len(maps), device=maps.device))[chosen]])

@@ -118,6 +118,14 @@ class MethodOptions(BaseModel):
         """Forward passes that one explanation is expected to take, for planning; ``None``: unknown."""
         raise NotImplementedError  # pragma: no cover
 
+    def scored_inputs(self, maps_available: tuple[int, ...]) -> range:
+        """How many inputs one explanation scores in whole batches, every number being about equally likely.
+
+        From this the batch size is chosen; see :class:`adasise_bench.models.workload.Workload`. Empty for
+        methods that score none, or nobody knows how many.
+        """
+        return range(0)
+
 
 class Request(NamedTuple):
     """One wanted explanation.
@@ -127,8 +135,8 @@ class Request(NamedTuple):
         image: (1, 3, H, W) float32 network input on the classifier's device.
         target: index of the class to explain.
         seed: where the explanation's random numbers begin, if the method draws any.
-        inside: (H, W) bool, the class's region G on the classifier's device, where it is known; only the
-            box oracle may look at it.
+        inside: (H, W) bool, the class's region G on the CPU, where it is known; only the box oracle may
+            look at it.
     """
 
     method: MethodOptions

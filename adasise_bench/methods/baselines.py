@@ -11,6 +11,7 @@ from pydantic import Field
 from adasise_bench.errors import BenchError
 from adasise_bench.methods.base import Explanation, MethodOptions, Request
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.models.precision import arithmetic
 from adasise_bench.timing import PhaseClock
 
 _LUMA = (0.299, 0.587, 0.114)
@@ -72,7 +73,8 @@ class Edge(_Baseline):
     def saliency(self, classifier: Classifier, request: Request) -> torch.Tensor:
         """See the class."""
         weights = torch.tensor(_LUMA) * torch.tensor(classifier.preprocessing.std)
-        grey = torch.tensordot(weights.to(request.image), request.image[0], dims=1)
+        with arithmetic("fp32", classifier.device):
+            grey = torch.tensordot(weights.to(request.image), request.image[0], dims=1)
         padded = F.pad(grey[None], (1, 1, 1, 1), mode="replicate")[0]
         across, down = _sobel(padded), _sobel(padded.T).T
         return torch.hypot(across, down)

@@ -126,7 +126,8 @@ class ExtremalPerturbation(MethodOptions):
         size = (images.shape[2], images.shape[3])
         count = len(self.areas)
         masks = AreaMasks(size, self.step, self.sigma, images.device)
-        pyramid = BlurPyramid(images, self.levels, count)
+        with arithmetic("fp32", classifier.device):
+            pyramid = BlurPyramid(images, self.levels, count)
         constraint = AreaConstraint(self.areas, len(images), masks.shape, images.device)
         first_high = first_high_pixels(size, self.step, self.sigma, self.areas, images.device)
         target = torch.tensor(targets, device=images.device).repeat_interleave(count)
@@ -152,7 +153,8 @@ class ExtremalPerturbation(MethodOptions):
                 classifier.watch(iteration + 1, self.iterations - 1)
         found = masks.crop(clamped)[:, None]
         if self.smooth:
-            found = imsmooth(found, sigma=self.smooth * min(size))
+            with arithmetic("fp32", classifier.device):
+                found = imsmooth(found, sigma=self.smooth * min(size))
         return found.view(len(images), count, *size).sum(dim=1)
 
     def _optimised_by_torchray(

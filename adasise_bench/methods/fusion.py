@@ -20,31 +20,34 @@ def min_max(values: torch.Tensor) -> torch.Tensor:
     return torch.where(span > 0, (values - low) / torch.where(span > 0, span, 1), 0)
 
 
-def otsu_threshold(values: torch.Tensor) -> torch.Tensor:
-    """Otsu's threshold over a 256-bin histogram of the values' range.
+def otsu_thresholds(layers: torch.Tensor) -> torch.Tensor:
+    """Otsu's threshold of every layer, over a 256-bin histogram of its values' range.
 
     Args:
-        values: any shape, finite floats.
+        layers: (L, ...), finite floats; L may be 0.
 
     Returns:
-        0-d tensor: the centre of the first bin that maximises the between-class variance; the value
-        itself for a constant input.
+        (L,) float64: the centre of the first bin that maximises the between-class variance; the value
+        itself for a constant layer.
     """
-    values = values.double().flatten()
-    low, high = values.min(), values.max()
+    values = layers.double().flatten(1)
+    low, high = values.amin(dim=1, keepdim=True), values.amax(dim=1, keepdim=True)
     span = high - low
     bins = ((values - low) * _BINS / torch.where(span > 0, span, 1)).long().clamp_(max=_BINS - 1)
-    counts = torch.zeros(_BINS, dtype=torch.float64, device=values.device)
-    counts.scatter_add_(0, bins, torch.ones_like(values))
-    counts = counts.cpu()  # 256 numbers, whose running sums a GPU may not repeat to the bit
-    low, high, span = low.cpu(), high.cpu(), span.cpu()
-    centres = low + (torch.arange(_BINS) + 0.5) * span / _BINS
-    weight_low = counts.cumsum(0)
-    weight_high = counts.flip(0).cumsum(0).flip(0)
-    mean_low = (counts * centres).cumsum(0) / weight_low
-    mean_high = (counts * centres).flip(0).cumsum(0).flip(0) / weight_high
-    variance = weight_low[:-1] * weight_high[1:] * (mean_low[:-1] - mean_high[1:]) ** 2
-    return torch.where(span > 0, centres[variance.argmax()], low).to(values.device)
+    bins += torch.arange(len(layers), device=layers.device)[:, None] * _BINS
+    counts = values.new_zeros(len(layers) * _BINS)
+    counts.scatter_add_(0, bins.flatten(), torch.ones_like(values).flatten())
+    # The rest is done on the CPU: a GPU may not repeat running sums to the bit. All layers take one transfer.
+    table = torch.cat([low, span, counts.view(-1, _BINS)], dim=1).cpu()
+    low, span, counts = torch.split(table, [1, 1, _BINS], dim=1)
+    centres = low + (torch.arange(_BINS, dtype=torch.float64) + 0.5) * span / _BINS
+    weight_low = counts.cumsum(1)
+    weight_high = counts.flip(1).cumsum(1).flip(1)
+    mean_low = (counts * centres).cumsum(1) / weight_low
+    mean_high = (counts * centres).flip(1).cumsum(1).flip(1) / weight_high
+    variance = weight_low[:, :-1] * weight_high[:, 1:] * (mean_low[:, :-1] - mean_high[:, 1:]) ** 2
+    best = centres.gather(1, variance.argmax(dim=1, keepdim=True))
+    return torch.where(span > 0, best, low)[:, 0].to(layers.device)
 
 
 def fuse(layers: Sequence[torch.Tensor], fusion: FusionName = "hard") -> torch.Tensor:
@@ -59,8 +62,9 @@ def fuse(layers: Sequence[torch.Tensor], fusion: FusionName = "hard") -> torch.T
         (H, W) in [0, 1]; all zero when nothing is left.
     """
     fused = layers[0]
-    for layer in layers[1:]:
-        above = layer - otsu_threshold(layer).to(layer.dtype)
+    others = torch.stack([*layers])[1:]
+    for layer, limit in zip(others, otsu_thresholds(others).to(others.dtype), strict=True):
+        above = layer - limit
         gate = torch.sigmoid(_SOFT_SLOPE * above) if fusion == "soft" else (above > 0).to(layer.dtype)
         fused = (fused + layer) * gate
     return min_max(fused)

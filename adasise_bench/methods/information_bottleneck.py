@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torchvision.transforms.functional import gaussian_blur
 
 from adasise_bench.errors import BenchError, ConfigError
 from adasise_bench.methods.base import Explanation, MethodOptions, Request
@@ -121,7 +121,7 @@ class InformationBottleneck(MethodOptions):
             adam.step()
             if classifier.watch:
                 classifier.watch(iteration + 1, self.iterations - 1)
-        with torch.no_grad():
+        with torch.no_grad(), arithmetic("fp32", classifier.device):
             return information(maps, self._hidden(alpha), statistics)
 
     def _layer(self, classifier: Classifier) -> str:
@@ -149,9 +149,33 @@ class InformationBottleneck(MethodOptions):
 
     def _hidden(self, alpha: torch.Tensor) -> torch.Tensor:
         """1 - λ, taken from the smoothed sigmoid(-α) so that it keeps its digits where λ is near 1."""
-        kernel = [2 * self._radius + 1] * 2
-        hidden: torch.Tensor = gaussian_blur(torch.sigmoid(-alpha), kernel, [self.sigma] * 2)
-        return hidden.clamp(min=_LEAST_HIDDEN)
+        rows, columns = (
+            mirrored_gaussian(length, self.sigma, self._radius, alpha.device) for length in alpha.shape[2:]
+        )
+        return (rows @ torch.sigmoid(-alpha) @ columns.T).clamp(min=_LEAST_HIDDEN)
+
+
+@lru_cache(maxsize=8)
+def mirrored_gaussian(length: int, sigma: float, radius: int, device: torch.device) -> torch.Tensor:
+    """The smoothing of a row of positions as a matrix, whose gradient torch can repeat on a GPU.
+
+    The row is mirrored beyond its first and last position, which come once.
+
+    Args:
+        length: number of positions, more than ``radius``.
+        sigma: standard deviation of the Gaussian, in positions.
+        radius: where it is cut off, in positions; what is left sums to 1.
+        device: where the matrix will be.
+
+    Returns:
+        (length, length) float32; each row sums to 1.
+    """
+    offsets = torch.arange(-radius, radius + 1)
+    weights = torch.exp(-0.5 * (offsets.double() / sigma) ** 2)
+    places = (torch.arange(length)[:, None] + offsets).abs()
+    places = length - 1 - (length - 1 - places).abs()
+    matrix = torch.zeros(length, length, dtype=torch.float64)
+    return matrix.scatter_add_(1, places, (weights / weights.sum()).expand_as(places)).float().to(device)
 
 
 def mixed(

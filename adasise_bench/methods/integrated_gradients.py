@@ -12,6 +12,7 @@ from adasise_bench.methods.base import Explanation, MethodOptions, Request
 from adasise_bench.methods.input_gradients import input_gradients
 from adasise_bench.methods.masking import in_batches
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.models.precision import arithmetic
 from adasise_bench.timing import PhaseClock
 
 _AT_ONCE = 25
@@ -60,5 +61,6 @@ def attributions(classifier: Classifier, image: torch.Tensor, target: int, steps
         return input_gradients(classifier, shares[start:stop, None, None, None] * image, target)
 
     for part, batch in in_batches(classifier, steps, gradients, _AT_ONCE):
-        mean_gradient += torch.tensordot(weights[part], batch, dims=1)
+        with arithmetic("fp32", classifier.device):
+            mean_gradient += torch.tensordot(weights[part], batch, dims=1)
     return mean_gradient * image[0]

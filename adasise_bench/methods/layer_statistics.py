@@ -14,7 +14,7 @@ from PIL import Image
 from torch import nn
 
 from adasise_bench.data.dataset import file_digest
-from adasise_bench.data.own_picture import read_picture
+from adasise_bench.data.pictures import read_picture
 from adasise_bench.data.scenes import draw_scene
 from adasise_bench.data.transforms import to_input
 from adasise_bench.errors import ConfigError, DataError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -97,7 +98,11 @@ def relevance(
 
 def _sums_unseen(classifier: Classifier, image: torch.Tensor, composite: CompositeName) -> bool:
     """Whether a sum of two terms that depend on the input is none of zennit's: torch's graph has it."""
-    with _composite(composite).context(classifier.module), torch.enable_grad():
+    with (
+        _composite(composite).context(classifier.module),
+        torch.enable_grad(),
+        arithmetic("fp32", classifier.device),
+    ):
         waiting = [classifier.module(image.detach().clone().requires_grad_()).grad_fn]
     seen = set()
     while waiting:
@@ -112,13 +117,43 @@ def _sums_unseen(classifier: Classifier, image: torch.Tensor, composite: Composi
     return False
 
 
+class _Lowest:
+    """The lowest inputs of a network's layers; the device is asked once for those of all layers."""
+
+    def __init__(self) -> None:
+        self._values: list[torch.Tensor] = []
+
+    def add(self, inputs: torch.Tensor) -> int:
+        """Take note of a layer's inputs in a forward pass; gives the layer's number."""
+        self._values.append(inputs.min())
+        return len(self._values) - 1
+
+    @cached_property
+    def negative(self) -> list[bool]:
+        """Which layers have negative inputs, by number; to be asked for after the forward pass."""
+        return (torch.stack(self._values) < 0).tolist()
+
+
 class _ZPlus(ZPlus):  # type: ignore[misc]
     """zennit's z+ rule, to the same bits, without its half for negative inputs where there are none."""
+
+    def __init__(self, lowest: _Lowest) -> None:
+        super().__init__()
+        self._lowest = lowest
+
+    def copy(self) -> _ZPlus:
+        """The same rule for another module."""
+        return _ZPlus(self._lowest)
+
+    def forward(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        """Keep the module's input, and its lowest value on the device."""
+        super().forward(module, inputs, output)
+        self._number = self._lowest.add(inputs[0].detach())
 
     def backward(self, module: nn.Module, grad_input: Any, grad_output: Any) -> Any:
         """Relevance of the module's input, from that of its output."""
         inputs = self.stored_tensors["input"][0].detach()
-        if inputs.min() < 0:
+        if self._lowest.negative[self._number]:
             return super().backward(module, grad_input, grad_output)
         inputs.requires_grad_()
         with self.param_modifiers[0](module), torch.enable_grad():
@@ -134,7 +169,7 @@ def _composite(name: CompositeName) -> Composite:
         [ResNetBottleneckCanonizer(), ResNetBasicBlockCanonizer()],
     )
     if name == "epsilon_plus_flat":
-        return EpsilonPlusFlat(layer_map=[pooling, (Convolution, _ZPlus())], canonizers=canonizers)
+        return EpsilonPlusFlat(layer_map=[pooling, (Convolution, _ZPlus(_Lowest()))], canonizers=canonizers)
     if name == "epsilon_alpha2_beta1_flat":
         return EpsilonAlpha2Beta1Flat(layer_map=[pooling], canonizers=canonizers)
     return LayerMapComposite([pooling, *layer_map_base(), (Linear, Epsilon())], canonizers=canonizers)

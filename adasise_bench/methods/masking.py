@@ -38,8 +38,24 @@ class ScoredMaps:
     sums: torch.Tensor
 
     def subset(self, chosen: torch.Tensor) -> ScoredMaps:
-        """The maps where ``chosen``, (K,) bool, is set."""
+        """The maps of the numbers ``chosen``, (N,) int64."""
         return ScoredMaps(self.maps[chosen], self.scores[chosen], self.spans[chosen], self.sums[chosen])
+
+
+def numbers_of(masks: Sequence[torch.Tensor], device: torch.device) -> list[torch.Tensor]:
+    """Where masks are set, as indices on a device, by one transfer for all masks.
+
+    A device that is indexed with a mask makes the host wait until it has counted the mask's elements.
+
+    Args:
+        masks: (K_b,) bool each, on the CPU.
+        device: where the indices will be used.
+
+    Returns:
+        (N_b,) int64 each, ascending.
+    """
+    found = [mask.nonzero()[:, 0] for mask in masks]
+    return list(torch.split(torch.cat(found).to(device), [len(numbers) for numbers in found]))
 
 
 def varying(maps: torch.Tensor) -> torch.Tensor:

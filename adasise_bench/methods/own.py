@@ -19,6 +19,7 @@ from adasise_bench.methods import METHODS, Explanation, MethodOptions, Request
 from adasise_bench.methods.untouched import seeded, untouched
 from adasise_bench.models.batching import is_out_of_memory
 from adasise_bench.models.classifier import Classifier, image_level
+from adasise_bench.models.lost_device import is_lost_device
 from adasise_bench.models.precision import arithmetic
 from adasise_bench.timing import PhaseClock
 
@@ -125,9 +126,9 @@ class OwnMethod(MethodOptions):
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            if isinstance(error, MemoryError) or (
-                isinstance(error, RuntimeError) and is_out_of_memory(error)
-            ):
+            if isinstance(error, MemoryError) or is_lost_device(error):
+                raise
+            if isinstance(error, RuntimeError) and is_out_of_memory(error):
                 raise
             raise BenchError(f"{self.name}: {user_code.reason(error)}") from None
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import torch
 
+from adasise_bench.models.precision import arithmetic
+
 
 class RandomMasks:
     """Masks drawn by a generator of their own on the CPU: the same on every device.
@@ -29,30 +31,33 @@ class RandomMasks:
     ) -> None:
         generator = torch.Generator().manual_seed(seed)
         self._rows, self._columns = (_windows(length, cells) for length in size)
-        self._grids = (torch.rand(count, cells, cells, generator=generator) < p).float()
+        kept = torch.rand(count, cells, cells, generator=generator) < p
+        self._grids = kept.float()
         self._y = torch.randint(len(self._rows), (count,), generator=generator)
         self._x = torch.randint(len(self._columns), (count,), generator=generator)
-        self._device = device
-        self._on_device = [self._rows.to(device, torch.float32), self._columns.to(device, torch.float32)]
+        # Everything goes to the device once: a copy before each batch would make the host wait each time.
+        self._device_windows = self._rows.to(device, torch.float32), self._columns.to(device, torch.float32)
+        self._device_grids = kept.to(device).float()
+        self._device_offsets = torch.stack([self._y, self._x]).to(device)
 
     def built(self, start: int, stop: int) -> torch.Tensor:
         """Masks number ``start`` up to ``stop``: (B, H, W) float32 in [0, 1], on the device."""
-        grids, y, x = (values[start:stop].to(self._device) for values in (self._grids, self._y, self._x))
-        rows, columns = self._on_device
-        return rows[y].transpose(1, 2) @ (grids @ columns[x])
+        (rows, columns), (y, x) = self._device_windows, self._device_offsets[:, start:stop]
+        with arithmetic("fp32", self._device_grids.device):
+            return rows[y].transpose(1, 2) @ (self._device_grids[start:stop] @ columns[x])
 
     def weighted_sum(self, weights: torch.Tensor) -> torch.Tensor:
         """The sum of weight times mask over all masks, in double precision, always in the same order.
 
         Args:
-            weights: (N,), one per mask.
+            weights: (N,), one per mask, on the CPU.
 
         Returns:
             (H, W) float64 on the CPU.
         """
         cells, offsets = self._grids.shape[1], (len(self._rows), len(self._columns))
         sums = torch.zeros(offsets[0] * offsets[1], cells, cells, dtype=torch.float64)
-        weighted = weights.cpu().double()[:, None, None] * self._grids
+        weighted = weights.double()[:, None, None] * self._grids
         sums.index_add_(0, self._y * offsets[1] + self._x, weighted)
         sums = sums.view(*offsets, cells, cells)
         return torch.einsum("yih,yxij,xjw->hw", self._rows, sums, self._columns)

@@ -57,6 +57,11 @@ class Rise(MethodOptions):
         known = [name for name, network in ARCHITECTURES.items() if network.maps == maps_available]
         return self._count(known[0] if known else "")
 
+    def scored_inputs(self, maps_available: tuple[int, ...]) -> range:
+        """All masks, always as many."""
+        count = self.expected_forwards(maps_available)
+        return range(count, count + 1)
+
     def _count(self, network: str) -> int:
         return self.masks or _MASKS_OF.get(network, _MASKS)
 
@@ -75,7 +80,8 @@ class Rise(MethodOptions):
             for items, batch in in_batches(classifier, count, score):
                 scores[items] = batch
         with clock.phase("fusion"):
-            if not torch.isfinite(scores[:, list(targets)]).all():
+            asked = torch.stack([scores[:, target] for target in targets]).cpu()
+            if not torch.isfinite(asked).all():
                 raise BenchError("the network's scores of masked inputs are not finite for this picture")
-            maps = [masks.weighted_sum(scores[:, target]) / (count * self.p) for target in targets]
-            return [Explanation(one.clamp(min=0).float().to(image.device), count, 0) for one in maps]
+            maps = torch.stack([masks.weighted_sum(weights) / (count * self.p) for weights in asked])
+            return [Explanation(one, count, 0) for one in maps.clamp(min=0).float().to(image.device)]

@@ -26,7 +26,7 @@ def threshold(values: torch.Tensor, selector: SelectorName, mu: float = 0.0) -> 
     """The threshold μ; maps with v > μ are kept.
 
     Args:
-        values: (K,) float64 normalised gradients v.
+        values: (K,) float64 normalised gradients v, on the CPU.
         selector: ``fixed`` gives ``mu`` (SISE: 0); ``printed`` is Ada-SISE's criterion as printed,
             restricted to its lower lobe; ``otsu`` is Otsu's criterion on the values.
         mu: the fixed threshold, in [0, 1).
@@ -37,7 +37,7 @@ def threshold(values: torch.Tensor, selector: SelectorName, mu: float = 0.0) -> 
     """
     if selector == "fixed":
         return mu
-    positive = values[values > 0].sort().values.cpu()
+    positive = values[values > 0].sort().values
     if len(positive) <= 2:
         return 0.0
     criterion = printed_criterion(positive) if selector == "printed" else otsu_criterion(positive)

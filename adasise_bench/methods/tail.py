@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import fx, nn
@@ -42,9 +43,8 @@ def tail_behind(classifier: Classifier, image: torch.Tensor, layer: str, found: 
     def behind(maps: torch.Tensor) -> torch.Tensor:
         return image_level(traced(maps))
 
-    tolerance = _SAME * float(found.outputs.abs().max())
-    same = torch.allclose(behind(found.maps[None].clone())[0], found.outputs, rtol=0, atol=tolerance)
-    return behind if same else whole
+    difference = (behind(found.maps[None].clone())[0] - found.outputs).abs().max()
+    return behind if difference <= _SAME * found.outputs.abs().max() else whole
 
 
 class _AroundLayer(fx.Tracer):
@@ -70,8 +70,23 @@ class _Root(nn.Module):
         return outputs
 
 
+_KNOWN: WeakKeyDictionary[nn.Module, dict[str, nn.Module | None]] = WeakKeyDictionary()
+"""What follows a network's layers, by their names, while the network lives."""
+
+
 def traced_behind(module: nn.Module, layer: str) -> nn.Module | None:
-    """What follows the layer; ``None`` if it cannot be traced, or needs more than the layer's output."""
+    """What follows the layer; ``None`` if it cannot be traced, or needs more than the layer's output.
+
+    A network is traced once per layer. What is returned shares the network's modules and parameters, and
+    so follows their changes; only a change of the network's structure is not seen.
+    """
+    known = _KNOWN.setdefault(module, {})
+    if layer not in known:
+        known[layer] = _traced(module, layer)
+    return known[layer]
+
+
+def _traced(module: nn.Module, layer: str) -> nn.Module | None:
     root, target = _Root(module), f"network.{layer}"
     try:
         traced = fx.GraphModule(root, _AroundLayer(target).trace(root))

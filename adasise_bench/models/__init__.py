@@ -92,6 +92,7 @@ def load_classifier(
     score: ScoreName,
     precision: PrecisionName,
     device: torch.device,
+    deterministic: bool = False,
 ) -> Classifier:
     """Load a network of :data:`ARCHITECTURES` with its weights verified.
 
@@ -105,6 +106,7 @@ def load_classifier(
         score: the score Ψ.
         precision: arithmetic of the scoring passes.
         device: where the network will live.
+        deterministic: whether its gradients must be repeatable.
 
     Raises:
         WeightsError: missing, altered or unfitting weights.
@@ -116,7 +118,7 @@ def load_classifier(
     from adasise_bench.models.batching import BatchSize
     from adasise_bench.models.classifier import Classifier
     from adasise_bench.models.engine import Engine
-    from adasise_bench.models.folding import fold_batchnorm
+    from adasise_bench.models.preparation import prepared
 
     module: nn.Module
     if name == "scenes_vgg":
@@ -126,7 +128,7 @@ def load_classifier(
         module, weights = torchray_networks.load(name, data, checkpoint, sha256, resize == "short-side")
         classes = COCO_CLASSES if data == "coco" else VOC_CLASSES
         names = torchray_networks.BLOCKS[name, blocks]
-    module = fold_batchnorm(module).to(device)
+    module = prepared(module, device, repeatable=deterministic)
     return Classifier(
         name, module, classes, names, score, precision, weights, device, BatchSize(1), Engine("contiguous", 1)
     )

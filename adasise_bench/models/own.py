@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, NamedTuple
@@ -14,14 +13,14 @@ from torch import nn
 from adasise_bench import user_code
 from adasise_bench.config import ModelConfig
 from adasise_bench.data.transforms import Preprocessing
-from adasise_bench.errors import BenchError, ConfigError, WeightsError
+from adasise_bench.errors import BenchError, ConfigError, DeviceError, WeightsError
 from adasise_bench.models import ARCHITECTURES, checkpoint
-from adasise_bench.models.batching import BatchSize
+from adasise_bench.models.batching import BatchSize, torch_failures
 from adasise_bench.models.block_search import check_blocks, find_blocks
 from adasise_bench.models.classifier import Classifier, Weights, image_level
 from adasise_bench.models.engine import Engine
-from adasise_bench.models.folding import fold_batchnorm
-from adasise_bench.models.precision import PrecisionName
+from adasise_bench.models.precision import PrecisionName, arithmetic
+from adasise_bench.models.preparation import prepared
 from adasise_bench.models.score import ScoreName
 from adasise_bench.validation import first_problem, shown, suggest
 
@@ -29,7 +28,6 @@ IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 _LIBRARIES = ("torchvision", "timm")
 _SOURCES = (*_LIBRARIES, "module:function")
-_ROUNDING = 1e-3
 
 Channels = tuple[float, float, float]
 
@@ -38,8 +36,8 @@ def _usable(names: list[str] | None) -> list[str] | None:
     if names is not None and len(set(names)) < len(names):
         raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
     for name in names or ():
-        if not name.isprintable() or not set("/\\").isdisjoint(name) or not name:
-            raise ValueError(f"{name!r} cannot be part of a file's name, as a class must")
+        if not name.isprintable() or not name:
+            raise ValueError(f"{name!r} is no printable name, as a class must have")
     return names
 
 
@@ -106,6 +104,7 @@ def load(
     score: ScoreName,
     precision: PrecisionName,
     device: torch.device,
+    deterministic: bool,
 ) -> Classifier:
     """Build a network, give it its weights, find its blocks, and try it out.
 
@@ -118,10 +117,12 @@ def load(
         score: the score Ψ.
         precision: arithmetic of the scoring passes.
         device: where the network will live.
+        deterministic: whether its gradients must be repeatable.
 
     Raises:
         ConfigError: one line naming the setting that does not fit.
         WeightsError: missing, altered or unfitting weights.
+        DeviceError: the device cannot compute its gradients.
     """
     where = f"models.{name}"
     with torch.random.fork_rng([]):
@@ -138,28 +139,42 @@ def load(
     classes = tuple(settings.classes or data_classes)
     image = torch.randn(1, 3, input_size, input_size, generator=torch.Generator().manual_seed(0)).to(device)
     module = module.to(device)
-    _try(where, module, image, classes)
-    if resize == "short-side":
-        _try(f"{where}: data.resize=short-side", module, image[..., : input_size * 3 // 4], classes)
-    try:
-        blocks = (
-            find_blocks(module, image)
-            if settings.blocks in (None, "auto")
-            else check_blocks(module, image, settings.blocks)
-        )
-    except ValueError as error:
-        raise ConfigError(f"{where}: blocks: {error}") from None
+    with arithmetic("fp32", device):
+        _try(where, module, image, classes)
+        if resize == "short-side":
+            _try(f"{where}: data.resize=short-side", module, image[..., : input_size * 3 // 4], classes)
+        try:
+            blocks = (
+                find_blocks(module, image)
+                if settings.blocks in (None, "auto")
+                else check_blocks(module, image, settings.blocks)
+            )
+        except ValueError as error:
+            raise ConfigError(f"{where}: blocks: {error}") from None
+        module = prepared(module, device, repeatable=deterministic, trial=image)
     classifier = Classifier(
-        name, folded_where_exact(module, image), classes, blocks, score, precision, weights, device,
+        name, module, classes, blocks, score, precision, weights, device,
         BatchSize(1), Engine("contiguous", 1),
         preprocessing=Preprocessing(settings.scale or 1, settings.mean, settings.std),
         definition=built.definition,
     )  # fmt: skip
+    return classifier.with_maps(_maps(where, classifier, image))
+
+
+def _maps(where: str, classifier: Classifier, image: torch.Tensor) -> tuple[int, ...]:
+    """How many feature maps each block has, and whether their gradients can be had.
+
+    Raises:
+        ConfigError: they cannot.
+        DeviceError: not on this device: memory ran out, or torch cannot repeat them.
+    """
     try:
-        maps = tuple(len(block.maps) for block in classifier.block_maps(image, [0]))
+        with torch_failures():
+            return tuple(len(block.maps) for block in classifier.block_maps(image, [0]))
+    except DeviceError as error:
+        raise DeviceError(f"{where}: {error}") from None
     except (RuntimeError, ValueError) as error:
         raise ConfigError(f"{where}: blocks: no gradients of these: {user_code.reason(error)}") from None
-    return classifier.with_maps(maps)
 
 
 class _Built(NamedTuple):
@@ -318,20 +333,6 @@ def _try(where: str, module: nn.Module, image: torch.Tensor, classes: tuple[str,
         )
     if not torch.isfinite(image_level(outputs)).all():
         raise WeightsError(f"{where}: outputs are not finite")
-
-
-def folded_where_exact(module: nn.Module, image: torch.Tensor) -> nn.Module:
-    """The network with its batch normalisations folded, if that leaves its outputs alone up to rounding.
-
-    Folding pairs a convolution with the normalisation registered after it, which need not follow it.
-    """
-    try:
-        folded = fold_batchnorm(copy.deepcopy(module))
-        with torch.no_grad():
-            before, after = module(image), folded(image)
-    except Exception:  # a network that cannot be copied or folded is used as it is
-        return module
-    return folded if float((before - after).abs().max()) <= _ROUNDING * float(before.abs().max()) else module
 
 
 def _numbered(names: list[str]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import nn
 
@@ -22,7 +24,7 @@ class MatrixAveragePool(nn.Module):
         if inputs.shape[2:] == self._size:
             return inputs
         rows, columns = (
-            _averages(length, count).to(inputs)
+            _averages(length, count, inputs.dtype, inputs.device)
             for length, count in zip(inputs.shape[2:], self._size, strict=True)
         )
         return rows @ inputs @ columns.T
@@ -39,10 +41,11 @@ def with_repeatable_pooling(module: nn.Module) -> nn.Module:
     return module
 
 
-def _averages(length: int, count: int) -> torch.Tensor:
-    """(count, length) float32: row i averages from floor(i·length/count) up to ceil((i+1)·length/count)."""
+@lru_cache(maxsize=32)
+def _averages(length: int, count: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """(count, length): row i averages from floor(i·length/count) up to ceil((i+1)·length/count)."""
     weights = torch.zeros(count, length)
     for i in range(count):
         start, stop = i * length // count, -(-(i + 1) * length // count)
         weights[i, start:stop] = 1 / (stop - start)
-    return weights
+    return weights.to(device, dtype)

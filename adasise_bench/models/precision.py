@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -15,11 +15,68 @@ _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @contextmanager
 def arithmetic(precision: PrecisionName, device: torch.device) -> Iterator[None]:
-    """Run the body in the given precision; TF32 is off unless asked for, whatever torch's default."""
-    matmul, cudnn = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "fp32"
+    """Run the body in the given precision; TF32 is off unless asked for, whatever the process has set.
+
+    Products of float32 numbers then keep all their digits in cuBLAS, cuDNN and oneDNN. torch's settings are
+    the process's; what was found is put back afterwards.
+    """
+    with (
+        _float32_products("ieee" if precision == "fp32" else "tf32"),
+        torch.autocast(device.type, dtype=_AUTOCAST.get(precision), enabled=precision in _AUTOCAST),
+    ):
+        yield
+
+
+@contextmanager
+def _float32_products(on_gpu: Literal["ieee", "tf32"]) -> Iterator[None]:
+    """How matrix products, convolutions and recurrent layers treat float32; a CPU always computes in full.
+
+    torch has two sets of switches for this: old ones, all there is up to torch 2.8, and since then one
+    ``fp32_precision`` for each library and operation. Setting an old switch sets the new ones that belong to
+    it, but not the other way round, and where they part, reading the old one raises. A user's network and
+    ``torch.compile`` read either, so that both are set here, the old ones first.
+    """
+    gpu, cpu = _switches()
+    found = [(switch, _own_value(switch, parent)) for switch, parent in (*gpu, *cpu)]
+    for switch, _ in found:
+        switch.fp32_precision = "ieee"
+    found_old = torch.get_float32_matmul_precision(), _cudnn_allows_tf32()
     try:
-        with torch.autocast(device.type, dtype=_AUTOCAST.get(precision), enabled=precision in _AUTOCAST):
-            yield
+        _set_old("high" if on_gpu == "tf32" else "highest", on_gpu == "tf32")
+        for switch, _ in gpu:
+            switch.fp32_precision = on_gpu
+        for switch, _ in cpu:
+            switch.fp32_precision = "ieee"
+        yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, cudnn
+        _set_old(*found_old)
+        for switch, value in found:
+            switch.fp32_precision = value
+
+
+def _switches() -> tuple[list[tuple[Any, Any]], list[tuple[Any, Any]]]:
+    """The new switches of GPU and CPU libraries, each with the one that it follows while it is ``none``."""
+    cudnn, mkldnn, matmul = torch.backends.cudnn, torch.backends.mkldnn, torch.backends.cuda.matmul
+    if not hasattr(matmul, "fp32_precision"):
+        return [], []
+    gpu = [(switch, cudnn) for switch in (matmul, cudnn.conv, cudnn.rnn)]  # type: ignore[attr-defined]
+    return gpu, [(switch, mkldnn) for switch in (mkldnn.matmul, mkldnn.conv, mkldnn.rnn)]  # type: ignore[attr-defined]
+
+
+def _own_value(switch: Any, parent: Any) -> str:
+    """What a switch holds; one that reads as the switch above it is taken to follow it."""
+    value: str = switch.fp32_precision
+    return "none" if value == parent.fp32_precision else value
+
+
+def _cudnn_allows_tf32() -> bool:
+    """The old switch of cuDNN, read while the new ones are ``ieee``: it raises if it is on."""
+    try:
+        return bool(torch.backends.cudnn.allow_tf32)
+    except RuntimeError:
+        return True
+
+
+def _set_old(matmul: str, cudnn: bool) -> None:
+    torch.set_float32_matmul_precision(matmul)
+    torch.backends.cudnn.allow_tf32 = cudnn

@@ -12,9 +12,10 @@ from conftest import write_annotation
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adasise_bench.chunks import Chunk, chunks_of
+from adasise_bench import chunks
+from adasise_bench.chunks import Chunk
 from adasise_bench.config_file import validate
-from adasise_bench.errors import BenchError, DataError, DeviceError
+from adasise_bench.errors import BenchError, DeviceError
 from adasise_bench.launchers.events import Died, Done, Event, Failed, Made, Ready
 from adasise_bench.launchers.hand_out import ATTEMPTS, HandOut
 from adasise_bench.models.engine import Engine
@@ -174,6 +175,38 @@ def test_workers_that_cannot_start_are_given_up(plan: Plan, deaths: int) -> None
             made(crew, plan)
 
 
+def test_a_worker_that_never_gets_ready_is_left_out_while_others_work(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class OneBroken(Puppets):
+        def start(self, number: int, engines: Mapping[str, Engine]) -> None:
+            self.dead_on_arrival = int(number == 1)
+            super().start(number, engines)
+
+    monkeypatch.setattr(chunks, "_PICTURES", 1)  # so that the others are still at work then
+    crew = OneBroken(3)
+    with HandOut(crew) as launcher:
+        launcher.settle({})
+        given = launcher.records(plan, everything(plan), plan.dataset.digests())
+        records = [record for some in given for record in some]
+    assert len(records) == len(plan.keys)
+    assert not any(record.error for record in records)
+    assert [number for number, _ in crew.started].count(1) == ATTEMPTS
+    assert [worker["state"] for worker in launcher.workers()] == ["idle", "given up", "idle"]
+    said = f"worker 1 on cpu was killed, {ATTEMPTS} times before it could work; the run goes on without it"
+    assert said in capsys.readouterr().err
+
+
+def test_the_last_worker_that_is_given_up_ends_the_run(plan: Plan) -> None:
+    class Breaking(Puppets):
+        def give(self, number: int, chunk: Chunk) -> None:
+            self.dead_on_arrival = 99
+            self._happened.append((number, Died("was killed")))
+
+    with pytest.raises(BenchError, match="before it could work; its log may say why"):
+        made(Breaking(2), plan)
+
+
 def test_what_came_before_a_failure_is_kept(plan: Plan) -> None:
     class Failing(Puppets):
         def give(self, number: int, chunk: Chunk) -> None:
@@ -204,13 +237,16 @@ def test_chunks_are_small_but_fill_a_batch_where_forwards_are_shared(plan: Plan)
     assert pictures_at_once(methods, engines, 40, 2) == 5
 
 
-def test_a_picture_that_is_another_where_the_worker_is_becomes_an_error(plan: Plan) -> None:
-    digests = plan.dataset.digests()
-    changed = digests | {"000001": "00" * 32}
-    first = next(chunks_of(plan, everything(plan), changed, 3))
-    verified = first.verified(plan.dataset)
-    assert isinstance(verified["000001"], DataError)
-    assert "not the picture that the run began with" in str(verified["000001"])
-    assert {i: a for i, a in verified.items() if i != "000001"} == {
-        image_id: plan.annotations[image_id] for image_id in ("000000", "000002")
-    }
+def test_a_chunk_that_comes_back_short_is_an_error(plan: Plan) -> None:
+    class Forgetful(Puppets):
+        def give(self, number: int, chunk: Chunk) -> None:
+            super().give(number, chunk)
+            forgotten = min(chunk.keys, key=str)
+            self._happened = [
+                (worker, event)
+                for worker, event in self._happened
+                if not (isinstance(event, Made) and event.records[0].key == forgotten)
+            ]
+
+    with pytest.raises(BenchError, match=r"left out 1 records, for example resnet50 ada_sise 00000\d "):
+        made(Forgetful(), plan)

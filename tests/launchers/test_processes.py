@@ -10,10 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from drawn_scenes import PYTHONPATH, Patient, after, assert_same, is_alive, kill, settings, values
 
-from adasise_bench.errors import WeightsError
+from adasise_bench import user_code
+from adasise_bench.config import RunConfig
+from adasise_bench.data.voc import VocDataset
+from adasise_bench.errors import DeviceError, WeightsError
 from adasise_bench.folder_names import IN_FLIGHT, PROGRESS
 from adasise_bench.launchers.hand_out import HandOut
 from adasise_bench.launchers.local import LocalCrew
@@ -56,6 +60,66 @@ def test_a_killed_worker_is_replaced_and_loses_nothing(
     assert run(CONFIG, tmp_path / "out", launcher=launcher).errors == 0
     assert_same(tmp_path / "out", whole)
     assert "was killed by SIGKILL (out of memory?); another takes its place" in capsys.readouterr().err
+
+
+def test_a_picture_that_is_another_where_the_workers_are_keeps_its_records_as_errors(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = VocDataset.digests
+    monkeypatch.setattr(VocDataset, "digests", lambda self: digests(self) | {"000003": "00" * 32})
+    outcome = run(CONFIG, tmp_path / "out", launcher=two(tmp_path / "out"))
+    made, undisturbed = values(tmp_path / "out"), values(whole)
+    other = made["image_id"] == "000003"
+    assert outcome.errors == other.sum() == (undisturbed["image_id"] == "000003").sum() > 0
+    assert made[other]["error"].str.contains(r"000003\.jpg: on .* not the picture that the run").all()
+    pd.testing.assert_frame_equal(made[~other], undisturbed[~other], check_exact=True, check_dtype=False)
+
+
+BROKEN_ONCE = """
+from pathlib import Path
+
+def saliency(model, image, target):
+    if not Path("lost").exists() and len(list(Path().glob("seen*"))) == 5:
+        Path("lost").touch()
+        raise RuntimeError("CUDA error: uncorrectable ECC error encountered\\nCUDA kernel errors might be")
+    Path(f"seen{len(list(Path().glob('seen*')))}").touch()
+    return image.abs().sum(1)[0]
+"""
+
+
+@pytest.fixture
+def broken_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
+    """A run whose device is lost once, in the middle of an explanation."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "broken_once.py").write_text(BROKEN_ONCE)
+    user_code.load.cache_clear()
+    monkeypatch.delitem(sys.modules, "broken_once", raising=False)
+    return settings(methods=["broken_once:saliency"])
+
+
+def test_a_worker_that_loses_its_device_is_replaced_and_loses_nothing(
+    broken_once: RunConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    launcher = HandOut(LocalCrew(broken_once, tmp_path / "out", ["cpu", "cpu"]))
+    outcome = run(broken_once, tmp_path / "out", launcher=launcher)
+    assert (outcome.errors, len(values(tmp_path / "out"))) == (0, outcome.computed)
+    said = "lost cpu (CUDA error: uncorrectable ECC error encountered); another takes its place"
+    assert said in capsys.readouterr().err
+    logs = [path.read_text() for path in (tmp_path / "out/logs").iterdir()]
+    assert any("Traceback" in log and "broken_once.py" in log for log in logs)
+    assert (tmp_path / "lost").exists()
+
+
+def test_one_process_that_loses_its_device_ends_in_one_line_and_keeps_what_is_done(
+    broken_once: RunConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(DeviceError, match=r"^lost cpu: CUDA error: uncorrectable ECC error encountered; "):
+        run(broken_once, tmp_path / "out")
+    kept = (tmp_path / "out" / IN_FLIGHT).read_bytes().count(b"\n")
+    assert kept == 5
+    outcome = run(broken_once, tmp_path / "out")
+    assert (outcome.reused, outcome.errors) == (kept, 0)
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from types import MethodType
 
@@ -13,7 +15,7 @@ from test_class_activation import close
 from test_grad_cam import PICTURE, two_maps
 from torch import nn
 
-from adasise_bench.methods import ablation_cam
+from adasise_bench.methods import ablation_cam, tail
 from adasise_bench.methods.class_activation import weighted_maps
 from adasise_bench.methods.fusion import min_max
 from adasise_bench.methods.layer_maps import layer_maps
@@ -180,3 +182,24 @@ def test_the_tail_of_a_residual_network_gives_its_outputs(resnet_layout: Classif
     assert traced is not None
     torch.testing.assert_close(traced(found.maps[None])[0], found.outputs, rtol=1e-4, atol=1e-4)
     assert "network.conv1" not in {node.target for node in traced.graph.nodes}
+
+
+def test_a_network_is_traced_once_per_layer_and_may_be_forgotten(
+    image: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    traced: list[str] = []
+
+    def trace(module: nn.Module, layer: str) -> nn.Module | None:
+        traced.append(layer)
+        return trace_layer(module, layer)
+
+    trace_layer = tail._traced
+    monkeypatch.setattr(tail, "_traced", trace)
+    classifier = make_classifier(Patched(), ("features.7",), tuple("abcd"))
+    for layer in ("features.7", "features.7", "features.4", "features.7"):
+        explained({"name": "ablation_cam", "layer": layer}, classifier, image, 0)
+    assert traced == ["features.7", "features.4"]
+    network = weakref.ref(classifier.module)
+    del classifier
+    gc.collect()
+    assert network() is None

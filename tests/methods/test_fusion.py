@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.filters import threshold_otsu
 
-from adasise_bench.methods.fusion import fuse, min_max, otsu_threshold
+from adasise_bench.methods.fusion import fuse, min_max, otsu_thresholds
 
 
 @given(st.integers(0, 10_000), st.sampled_from(["uniform", "normal", "two", "few"]))
@@ -22,11 +22,27 @@ def test_otsu_equals_scikit_image(seed: int, kind: str) -> None:
         "few": random.integers(0, 5, 40).astype(float),
     }[kind]
     values = (values - values.min()) / (values.max() - values.min())
-    assert float(otsu_threshold(torch.from_numpy(values))) == pytest.approx(threshold_otsu(values), abs=1e-12)
+    [found] = otsu_thresholds(torch.from_numpy(values)[None])
+    assert float(found) == pytest.approx(threshold_otsu(values), abs=1e-12)
 
 
 def test_otsu_of_a_constant_is_the_constant() -> None:
-    assert float(otsu_threshold(torch.full((4, 4), 0.25))) == 0.25
+    assert otsu_thresholds(torch.full((2, 4, 4), 0.25)).tolist() == [0.25, 0.25]
+
+
+def test_otsu_of_several_layers_is_that_of_each() -> None:
+    layers = torch.rand(4, 9, 7, generator=torch.Generator().manual_seed(2)) ** 3
+    layers[2] = 0.5
+    found = otsu_thresholds(layers)
+    assert found.tolist() == [float(otsu_thresholds(layer[None])) for layer in layers]
+    assert otsu_thresholds(layers[:0]).tolist() == []
+
+
+def test_otsus_thresholds_are_bin_centres_in_double_precision() -> None:
+    """Two values far apart: the first bin wins, whose centre is low + span / 512."""
+    low, span = 0.1, 0.7
+    values = torch.tensor([[low, low, low + span]], dtype=torch.float64)
+    assert otsu_thresholds(values).item() == pytest.approx(low + span / 512, abs=1e-15)
 
 
 def test_fusion_in_closed_form() -> None:

@@ -13,10 +13,11 @@ import torch.nn.functional as F
 from conftest import TinyVGG, explained, make_classifier
 from torch import nn
 from torch.distributions import Normal, kl_divergence
+from torchvision.transforms.functional import gaussian_blur
 
 from adasise_bench.errors import BenchError, ConfigError
 from adasise_bench.methods import Request, parse_method
-from adasise_bench.methods.information_bottleneck import information, mixed
+from adasise_bench.methods.information_bottleneck import information, mirrored_gaussian, mixed
 from adasise_bench.methods.layer_statistics import LayerStatistics, layer_output, layer_statistics
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.timing import PhaseClock
@@ -236,3 +237,27 @@ def test_maps_that_are_not_finite_are_an_error(tiny: Classifier, image: torch.Te
     nn.init.constant_(tiny.module.get_submodule("head").weight, float("nan"))
     with pytest.raises(BenchError, match="not finite"):
         explained(ENTRY, tiny, image, 0)
+
+
+@pytest.mark.parametrize(
+    ("sigma", "radius", "size"),
+    [(1.0, 2, (14, 9)), (1.0, 2, (3, 4)), (2.3, 5, (6, 11)), (20.0, 40, (41, 56))],
+)
+def test_smoothing_by_matrices_is_torchvisions_blur(sigma: float, radius: int, size: tuple[int, int]) -> None:
+    maps = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0))
+    rows, columns = (mirrored_gaussian(length, sigma, radius, CPU) for length in size)
+    expected = gaussian_blur(maps, [2 * radius + 1] * 2, [sigma] * 2)
+    torch.testing.assert_close(rows @ maps @ columns.T, expected, atol=5e-6, rtol=0)
+
+
+def test_no_padding_by_reflection_takes_part(
+    tiny: Classifier, image: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its gradient cannot be repeated on a GPU (torch 2.8), so that a deterministic run would be refused."""
+
+    def refuse(*_arguments: object, mode: str = "constant", **_options: object) -> None:
+        assert mode != "reflect"
+
+    monkeypatch.setattr(F, "pad", refuse)
+    monkeypatch.setattr("torchvision.transforms._functional_tensor.torch_pad", refuse)
+    assert explained(ENTRY, tiny, image, 0).saliency.isfinite().all()

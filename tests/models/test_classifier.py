@@ -20,18 +20,41 @@ def test_layouts_give_the_same_scores(resnet_layout: Classifier, layout: str) ->
     torch.testing.assert_close(classifier.scores(batch), expected, atol=1e-6, rtol=0)
 
 
-def test_only_whole_batches_pass_through_the_compiled_network(tiny: Classifier, image: torch.Tensor) -> None:
+def test_only_whole_batches_pass_through_the_compiled_network(
+    tiny: Classifier, image: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     compiled = []
 
     def fake(inputs: torch.Tensor) -> torch.Tensor:
         compiled.append(len(inputs))
         return tiny.module(inputs)
 
-    classifier = replace(tiny.with_engine(Engine("contiguous", 3)), compiled=fake)
+    monkeypatch.setattr(torch, "compile", lambda _module, **_settings: fake)
+    classifier = tiny.with_engine(Engine("contiguous", 3, "default"))
+    classifier.run_whole_batch(image)
+    compiled.clear()
     for count in (1, 3, 2, 3):
         batch = image.expand(count, -1, -1, -1)
         assert torch.equal(classifier.scores(batch), tiny.scores(batch))
     assert compiled == [3, 3]
+
+
+@pytest.mark.parametrize("found", [False, True])
+def test_kernels_are_timed_for_whole_batches_only(
+    tiny: Classifier, image: torch.Tensor, monkeypatch: pytest.MonkeyPatch, found: bool
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", found)
+    timed: list[tuple[int, bool]] = []
+    tiny.module.register_forward_pre_hook(
+        lambda _module, inputs: timed.append((len(inputs[0]), torch.backends.cudnn.benchmark))
+    )
+    for wanted in (True, False):
+        classifier = replace(tiny.with_engine(Engine("contiguous", 3)), times_kernels=wanted)
+        for count in (3, 2):
+            classifier.scores(image.expand(count, -1, -1, -1))
+        classifier.block_maps(image, [0])
+    assert timed == [(3, True), (2, found), (1, found), (3, found), (2, found), (1, found)]
+    assert torch.backends.cudnn.benchmark is found
 
 
 def test_gradients_of_several_classes_equal_those_of_each(tiny: Classifier, image: torch.Tensor) -> None:

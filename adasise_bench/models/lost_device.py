@@ -1,0 +1,87 @@
+"""Recognises errors after which a process can do nothing more on its GPU."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from adasise_bench.errors import DeviceError
+from adasise_bench.timing import synchronize
+
+_STICKY = re.compile(
+    "|".join(
+        [
+            "unspecified launch failure",
+            "uncorrectable ECC error encountered",
+            "uncorrectable NVLink error detected",
+            "Invalid access of peer GPU memory over nvlink or a hardware error",
+            "an illegal memory access was encountered",
+            "the launch timed out and was terminated",
+            "context is destroyed",
+            "device-side assert triggered",
+            "hardware stack error",
+            "an illegal instruction was encountered",
+            "misaligned address",
+            "operation not supported on global/shared address space",
+            "invalid program counter",
+            "tensor memory not completely freed",
+            "an async error has occured in external entity",  # spelt so by CUDA
+            "MPS client has been terminated by the server",
+        ]
+    )
+)
+"""What ``cudaGetErrorString`` says of errors that, by CUDA's documentation, end a process's use of its GPU.
+
+All further work on the GPU gives the same error; only another process can use the GPU again.
+"""
+
+
+def is_lost_device(error: BaseException) -> bool:
+    """Whether torch says that this process has lost its GPU: a faulty kernel, or faulty hardware."""
+    return isinstance(error, RuntimeError) and _STICKY.search(str(error)) is not None
+
+
+def loss_of(device: torch.device, error: BaseException) -> str | None:
+    """Which CUDA error took ``device`` from this process, in one line; ``None`` if it still answers.
+
+    Libraries such as cuDNN report the first failure in words of their own, so the device is asked, too.
+
+    Args:
+        device: what the work that failed was done on.
+        error: what it failed with.
+    """
+    if is_lost_device(error):
+        return _first_line(error)
+    if not isinstance(error, RuntimeError):
+        return None
+    try:
+        synchronize(device)
+    except RuntimeError as answer:
+        return _first_line(answer)
+    return None
+
+
+@contextmanager
+def named_if_lost(device: torch.device) -> Iterator[None]:
+    """Let the loss of ``device`` end the work in the body with an error of one line.
+
+    Raises:
+        DeviceError: the device is lost; other errors stay as they are.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        reason = loss_of(device, error)
+        if reason is None:
+            raise
+        raise DeviceError(
+            f"lost {device}: {reason}; what is finished is kept: give the same command again to go on, "
+            "and use another device if this one fails again"
+        ) from None
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]
