@@ -36,7 +36,7 @@ from adasise_bench.data.transforms import to_input
 from adasise_bench.methods import Explanation, Request, parse_method
 from adasise_bench.methods.masking import build_masks
 from adasise_bench.models import load_classifier
-from adasise_bench.models.engine import LAYOUTS, Engine
+from adasise_bench.models.engine import LAYOUTS, CompileMode, Engine
 from adasise_bench.models.tuning import tune
 from adasise_bench.timing import PhaseClock, synchronize
 
@@ -80,7 +80,7 @@ class Bench:
         root: Path,
         device: torch.device,
         precision: str,
-        compiled: bool = False,
+        mode: CompileMode = False,
         engine: Engine | None = None,
     ):
         self.classifier = load_classifier(
@@ -95,12 +95,12 @@ class Bench:
             image = to_input(dataset.picture(image_id, annotation), "stretch", size).to(device)
             self.requests.append((image, self.classifier.classes.index(annotation.class_names[0])))
         self.image, self.target = self.requests[0]
-        self.tuning = seconds(partial(self._tune, compiled, engine), device)
+        self.tuning = seconds(partial(self._tune, mode, engine), device)
         self.classifier = self.classifier.with_engine(self.engine)
 
-    def _tune(self, compiled: bool, engine: Engine | None) -> None:
+    def _tune(self, mode: CompileMode, engine: Engine | None) -> None:
         found = engine or tune(self.classifier, self.image)
-        self.engine = replace(found, compile=compiled)
+        self.engine = replace(found, compile=mode)
 
     def forward(self, count: int) -> Callable[[], object]:
         """Plain forward of ``count`` inputs in the engine's layout."""
@@ -194,18 +194,23 @@ def perturbation(
         name: bench.explain("extremal_perturbation", implementation=name, iterations=1)
         for name in ("batched", "torchray")
     }
+    alone = bench.explain("extremal_perturbation", **options)
+    cuda = bench.classifier.device.type == "cuda"
     works: dict[str, Callable[[], object]] = {
         "forward of 4": bench.forward(4),
         f"forward of {4 * side_by_side}": bench.forward(4 * side_by_side),
         "TorchRay": bench.explain("extremal_perturbation", implementation="torchray", **options),
-        "ours, alone": bench.explain("extremal_perturbation", **options),
+        "ours, alone": alone,
         f"ours, {side_by_side} side by side": lambda: method.explain_together(bench.classifier, requests),
+        **(
+            {"ours, alone, kernel by kernel": partial(hooked, bench.classifier.module, alone)} if cuda else {}
+        ),
         "TorchRay, set-up": once["torchray"],
         "ours, set-up": once["batched"],
     }
     taken = in_turns(bench.classifier.device, rounds, **works)
     rows: list[dict[str, Any]] = []
-    for name in list(works)[2:5]:
+    for name in [name for name in works if name.startswith(("TorchRay", "ours")) and "set-up" not in name]:
         count = side_by_side if "side by side" in name else 1
         setup = taken["TorchRay, set-up" if name == "TorchRay" else "ours, set-up"]
         per_iteration: float = (taken[name] - count * setup) / iterations
@@ -222,6 +227,15 @@ def perturbation(
             rows[0]["ms per iteration and explanation"] / row["ms per iteration and explanation"]
         )
     return rows
+
+
+def hooked(module: torch.nn.Module, work: Callable[[], object]) -> None:
+    """Do some work while the network has a hook, with which its passes are not captured as CUDA graphs."""
+    hook = module.register_forward_pre_hook(lambda _module, _inputs: None)
+    try:
+        work()
+    finally:
+        hook.remove()
 
 
 def peers(bench: Bench, rounds: int, masks: int) -> list[dict[str, Any]]:

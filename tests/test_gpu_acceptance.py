@@ -40,7 +40,7 @@ def test_every_step_works_without_a_gpu(tmp_path: Path) -> None:
     assert list(steps) == [step.name for step in gpu_acceptance.STEPS]
     compiled = steps.pop("compiled")
     assert (
-        compiled["status"] == "done" or "error" in compiled["rows"][0]
+        compiled["status"] == "done" or "error" in compiled["rows"][-1]
     )  # not every machine has a C++ compiler
     assert {name: step["status"] for name, step in steps.items()} == dict.fromkeys(steps, "done"), done.stdout
     assert all(step["rows"] for step in steps.values())
