@@ -51,9 +51,9 @@ class Step(NamedTuple):
 
 
 STEPS = (
-    Step("environment", "Card, driver and versions", "checks:environment", 15),
+    Step("environment", "Card, driver and versions", "checks:environment", 25),
     Step("quickstart", "The quickstart against the CPU's baseline", "runs:quickstart", 45),
-    Step("speed", "Efficiency and seconds of SISE and Ada-SISE", "speed:eager", 85),
+    Step("speed", "Efficiency and seconds of SISE and Ada-SISE", "speed:eager", 80),
     Step("perturbation", "Extremal Perturbation alone and side by side", "speed:perturbation", 50),
     Step("table1", "Pairs per second, and hours of Table 1 in full", "runs:table1", 60),
     Step("gpu_tests", "pytest -m gpu", "checks:gpu_tests", 40),
@@ -61,7 +61,7 @@ STEPS = (
     Step("precision", "What precisions change against fp32", "runs:precision", 25),
     Step("memory", "Peak memory against the number of masks", "speed:memory", 15),
     Step("peers", "Score-CAM of torchcam and RISE of TorchRay", "speed:peers", 15),
-    Step("compiled", "Efficiency and seconds through torch.compile", "speed:compiled", 35),
+    Step("compiled", "Efficiency and seconds through torch.compile", "speed:compiled", 30),
 )
 _MINUTES = 7.0
 
