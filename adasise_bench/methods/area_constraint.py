@@ -33,14 +33,13 @@ class AreaConstraint:
 
         The areas repeat: mask i has area number i modulo A.
         """
-        flat = masks.flatten(1)
-        rows = flat.view(-1, len(self._low), flat.shape[1])
-        border = _select(rows)(rows, self._low).view(-1, 1)
-        low = self._low_column.repeat(len(rows), 1)
-        # How many of those equal to the border are low comes first in their order, the others are high.
-        low_and_equal = low.sub_((flat < border).sum(dim=1, keepdim=True, dtype=torch.int32))
-        equal = flat == border
-        high = torch.where(equal, equal.cumsum(dim=1, dtype=torch.int32) > low_and_equal, flat > border)
+        pixels = masks.flatten(1)
+        rows = pixels.view(-1, len(self._low), pixels.shape[1])
+        border = _select(rows)(rows, self._low)[..., None]
+        # Of those equal to the border, the first are low, as many as are still missing; the others are high.
+        low_and_equal = self._low_column - (rows < border).sum(dim=2, keepdim=True, dtype=torch.int32)
+        equal = rows == border
+        high = torch.where(equal, equal.cumsum(dim=2, dtype=torch.int32) > low_and_equal, rows > border)
         return high.view_as(masks)
 
 
