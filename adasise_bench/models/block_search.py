@@ -103,12 +103,14 @@ class Block:
 
     Attributes:
         name: of the module that gives them.
+        maps: how many there are.
         size: their height and width.
         before: convolutions and linear layers of about this size that the maps depend on.
         behind: those that depend on the maps, up to the next block.
     """
 
     name: str
+    maps: int
     size: tuple[int, int]
     before: int
     behind: int
@@ -127,7 +129,7 @@ def find_blocks(module: nn.Module, image: torch.Tensor) -> tuple[str, ...]:
 def search_blocks(module: nn.Module, image: torch.Tensor) -> list[Block]:
     """The inputs of a network's down-sampling layers, and of its global pooling, found by one forward pass.
 
-    This is SISE's definition of a block's last layer (arXiv 2010.00672, Section 3.1). Down-sampling is where
+    This is SISE's definition of a block's last layer (arXiv 2010.00672). Down-sampling is where
     height and width shrink by a factor of about 1.5 or more. Its input is the last tensor of the larger size
     that everything behind depends on: what both ways of a residual unit receive, not what only one of them
     computes; and in an inverted bottleneck without a shortcut, the expanded maps that enter the strided
@@ -159,7 +161,8 @@ def search_blocks(module: nn.Module, image: torch.Tensor) -> list[Block]:
             "the network has no two sizes of feature maps (N, C, h, w) from which blocks could be found; "
             f"{_CURE}"
         )
-    for block in hidden:
+    if hidden:
+        block = hidden[0]
         height, width = block.size
         raise ValueError(
             f"{block.behind} of {block.before + block.behind} layers of about {height} x {width} positions "
@@ -263,17 +266,18 @@ def _prepares(maps: _Map, before: _Map, trace: Trace) -> bool:
 
 def _blocks(maps: list[_Map], trace: Trace) -> list[Block]:
     """The maps as blocks, with the layers of about their size counted."""
-    places = [trace.order[each.node] for each in maps]
     layers = [(trace.order[node], positions) for node, positions in trace.layers if node in trace.order]
-    blocks = []
-    for each, place, end in zip(maps, places, [*places[1:], len(trace.order)], strict=True):
+    blocks, end = [], len(trace.order)
+    for each in reversed(maps):
+        place, output = trace.order[each.node], each.returned[0]
         orders = [
             order for order, positions in layers
             if order <= end and 1 / _LEAST_FACTOR < positions / each.positions < _LEAST_FACTOR
         ]  # fmt: skip
         before = sum(order <= place for order in orders)
-        blocks.append(Block(each.name, each.returned[0].size, before, len(orders) - before))
-    return blocks
+        blocks.append(Block(each.name, output.tensor.shape[1], output.size, before, len(orders) - before))
+        end = place
+    return blocks[::-1]
 
 
 def _bottlenecks(trace: Trace, frame: tuple[int, int]) -> list[_Map]:
