@@ -18,17 +18,22 @@ from pydantic import BaseModel, ValidationError
 from adasise_bench import environment
 from adasise_bench.config import RunConfig
 from adasise_bench.errors import OutputError
+from adasise_bench.files import (
+    TEMPORARY,
+    as_output_error,
+    read_text,
+    refuse_leading_out,
+    refuse_special,
+    regular,
+    whole_lines,
+    write_atomically,
+    write_text_atomically,
+)
 from adasise_bench.folder_names import CONFIG as CONFIG
 from adasise_bench.folder_names import ENVIRONMENT as ENVIRONMENT
 from adasise_bench.folder_names import FINISHED, IN_FLIGHT, LOCK, LOGS, MAPS, PICTURES
 from adasise_bench.models.engine import Engine
-from adasise_bench.records import (
-    TEMPORARY,
-    Key,
-    explained_images,
-    write_atomically,
-    write_text_atomically,
-)
+from adasise_bench.records import Key, explained_images
 from adasise_bench.validation import first_problem
 
 _LOOKED_AT = 0.1
@@ -54,6 +59,7 @@ def exclusive(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        refuse_special(folder / LOCK)
         lock = filelock.FileLock(folder / LOCK)
         lock.acquire(timeout=_LOOKED_AT)
     except filelock.Timeout:
@@ -149,7 +155,7 @@ def _environment(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = json.loads(read_text(path, within=folder))
     except (OSError, ValueError, RecursionError) as error:
         raise OutputError(f"{path}: damaged ({error}); {_CURE}") from None
     if not isinstance(facts, dict):
@@ -165,7 +171,8 @@ def picture_hashes(folder: Path) -> dict[str, str]:
     """
     path = folder / PICTURES
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+        with regular(path, within=folder) as file:
+            lines = [line.decode("utf-8").removesuffix("\n") for line in whole_lines(file)]
     except (OSError, ValueError) as error:
         raise OutputError(f"{path}: cannot read it ({error}); {_CURE}") from None
     return {image_id: digest for digest, _, image_id in (line.partition("  ") for line in lines)}
@@ -196,14 +203,17 @@ def save_map(folder: Path, key: Key, saliency: torch.Tensor) -> None:
     """Keep a (H, W) float32 map as a NumPy file.
 
     Raises:
-        OutputError: the disk is full or gone.
+        OutputError: the disk is full or gone, or the folder's maps are a link out of it.
     """
 
     def write(path: Path) -> None:
         with path.open("wb") as file:
             np.save(file, saliency.cpu().numpy())
 
-    write_atomically(map_path(folder, key), write)
+    path = map_path(folder, key)
+    with as_output_error(path):
+        refuse_leading_out(path, folder)
+    write_atomically(path, write)
 
 
 def decisive(facts: Mapping[str, Any], folder: Path) -> dict[str, Any]:
