@@ -17,7 +17,7 @@ from adasise_bench import plain_yaml
 from adasise_bench.errors import DataError
 from adasise_bench.files import read_text, regular, whole_lines
 from adasise_bench.folder_names import CONFIG, ENVIRONMENT, FINISHED, IN_FLIGHT, LOCK, LOGS, PROGRESS
-from adasise_bench.printable import printable
+from adasise_bench.printable import printable, terminal
 
 State = Literal["running", "finished", "dead", "running or dead"]
 
@@ -114,7 +114,7 @@ def describe_status(status: Status, now: float) -> str:
             f"worker {worker['number']:3}  {state:9} {worker['made']:8} made  {worker['place']}"
             + (f"  {log}" if log.exists() else "")
         )
-    return "\n".join(printable(line) for line in lines)
+    return terminal("\n".join(map(printable, lines)))
 
 
 def _headline(status: Status) -> str:

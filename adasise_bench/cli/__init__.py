@@ -23,6 +23,7 @@ from adasise_bench.cli.run import run
 from adasise_bench.cli.status import status
 from adasise_bench.cli.table import table
 from adasise_bench.errors import BenchError, OutputError
+from adasise_bench.printable import terminal
 
 _EXIT_CODES = """\b
 Exit codes:
@@ -45,7 +46,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except BenchError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(terminal(f"Error: {error}"), err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)
