@@ -89,7 +89,7 @@ def read_map(folder: Path, key: Key) -> NDArray[np.float32]:
     Raises:
         DataError: it was not saved, or is damaged.
     """
-    path = run_folder.map_path(folder, key)
+    path = run_folder.kept_map(folder, key)
     try:
         regular(path, within=folder).close()
         saliency: NDArray[np.float32] = np.array(np.lib.format.open_memmap(path, mode="r"))

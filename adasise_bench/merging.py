@@ -212,8 +212,9 @@ def _write_facts(folder: Path, shards: Sequence[Shard], planned: PlannedKeys) ->
     """Configuration, environment and hashes of the whole run; what may differ stands with its shard."""
     first = shards[0]
     images = sum(shard.facts["data"]["images"] for shard in shards)
+    turned = sum(shard.facts["data"].get("turned_on_trust", 0) for shard in shards)
     facts = first.facts | {
-        "data": first.facts["data"] | {"images": images, "pairs": planned.pairs},
+        "data": first.facts["data"] | {"images": images, "pairs": planned.pairs, "turned_on_trust": turned},
         "devices": [device for shard in shards for device in shard.facts.get("devices", [])],
         "shards": {
             shard.config.shard: {

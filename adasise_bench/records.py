@@ -46,7 +46,8 @@ class Record:
         score: Ψ of the whole picture.
         box_share: percent of the input's pixels inside the class's boxes, EBPG's chance level.
         seconds, seconds_*: run-time in total and by phase.
-        seconds_plain_forward: per input of a plain batched forward pass, timed just before the picture's.
+        seconds_plain_forward: per input of a plain batched forward pass, timed just before the picture's
+            or, where explanations are quick, before those of an earlier picture of the same size.
         forwards, backwards: inputs passed through the network by the method.
         peak_memory_mb: most memory that tensors held on the GPU during the explanation, the run's networks
             included, in 10^6 bytes; null on the CPU and with shared forwards, where it

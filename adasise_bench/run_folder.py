@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 from adasise_bench import environment
 from adasise_bench.config import RunConfig
 from adasise_bench.errors import OutputError
+from adasise_bench.file_names import file_name
 from adasise_bench.files import (
     TEMPORARY,
     as_output_error,
@@ -33,6 +35,7 @@ from adasise_bench.folder_names import CONFIG as CONFIG
 from adasise_bench.folder_names import ENVIRONMENT as ENVIRONMENT
 from adasise_bench.folder_names import FINISHED, IN_FLIGHT, LOCK, LOGS, MAPS, PICTURES
 from adasise_bench.models.engine import Engine
+from adasise_bench.record_store import writes_alone
 from adasise_bench.records import Key, explained_images
 from adasise_bench.validation import first_problem
 
@@ -69,12 +72,30 @@ def exclusive(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise OutputError(f"{folder}: cannot write: {error.strerror}; choose another --output") from None
     try:
+        _refuse_second_writer(folder)
         with suppress(OSError):
             for half_written in folder.rglob(f".*{TEMPORARY}"):
                 half_written.unlink()
         yield
     finally:
         lock.release()
+
+
+def _refuse_second_writer(folder: Path) -> None:
+    """Look whether a run has the records open: the lock's file may have been deleted under it.
+
+    Raises:
+        OutputError: another run is writing.
+    """
+    try:
+        file = regular(folder / IN_FLIGHT, within=folder)
+    except OSError:
+        return
+    with file:
+        if not writes_alone(file.fileno()):
+            raise OutputError(
+                f"{folder}: another run is writing here; wait for it or choose another --output"
+            )
 
 
 def refuse_foreign(
@@ -99,8 +120,15 @@ def move_aside(folder: Path) -> None:
     Raises:
         OutputError: it cannot be renamed.
     """
-    number = next(n for n in range(1, 10_000) if not folder.with_name(f"{folder.name}.{n}").exists())
-    aside = folder.with_name(f"{folder.name}.{number}")
+    real = folder.resolve()
+    if Path.cwd().is_relative_to(real):
+        raise OutputError(
+            f"{folder}: the working folder is in it, so that it cannot be moved aside; "
+            "choose another --output, leave out --no-resume, or go to another folder"
+        )
+    place = real if folder.name in ("", "..") else folder
+    number = next(n for n in range(1, 10_000) if not place.with_name(f"{place.name}.{n}").exists())
+    aside = place.with_name(f"{place.name}.{number}")
     try:
         folder.rename(aside)
     except OSError as error:
@@ -195,8 +223,43 @@ def engines(folder: Path) -> dict[str, Engine]:
 
 
 def map_path(folder: Path, key: Key) -> Path:
-    """Where the saliency map of a record is kept."""
-    return folder / MAPS / key.model / key.method / f"{key.image_id}_{key.class_name}.npy"
+    """Where the saliency map of a record is kept; :func:`kept_map` finds those of older versions as well."""
+    return folder / MAPS / key.model / key.method / f"{file_name(key.image_id, str(key.class_name))}.npy"
+
+
+def kept_map(folder: Path, key: Key) -> Path:
+    """The file of a record's saliency map, which need not exist.
+
+    Older versions called it ``IMAGE_CLASS.npy`` whatever the names. Such a file is another pair's, or may be,
+    where a shorter or longer part of its name is a picture of the run as well; then it is not taken.
+    """
+    path = map_path(folder, key)
+    older = path.parent / f"{key.image_id}_{key.class_name}.npy"
+    if path == older or path.exists() or older.parent != path.parent or not _is_file(older):
+        return path
+    breaks = (position for position, letter in enumerate(older.stem) if letter == "_")
+    others = {older.stem[:position] for position in breaks} - {key.image_id}
+    return path if others & _picture_ids(folder / PICTURES) else older
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def _picture_ids(path: Path) -> frozenset[str]:
+    try:
+        return _picture_ids_at(path, path.stat().st_mtime_ns)
+    except OSError:
+        return frozenset()
+
+
+@lru_cache(maxsize=16)
+def _picture_ids_at(path: Path, _modified: int) -> frozenset[str]:
+    """The ids in a file of pictures' hashes, read again when it was written anew."""
+    return frozenset(picture_hashes(path.parent))
 
 
 def save_map(folder: Path, key: Key, saliency: torch.Tensor) -> None:

@@ -161,6 +161,7 @@ def test_the_last_record_of_a_key_wins(tmp_path: Path) -> None:
     store = RecordStore(tmp_path)
     store.append([record(1, ebpg=None, error="failed")])
     store.append([record(1, ebpg=5.0)])
+    store.close()
     assert list(read_records(tmp_path)["ebpg"]) == [5]
     again = RecordStore(tmp_path, planned(1))
     assert (again.explained.tolist(), again.errors) == ([True], 0)
