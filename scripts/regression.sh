@@ -53,9 +53,9 @@ cat "$output/verdict.txt" >&2
 if [ -n "${GITHUB_STEP_SUMMARY:-}" ]; then
   {
     cat "$output/table.md"
-    printf '\n### Regression gate\n\n```\n'
-    cat "$output/verdict.txt" "$output/compare.txt"
-    printf '```\n'
+    printf '\n### Regression gate\n\n'
+    # Four spaces make a block that no line in it can end, as "```" would end one that it began.
+    sed 's/^/    /' "$output/verdict.txt" "$output/compare.txt"
   } >> "$GITHUB_STEP_SUMMARY"
 fi
 exit "$status"

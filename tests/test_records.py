@@ -17,6 +17,7 @@ import pytest
 
 from adasise_bench import record_store
 from adasise_bench.errors import DataError, OutputError
+from adasise_bench.files import write_atomically
 from adasise_bench.planned_keys import PlannedKeys
 from adasise_bench.record_store import RecordStore
 from adasise_bench.records import (
@@ -25,7 +26,6 @@ from adasise_bench.records import (
     SCHEMA,
     Record,
     read_records,
-    write_atomically,
 )
 
 

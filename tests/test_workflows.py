@@ -130,7 +130,7 @@ def test_the_gate_ends_as_compare_does_and_always_posts_its_summary(
     assert Path(stubbed["LOG"]).read_text().rstrip().endswith("--no-speed")
     summary = Path(stubbed["GITHUB_STEP_SUMMARY"]).read_text()
     assert summary.startswith("### Table\n")
-    assert "```\nverdict\nfindings\n```" in summary
+    assert summary.endswith("### Regression gate\n\n    verdict\n    findings\n")
 
 
 def test_the_gate_stops_where_the_run_does(stubbed: dict[str, str]) -> None:
