@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -17,6 +19,9 @@ _PLAIN_ROUNDS = 2
 _LEAST_ROUNDS = 25
 """Fewer repetitions of all steps do not repay the capture, which costs about as much as a few of them."""
 
+_WAIT = "called a synchronizing CUDA operation"
+"""What torch's debug mode for synchronisation says where the host waits for a GPU."""
+
 
 class RepeatedSteps:
     """Does steps in turn, again and again: plainly at first, and replayed from CUDA graphs then.
@@ -26,6 +31,11 @@ class RepeatedSteps:
     plain calls, in which libraries choose their kernels and allocate what they keep. A step that cannot be
     captured is called plainly to the end, to the same values.
 
+    Steps in which the host waits for the GPU are recognised in the last plain round and not captured: up to
+    torch 2.12 a capture that fails can leave the allocator as if it still went on, and then its cache cannot
+    be emptied. After another failure no capture is tried any more in this process,
+    unless memory ran out, which leaves nothing behind.
+
     Args:
         steps: the steps of one round, in order.
         total: how many steps will be done in all.
@@ -33,12 +43,15 @@ class RepeatedSteps:
         device: where the steps compute.
     """
 
+    _given_up: ClassVar[bool] = False
+
     def __init__(self, steps: Sequence[Step], total: int, capturable: bool, device: torch.device) -> None:
         self._steps, self._total, self._device = list(steps), total, device
         self._capture_at = _PLAIN_ROUNDS * len(steps)
-        if not capturable or total < _LEAST_ROUNDS * len(steps):
+        if not capturable or self._given_up or total < _LEAST_ROUNDS * len(steps):
             self._capture_at = total
         self._done = 0
+        self._waits = False
 
     def __call__(self) -> None:
         """Do the next step."""
@@ -46,19 +59,32 @@ class RepeatedSteps:
             self._steps = self._captured()
         step = self._steps[self._done % len(self._steps)]
         if self._done < self._capture_at < self._total:
-            with side_stream(self._device):
-                step()
+            self._rehearse(step)
         else:
             step()
         self._done += 1
 
+    def _rehearse(self, step: Step) -> None:
+        """Do a step plainly as it will be captured, and note in the last round whether the host waits."""
+        with side_stream(self._device), host_waits(self._device) as waits:
+            step()
+        if self._done >= self._capture_at - len(self._steps):
+            self._waits |= bool(waits)
+
     def _captured(self) -> list[Step]:
         try:
+            if self._waits:
+                raise HostWaitError("the host waits for the GPU within a step")
             return capture(self._steps, self._device)
         except Exception as error:  # whatever torch, a driver or a network of the user's cannot do
+            if not isinstance(error, HostWaitError | torch.OutOfMemoryError):
+                RepeatedSteps._given_up = True
             tell_once("steps are launched kernel by kernel, not as a CUDA graph", error)
-            torch.cuda.empty_cache()
             return self._steps
+
+
+class HostWaitError(RuntimeError):
+    """A step asks the GPU for a value, which no CUDA graph can do."""
 
 
 def is_capturable(module: nn.Module, device: torch.device) -> bool:
@@ -108,6 +134,32 @@ def side_stream(device: torch.device) -> Iterator[None]:
             yield
     finally:
         before.wait_stream(stream)
+
+
+@contextmanager
+def host_waits(device: torch.device) -> Iterator[list[str]]:
+    """Collect what torch says of host waits in the body; other warnings are given when the body has ended.
+
+    Args:
+        device: on another one than a GPU nothing is collected.
+    """
+    waits: list[str] = []
+    if device.type != "cuda":
+        yield waits
+        return
+    mode = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            yield waits
+        finally:
+            torch.cuda.set_sync_debug_mode(mode)
+    for one in caught:
+        if _WAIT in str(one.message):
+            waits.append(str(one.message))
+        elif "debug mode" not in str(one.message):  # torch says once that the mode is a prototype
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 @cache

@@ -178,6 +178,7 @@ def _captured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extremal_perturbation, "is_capturable", lambda _module, _device: True)
     monkeypatch.setattr(replay, "side_stream", lambda _device: nullcontext())
     monkeypatch.setattr(replay, "capture", recorded_graph.capture)
+    monkeypatch.setattr(replay.RepeatedSteps, "_given_up", False)
 
 
 @pytest.mark.usefixtures("_captured")

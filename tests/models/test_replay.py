@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import nullcontext
 
@@ -20,6 +21,7 @@ CPU = torch.device("cpu")
 def _on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(replay, "side_stream", lambda _device: nullcontext())
     monkeypatch.setattr(replay, "capture", capture)
+    monkeypatch.setattr(RepeatedSteps, "_given_up", False)
     replay._tell.cache_clear()
     yield
     replay._tell.cache_clear()
@@ -75,6 +77,72 @@ def test_steps_that_cannot_be_captured_are_called(
     assert line == (
         f"steps are launched kernel by kernel, not as a CUDA graph: {type(failure).__name__}: {reason}"
     )
+
+
+@pytest.mark.parametrize(("failure", "tried"), [(RuntimeError("no"), 1), (torch.OutOfMemoryError("full"), 2)])
+def test_after_a_failed_capture_none_is_tried_unless_memory_ran_out(
+    failure: Exception, tried: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts: list[object] = []
+
+    def failing(*arguments: object) -> None:
+        attempts.append(arguments)
+        raise failure
+
+    def emptied() -> None:  # what torch 2.8 does after a capture that failed
+        raise RuntimeError("captures_underway.empty() INTERNAL ASSERT FAILED")
+
+    monkeypatch.setattr(replay, "capture", failing)
+    monkeypatch.setattr(torch.cuda, "empty_cache", emptied)
+    for _ in range(2):
+        got = Counting()
+        repeated = RepeatedSteps([got.double], 40, True, CPU)
+        for _ in range(40):
+            repeated()
+        assert got.value[0] == 2.0**40
+    assert len(attempts) == tried
+
+
+class Waiting(Counting):
+    """Says as torch does, in its debug mode, that the host waits in some calls."""
+
+    def __init__(self, waiting: set[int], modes: list[object]) -> None:
+        super().__init__()
+        self._waiting, self._modes = waiting, modes
+
+    def double(self) -> None:
+        if len(self.called) in self._waiting and self._modes[-1:] == ["warn"]:
+            warnings.warn("called a synchronizing CUDA operation (Triggered internally)", stacklevel=1)
+        super().double()
+
+
+@pytest.mark.parametrize(("waiting", "called"), [({0}, 3), ({1}, 40), (set(range(40)), 40)])
+def test_steps_in_which_the_host_waits_are_not_captured(
+    waiting: set[int], called: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    modes: list[object] = []
+    monkeypatch.setattr(torch.cuda, "get_sync_debug_mode", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+    got = Waiting(waiting, modes)
+    repeated = RepeatedSteps([got.double], 40, True, torch.device("cuda", 0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(40):
+            repeated()
+    assert len(got.called) == called
+    assert got.value[0] == 2.0**40
+    assert modes == ["warn", 0] * 2
+    said = capsys.readouterr().err
+    assert ("the host waits for the GPU" in said) == (called == 40)
+    assert not RepeatedSteps._given_up
+
+
+def test_other_warnings_of_a_step_are_given_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_sync_debug_mode", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", lambda _mode: None)
+    with pytest.warns(UserWarning, match="another"), replay.host_waits(torch.device("cuda", 0)) as waits:
+        warnings.warn("another", stacklevel=1)
+    assert not waits
 
 
 def test_networks_with_hooks_and_those_on_a_cpu_are_not_captured() -> None:
