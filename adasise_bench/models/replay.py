@@ -33,8 +33,8 @@ class RepeatedSteps:
 
     Steps in which the host waits for the GPU are recognised in the last plain round and not captured: up to
     torch 2.12 a capture that fails can leave the allocator as if it still went on, and then its cache cannot
-    be emptied. After another failure no capture is tried any more in this process,
-    unless memory ran out, which leaves nothing behind.
+    be emptied. After any other failure no further capture is tried in this process, unless memory ran out:
+    such a failure leaves nothing behind.
 
     Args:
         steps: the steps of one round, in order.

@@ -41,7 +41,7 @@ def gpu_tests(setup: Setup) -> Iterator[Row]:
     report = Path(setup.work) / "gpu-tests.xml"
     command = [
         sys.executable, "-m", "pytest", "-q", "-m", "gpu", "-p", "no:cacheprovider", "tests/gpu",
-        f"--junitxml={report}",
+        "--ignore=tests/gpu/test_gpu_fused_masks.py", f"--junitxml={report}",
     ]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if not report.exists():
