@@ -37,10 +37,13 @@ from adasise_bench.methods import Explanation, Request, parse_method
 from adasise_bench.methods.masking import build_masks
 from adasise_bench.models import load_classifier
 from adasise_bench.models.engine import LAYOUTS, CompileMode, Engine
+from adasise_bench.models.precision import arithmetic
 from adasise_bench.models.tuning import tune
 from adasise_bench.timing import PhaseClock, synchronize
 
 _SPELL_SECONDS = 6.0
+_CAPTURED = 55
+"""So many iterations of Extremal Perturbation are enough for its steps to be captured as a CUDA graph."""
 PARTS = ("efficiency", "perturbation", "peers", "memory", "start")
 
 
@@ -185,39 +188,46 @@ def timed_forwards(module: torch.nn.Module, device: torch.device) -> Iterator[li
 def perturbation(
     bench: Bench, rounds: int, iterations: int, most_side_by_side: int = 8
 ) -> list[dict[str, Any]]:
-    """Time of an iteration in plain forwards of its pictures; the floor is 2."""
-    options: dict[str, Any] = {"iterations": iterations + 1}
-    method = parse_method({"name": "extremal_perturbation", **options})
-    side_by_side = max(2, min(most_side_by_side, bench.classifier.batch_size.value // 4))
-    requests = [Request(method, *one) for one in islice(cycle(bench.requests), side_by_side)]
-    once = {
-        name: bench.explain("extremal_perturbation", implementation=name, iterations=1)
-        for name in ("batched", "torchray")
-    }
-    alone = bench.explain("extremal_perturbation", **options)
-    cuda = bench.classifier.device.type == "cuda"
-    works: dict[str, Callable[[], object]] = {
-        "forward of 4": bench.forward(4),
-        f"forward of {4 * side_by_side}": bench.forward(4 * side_by_side),
-        "TorchRay": bench.explain("extremal_perturbation", implementation="torchray", **options),
-        "ours, alone": alone,
-        f"ours, {side_by_side} side by side": lambda: method.explain_together(bench.classifier, requests),
-        **(
-            {"ours, alone, kernel by kernel": partial(hooked, bench.classifier.module, alone)} if cuda else {}
-        ),
-        "TorchRay, set-up": once["torchray"],
-        "ours, set-up": once["batched"],
-    }
-    taken = in_turns(bench.classifier.device, rounds, **works)
+    """Time of an iteration in plain forwards of its pictures; the floor is 2.
+
+    It is the difference between two explanations of different length, which are set up alike. Where steps
+    are captured as a CUDA graph, both are long enough for that.
+    """
+    device = bench.classifier.device
+    most = max(2, min(most_side_by_side, bench.classifier.batch_size.value // 4))
+    together = f"ours, {most} side by side"
+
+    def least(name: str) -> int:
+        return _CAPTURED if device.type == "cuda" and name in ("ours, alone", together) else 1
+
+    def explained(name: str, longer: int) -> Callable[[], object]:
+        count = least(name) + longer
+        implementation = "torchray" if name == "TorchRay" else "batched"
+        options: dict[str, Any] = {"implementation": implementation, "iterations": count}
+        if name != together:
+            alone = bench.explain("extremal_perturbation", **options)
+            return partial(hooked, bench.classifier.module, alone) if "kernel" in name else alone
+        method = parse_method({"name": "extremal_perturbation", **options})
+        requests = [Request(method, *one) for one in islice(cycle(bench.requests), most)]
+        return partial(method.explain_together, bench.classifier, requests)
+
+    names = ["TorchRay", "ours, alone", together]
+    if device.type == "cuda":
+        names.append("ours, alone, kernel by kernel")
+    works = {f"forward of {4 * count}": bench.forward(4 * count) for count in (1, most)}
+    works |= {name: explained(name, iterations) for name in names}
+    works |= {f"{name}, shorter": explained(name, 0) for name in names}
+    taken = in_turns(device, rounds, **works)
     rows: list[dict[str, Any]] = []
-    for name in [name for name in works if name.startswith(("TorchRay", "ours")) and "set-up" not in name]:
-        count = side_by_side if "side by side" in name else 1
-        setup = taken["TorchRay, set-up" if name == "TorchRay" else "ours, set-up"]
-        per_iteration: float = (taken[name] - count * setup) / iterations
+    for name in names:
+        count = most if name == together else 1
+        shorter = taken[f"{name}, shorter"]
+        per_iteration: float = (taken[name] - shorter) / iterations
         rows.append(
             {
                 "implementation": name,
                 "ms per iteration and explanation": 1000 * per_iteration / count,
+                "ms beside the iterations": 1000 * (shorter - least(name) * per_iteration) / count,
                 "forwards per iteration": per_iteration / taken[f"forward of {4 * count}"],
                 "forwards of 4 per iteration": per_iteration / count / taken["forward of 4"],
             }
@@ -275,7 +285,8 @@ def peers(bench: Bench, rounds: int, masks: int) -> list[dict[str, Any]]:
         ),
         "torchcam Score-CAM": score_cam,
     }
-    with quiet():
+    # Left alone, torch lets convolutions use TF32, which this tool's float32 does without.
+    with quiet(), arithmetic(classifier.precision, classifier.device):
         taken = in_turns(classifier.device, rounds, **works)
     speeds = {name: forwards[name] / taken[name] for name in works}
     return [

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torchvision.models import vgg16
 
+from adasise_bench import environment
 from adasise_bench.models.checkpoint import sha256_of
 
 SEED = 0
@@ -69,8 +70,8 @@ class Setup:
 
     @property
     def torch_device(self) -> torch.device:
-        """The device as torch knows it."""
-        return torch.device(self.device)
+        """The device as torch knows it, a GPU with its number."""
+        return environment.pick_device(self.device)
 
     @property
     def precisions(self) -> tuple[str, ...]:
