@@ -20,6 +20,14 @@ class BenchError(Exception):
         super().__init__(line)
 
 
+def text_of(error: BaseException) -> str:
+    """What an exception says; those of a user's own classes may fail to say it."""
+    try:
+        return str(error)
+    except Exception:
+        return "its message cannot be read"
+
+
 class ConfigError(BenchError):
     """Unusable configuration or command line."""
 

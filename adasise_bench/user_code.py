@@ -13,7 +13,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from adasise_bench.errors import BenchError, ConfigError
+from adasise_bench.errors import BenchError, ConfigError, text_of
 
 _LOCATION = re.compile(r"[\w.]+:[\w.]+")
 
@@ -104,11 +104,7 @@ def reason(error: BaseException) -> str:
     """An exception in one line: its type, its message, and the line of code that raised it."""
     if isinstance(error, BenchError):
         return str(error)
-    try:
-        text = str(error)
-    except Exception:  # a class of a user's own may fail to say what is wrong
-        text = "its message cannot be read"
-    message = " ".join(f"{type(error).__name__}: {text}".split()).rstrip(": ")
+    message = " ".join(f"{type(error).__name__}: {text_of(error)}".split()).rstrip(": ")
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_of_a_user(frame.filename)]
     return f"{message} ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else message
 

@@ -114,6 +114,44 @@ def test_damage_is_one_line(folder: Path, file: str, text: str) -> None:
         read_status(folder)
 
 
+WORKER = {"number": 0, "place": "here", "state": "busy", "made": 4}
+
+
+@pytest.mark.parametrize(
+    "session",
+    [
+        {"host": "h", "pid": 1, "workers": [{}], "samples": []},
+        {"host": "h", "pid": 1, "workers": ["a"], "samples": []},
+        {"host": "h", "pid": 1, "workers": 3, "samples": []},
+        {"host": "h", "pid": 1, "workers": [WORKER | {"number": None}], "samples": []},
+        {"host": "h", "pid": 1, "workers": [WORKER | {"made": "many"}], "samples": []},
+        {"host": "h", "pid": [], "workers": [], "samples": []},
+        {"host": "h", "pid": 1, "workers": [], "samples": [[1]]},
+        {"host": "h", "pid": 1, "workers": [], "samples": [["x", 1]]},
+        {"host": "h", "pid": 1, "workers": [], "samples": [[float("nan"), 1], [float("inf"), 2]]},
+        {"host": "h", "pid": 1, "workers": [], "samples": [[10**400, 1]]},
+        [],
+        None,
+        {},
+    ],
+)
+def test_a_foreign_progress_file_tells_nothing(folder: Path, session: object) -> None:
+    (folder / "progress.json").write_text(json.dumps(session))
+    with exclusive(folder):
+        status = read_status(folder)
+        assert (status.state, status.session) == ("running", {})
+        assert describe_status(status, 1080.0).startswith(f"{folder}: running\n")
+
+
+def test_what_a_progress_file_says_is_no_order_for_a_ci_server(folder: Path) -> None:
+    place = "\n::error::forged \x1b[31m ##[error]"
+    session = {"host": place, "pid": 1, "workers": [WORKER | {"place": place}], "samples": []}
+    (folder / "progress.json").write_text(json.dumps(session))
+    text = describe_status(read_status(folder), 1080.0)
+    assert all(line.isprintable() for line in text.splitlines())
+    assert not any(line.lstrip().startswith("::") or "##[" in line for line in text.splitlines())
+
+
 def test_no_run_folder(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["status", str(tmp_path)])
     assert result.exit_code == 3

@@ -21,7 +21,7 @@ from adasise_bench import user_code
 from adasise_bench.cli import main
 from adasise_bench.config_file import load_config, validate
 from adasise_bench.errors import BenchError, ConfigError
-from adasise_bench.methods import parse_method
+from adasise_bench.methods import own, parse_method
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.records import read_records
 
@@ -65,6 +65,34 @@ def of_shape(model, image, target, shape=(), low=0.0, numpy=False, dtype="float3
 
 def text(model, image, target):
     return "a map"
+
+def of_kind(model, image, target, kind):
+    values = torch.linspace(0, 1, 48 * 40).reshape(48, 40)
+    return {
+        "big-endian": lambda: values.numpy().astype(">f4"),
+        "big-endian integers": lambda: (values * 100).numpy().astype(">i8"),
+        "long double": lambda: values.numpy().astype(np.longdouble),
+        "half": lambda: values.half(),
+        "read-only": lambda: np.broadcast_to(values.numpy(), (1, 48, 40)),
+        "no mask": lambda: np.ma.masked_array(values.numpy()),
+        "sparse": lambda: values.to_sparse(),
+        "sparse rows": lambda: values.to_sparse_csr(),
+        "meta": lambda: values.to("meta"),
+        "masked": lambda: np.ma.masked_array(values.numpy(), values.numpy() > 0.5),
+        "structured": lambda: np.zeros((48, 40), dtype=[("a", "f4")]),
+        "objects": lambda: values.numpy().astype(object),
+        "nested": lambda: torch.nested.nested_tensor([values]),
+        "double": lambda: 1 + 1e-12 * values.double(),
+        "tiny": lambda: 1e-60 * values.double(),
+        "flat": lambda: torch.ones(48, 40, dtype=torch.float64),
+        "large integers": lambda: 2**40 + (100 * values).long(),
+    }[kind]()
+
+def speechless(model, image, target):
+    class Wordless(RuntimeError):
+        def __str__(self):
+            raise ValueError("no")
+    raise Wordless
 
 number = 3
 """
@@ -161,8 +189,53 @@ def test_maps_of_any_kind_and_size_become_float32_of_the_inputs_size(
 
 
 @pytest.mark.parametrize(
+    ("kind", "tolerance"),
+    {
+        "big-endian": 0, "big-endian integers": 0.01, "long double": 0, "half": 1e-3, "read-only": 0,
+        "no mask": 0, "sparse": 0, "sparse rows": 0,
+    }.items(),
+)  # fmt: skip
+def test_maps_of_odd_kinds_are_maps(
+    tiny: Classifier, image: torch.Tensor, kind: str, tolerance: float
+) -> None:
+    saliency = explained(entry("of_kind", kind=kind), tiny, image, 0).saliency
+    expected = torch.linspace(0, 1, 48 * 40).reshape(48, 40)
+    scale = 100 if "integers" in kind else 1
+    assert (saliency.dtype, saliency.layout) == (torch.float32, torch.strided)
+    torch.testing.assert_close(saliency / scale, expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("double", "float64"),
+        ("tiny", "float64"),
+        ("large integers", "int64"),
+        ("flat", ""),
+        ("big-endian", ""),
+    ],
+)
+def test_a_map_that_float32_makes_flat_is_named_once(
+    tiny: Classifier, image: torch.Tensor, capsys: pytest.CaptureFixture[str], kind: str, told: str
+) -> None:
+    own._say_once.cache_clear()
+    for _ in range(2):
+        saliency = explained(entry("of_kind", kind=kind), tiny, image, 0).saliency
+    assert bool((saliency == saliency[0, 0]).all()) == (kind != "big-endian")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == bool(told)
+    assert all(f"mine:of_kind: gave a map in {told}" in line for line in lines)
+
+
+@pytest.mark.parametrize(
     ("name", "options", "named"),
     [
+        ("of_kind", {"kind": "meta"}, "meta device, which has no values"),
+        ("of_kind", {"kind": "masked"}, "masked array"),
+        ("of_kind", {"kind": "structured"}, "not a map of real numbers"),
+        ("of_kind", {"kind": "objects"}, "not a map of real numbers"),
+        ("of_kind", {"kind": "nested"}, ""),
+        ("speechless", {}, "Wordless: its message cannot be read (mine.py:"),
         ("of_shape", {"shape": (3, 48, 40)}, "shape (3, 48, 40), not (H, W)"),
         ("of_shape", {"shape": ()}, "shape ()"),
         ("of_shape", {"shape": (0, 4)}, "shape (0, 4)"),
