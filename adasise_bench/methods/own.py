@@ -64,10 +64,10 @@ class OwnMethod(MethodOptions):
     - ``target``: index of the class.
 
     It returns a tensor (dense or sparse) or array (H, W) of real numbers, without negative values; leading
-    dimensions of 1 are dropped, and a map of another size is resized bilinearly. Maps are kept in float32; one
-    whose values become one and the same there is named on stderr. The function runs in fp32 with gradients
-    enabled; the random numbers of Python, NumPy and torch begin at the request's seed. The network is
-    afterwards as it was before.
+    dimensions of 1 are dropped, and a map of another size is resized bilinearly. Maps are kept in float32;
+    one whose values become one and the same there is named on stderr. The function runs in fp32 with
+    gradients enabled; the random numbers of Python, NumPy and torch begin at the request's seed. The network
+    is afterwards as it was before.
     """
 
     name: str
