@@ -14,6 +14,7 @@ from adasise_bench.data.dataset import Dataset
 from adasise_bench.data.open import usual_classes
 from adasise_bench.determinism import ENGINES
 from adasise_bench.errors import ConfigError
+from adasise_bench.methods.untouched import seeded
 from adasise_bench.models import ARCHITECTURES, load_classifier, own
 from adasise_bench.models.batching import BatchSize, torch_failures
 from adasise_bench.models.classifier import Classifier
@@ -43,7 +44,14 @@ def load(
         ConfigError: a network of the user's own that cannot be used as configured, or one that a method
             cannot explain.
         WeightsError: missing, altered or unfitting weights.
+        DeviceError: memory does not suffice.
     """
+    with seeded(0, device), torch_failures():
+        return _load(config, name, device, classes)
+
+
+def _load(config: RunConfig, name: str, device: torch.device, classes: tuple[str, ...] | None) -> Classifier:
+    """As :func:`load`; random numbers that foreign code draws begin anew, and go on there afterwards."""
     model = config.models[name]
     if isinstance(model, OwnModel):
         classifier = own.load(
@@ -62,7 +70,7 @@ def load(
     side = config.data.input_size
     width = side if config.data.resize == "stretch" else side * 3 // 2
     noise = torch.randn(1, 3, side, width, generator=torch.Generator().manual_seed(0)).to(device)
-    with torch_failures(), arithmetic("fp32", device):
+    with arithmetic("fp32", device):
         if config.deterministic:
             refuse_random_numbers(f"models.{name}", classifier.module, noise)
         for method in config.methods:
