@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,11 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel, ValidationError
 
-from adasise_bench import plain_yaml
+from adasise_bench import evidence, manifest, plain_yaml
 from adasise_bench.errors import ConfigError, DataError
-from adasise_bench.records import Key, read_records
+from adasise_bench.folder_names import CONFIG, ENVIRONMENT, FINISHED, IN_FLIGHT
+from adasise_bench.record_checks import refuse_impossible
+from adasise_bench.records import Key, cure, read_records
 from adasise_bench.validation import first_problem
 
 
@@ -87,14 +89,24 @@ def load_run(folder: Path) -> Run:
     """Read a run folder, finished or in flight.
 
     Raises:
-        DataError: a file is missing or damaged, or the folder holds no run.
+        DataError: a file is missing, damaged or was changed after the run, the records cannot be of it, or
+            the folder holds no run.
     """
+    manifest.verify(folder)
     records = read_records(folder)
-    config = _read(folder / "config.yaml", plain_yaml.parse, _Config)
-    environment = _read(folder / "environment.json", json.loads, _Environment)
+    config = _read(folder / CONFIG, plain_yaml.parse, _Config)
+    environment = _read(folder / ENVIRONMENT, json.loads, _Environment)
     for model in records["model"].unique():
         if model not in environment["models"]:
-            raise DataError(f"{folder / 'environment.json'}: says nothing of {model}; run again")
+            raise DataError(f"{folder / ENVIRONMENT}: says nothing of {model}; run again")
+    name = FINISHED if (folder / FINISHED).exists() else IN_FLIGHT
+    refuse_impossible(
+        records,
+        score=config["score"],
+        models=environment["models"],
+        where=str(folder / name),
+        cure=cure(folder, name),
+    )
     return Run(folder, config, environment, records)
 
 
@@ -121,7 +133,8 @@ def combine(runs: Sequence[Run]) -> pd.DataFrame:
     and precision that ``seconds`` comes from.
 
     Raises:
-        ConfigError: two runs measured one model, or one method on it, under different settings.
+        ConfigError: two runs measured one model, or one method on it, under different settings, on other
+            pictures, or for other classes.
         DataError: there is not one record.
     """
     _refuse_disagreement(runs)
@@ -160,10 +173,19 @@ def _refuse_disagreement(runs: Sequence[Run]) -> None:
         for model, setting, value in _settings(run):
             first, folder = seen.setdefault((model, setting), (value, run.folder))
             if first != value:
+                what = _difference(setting, first, value)
                 raise ConfigError(
-                    f"{folder} and {run.folder} differ in {setting} of {model}: {first} and {value}; "
-                    "report them separately"
+                    f"{folder} and {run.folder} differ in {what}, of {model}; report them separately"
                 )
+
+
+def _difference(setting: str, one: Any, other: Any) -> str:
+    """Where two values of a setting differ: of mappings the first entry, in words."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        keys = sorted(one.keys() | other.keys())
+        key = next(key for key in keys if one.get(key) != other.get(key))
+        return _difference(f"{setting}.{key}", one.get(key), other.get(key))
+    return f"{setting}: {one} and {other}"
 
 
 def _settings(run: Run) -> Iterator[tuple[str, str, Any]]:
@@ -176,6 +198,12 @@ def _settings(run: Run) -> Iterator[tuple[str, str, Any]]:
         yield model, "precision", run.environment["precision"]
         yield model, "adasise-bench", run.environment["tool"]["version"]
         yield model, "data", run.environment["data"]["name"]
+        if "fingerprint" in run.environment["data"]:
+            yield model, "pictures (SHA-256)", run.environment["data"]["fingerprint"]
+        for name, fact in evidence.of_data(run.environment).items():
+            yield model, f"data.{name}", fact
+        for name, fact in evidence.of_network(run.environment, model).items():
+            yield model, f"network.{name}", fact
         yield model, "data.input_size", data["input_size"]
         yield model, "data.resize", data["resize"]
         for metric, definition in run.environment["definitions"].items():

@@ -17,6 +17,7 @@ from adasise_bench.cli import main
 from adasise_bench.config_file import validate
 from adasise_bench.merging import merge
 from adasise_bench.record_store import RecordStore
+from adasise_bench.folder_names import MANIFEST
 from adasise_bench.records import FINISHED, Record, read_records
 from adasise_bench.runner import run
 
@@ -106,6 +107,7 @@ def test_shards_of_different_runs_are_refused_and_named(
     path = shards[3] / file
     tree = json.loads(path.read_text()) if file.endswith("json") else yaml.safe_load(path.read_text())
     path.write_text(json.dumps(tree | change))
+    (shards[3] / MANIFEST).unlink()
     result = call(tmp_path / "merged", *shards)
     assert result.exit_code == 2
     assert "are not shards of one run" in result.output
@@ -114,8 +116,8 @@ def test_shards_of_different_runs_are_refused_and_named(
 
 
 def rewritten(folder: Path, records: list[Record]) -> None:
-    for name in (FINISHED, "records.jsonl"):
-        (folder / name).unlink()
+    for name in (FINISHED, "records.jsonl", MANIFEST):
+        (folder / name).unlink(missing_ok=True)
     store = RecordStore(folder)
     store.append(records)
     store.finish()
@@ -145,6 +147,7 @@ def test_a_record_given_twice_in_one_file_is_named(tmp_path: Path, shards: list[
 
     table = pq.read_table(shards[3] / FINISHED)
     pq.write_table(pa.concat_tables([table, table.slice(0, 1)]), shards[3] / FINISHED)
+    (shards[3] / MANIFEST).unlink()
     assert "holds resnet50 sise 000002 person twice" in call(tmp_path / "merged", *shards).output
 
 
