@@ -76,7 +76,8 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str =
         if key == evidence.NAME and not prefix:
             old, new = old or {}, new or {}
             common = old.keys() & new.keys()
-            found += differences({name: old[name] for name in common}, {name: new[name] for name in common})
+            old, new = ({name: told[name] for name in common} for told in (old, new))
+            found += differences(old, new)
         elif isinstance(old, Mapping) and isinstance(new, Mapping):
             found += differences(old, new, f"{prefix}{key}.")
         elif old != new:

@@ -23,8 +23,8 @@ from adasise_bench.data.open import chosen_images
 from adasise_bench.errors import ConfigError, DataError, OutputError
 from adasise_bench.folder_names import CONFIG, ENVIRONMENT, FINISHED, MAPS
 from adasise_bench.planned_keys import PlannedKeys
-from adasise_bench.record_store import RecordStore
 from adasise_bench.record_checks import refuse_impossible
+from adasise_bench.record_store import RecordStore
 from adasise_bench.records import Key, Record, cure, finished_batches
 from adasise_bench.sharding import parse_shard, shard_of
 from adasise_bench.validation import first_problem

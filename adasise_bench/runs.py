@@ -173,19 +173,20 @@ def _refuse_disagreement(runs: Sequence[Run]) -> None:
         for model, setting, value in _settings(run):
             first, folder = seen.setdefault((model, setting), (value, run.folder))
             if first != value:
-                what = _difference(setting, first, value)
+                name, one, other = _first_difference(setting, first, value)
                 raise ConfigError(
-                    f"{folder} and {run.folder} differ in {what}, of {model}; report them separately"
+                    f"{folder} and {run.folder} differ in {name} of {model}: {one} and {other}; "
+                    "report them separately"
                 )
 
 
-def _difference(setting: str, one: Any, other: Any) -> str:
-    """Where two values of a setting differ: of mappings the first entry, in words."""
+def _first_difference(setting: str, one: Any, other: Any) -> tuple[str, Any, Any]:
+    """Where two values of a setting differ: of mappings the first entry that does."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         keys = sorted(one.keys() | other.keys())
         key = next(key for key in keys if one.get(key) != other.get(key))
-        return _difference(f"{setting}.{key}", one.get(key), other.get(key))
-    return f"{setting}: {one} and {other}"
+        return _first_difference(f"{setting}.{key}", one.get(key), other.get(key))
+    return setting, one, other
 
 
 def _settings(run: Run) -> Iterator[tuple[str, str, Any]]:

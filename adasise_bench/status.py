@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -9,8 +10,6 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
-
-import filelock
 
 from adasise_bench import plain_yaml
 from adasise_bench.errors import DataError
@@ -38,8 +37,9 @@ class Status:
     Attributes:
         counts: by model and method.
         last_record: when the last record was written, in seconds since 1970, if there is one.
-        session: what the last session's driver told of itself: ``host``, ``pid``, ``workers`` and
-            ``samples`` of (time, records made); empty if it told nothing.
+        session: what the last session's driver told of itself: ``host``, ``pid``, ``workers``, ``samples`` of
+            (seconds by a clock that nobody sets, records made), and when they were ``written``, in seconds
+            since 1970; empty if it told nothing.
     """
 
     folder: Path
@@ -53,7 +53,7 @@ class Status:
         samples = self.session.get("samples", [])
         if self.state != "running" or not samples or samples[-1][1] == samples[0][1]:
             return None
-        seconds: float = now - samples[0][0]
+        seconds = samples[-1][0] - samples[0][0] + max(0.0, now - self.session["written"])
         return float(samples[-1][1] - samples[0][1]) / max(seconds, 1e-9)
 
 
@@ -152,13 +152,13 @@ def _counted(path: Path) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, s
 
 
 def _state(folder: Path) -> State:
-    """The lock of a run is held for as long as its driver lives."""
-    lock = filelock.FileLock(folder / LOCK)
+    """The lock of a run is held for as long as its driver lives; those who only look share it."""
     try:
-        if (folder / LOCK).exists():
-            lock.acquire(timeout=0)
-            lock.release()
-    except filelock.Timeout:
+        with (folder / LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        pass
+    except BlockingIOError:
         return "running"
     except OSError:
         return "finished" if (folder / FINISHED).exists() else "running or dead"
@@ -168,8 +168,9 @@ def _state(folder: Path) -> State:
 def _session(folder: Path) -> dict[str, Any]:
     try:
         session = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
-        return {name: session[name] for name in ("host", "pid", "workers", "samples")}
-    except (OSError, ValueError, KeyError, TypeError):
+        told = {name: session[name] for name in ("host", "pid", "workers", "samples")}
+        return told | {"written": session.get("written", told["samples"][-1][0])}
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
         return {}
 
 

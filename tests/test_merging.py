@@ -15,9 +15,9 @@ from test_faults import assert_same, settings, tiny_network
 from adasise_bench import environment
 from adasise_bench.cli import main
 from adasise_bench.config_file import validate
+from adasise_bench.folder_names import MANIFEST
 from adasise_bench.merging import merge
 from adasise_bench.record_store import RecordStore
-from adasise_bench.folder_names import MANIFEST
 from adasise_bench.records import FINISHED, Record, read_records
 from adasise_bench.runner import run
 

@@ -21,6 +21,7 @@ from adasise_bench.config import RunConfig
 from adasise_bench.config_file import validate
 from adasise_bench.data.voc import VOC_CLASSES
 from adasise_bench.errors import DeviceError, OutputError
+from adasise_bench.folder_names import MANIFEST
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
 from adasise_bench.plan import Plan, make_plan
@@ -317,6 +318,7 @@ def test_records_without_their_environment_are_refused(
     config: Callable[..., RunConfig], tmp_path: Path
 ) -> None:
     run(config(limit=1), tmp_path / "out")
+    (tmp_path / "out" / MANIFEST).unlink()
     (tmp_path / "out/environment.json").unlink()
     with pytest.raises(OutputError, match=r"environment\.json: missing"):
         run(config(limit=1), tmp_path / "out")
@@ -377,6 +379,7 @@ def test_another_configuration_is_refused_and_named(
 def test_other_code_versions_are_refused(config: Callable[..., RunConfig], tmp_path: Path) -> None:
     run(config(limit=1), tmp_path / "out")
     path = tmp_path / "out/environment.json"
+    (tmp_path / "out" / MANIFEST).unlink()
     path.write_text(path.read_text().replace(torch.__version__, "1.0.0"))
     with pytest.raises(OutputError, match=r"torch: 1\.0\.0 ->"):
         run(config(limit=1), tmp_path / "out")

@@ -83,7 +83,11 @@ def compare(
         slower,
         "--no-speed" if no_speed else why_untimed(before, now),
         partial,
+        before.planned_pairs,
     )
+    for side, path, read in (("base", base, before), ("new", new, now)):
+        if read.unfinished:
+            click.echo(f"{side}: {path} is {read.unfinished}", err=True)
     found = comparison.compare(before.values, now.values, limits)
     if junit:
         write_text_atomically(junit, findings.as_junit(found))
