@@ -137,8 +137,9 @@ class _Method:
     def _maps(self, both: pd.DataFrame) -> Finding:
         base, new = (both[f"{MAPS}_{side}"] for side in ("base", "new"))
         difference = [_maps_apart(one, other) for one, other in zip(base, new, strict=True)]
-        sums = (maps.map(sum, na_action="ignore").astype(float) for maps in (base, new))
-        return self._judged(MAPS, *sums, pd.Series(difference, index=both.index, dtype=float), both, "")
+        kept, kept_now = (maps.map(sum, na_action="ignore").astype(float) for maps in (base, new))
+        apart = pd.Series(difference, index=both.index, dtype=float)
+        return self._judged(MAPS, kept, kept_now, apart, both, "")
 
     def _judged(
         self,

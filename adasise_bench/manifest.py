@@ -71,7 +71,7 @@ def _read(folder: Path) -> dict[str, Any] | None:
         if path.exists():
             raise DataError(f"{path}: no plain file; delete it") from None
         return None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         raise DataError(f"{path}: damaged; delete it, and the folder's files are taken as they are") from None
 
 

@@ -200,7 +200,7 @@ def _settings(run: Run) -> Iterator[tuple[str, str, Any]]:
         yield model, "adasise-bench", run.environment["tool"]["version"]
         yield model, "data", run.environment["data"]["name"]
         if "fingerprint" in run.environment["data"]:
-            yield model, "pictures (SHA-256)", run.environment["data"]["fingerprint"]
+            yield model, "pictures (SHA-256)", str(run.environment["data"]["fingerprint"])[:16]
         for name, fact in evidence.of_data(run.environment).items():
             yield model, f"data.{name}", fact
         for name, fact in evidence.of_network(run.environment, model).items():

@@ -53,7 +53,7 @@ class Status:
         samples = self.session.get("samples", [])
         if self.state != "running" or not samples or samples[-1][1] == samples[0][1]:
             return None
-        seconds = samples[-1][0] - samples[0][0] + max(0.0, now - self.session["written"])
+        seconds: float = samples[-1][0] - samples[0][0] + max(0.0, now - self.session["written"])
         return float(samples[-1][1] - samples[0][1]) / max(seconds, 1e-9)
 
 

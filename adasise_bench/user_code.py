@@ -93,8 +93,8 @@ def source_files(location: str) -> list[Path]:
     or bound function, an object that can be called) also has those of its parts and of the named module, in
     which it was put together.
     """
-    module = sys.modules.get(location.partition(":")[0])
     parts = _parts(load(location), [])
+    module = sys.modules.get(location.partition(":")[0])
     files = [_source_file(part) for part in (parts if len(parts) == 1 else [*parts, module])]
     found = list(dict.fromkeys(path for path in files if path is not None))
     named = _source_file(module)

@@ -249,12 +249,8 @@ def _from_function(name: str, settings: OwnModel, _data_classes: tuple[str, ...]
             "it shall return an nn.Module, or one and a dictionary of settings"
         )
     files = user_code.named_files(settings.options)
-    definition = "; ".join(
-        [
-            user_code.definition(location),
-            *(f"options.{name}: {sha256[:16]}" for name, sha256 in files.items()),
-        ]
-    )
+    named = [f"; options.{name}: {sha256[:16]}" for name, sha256 in files.items()]
+    definition = user_code.definition(location) + "".join(named)
     return _Built(module, f"weights of {location}", facts, definition)
 
 
