@@ -13,7 +13,7 @@ Exit codes:
   0  everything within its limits
   1  something is not
   2  not comparable (what differs is named), or an unusable command line
-  3  missing or damaged baseline or run folder
+  3  missing, damaged or edited baseline or run folder
 """
 
 
