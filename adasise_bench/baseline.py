@@ -14,11 +14,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from adasise_bench import environment, evidence
 from adasise_bench.comparison import KEY, QUALITY, VALUES
 from adasise_bench.errors import ConfigError, DataError
+from adasise_bench.files import regular, write_text_atomically
 from adasise_bench.folder_names import FINISHED
 from adasise_bench.methods import METHODS
 from adasise_bench.metrics import METRICS
 from adasise_bench.record_checks import named, out_of_range, ranges
-from adasise_bench.records import write_text_atomically
 from adasise_bench.runs import Run, load_run
 from adasise_bench.validation import first_problem, suggest
 
@@ -236,7 +236,8 @@ def read_baseline(path: Path) -> Baseline:
         DataError: missing or damaged.
     """
     try:
-        stored = _File.model_validate_json(path.read_bytes())
+        with regular(path) as file:
+            stored = _File.model_validate_json(file.read())
     except OSError as error:
         reason = f"cannot read it: {error.strerror or error}"
         raise DataError(f"{path}: {reason}; name a baseline or a run folder") from None

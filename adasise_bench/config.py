@@ -22,7 +22,7 @@ from adasise_bench.data.names import refuse_unusable
 from adasise_bench.data.voc import DEFAULT_ROOT
 from adasise_bench.methods import MethodOptions, parse_method
 from adasise_bench.models import ARCHITECTURES, DataKind
-from adasise_bench.models.engine import LayoutName
+from adasise_bench.models.engine import CompileChoice, LayoutName
 from adasise_bench.network_measures import NETWORK_MEASURES
 from adasise_bench.sharding import parse_shard
 from adasise_bench.validation import suggest
@@ -50,7 +50,7 @@ class DataConfig(Section):
     images: Path | None = Field(None, description="folder of one's own pictures in COCO layout")
     annotations: Path | None = Field(None, description="JSON of one's own annotations in COCO layout")
     classes: tuple[str, ...] | None = Field(
-        None, min_length=1, description="class names of one's own set in VOC layout"
+        None, min_length=1, description="class names of one's own set, in the order of a network's outputs"
     )
     region: Literal["boxes", "masks"] = Field("boxes", description="what of an object counts as inside")
     download: bool = Field(False, description="fetch VOC 2007 when `root` has none (MD5 verified)")
@@ -67,22 +67,20 @@ class DataConfig(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> DataConfig:
+        if self.classes is not None:
+            if self.embedded:
+                raise ValueError("data.classes: the drawn scenes have their own")
+            try:
+                refuse_unusable(self.classes)
+            except ValueError as error:
+                raise ValueError(f"data.classes: {error}") from None
         if self.layout == "voc":
             for key in ("images", "annotations"):
                 if getattr(self, key) is not None:
                     raise ValueError(f"data.{key}: needs data.layout=coco")
             if self.region != "boxes":
                 raise ValueError("data.region: masks need data.layout=coco; VOC's annotations are boxes")
-            if self.classes is not None:
-                if self.embedded:
-                    raise ValueError("data.classes: the drawn scenes have their own")
-                try:
-                    refuse_unusable(self.classes)
-                except ValueError as error:
-                    raise ValueError(f"data.classes: {error}") from None
             return self
-        if self.classes is not None:
-            raise ValueError("data.classes: in COCO layout, the classes are the file's categories")
         if self.download:
             raise ValueError("data.download: COCO is not fetched for you (README, Other data sets)")
         if self.embedded:
@@ -133,7 +131,9 @@ class EngineConfig(Section):
 
     layout: LayoutName | None = Field(None, description="memory layout of inputs and parameters")
     batch_size: int | None = Field(None, ge=1, le=4096, description="inputs per forward pass")
-    compile: bool = Field(False, description="use torch.compile")
+    compile: CompileChoice = Field(
+        "auto", description="use torch.compile; `auto`: on a GPU, in a long run, where it pays"
+    )
 
 
 def _method_entries(value: Any) -> Any:
@@ -182,7 +182,7 @@ class RunConfig(Section):
     measures: Annotated[tuple[str, ...], AfterValidator(_network_measures)] = Field(
         (), description="what else to measure, each by further passes through the network"
     )
-    score: Literal["softmax", "sigmoid", "logit"] = "softmax"
+    score: Literal["softmax", "sigmoid", "logit", "probability"] = "softmax"
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
     device: Annotated[str, AfterValidator(_device)] = "auto"
     engine: EngineConfig = EngineConfig()
@@ -215,7 +215,7 @@ class RunConfig(Section):
             raise ValueError(
                 "deterministic: every explanation is made alone then; set share_forwards to false"
             )
-        if self.deterministic and self.engine.compile:
+        if self.deterministic and self.engine.compile is True:
             raise ValueError("deterministic: compiled networks are not; set engine.compile to false")
         for name, model in self.models.items():
             if type(model) is not ModelConfig:
@@ -223,6 +223,10 @@ class RunConfig(Section):
             if name not in ARCHITECTURES:
                 known = ", ".join(ARCHITECTURES)
                 raise ValueError(f"models: no model {name!r}; there are {known}, or those with a `source`")
+            if self.score == "probability":
+                raise ValueError(
+                    f"score: {name} gives raw outputs, no probabilities; set score to softmax or sigmoid"
+                )
             data = self.data
             ARCHITECTURES[name].check(name, model.blocks, data.kind, data.resize, data.input_size)
         return self

@@ -16,12 +16,13 @@ from tqdm import tqdm
 
 from adasise_bench import environment, network, run_folder
 from adasise_bench.errors import BenchError
+from adasise_bench.file_names import file_name
+from adasise_bench.files import write_atomically, write_text_atomically
 from adasise_bench.methods import Explanation, Request
 from adasise_bench.methods.own import own_definitions
 from adasise_bench.models.batching import torch_failures
 from adasise_bench.models.lost_device import named_if_lost
 from adasise_bench.overlay import overlay
-from adasise_bench.records import write_atomically, write_text_atomically
 from adasise_bench.side_by_side import Panel, side_by_side
 from adasise_bench.subject import Subject
 from adasise_bench.tables import title_of
@@ -70,8 +71,9 @@ def explain(subject: Subject, folder: Path) -> None:
             flat = "\nno evidence: flat map" if saliency.min() == saliency.max() else ""
             drawn = overlay(shown, saliency)
             panels[name, label] = Panel(f"{title_of(label)}{flat}", drawn)
-            write_atomically(folder / f"{label}_{name}.npy", partial(_save, saliency))
-            write_atomically(folder / f"{label}_{name}.png", partial(drawn.save, format="PNG"))
+            stem = file_name(label, name)
+            write_atomically(folder / f"{stem}.npy", partial(_save, saliency))
+            write_atomically(folder / f"{stem}.png", partial(drawn.save, format="PNG"))
         rows = [
             [
                 Panel(f"{name}\nΨ = {subject.scores[name]:.4f}", shown),
@@ -92,7 +94,7 @@ def _explanations(subject: Subject) -> Iterator[tuple[Request, Explanation]]:
             request = Request(method, subject.image, classifier.classes.index(name))
             groups.setdefault(method.group, []).append(request)
     for group in groups.values():
-        size = group[0].method.requests_at_once(classifier.batch_size.value) or len(group)
+        size = group[0].method.requests_at_once(classifier.batch_size.with_gradients.value) or len(group)
         for start in range(0, len(group), size):
             chunk = group[start : start + size]
             titles = dict.fromkeys(title_of(request.method.label) for request in chunk)

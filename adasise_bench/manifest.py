@@ -7,10 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from adasise_bench.data.files import regular
 from adasise_bench.errors import DataError
+from adasise_bench.files import as_output_error, regular, write_text_atomically
 from adasise_bench.folder_names import CONFIG, ENVIRONMENT, FINISHED, IN_FLIGHT, MANIFEST, PICTURES
-from adasise_bench.records import as_output_error, write_text_atomically
 
 SEALED = (CONFIG, ENVIRONMENT, PICTURES, FINISHED)
 """The files that a manifest tells of; each line of the records in flight has a checksum of its own."""
@@ -54,7 +53,7 @@ def verify(folder: Path) -> None:
 
 
 def _measured(path: Path) -> dict[str, Any]:
-    with regular(path) as file:
+    with regular(path, within=path.parent) as file:
         return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
@@ -64,7 +63,7 @@ def _read(folder: Path) -> dict[str, Any] | None:
     if not path.exists() or not (folder / FINISHED).exists():
         return None
     try:
-        with regular(path) as file:
+        with regular(path, within=path.parent) as file:
             stated = json.load(file)["files"]
         return {name: {key: stated[name][key] for key in ("bytes", "sha256")} for name in stated}
     except FileNotFoundError:

@@ -14,13 +14,17 @@ from adasise_bench.data.dataset import Dataset
 from adasise_bench.data.open import usual_classes
 from adasise_bench.determinism import ENGINES
 from adasise_bench.errors import ConfigError
+from adasise_bench.methods.untouched import seeded
 from adasise_bench.models import ARCHITECTURES, load_classifier, own
 from adasise_bench.models.batching import BatchSize, torch_failures
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
+from adasise_bench.models.function_check import refuse_random_numbers
 from adasise_bench.models.own import OwnModel
 from adasise_bench.models.precision import arithmetic
-from adasise_bench.models.tuning import tune
+from adasise_bench.models.tuning import modes_to_try, tune
+from adasise_bench.models.workload import Workload
+from adasise_bench.network_measures import scored_inputs
 from adasise_bench.validation import suggest
 
 
@@ -40,7 +44,14 @@ def load(
         ConfigError: a network of the user's own that cannot be used as configured, or one that a method
             cannot explain.
         WeightsError: missing, altered or unfitting weights.
+        DeviceError: memory does not suffice.
     """
+    with seeded(0, device), torch_failures():
+        return _load(config, name, device, classes)
+
+
+def _load(config: RunConfig, name: str, device: torch.device, classes: tuple[str, ...] | None) -> Classifier:
+    """As :func:`load`; random numbers that foreign code draws begin anew, and go on there afterwards."""
     model = config.models[name]
     if isinstance(model, OwnModel):
         classifier = own.load(
@@ -59,7 +70,9 @@ def load(
     side = config.data.input_size
     width = side if config.data.resize == "stretch" else side * 3 // 2
     noise = torch.randn(1, 3, side, width, generator=torch.Generator().manual_seed(0)).to(device)
-    with torch_failures(), arithmetic("fp32", device):
+    with arithmetic("fp32", device):
+        if config.deterministic:
+            refuse_random_numbers(f"models.{name}", classifier.module, noise)
         for method in config.methods:
             method.check(classifier, noise * classifier.preprocessing.scale / 4)
     return classifier
@@ -96,27 +109,69 @@ def refuse_missing_classes(classifier: Classifier, dataset: Dataset) -> None:
         )
 
 
-def with_engine(config: RunConfig, classifier: Classifier, earlier: Engine | None = None) -> Classifier:
-    """Run the network as configured, else as ``earlier``, else as is fastest here.
+def with_engine(
+    config: RunConfig, classifier: Classifier, earlier: Engine | None = None, pictures: int | None = None
+) -> Classifier:
+    """Run the network as configured, else as ``earlier``, else as is fastest here; compile it if asked for.
 
     A deterministic run measures nothing: it takes its device's fixed engine and never shrinks its batch.
+
+    Args:
+        config: the run.
+        classifier: the network.
+        earlier: how it was run before, which what the configuration leaves open keeps to.
+        pictures: how many will be explained, with each method; ``None``: too few to be measured for.
     """
     wanted, side = config.engine, config.data.input_size
+    workload = Workload() if pictures is None else _workload(config, classifier, pictures)
+    modes = modes_to_try(wanted.compile, classifier.device, workload)
     built_by = classifier.definition or classifier.name
-    key = (built_by, config.precision, side, *environment.machine(classifier.device))
+    machine = environment.machine(classifier.device)
+    key = (built_by, config.precision, side, *machine, *modes, *workload.counts)
     known = ENGINES[classifier.device.type] if config.deterministic else earlier or engine_cache.recall(key)
+    if known is not None and (wanted.compile == "auto" or (wanted.compile and known.compile)):
+        modes = (known.compile,)
+    layout = wanted.layout or (known.layout if known else None)
+    if len(classifier.layouts) == 1:
+        layout = classifier.layouts[0]
+    image = torch.zeros(1, 3, side, side, device=classifier.device)
     engine = tune(
         classifier,
-        torch.zeros(1, 3, side, side, device=classifier.device),
-        layout=wanted.layout or (known.layout if known else None),
+        image,
+        layout=layout,
         batch_size=wanted.batch_size or (known.batch_size if known else None),
-        compile=wanted.compile,
+        modes=modes,
+        workload=workload,
     )
     if known is None and wanted.layout is None and wanted.batch_size is None:
         engine_cache.remember(key, engine)
     classifier = classifier.with_engine(engine)
     if config.deterministic:
         return replace(classifier, batch_size=BatchSize(engine.batch_size, fixed=True))
+    return _compiled(classifier, image)
+
+
+def _workload(config: RunConfig, classifier: Classifier, pictures: int) -> Workload:
+    """What the run's methods and measures will score with this network, for one class of every picture."""
+    available = classifier.maps or ARCHITECTURES[classifier.name].maps
+    counts: list[range] = []
+    for method in config.methods:
+        own = method.scored_inputs(available)
+        counts += [own, *scored_inputs(config.measures, config.data.input_size, own)]
+    return Workload(tuple(filter(None, counts)), pictures)
+
+
+def _compiled(classifier: Classifier, image: torch.Tensor) -> Classifier:
+    """The network with whole batches of ``image`` compiled; not compiled at all where the compiler fails.
+
+    Compiling now, and not with the first picture, lets the run's environment say what became of it.
+    """
+    if classifier.compiled is None:
+        return classifier
+    with torch_failures():
+        classifier.run_whole_batch(image)
+    if classifier.compiled.failed:
+        return classifier.with_engine(replace(classifier.engine, compile=False))
     return classifier
 
 

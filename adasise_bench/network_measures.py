@@ -91,6 +91,18 @@ def expected_forwards(names: Iterable[str], side: int, explanation: int) -> int:
     return sum(explanation if name == "head_sensitivity" else side + 1 for name in names)
 
 
+def scored_inputs(names: Iterable[str], side: int, explanation: range) -> list[range]:
+    """How many inputs each measure of one explanation scores in whole batches; see :class:`.Workload`.
+
+    Args:
+        names: of :data:`NETWORK_MEASURES`.
+        side: pixels of the input's side.
+        explanation: how many the explanation itself scores.
+    """
+    steps = range(side + 1, side + 2)
+    return [explanation if name == "head_sensitivity" else steps for name in names]
+
+
 def blurred(image: torch.Tensor) -> torch.Tensor:
     """The input convolved with RISE's 11x11 Gaussian of sigma 5; it ends in zeros beyond the border.
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from adasise_bench.config import RunConfig
 from adasise_bench.data.dataset import Annotation, Dataset
-from adasise_bench.data.open import chosen_images, open_dataset
+from adasise_bench.data.open import chosen_images, known_classes, open_dataset
 from adasise_bench.errors import DataError
 from adasise_bench.models import ARCHITECTURES
 from adasise_bench.network_measures import expected_forwards
@@ -40,6 +40,26 @@ class Plan:
         """Classes of one picture; ``[None]`` where its annotation cannot be used."""
         annotation = self.annotations[image_id]
         return annotation.class_names if isinstance(annotation, Annotation) else [None]
+
+    @cached_property
+    def turned_on_trust(self) -> int:
+        """Pictures that are turned or mirrored as their EXIF part says, which no annotation confirms."""
+        return sum(
+            self.dataset.turned_on_trust(image_id, annotation)
+            for image_id, annotation in self.annotations.items()
+            if isinstance(annotation, Annotation)
+        )
+
+    @property
+    def notes(self) -> list[str]:
+        """What must be known about how the data was read, one line each."""
+        notes = list(self.dataset.notes)
+        if self.turned_on_trust:
+            notes.append(
+                "pictures turned or mirrored by their EXIF orientation, as viewers do, whose annotated size "
+                f"fits either way: {self.turned_on_trust}"
+            )
+        return notes
 
     @cached_property
     def keys(self) -> PlannedKeys:
@@ -90,6 +110,10 @@ def describe_plan(plan: Plan) -> str:
     lines = [f"{plan.dataset.name}: {len(plan.annotations)} pictures, {pairs} image-class pairs"]
     if plan.dataset.left_out:
         lines.append(f"pictures without objects left out: {plan.dataset.left_out}")
+    lines += plan.notes
+    if plan.dataset.classes != known_classes(plan.config.data.kind):
+        order = ", ".join(f"{number} {name}" for number, name in enumerate(plan.dataset.classes))
+        lines.append(f"classes, in the order of a network's outputs: {order}")
     lines += [f"unusable annotation: {error}" for error in unusable]
     total = 0
     for model in plan.config.models:

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import ConfigDict, Field, TypeAdapter, with_config
 
-from adasise_bench.errors import DataError, OutputError
+from adasise_bench.errors import DataError
+from adasise_bench.files import regular, whole_lines
 from adasise_bench.folder_names import FINISHED as FINISHED
 from adasise_bench.folder_names import IN_FLIGHT as IN_FLIGHT
-
-TEMPORARY = ".tmp"
-"""How the names of hidden files end that :func:`write_atomically` leaves behind when it is killed."""
+from adasise_bench.row_groups import row_groups
 
 
 class Key(NamedTuple):
@@ -54,7 +51,8 @@ class Record:
         score: Ψ of the whole picture.
         box_share: percent of the input's pixels inside the class's boxes, EBPG's chance level.
         seconds, seconds_*: run-time in total and by phase.
-        seconds_plain_forward: per input of a plain batched forward pass, timed just before the picture's.
+        seconds_plain_forward: per input of a plain batched forward pass, timed just before the picture's
+            or, where explanations are quick, before those of an earlier picture of the same size.
         forwards, backwards: inputs passed through the network by the method.
         peak_memory_mb: most memory that tensors held on the GPU during the explanation, the run's networks
             included, in 10^6 bytes; null on the CPU and with shared forwards, where it
@@ -114,7 +112,6 @@ SCHEMA = pa.schema(
     [(field.name, _TYPES[str(field.type).removesuffix(" | None")]) for field in fields(Record)]
 )
 
-_MOST_ROWS = 10_000_000
 _ROWS_AT_ONCE = 4_096
 
 _CHECKSUM = re.compile(rb', "crc32": "([0-9a-f]{8})"\}\n?$')
@@ -132,8 +129,8 @@ def read_records(folder: Path) -> pd.DataFrame:
         DataError: not a run folder, or its records are damaged.
     """
     if (folder / FINISHED).exists():
-        with _as_damage(folder / FINISHED), _finished(folder / FINISHED) as file:
-            return _frame(_complete(file.read()))
+        with _as_damage(folder / FINISHED):
+            return _frame(pa.concat_tables(_finished_groups(folder / FINISHED)))
     if not (folder / IN_FLIGHT).exists():
         raise DataError(f"{folder}: not a run folder (neither {FINISHED} nor {IN_FLIGHT})")
     unique = {record.key: record for _, record in in_flight(folder / IN_FLIGHT)}
@@ -195,9 +192,16 @@ def cure(folder: Path, name: str) -> str:
 
 
 def _finished_tables(path: Path) -> Iterator[pa.Table]:
-    with _as_damage(path), _finished(path) as file:
-        for batch in file.iter_batches(_ROWS_AT_ONCE):
-            yield _complete(pa.Table.from_batches([batch]))
+    with _as_damage(path):
+        for group in _finished_groups(path):
+            for batch in group.to_batches(_ROWS_AT_ONCE):
+                yield pa.Table.from_batches([batch])
+
+
+def _finished_groups(path: Path) -> Iterator[pa.Table]:
+    """The row groups of the Parquet file with the columns of a record, their checksums verified."""
+    with regular(path, within=path.parent) as file:
+        yield from map(_complete, row_groups(file))
 
 
 @contextmanager
@@ -206,15 +210,6 @@ def _as_damage(path: Path) -> Iterator[None]:
         yield
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
         raise DataError(f"{path}: damaged records ({error}); {cure(path.parent, path.name)}") from None
-
-
-def _finished(path: Path) -> pq.ParquetFile:
-    """The Parquet file, its pages' checksums verified; more rows than any run has are refused."""
-    file = pq.ParquetFile(path, page_checksum_verification=True)
-    if file.metadata.num_rows > _MOST_ROWS:
-        file.close()
-        raise ValueError(f"{file.metadata.num_rows} rows")
-    return file
 
 
 def _complete(table: pa.Table) -> pa.Table:
@@ -238,46 +233,6 @@ def _frame(table: pa.Table) -> pd.DataFrame:
     return frame
 
 
-def write_text_atomically(path: Path, text: str) -> None:
-    """:func:`write_atomically` for UTF-8 text."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then put it in place in one step.
-
-    Raises:
-        OutputError: the folder cannot be written or is full.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
-    with as_output_error(path):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write(temporary)
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def as_output_error(path: Path) -> Iterator[None]:
-    """Turn what the system refuses in the body into an error that names ``path``.
-
-    Raises:
-        OutputError: instead of an ``OSError``.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"{path}: cannot write: {error.strerror or error}; "
-            "free space or choose another --output, then run the same command again to resume"
-        ) from None
-
-
 def in_flight(path: Path) -> Iterator[tuple[int, Record]]:
     """The records of :data:`IN_FLIGHT`, each with the offset of the line's end; a torn last line is none.
 
@@ -286,18 +241,19 @@ def in_flight(path: Path) -> Iterator[tuple[int, Record]]:
     """
     if not path.exists():
         return
-    end, checked = 0, False
+    end, checked, number = 0, False, 0
     try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if line.endswith(b"\n"):
-                    if checked and not _CHECKSUM.search(line):
-                        raise _bad_line(path, number, "has lost its checksum")
-                    checked = checked or _CHECKSUM.search(line) is not None
-                    end += len(line)
-                    yield end, _record(line, path, number)
+        with regular(path, within=path.parent) as file:
+            for number, line in enumerate(whole_lines(file), 1):
+                if checked and not _CHECKSUM.search(line):
+                    raise _bad_line(path, number, "has lost its checksum")
+                checked = checked or _CHECKSUM.search(line) is not None
+                end += len(line)
+                yield end, _record(line, path, number)
     except OSError as error:
         raise DataError(f"{path}: cannot read the records: {error.strerror or error}") from None
+    except ValueError as error:
+        raise DataError(f"{path}: behind line {number}: {error}; remove that line and resume") from None
 
 
 def _record(line: bytes, path: Path, number: int) -> Record:

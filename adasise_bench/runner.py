@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +47,8 @@ def run(config: RunConfig, folder: Path, *, resume: bool = True, launcher: Launc
         BenchError: bad data root, weights or device, or a folder that cannot be used; records already
             written stay valid, as they do after a ``KeyboardInterrupt``.
     """
-    with deterministic(config.deterministic):
+    folder = folder.absolute()
+    with chdir(Path.cwd()), deterministic(config.deterministic):  # code of the user's may go elsewhere
         return _run(config, folder, resume, launcher or InProcess(config, folder))
 
 
@@ -61,6 +64,8 @@ def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher) -> O
             facts = launcher.settle(run_folder.engines(folder))
             pictures = plan.dataset.digests()
             run_folder.claim(folder, config, facts | _facts(plan, pictures), pictures)
+            for note in plan.notes:
+                print(note, file=sys.stderr)  # noqa: T201
             store = RecordStore(folder, plan.keys)
             try:
                 todo = KeySet(plan.keys, ~_done(store, plan, folder))
@@ -91,6 +96,8 @@ def _facts(plan: Plan, pictures: dict[str, str]) -> dict[str, Any]:
             "full_images": full_images,
             "full_pairs": full_pairs,
             "left_out": plan.dataset.left_out,
+            "turned_on_trust": plan.turned_on_trust,
+            "notes": list(plan.dataset.notes),
         },
         "methods": {method.label: method.changed_options() for method in config.methods},
         "identity": config.identity(),
@@ -121,5 +128,5 @@ def _done(store: RecordStore, plan: Plan, folder: Path) -> NDArray[np.bool_]:
     done = store.explained
     if plan.config.save_maps:
         for position, key in enumerate(plan.keys):
-            done[position] = done[position] and run_folder.map_path(folder, key).exists()
+            done[position] = done[position] and run_folder.kept_map(folder, key).exists()
     return done

@@ -13,7 +13,7 @@ import torch
 from adasise_bench import environment, network
 from adasise_bench.config import EMBEDDED, RunConfig
 from adasise_bench.config_file import apply_overrides, validate
-from adasise_bench.data.own_picture import OwnPicture, read_picture
+from adasise_bench.data.pictures import Picture, read_picture
 from adasise_bench.data.transforms import refuse_elongated, to_input
 from adasise_bench.errors import BenchError, ConfigError
 from adasise_bench.models import ARCHITECTURES
@@ -97,7 +97,7 @@ class Subject:
     """
 
     path: Path
-    picture: OwnPicture
+    picture: Picture
     config: RunConfig
     classifier: Classifier
     image: torch.Tensor

@@ -13,8 +13,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from adasise_bench.data.files import regular
 from adasise_bench.errors import BenchError, ConfigError
+from adasise_bench.files import regular
 
 _LOCATION = re.compile(r"[\w.]+:[\w.]+")
 
@@ -39,7 +39,9 @@ def load(location: str) -> Any:
         sys.path.append(here)  # last, so that nothing here hides an installed module
     try:
         return EntryPoint("", location, "").load()
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # foreign code may raise anything, SystemExit included
         raise ConfigError(f"{location}: cannot be imported: {reason(error)}") from None
 
 
@@ -155,9 +157,13 @@ def _file_sha256(path: str | Path) -> str | None:
 
 def reason(error: BaseException) -> str:
     """An exception in one line: its type, its message, and the line of code that raised it."""
-    message = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
     if isinstance(error, BenchError):
         return str(error)
+    try:
+        text = str(error)
+    except Exception:  # a class of a user's own may fail to say what is wrong
+        text = "its message cannot be read"
+    message = " ".join(f"{type(error).__name__}: {text}".split()).rstrip(": ")
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_of_a_user(frame.filename)]
     return f"{message} ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else message
 

@@ -17,6 +17,7 @@ from adasise_bench import environment, network, run_folder
 from adasise_bench.config import RunConfig
 from adasise_bench.data.dataset import Annotation, Dataset
 from adasise_bench.data.difficult import is_difficult
+from adasise_bench.data.open import chosen_images
 from adasise_bench.data.transforms import Preprocessing, refuse_elongated, to_input
 from adasise_bench.determinism import pair_seed
 from adasise_bench.errors import BenchError, DataError
@@ -26,7 +27,7 @@ from adasise_bench.methods.own import own_definitions
 from adasise_bench.models.batching import torch_failures
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
-from adasise_bench.models.yardstick import plain_forward_seconds
+from adasise_bench.models.yardstick import Yardstick
 from adasise_bench.plan import Plan
 from adasise_bench.records import Key, Record
 from adasise_bench.timing import PhaseClock
@@ -58,7 +59,12 @@ class Worker:
         }
         for classifier in self._classifiers.values():
             network.refuse_missing_classes(classifier, dataset)
+        data = config.data
+        self._pictures = len(
+            chosen_images(dataset.images, data.sample, config.seed, config.limit, config.shard)
+        )
         self._warm: set[str] = set()
+        self._yardsticks: dict[str, Yardstick] = {}
 
     def settle(self, engines: Mapping[str, Engine]) -> dict[str, Any]:
         """Choose how the networks are run, and say with what the records will be made, ready for JSON.
@@ -67,7 +73,8 @@ class Worker:
             engines: those to use by model; what is missing is measured.
         """
         for name, classifier in self._classifiers.items():
-            self._classifiers[name] = network.with_engine(self._config, classifier, engines.get(name))
+            classifier = network.with_engine(self._config, classifier, engines.get(name), self._pictures)
+            self._classifiers[name], self._yardsticks[name] = classifier, Yardstick(classifier)
         classifiers = list(self._classifiers.values())
         definitions = own_definitions(self._config.methods) | network.own_definitions(classifiers)
         return environment.describe(self._device, self._config.precision, definitions) | {
@@ -87,7 +94,8 @@ class Worker:
             digests: SHA-256 of every picture with its annotation when the run began; a picture that is
                 another one when it is read gets records that say so.
         """
-        return _records(plan, self._classifiers[model], todo, digests, self._folder, self._warm)
+        yardstick = self._yardsticks[model]
+        return _records(plan, self._classifiers[model], todo, digests, self._folder, self._warm, yardstick)
 
 
 class _Task(NamedTuple):
@@ -105,6 +113,7 @@ def _records(
     digests: Mapping[str, str],
     folder: Path,
     warm: set[str],
+    yardstick: Yardstick,
 ) -> Iterator[list[Record]]:
     """The missing records of one model, as they are made."""
     config = plan.config
@@ -133,7 +142,7 @@ def _records(
             for method, key in wanted(image_id)
         ]
         if not config.share_forwards:
-            plain = _plain_seconds(classifier, image)
+            plain = _plain_seconds(yardstick, image)
             for task in tasks:
                 yield [_alone(classifier, task, plain, config, folder)]
             continue
@@ -179,7 +188,7 @@ def _next_chunk(queue: list[_Task], classifier: Classifier) -> list[_Task]:
     """Take what can be explained together off the queue, or nothing while more is worth waiting for."""
     if not queue:
         return []
-    size = queue[0].request.method.requests_at_once(classifier.batch_size.value) or len(queue)
+    size = queue[0].request.method.requests_at_once(classifier.batch_size.with_gradients.value) or len(queue)
     if len(queue) < size:
         return []
     chunk = queue[:size]
@@ -187,11 +196,11 @@ def _next_chunk(queue: list[_Task], classifier: Classifier) -> list[_Task]:
     return chunk
 
 
-def _plain_seconds(classifier: Classifier, image: torch.Tensor) -> float | None:
+def _plain_seconds(yardstick: Yardstick, image: torch.Tensor) -> float | None:
     """The yardstick of a picture's run-times; ``None`` where its own explanations will say what is wrong."""
     try:
         with torch_failures():
-            return plain_forward_seconds(classifier, image)
+            return yardstick.seconds(image)
     except BenchError:
         return None
 
@@ -274,8 +283,7 @@ def _warm_up(config: RunConfig, classifier: Classifier, image: torch.Tensor) -> 
         suppress(BenchError),
         torch_failures(),
     ):  # what fails here fails again when it counts
-        while classifier.batch_size.attempt(partial(_whole_batch, classifier, image)) is None:
-            pass
+        classifier.run_whole_batch(image)
         classifier.block_maps(image, [0])
     for method in config.methods:
         for _ in range(config.timing.warmup):
@@ -283,7 +291,3 @@ def _warm_up(config: RunConfig, classifier: Classifier, image: torch.Tensor) -> 
                 everything = torch.ones(image.shape[2:], dtype=torch.bool)
                 request = Request(method, image, 0, inside=everything)
                 method.explain(classifier, request, PhaseClock(classifier.device))
-
-
-def _whole_batch(classifier: Classifier, image: torch.Tensor) -> torch.Tensor:
-    return classifier.scores(classifier.empty_batch(image).copy_(image))

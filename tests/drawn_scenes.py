@@ -36,9 +36,9 @@ def settings(**changes: Any) -> RunConfig:
 
 
 def values(folder: Path) -> pd.DataFrame:
-    """All columns of the finished records but the run-times."""
+    """All columns of the finished records but run-times and peaks of memory, which other work moves."""
     records = read_records(folder)
-    return records[[column for column in records if not column.startswith("seconds")]]
+    return records[[column for column in records if not column.startswith(("seconds", "peak_memory"))]]
 
 
 def assert_same(folder: Path, whole: Path) -> None:
@@ -66,6 +66,16 @@ def is_alive(pid: int) -> bool:
 
 
 PYTHONPATH = os.pathsep.join(filter(None, sys.path))
+
+
+def usual_signals() -> None:
+    """Undo, in a process about to be started, what the tests' own process ignores.
+
+    A shell that starts the tests in the background, and nohup, let them ignore interrupts or hang-ups, and
+    processes that they start would inherit that. For ``preexec_fn``.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def after(count: int, monkeypatch: pytest.MonkeyPatch, then: Callable[[], None]) -> None:

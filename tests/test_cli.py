@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
+from drawn_scenes import usual_signals
 
 from adasise_bench import __version__, errors, worker
 from adasise_bench.cli import main
@@ -34,7 +35,9 @@ def call(*arguments: str | Path) -> Result:
 
 def process(*arguments: str | Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "adasise_bench", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=usual_signals
+    )
 
 
 def test_help_has_examples_and_exit_codes_without_heavy_imports() -> None:

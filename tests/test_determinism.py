@@ -25,7 +25,7 @@ from adasise_bench.errors import ConfigError, DeviceError, OutputError
 from adasise_bench.methods import METHODS as METHODS_OF_THE_TOOL
 from adasise_bench.methods import Request
 from adasise_bench.methods.sise import Sise
-from adasise_bench.models import load_classifier, torchray_networks, tuning
+from adasise_bench.models import load_classifier, torchray_networks, tuning, yardstick
 from adasise_bench.models.classifier import Classifier, Weights
 from adasise_bench.models.engine import Engine
 from adasise_bench.models.pooling import MatrixAveragePool
@@ -329,7 +329,7 @@ def test_a_yardstick_that_does_not_fit_ends_no_run(
     def short_of_memory(*_: object) -> float:
         raise torch.OutOfMemoryError("planted")
 
-    monkeypatch.setattr(worker, "plain_forward_seconds", short_of_memory)
+    monkeypatch.setattr(yardstick, "plain_forward_seconds", short_of_memory)
     outcome = run(config(methods=["sise"]), tmp_path / "out")
     records = read_records(tmp_path / "out")
     assert outcome.errors == 0

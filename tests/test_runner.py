@@ -273,7 +273,7 @@ def test_a_resumed_run_keeps_its_engine(
 ) -> None:
     run(config(limit=1), tmp_path / "out")
     before = json.loads((tmp_path / "out/environment.json").read_text())["models"]["resnet50"]["engine"]
-    monkeypatch.setattr(network, "tune", lambda *_, layout, batch_size, compile: Engine(layout, batch_size))
+    monkeypatch.setattr(network, "tune", lambda *_, layout, batch_size, **_k: Engine(layout, batch_size))
     run(config(), tmp_path / "out")
     after = json.loads((tmp_path / "out/environment.json").read_text())["models"]["resnet50"]["engine"]
     assert after == before

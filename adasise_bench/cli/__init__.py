@@ -26,6 +26,8 @@ from adasise_bench.cli.run import run
 from adasise_bench.cli.status import status
 from adasise_bench.cli.table import table
 from adasise_bench.errors import BenchError, CrashError, OutputError
+from adasise_bench.printable import terminal
+from adasise_bench.streams import open_closed_streams, outlive_readers
 
 _EXIT_CODES = """\b
 Exit codes:
@@ -41,7 +43,15 @@ Exit codes:
 
 
 class _Group(click.Group):
-    """Ends on a known error with one line on stderr and the error's exit code."""
+    """Ends on a known error with one line on stderr and the error's exit code.
+
+    Whether anybody reads what it prints changes neither the work nor the exit code.
+    """
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        open_closed_streams()
+        outlive_readers()
+        return super().main(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         if isinstance(sys.stdout, io.TextIOWrapper):
@@ -49,7 +59,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except BenchError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(terminal(f"Error: {error}"), err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -9,7 +10,11 @@ import torch
 
 
 class Box(NamedTuple):
-    """An object's class and corners in pixels of the picture, 1-based and inclusive as in VOC."""
+    """An object's class and corners in pixels of the picture, 1-based and inclusive as in VOC.
+
+    ``rotation`` turns the box around its centre, in degrees clockwise as seen on the picture; the corners are
+    those before that.
+    """
 
     class_name: str
     xmin: float
@@ -17,6 +22,52 @@ class Box(NamedTuple):
     xmax: float
     ymax: float
     difficult: bool = False
+    rotation: float = 0.0
+
+    def __repr__(self) -> str:
+        """As without ``rotation`` where it is 0: digests of annotations are taken from this text."""
+        shown = self._asdict()
+        if not self.rotation:
+            del shown["rotation"]
+        return f"Box({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    @property
+    def length(self) -> tuple[float, float]:
+        """Width and height in pixels, before the box is turned."""
+        return self.xmax - self.xmin + 1, self.ymax - self.ymin + 1
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """x and y in pixels from the picture's upper left corner."""
+        return (self.xmin - 1 + self.xmax) / 2, (self.ymin - 1 + self.ymax) / 2
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of the turned box, in pixels from the picture's upper left corner."""
+        if not self.rotation:
+            return self.xmin - 1, self.ymin - 1, self.xmax, self.ymax
+        (width, height), (x, y), angle = self.length, self.centre, math.radians(self.rotation)
+        across = (abs(width * math.cos(angle)) + abs(height * math.sin(angle))) / 2
+        down = (abs(width * math.sin(angle)) + abs(height * math.cos(angle))) / 2
+        return x - across, y - down, x + across, y + down
+
+
+_RIGHT_ANGLE = 90
+_DRAWN_UPRIGHT = 1e-6
+"""Degrees: what is turned by less than this beside a right angle is not turned on purpose."""
+
+
+def turned(box: Box, degrees: float) -> Box:
+    """A box turned around its centre, clockwise; by a right angle it is another box that is not turned."""
+    quarters = round(degrees / _RIGHT_ANGLE)
+    if abs(degrees - quarters * _RIGHT_ANGLE) > _DRAWN_UPRIGHT:
+        return box._replace(rotation=math.fmod(degrees, 360))
+    if quarters % 2 == 0:
+        return box
+    (width, height), (x, y) = box.length, box.centre
+    return box._replace(
+        xmin=x - height / 2 + 1, ymin=y - width / 2 + 1, xmax=x + height / 2, ymax=y + width / 2
+    )
 
 
 def box_mask(
@@ -35,6 +86,9 @@ def box_mask(
     height, width = input_size
     mask = torch.zeros(height, width, dtype=torch.bool)
     for box in boxes:
+        if box.rotation:
+            mask |= _turned_mask(box, picture_size, input_size)
+            continue
         left, right = _span(box.xmin, box.xmax, picture_size[0], width)
         top, bottom = _span(box.ymin, box.ymax, picture_size[1], height)
         mask[top:bottom, left:right] = True
@@ -47,3 +101,22 @@ def _span(first: float, last: float, picture: int, frame: int) -> tuple[int, int
     start = min(round(before * frame / picture), frame - 1)
     stop = max(round(last * frame / picture), start + 1)
     return start, stop
+
+
+def _turned_mask(box: Box, picture_size: tuple[int, int], input_size: tuple[int, int]) -> torch.Tensor:
+    """The input's pixels whose centres lie in a turned box; its centre's pixel where there is none."""
+    frame, centre, angle = input_size[::-1], box.centre, math.radians(box.rotation)
+    x, y = (
+        (torch.arange(side, dtype=torch.float64) + 0.5) * picture / side - middle
+        for side, picture, middle in zip(frame, picture_size, centre, strict=True)
+    )
+    along = x * math.cos(angle) + y[:, None] * math.sin(angle)
+    athwart = y[:, None] * math.cos(angle) - x * math.sin(angle)
+    mask = (along.abs() <= box.length[0] / 2) & (athwart.abs() <= box.length[1] / 2)
+    if not mask.any():
+        column, row = (
+            min(max(int(middle * side / picture), 0), side - 1)
+            for middle, side, picture in zip(centre, frame, picture_size, strict=True)
+        )
+        mask[row, column] = True
+    return mask

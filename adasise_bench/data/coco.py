@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from array import array
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import Any, Literal, NamedTuple
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, Literal, NamedTuple, TypeVar
 
-from adasise_bench.data.boxes import Box
-from adasise_bench.data.dataset import MAX_PIXELS, Annotation, Dataset
-from adasise_bench.data.files import regular
+from adasise_bench.data.boxes import Box, turned
+from adasise_bench.data.dataset import Annotation, Dataset
 from adasise_bench.data.names import refuse_unusable
 from adasise_bench.data.outlines import Outline, require_decoder
-from adasise_bench.errors import DataError
+from adasise_bench.data.pictures import MAX_PIXELS
+from adasise_bench.errors import ConfigError, DataError
+from adasise_bench.files import regular
+from adasise_bench.validation import suggest
 
 Region = Literal["boxes", "masks"]
 
@@ -54,6 +57,11 @@ _LISTED = {"COCO 2014 val": 40504}
 """Pictures that COCO's own files list, those without objects included."""
 
 _MAX_JSON_BYTES = 2_000_000_000
+_MAX_PATH_BYTES = 150
+
+_UNSETTLED = ("rotation", "angle", "theta")
+"""Keys of an object whose meaning differs from tool to tool: the box may be the one before it is turned, or
+the upright one around the turned one."""
 
 
 class _Entry(NamedTuple):
@@ -63,16 +71,26 @@ class _Entry(NamedTuple):
     image_id: Any
     category_id: Any
     bbox: Any
-    segmentation: Any
+    segmentation: Any = None
+    attributes: Any = None
+    unsettled: Any = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was drawn: no outline, and a box without width and height."""
+        bbox = self.bbox
+        drawn = not isinstance(bbox, list) or len(bbox) != len(_BOX) or any(side != 0 for side in bbox[2:])
+        return not drawn and not self.segmentation
 
 
 class _Listed(NamedTuple):
     """A picture of the file's ``images``, with what is needed of it."""
 
     id: Any
-    file_name: Any
-    width: Any
-    height: Any
+    file_name: Any = None
+    coco_url: Any = None
+    width: Any = None
+    height: Any = None
 
 
 class _Category(NamedTuple):
@@ -80,6 +98,19 @@ class _Category(NamedTuple):
 
     id: Any
     name: Any
+
+
+_Kind = TypeVar("_Kind", _Entry, _Listed, _Category)
+
+_MARKS: dict[type[NamedTuple], tuple[set[str], ...]] = {
+    _Entry: ({"image_id", "category_id"},),
+    _Listed: ({"id", "file_name"}, {"id", "coco_url"}),
+    _Category: ({"id", "name"},),
+}
+"""Keys by which entries of a list are known: one of these sets."""
+
+_BOX = ("x", "y", "width", "height")
+_KEYS = {*_Entry._fields, *_Listed._fields, *_Category._fields, *_UNSETTLED}
 
 
 @dataclass(frozen=True)
@@ -91,8 +122,7 @@ class CocoDataset(Dataset):
         region: whether G is an object's box or its pixels.
         sizes: width and height by image id, as the file says.
         entries: objects by image id.
-        names: class names by category id.
-        without_objects: number of pictures left out.
+        names: class names by category id, in the order of the classes.
     """
 
     file: Path
@@ -100,7 +130,6 @@ class CocoDataset(Dataset):
     sizes: dict[str, tuple[Any, Any]]
     entries: dict[str, tuple[_Entry, ...]]
     names: dict[Any, str]
-    without_objects: int
 
     @property
     def formats(self) -> tuple[str, ...]:
@@ -111,15 +140,10 @@ class CocoDataset(Dataset):
     def full_size(self) -> tuple[int, int | None]:
         """Pictures with objects, and image-class pairs; of a part of COCO, the pictures that COCO lists."""
         listed = _LISTED.get(self.name.removesuffix(MASKS))
-        if listed and listed != len(self.images) + self.without_objects:
+        if listed and listed != len(self.images) + self.left_out:
             return listed, None
         pairs = sum(len({entry.category_id for entry in entries}) for entries in self.entries.values())
         return len(self.images), pairs
-
-    @property
-    def left_out(self) -> int:
-        """Pictures without objects."""
-        return self.without_objects
 
     def annotation(self, image_id: str) -> Annotation:
         """Check what the file says of one picture; crowds count as objects, as in TorchRay's masks.
@@ -127,13 +151,17 @@ class CocoDataset(Dataset):
         Raises:
             DataError: a size, box or outline that cannot be.
         """
-        width, height = self.sizes[image_id]
-        if not (type(width) is type(height) is int and 0 < width * height <= MAX_PIXELS and width > 0):
-            raise self._refusal(image_id, f"size {width!r} x {height!r} is impossible")
+        try:
+            width, height = map(_whole, self.sizes[image_id])
+            if not (0 < width * height <= MAX_PIXELS and width > 0):
+                raise ValueError
+        except ValueError:
+            size = " x ".join(map(repr, self.sizes[image_id]))
+            raise self._refusal(image_id, f"size {size} is impossible") from None
         boxes, outlines = [], []
         for entry in self.entries[image_id]:
             try:
-                boxes.append(_box(self.names[entry.category_id], entry.bbox, (width, height)))
+                boxes.append(_turned_box(self.names[entry.category_id], entry, (width, height), self.region))
                 if self.region == "masks":
                     outlines.append(Outline.of(entry.segmentation, (width, height)))
             except ValueError as error:
@@ -151,20 +179,29 @@ class CocoDataset(Dataset):
         return DataError(f"{self.file}: picture {image_id}: {problem}; mend the file or fetch it again")
 
 
-def open_coco(name: str, file: Path, images: Path, region: Region = "boxes") -> CocoDataset:
+def open_coco(
+    name: str,
+    file: Path,
+    images: Path,
+    region: Region = "boxes",
+    classes: tuple[str, ...] | None = None,
+) -> CocoDataset:
     """Read the annotations of a set in COCO layout.
 
     COCO's own categories get TorchRay's names and order, which differ in six names; others are the
-    classes themselves, in the order of their ids, as far as they occur.
+    classes themselves, in the order of their ids as numbers, as far as they occur.
 
     Args:
         name: of the set, for people.
         file: JSON with ``images``, ``annotations`` and ``categories``.
         images: folder of the pictures; a ``file_name`` may name one in a folder below.
         region: ``masks`` keeps the objects' outlines in memory.
+        classes: the classes in the order of a network's outputs, names of categories; needed where ids are
+            no numbers.
 
     Raises:
-        ConfigError: masks are asked for, and there is nothing to decode them with.
+        ConfigError: masks are asked for, and there is nothing to decode them with; or ``classes`` are not
+            the file's.
         DataError: one line naming the file and what is wrong with it.
     """
     if region == "masks":
@@ -174,44 +211,49 @@ def open_coco(name: str, file: Path, images: Path, region: Region = "boxes") -> 
             f"{images}: no such folder of pictures; set data.root to the folder that holds it, or data.images"
         )
     try:
-        return _opened(name, file, images, region)
+        return _opened(name, file, images, region, classes)
     except ValueError as error:
         raise DataError(f"{file}: {error}; mend the file or fetch it again") from None
 
 
-def _opened(name: str, file: Path, images: Path, region: Region) -> CocoDataset:
+def _opened(
+    name: str, file: Path, images: Path, region: Region, classes: tuple[str, ...] | None
+) -> CocoDataset:
     tree = _read(file, region)
-    listed: list[_Listed] = _entries(tree, "images", _Listed)
-    entries: list[_Entry] = _entries(tree, "annotations", _Entry)
-    names = _class_names(_entries(tree, "categories", _Category))
-    ids = {entry.id: _image_id(entry.file_name) for entry in listed if _is_id(entry.id)}
-    if len(ids) < len(listed):
+    listed = {entry.id: entry for entry in _entries(tree, "images", _Listed) if _is_id(entry.id)}
+    if len(listed) < len(tree["images"]):
         raise ValueError("an image's id is missing or used twice")
-    if len(set(ids.values())) < len(ids):
-        raise ValueError("two images have the same file_name")
+    entries = _entries(tree, "annotations", _Entry)
+    categories = _categories(_entries(tree, "categories", _Category))
     objects = defaultdict(list)
     for entry in entries:
-        if not _is_id(entry.image_id) or entry.image_id not in ids:
+        if not _is_id(entry.image_id) or entry.image_id not in listed:
             raise ValueError(f"annotation {entry.id!r} is of image {entry.image_id!r}; images has none")
-        if not _is_id(entry.category_id) or entry.category_id not in names:
+        if not _is_id(entry.category_id) or entry.category_id not in categories:
             raise ValueError(
                 f"annotation {entry.id!r} has category {entry.category_id!r}, which is not listed"
             )
-        objects[ids[entry.image_id]].append(entry)
-    shown = {ids[entry.id]: entry for entry in listed if ids[entry.id] in objects}
-    if not shown:
+        if not entry.empty:
+            objects[entry.image_id].append(entry)
+    if not objects:
         raise ValueError("no image with an object")
     used = {entry.category_id for entry in entries}
+    names = _class_names(categories, used, classes, file)
+    shown = {number: entry for number, entry in listed.items() if number in objects}
+    paths = {number: _below(images, entry) for number, entry in shown.items()}
+    ids = _image_ids({number: _identifying(path, shown[number]) for number, path in paths.items()})
+    empty = sum(entry.empty for entry in entries)
     return CocoDataset(
         name,
-        tuple(names[number] for number in names if names is COCO_CATEGORIES or number in used),
-        {image_id: images / entry.file_name for image_id, entry in shown.items()},
+        classes or tuple(names[number] for number in names if names is COCO_CATEGORIES or number in used),
+        {ids[number]: images / path for number, path in paths.items()},
         file,
         region,
-        {image_id: (entry.width, entry.height) for image_id, entry in shown.items()},
-        {image_id: tuple(objects[image_id]) for image_id in shown},
+        {ids[number]: (entry.width, entry.height) for number, entry in shown.items()},
+        {ids[number]: tuple(objects[number]) for number in shown},
         names,
-        len(listed) - len(shown),
+        left_out=len(listed) - len(shown),
+        notes=(f"{file}: objects left out whose box has neither width nor height: {empty}",) if empty else (),
     )
 
 
@@ -234,16 +276,16 @@ def _read(file: Path, region: Region) -> Any:
 
 
 def _reduced(entry: dict[str, Any], region: Region) -> Any:
-    if "category_id" in entry:
-        outline = _packed(entry.get("segmentation")) if region == "masks" else None
-        return _Entry(
-            entry.get("id"), entry.get("image_id"), entry["category_id"], entry.get("bbox"), outline
-        )
-    if "file_name" in entry:
-        return _Listed(*map(entry.get, _Listed._fields))
-    if "name" in entry and "id" in entry and "counts" not in entry:
-        return _Category(entry["id"], entry["name"])
-    return entry
+    """What is needed of an entry, whichever list it stands in; mappings inside of entries as they are."""
+    if not any(entry.keys() >= keys for kind in _MARKS.values() for keys in kind):
+        return entry
+    kept = {key: value for key, value in entry.items() if key in _KEYS}
+    outline = kept.pop("segmentation", None)
+    if region == "masks" and outline is not None:
+        kept["segmentation"] = _packed(outline)
+    if "image_id" in entry:
+        kept["unsettled"] = next((f"{key} {kept[key]!r}" for key in _UNSETTLED if kept.get(key)), None)
+    return kept
 
 
 def _packed(segmentation: Any) -> Any:
@@ -254,13 +296,16 @@ def _packed(segmentation: Any) -> Any:
     return segmentation
 
 
-def _entries(tree: Any, key: str, kind: type[Any]) -> list[Any]:
+def _entries(tree: Any, key: str, kind: type[_Kind]) -> list[_Kind]:
+    """The entries of one list, which in place of mappings then holds them: memory is not needed twice."""
     entries = tree.get(key) if isinstance(tree, dict) else None
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"no list of {key}: not in COCO layout")
     for index, entry in enumerate(entries):
-        if not isinstance(entry, kind):
+        if not isinstance(entry, dict) or not any(entry.keys() >= keys for keys in _MARKS[kind]):
             raise ValueError(f"{key}[{index}] is no entry of {key}: not in COCO layout")
+        values = {field: entry[field] for field in kind._fields if field in entry}
+        entries[index] = kind(**{"id": None, "bbox": None} | values if kind is _Entry else values)
     return entries
 
 
@@ -268,46 +313,160 @@ def _is_id(value: Any) -> bool:
     return type(value) in (int, str)
 
 
-def _class_names(categories: Iterable[_Category]) -> dict[Any, str]:
-    """Class names by category id, in the order of the classes."""
-    names: dict[Any, str] = {}
-    for category in categories:
+def _whole(number: Any) -> int:
+    """A whole number, also where it is written as 160.0.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if type(number) is int or (type(number) is float and number.is_integer()):
+        return int(number)
+    raise ValueError(f"{number!r} is no whole number")
+
+
+def _categories(listed: Iterable[_Category]) -> dict[Any, Any]:
+    """Names by category id."""
+    names: dict[Any, Any] = {}
+    for category in listed:
         if not _is_id(category.id) or category.id in names:
             raise ValueError(f"category id {category.id!r} is none, or used twice")
         names[category.id] = category.name
-    if names == _OFFICIAL:
-        return COCO_CATEGORIES
+    return COCO_CATEGORIES if names == _OFFICIAL else names
+
+
+def _class_names(
+    categories: dict[Any, Any], used: set[Any], classes: tuple[str, ...] | None, file: Path
+) -> dict[Any, str]:
+    """Class names by category id, in the order of the classes, of the categories that may be objects'.
+
+    Raises:
+        ConfigError: ``classes`` lacks a category that is used, or has what is none.
+        ValueError: a name is unusable, or nothing gives the order.
+    """
+    if classes is not None:
+        return _ordered_by_names(categories, used, classes, file)
+    if categories is COCO_CATEGORIES:
+        return categories
+    names = {number: name for number, name in categories.items() if number in used}
     refuse_unusable(list(names.values()))
-    return dict(sorted(names.items(), key=lambda entry: (isinstance(entry[0], str), entry[0])))
+    if len(names) == 1:
+        return names
+    for number, name in names.items():
+        if isinstance(number, str) and not (number.isascii() and number.isdigit()):
+            raise ConfigError(
+                f"{file}: the id {number!r} of category {name!r} is no number, so that ids do not give "
+                "the order of the classes; name them in data.classes, in the order of the network's outputs"
+            )
+    return dict(sorted(names.items(), key=lambda entry: (int(entry[0]), str(entry[0]))))
 
 
-def _image_id(file_name: Any) -> str:
-    """A name for records and files of results: the path below the folder of pictures, without suffix.
+def _ordered_by_names(
+    categories: dict[Any, Any], used: set[Any], classes: tuple[str, ...], file: Path
+) -> dict[Any, str]:
+    names = {number: name for number, name in categories.items() if number in used}
+    if not all(isinstance(name, str) for name in names.values()) or len(set(names.values())) < len(names):
+        refuse_unusable(list(names.values()))
+    for name in names.values():
+        if name not in classes:
+            raise ConfigError(f"data.classes: lacks {name!r}, a category of objects in {file}")
+    for name in classes:
+        if name not in categories.values():
+            nearest = suggest(name, map(str, categories.values()))
+            raise ConfigError(f"data.classes: {name!r} is no category in {file}{nearest}")
+    return dict(sorted(names.items(), key=lambda entry: classes.index(entry[1])))
+
+
+def _below(images: Path, entry: _Listed) -> PurePosixPath:
+    """Where a picture lies below the folder of pictures.
+
+    LVIS gives no ``file_name`` but an address, whose last folder is that of the picture in COCO.
 
     Raises:
         ValueError: the path leads out of the folder, or is unusable.
     """
-    if not isinstance(file_name, str) or not file_name.isprintable() or "\\" in file_name:
+    if entry.file_name is not None or not isinstance(entry.coco_url, str):
+        return _path(entry.file_name)
+    path = PurePosixPath(*_path(entry.coco_url.partition("://")[2]).parts[-2:])
+    return path if (images / path).is_file() else PurePosixPath(path.name)
+
+
+def _path(file_name: Any) -> PurePosixPath:
+    """A ``file_name`` with the separators of any system.
+
+    Raises:
+        ValueError: it leads out of the folder of pictures, or is unusable.
+    """
+    if not isinstance(file_name, str) or not file_name.isprintable():
         raise ValueError(f"file_name {file_name!r} is no picture's name")
-    path = PurePosixPath(file_name)
-    if path.is_absolute() or ".." in path.parts or not path.stem or len(file_name.encode()) > 150:
+    path = PureWindowsPath(file_name) if "\\" in file_name else PurePosixPath(file_name)
+    outside = path.is_absolute() or path.drive or path.root or ".." in path.parts
+    if outside or not path.stem or len(file_name.encode()) > _MAX_PATH_BYTES:
         raise ValueError(f"file_name {file_name!r} must lead to a picture in the folder of pictures")
-    return "-".join((*path.parts[:-1], path.stem))
+    return PurePosixPath(*path.parts)
 
 
-def _box(name: str, bbox: Any, picture_size: tuple[int, int]) -> Box:
+def _identifying(path: PurePosixPath, entry: _Listed) -> PurePosixPath:
+    """The part of a path that does not depend on how somebody arranged the folder of LVIS's pictures."""
+    return path if entry.file_name is not None else PurePosixPath(path.name)
+
+
+def _image_ids(paths: Mapping[Any, PurePosixPath]) -> dict[Any, str]:
+    """Names for records, by image: the path without suffix and with ``-`` for ``/``.
+
+    Pictures that would share one are called by their whole path.
+
+    Raises:
+        ValueError: two images have the same path.
+    """
+    ids = {number: "-".join((*path.parts[:-1], path.stem)) for number, path in paths.items()}
+    while True:
+        times = Counter(ids.values())
+        shared = {number for number, name in ids.items() if times[name] > 1}
+        if not shared:
+            return ids
+        if all(ids[number] == str(paths[number]) for number in shared):
+            raise ValueError("two images have the same file_name")
+        ids |= {number: str(paths[number]) for number in shared}
+
+
+def _turned_box(name: str, entry: _Entry, picture_size: tuple[int, int], region: Region) -> Box:
+    """An object's box, turned as CVAT and Datumaro say it in ``attributes``: clockwise, in degrees.
+
+    Raises:
+        ValueError: no such box.
+    """
+    if entry.unsettled and region == "boxes":
+        raise ValueError(
+            f"what {entry.unsettled} does to the box differs from tool to tool; give the box before it is "
+            "turned and the degrees clockwise as attributes.rotation, or use outlines and data.region=masks"
+        )
+    attributes = entry.attributes if isinstance(entry.attributes, dict) else {}
+    degrees = attributes.get("rotation") or 0
+    if type(degrees) not in (int, float) or not math.isfinite(degrees):
+        raise ValueError(f"rotation {degrees!r} is no number of degrees")
+    return _box(name, entry.bbox, picture_size, degrees)
+
+
+def _box(name: str, bbox: Any, picture_size: tuple[int, int], degrees: float = 0) -> Box:
     """A box from x, y, width, height, 0-based, which covers x up to x + width as a length, not as pixels.
 
     Raises:
         ValueError: no such box.
     """
-    if not isinstance(bbox, Sequence) or isinstance(bbox, str) or len(bbox) != 4:
-        raise ValueError(f"box {bbox!r} is not x, y, width, height")
+    if not isinstance(bbox, Sequence) or isinstance(bbox, str) or len(bbox) != len(_BOX):
+        turned_by = "; five numbers, of which one turns the box, are not read" if _five(bbox) else ""
+        raise ValueError(f"box {bbox!r} is not {', '.join(_BOX)}{turned_by}")
     if not all(type(value) in (int, float) and abs(value) < 1e9 for value in bbox):
-        raise ValueError(f"box {bbox!r} is not x, y, width, height")
+        raise ValueError(f"box {bbox!r} is not {', '.join(_BOX)}")
     x, y, width, height = map(float, bbox)
     if width < 0 or height < 0:
         raise ValueError(f"box {bbox!r} has a negative side")
-    if x + width < 0 or y + height < 0 or x >= picture_size[0] or y >= picture_size[1]:
+    box = turned(Box(name, x + 1, y + 1, x + width, y + height), degrees)
+    left, top, right, bottom = box.extent
+    if right < 0 or bottom < 0 or left >= picture_size[0] or top >= picture_size[1]:
         raise ValueError(f"box {bbox!r} lies outside the {picture_size[0]}x{picture_size[1]} picture")
-    return Box(name, x + 1, y + 1, x + width, y + height)
+    return box
+
+
+def _five(bbox: Any) -> bool:
+    return isinstance(bbox, list) and len(bbox) == len(_BOX) + 1

@@ -5,23 +5,21 @@ from __future__ import annotations
 import hashlib
 import platform
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from io import BufferedReader
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from adasise_bench.data.boxes import Box, box_mask
-from adasise_bench.data.files import regular
 from adasise_bench.data.outlines import Outline, in_frame
+from adasise_bench.data.pictures import decode, read_bytes, turned_on_trust
 from adasise_bench.errors import DataError
+from adasise_bench.files import regular
 
 FULL_SETS = {"VOC 2007 test": (4952, 7632)}
 """Pictures and image-class pairs of complete sets, to say when a run rests on a part of one."""
-
-MAX_PIXELS = 50_000_000
 
 
 class Annotation(NamedTuple):
@@ -66,11 +64,15 @@ class Dataset(ABC):
         name: for people, such as ``VOC 2007 test``.
         classes: the class names that may occur.
         images: picture files by image id, in the list's order.
+        left_out: number of pictures that the set lists without an object; they are not in ``images``.
+        notes: what a person must know about how the set was read, one line each.
     """
 
     name: str
     classes: tuple[str, ...]
     images: dict[str, Path]
+    left_out: int = field(default=0, kw_only=True)
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
 
     @abstractmethod
     def annotation(self, image_id: str) -> Annotation:
@@ -94,13 +96,8 @@ class Dataset(ABC):
         """Pictures, and image-class pairs if known, of the complete set."""
         return FULL_SETS.get(self.name, (len(self.images), None))
 
-    @property
-    def left_out(self) -> int:
-        """Pictures that the set lists, but without an object to explain; they are not in ``images``."""
-        return 0
-
     def picture(self, image_id: str, annotation: Annotation, digest: str | None = None) -> Image.Image:
-        """Read one picture as RGB.
+        """Read one picture as RGB, as its annotation describes it.
 
         Args:
             image_id: the picture.
@@ -112,23 +109,29 @@ class Dataset(ABC):
                 picture than ``digest`` is of.
         """
         path = self.images[image_id]
+        content = read_bytes(path)
+        if digest and digest != self._with_annotation(image_id, hashlib.sha256(content).digest()):
+            raise DataError(f"{path}: on {platform.node()} not the picture that the run began with")
+        return self.decode(image_id, content, annotation)
+
+    def decode(self, image_id: str, content: bytes, annotation: Annotation) -> Image.Image:
+        """:meth:`picture` of a file that was read already.
+
+        Raises:
+            DataError: damaged, too large, or of another size than its annotation says.
+        """
+        return decode(content, self.images[image_id], self.formats, annotation.picture_size).image
+
+    def turned_on_trust(self, image_id: str, annotation: Annotation) -> bool:
+        """Whether a picture is turned or mirrored by its EXIF part alone: the annotated size fits either way.
+
+        False for a picture that cannot be read.
+        """
         try:
-            with self._opened(image_id, digest) as content, Image.open(content, formats=self.formats) as file:
-                if file.size != annotation.picture_size:
-                    raise DataError(
-                        f"{path}: picture is {file.size[0]}x{file.size[1]} pixels, its annotation says "
-                        f"{annotation.picture_size[0]}x{annotation.picture_size[1]}; fetch the pair again"
-                    )
-                if file.size[0] * file.size[1] > MAX_PIXELS:
-                    raise DataError(f"{path}: picture of more than {MAX_PIXELS} pixels refused")
-                return file.convert("RGB")
+            content = read_bytes(self.images[image_id])
         except DataError:
-            raise
-        except UnidentifiedImageError:
-            formats = " or ".join(self.formats)
-            raise DataError(f"{path}: cannot read the picture: empty, damaged, or no {formats}") from None
-        except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them trip over
-            raise DataError(f"{path}: cannot read the picture: {error or type(error).__name__}") from None
+            return False
+        return turned_on_trust(content, self.formats, annotation.picture_size)
 
     def digests(self) -> dict[str, str]:
         """:meth:`digest` of every picture, by image id."""
@@ -141,31 +144,6 @@ class Dataset(ABC):
     def _with_annotation(self, image_id: str, content_digest: bytes) -> str:
         """The digest of a picture whose file has the SHA-256 ``content_digest``."""
         return hashlib.sha256(content_digest + self.annotation_digest(image_id)).hexdigest()
-
-    def _opened(self, image_id: str, digest: str | None) -> BufferedReader:
-        """Open a picture's file for reading.
-
-        The bytes are hashed through the same open file that is decoded afterwards, so that a file put in its
-        place meanwhile cannot be taken for the one that was hashed.
-
-        Raises:
-            DataError: the bytes, or the annotation, are not those that ``digest`` is of.
-            OSError: the file cannot be read.
-        """
-        path = self.images[image_id]
-        content = regular(path)
-        if digest is None:
-            return content
-        try:
-            found = self._with_annotation(image_id, hashlib.file_digest(content, "sha256").digest())
-            content.seek(0)
-        except BaseException:
-            content.close()
-            raise
-        if found != digest:
-            content.close()
-            raise DataError(f"{path}: on {platform.node()} not the picture that the run began with")
-        return content
 
 
 def file_digest(path: Path) -> bytes:

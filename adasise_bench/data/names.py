@@ -1,7 +1,8 @@
-"""Names that somebody else chose and that files of results will carry."""
+"""Names that somebody else chose and that records will carry."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ _LONGEST = 80
 
 
 def refuse_unusable(classes: Sequence[Any]) -> None:
-    """Refuse class names that no file name can hold, or that are not distinct.
+    """Refuse class names that cannot be shown on a line, or that are not distinct.
 
     Raises:
         ValueError: one of them.
@@ -17,8 +18,10 @@ def refuse_unusable(classes: Sequence[Any]) -> None:
     for name in classes:
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
             raise ValueError(f"class {str(name)[:_LONGEST]!r} has no printable name")
-        if set(name) & {"/", "\\", ":"} or len(name.encode()) > _LONGEST:
-            raise ValueError(f"class {name[:_LONGEST]!r}: a name has no / \\ : and at most {_LONGEST} bytes")
+        if len(name.encode()) > _LONGEST:
+            raise ValueError(f"class {name[:_LONGEST]!r}: a name has at most {_LONGEST} bytes")
+        if ".." in re.split(r"[/\\]", name):
+            raise ValueError(f"class {name!r}: a path that leads upwards is no name")
     repeated = {name for name in classes if classes.count(name) > 1}
     if repeated:
         raise ValueError(f"class {min(repeated)!r} is there twice")

@@ -10,7 +10,8 @@ from adasise_bench.config import DataConfig
 from adasise_bench.data.coco import COCO_CLASSES, MASKS, open_coco
 from adasise_bench.data.dataset import Dataset
 from adasise_bench.data.scenes import SCENE_CLASSES, embedded_root
-from adasise_bench.data.voc import VOC_CLASSES, VocDataset, open_voc
+from adasise_bench.data.voc import VOC_CLASSES, open_voc
+from adasise_bench.models import DataKind
 from adasise_bench.sharding import parse_shard, shard_of
 
 
@@ -22,9 +23,10 @@ def open_dataset(config: DataConfig) -> Dataset:
         DataError: nothing usable at ``data.root``.
         OutputError: the drawn scenes cannot be stored.
     """
+    config = _located(config)
     if config.embedded:
         scenes = open_voc(embedded_root(), "2007", "test")
-        return VocDataset("drawn scenes", SCENE_CLASSES, scenes.images, scenes.annotations)
+        return replace(scenes, name="drawn scenes", classes=SCENE_CLASSES)
     if config.layout == "coco":
         return _open_coco(config)
     dataset = open_voc(config.root, config.year, config.image_set, config.download)
@@ -34,11 +36,20 @@ def open_dataset(config: DataConfig) -> Dataset:
     return replace(dataset, name=name, classes=config.classes)
 
 
+def _located(config: DataConfig) -> DataConfig:
+    """The same with absolute paths: code of the user's may change the working directory later."""
+    if config.embedded:
+        return config
+    paths = {"root": config.root, "images": config.images, "annotations": config.annotations}
+    located = {name: path.absolute() for name, path in paths.items() if path is not None}
+    return config.model_copy(update=located)
+
+
 def _open_coco(config: DataConfig) -> Dataset:
     set_name = f"{config.image_set}{config.year}"
     images = config.images or config.root / set_name
     file = config.annotations or config.root / "annotations" / f"instances_{set_name}.json"
-    dataset = open_coco(f"COCO {config.year} {config.image_set}", file, images, config.region)
+    dataset = open_coco(f"COCO {config.year} {config.image_set}", file, images, config.region, config.classes)
     if config.annotations or dataset.classes != COCO_CLASSES:
         dataset = replace(dataset, name=f"own set in COCO layout, {file.name}")
     return replace(dataset, name=dataset.name + MASKS) if config.region == "masks" else dataset
@@ -46,9 +57,12 @@ def _open_coco(config: DataConfig) -> Dataset:
 
 def usual_classes(config: DataConfig) -> tuple[str, ...]:
     """The class names of the set that ``data`` names, as far as they are known without opening it."""
-    if config.classes is not None:
-        return config.classes
-    return {"scenes": SCENE_CLASSES, "voc": VOC_CLASSES, "coco": COCO_CLASSES}[config.kind]
+    return config.classes or known_classes(config.kind)
+
+
+def known_classes(kind: DataKind) -> tuple[str, ...]:
+    """The class names that the known networks of one kind have, in the order of their outputs."""
+    return {"scenes": SCENE_CLASSES, "voc": VOC_CLASSES, "coco": COCO_CLASSES}[kind]
 
 
 def chosen_images(

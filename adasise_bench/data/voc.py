@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import tarfile
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -17,10 +18,10 @@ from xml.etree.ElementTree import ParseError
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import parse as parse_xml
 
-from adasise_bench.data.boxes import Box
+from adasise_bench.data.boxes import Box, turned
 from adasise_bench.data.dataset import Annotation, Dataset, file_digest
-from adasise_bench.data.files import regular
 from adasise_bench.errors import ConfigError, DataError
+from adasise_bench.files import regular
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
@@ -31,6 +32,8 @@ DEFAULT_ROOT = Path("data")
 
 _MAX_XML_BYTES = 1_000_000
 _UNNAMED = ".jpg"  # what torchvision makes of a blank line in the list
+_FLAGGED = re.compile(r"(?P<name>.*\S)\s+(?P<flag>-1|0|1)")
+"""A line of VOC's lists of one class: 1 shows it, 0 shows it only where it is difficult, -1 does not."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +68,24 @@ def open_voc(root: Path, year: str, image_set: str, download: bool = False) -> V
         ConfigError: no such year or image set.
         DataError: nothing usable at ``root``.
     """
-    images, annotations = _listed(root, year, image_set, download)
-    return VocDataset(f"VOC {year} {image_set}", VOC_CLASSES, images, annotations)
+    named, notes = _listed(root, year, image_set, download)
+    shown = [(image, xml) for image, xml in named if not _without_objects(xml)]
+    if not shown:
+        raise DataError(f"{root}: no picture of VOC {year} {image_set} has an object")
+    return VocDataset(
+        f"VOC {year} {image_set}",
+        VOC_CLASSES,
+        {_stem(image): image for image, _ in shown},
+        {_stem(image): xml for image, xml in shown},
+        left_out=len(named) - len(shown),
+        notes=notes,
+    )
 
 
 def _listed(
     root: Path, year: str, image_set: str, download: bool = False
-) -> tuple[dict[str, Path], dict[str, Path]]:
+) -> tuple[list[tuple[Path, Path]], tuple[str, ...]]:
+    """Picture and annotation of every line of the list, and what must be known about the list."""
     from torchvision.datasets import VOCDetection
 
     cure = (
@@ -104,7 +118,44 @@ def _listed(
                 f"{root}: the list VOC{year}/ImageSets/Main/{image_set}.txt names {image.stem!r}, "
                 "which is no picture's name; fetch it again"
             )
-    return {image.stem: image for image, _ in named}, {image.stem: xml for image, xml in named}
+    return _of_class_list(list(dict.fromkeys(named)))
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(_UNNAMED)
+
+
+def _of_class_list(named: list[tuple[Path, Path]]) -> tuple[list[tuple[Path, Path]], tuple[str, ...]]:
+    """The pictures that a list of one class says show it; any other list as it is."""
+    flags = [_FLAGGED.fullmatch(_stem(image)) for image, _ in named]
+    lines = list(zip(named, flags, strict=True))
+    if not all(flags) or any(image.exists() for image, _ in named):
+        return named, ()
+    shown = [
+        (image.with_name(f"{flag['name']}.jpg"), xml.with_name(f"{flag['name']}.xml"))
+        for (image, xml), flag in lines
+        if flag and flag["flag"] != "-1"
+    ]
+    note = (
+        "the list of pictures has a column of -1, 0 and 1, as VOC's lists of one class have: "
+        f"{len(shown)} pictures with 0 or 1 taken, {len(named) - len(shown)} with -1 left out"
+    )
+    return shown, (note,)
+
+
+def _without_objects(path: Path) -> bool:
+    """Whether a file is a sound annotation of a picture on which nothing is annotated."""
+    try:
+        with regular(path) as file:
+            content = file.read(_MAX_XML_BYTES)
+        if b"<object" in content:  # nearly all have one, and need not be parsed here
+            return False
+        root = parse_xml(io.BytesIO(content), forbid_dtd=True).getroot()
+    except (OSError, ParseError, DefusedXmlException, ValueError, LookupError, RecursionError):
+        return False
+    if root is None or root.tag != "annotation":
+        return False
+    return root.find("size") is not None and root.find("object") is None
 
 
 def _unpacking_inside() -> AbstractContextManager[Any]:
@@ -137,7 +188,7 @@ def read_annotation(path: Path, classes: tuple[str, ...]) -> Annotation:
         raise DataError(f"{path}: malformed XML: {error}") from None
     try:
         annotation = VOCDetection.parse_voc_xml(root)["annotation"]
-        width, height = (int(annotation["size"][side]) for side in ("width", "height"))
+        width, height = (_whole(annotation["size"][side]) for side in ("width", "height"))
         boxes = tuple(_box(entry) for entry in annotation["object"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(f"{path}: not a VOC annotation ({type(error).__name__}: {error})") from None
@@ -153,15 +204,51 @@ def read_annotation(path: Path, classes: tuple[str, ...]) -> Annotation:
             )
         if not (box.xmin <= box.xmax and box.ymin <= box.ymax):
             raise DataError(f"{path}: box {box[1:5]} has its corners swapped")
-        if box.xmax < 1 or box.ymax < 1 or box.xmin > width or box.ymin > height:
+        left, top, right, bottom = box.extent
+        if right < 1 or bottom < 1 or left > width - 1 or top > height - 1:
             raise DataError(f"{path}: box {box[1:5]} lies outside the {width}x{height} picture")
     return Annotation((width, height), boxes)
 
 
+def _whole(text: str) -> int:
+    """A whole number, also where it is written as 160.0.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return int(text.strip().removesuffix(".0"))
+
+
 def _box(entry: dict[str, Any]) -> Box:
-    xmin, ymin, xmax, ymax = corners = [
-        float(entry["bndbox"][side]) for side in ("xmin", "ymin", "xmax", "ymax")
-    ]
-    if not all(map(math.isfinite, corners)):
-        raise ValueError(f"box corners {corners}")
-    return Box(entry["name"], xmin, ymin, xmax, ymax, entry.get("difficult") == "1")
+    difficult = entry.get("difficult") == "1"
+    if "robndbox" in entry:
+        return _box_of_robndbox(entry["name"], entry["robndbox"], difficult)
+    xmin, ymin, xmax, ymax = _finite(entry["bndbox"], ("xmin", "ymin", "xmax", "ymax"))
+    box = Box(entry["name"], xmin, ymin, xmax, ymax, difficult)
+    if not (xmin <= xmax and ymin <= ymax):
+        return box
+    return turned(box, _rotation(entry))
+
+
+def _box_of_robndbox(name: str, entry: dict[str, Any], difficult: bool) -> Box:
+    """A turned box as roLabelImg writes it: centre, sides, and radians clockwise."""
+    x, y, width, height, angle = _finite(entry, ("cx", "cy", "w", "h", "angle"))
+    box = Box(name, x - width / 2 + 1, y - height / 2 + 1, x + width / 2, y + height / 2, difficult)
+    return turned(box, math.degrees(angle))
+
+
+def _rotation(entry: dict[str, Any]) -> float:
+    """Degrees clockwise, as CVAT and Datumaro write them among an object's attributes."""
+    attributes = entry.get("attributes")
+    listed = attributes.get("attribute", []) if isinstance(attributes, dict) else []
+    for attribute in listed if isinstance(listed, list) else [listed]:
+        if isinstance(attribute, dict) and attribute.get("name") == "rotation":
+            return _finite(attribute, ("value",))[0]
+    return 0.0
+
+
+def _finite(entry: dict[str, Any], keys: tuple[str, ...]) -> list[float]:
+    numbers = [float(entry[key]) for key in keys]
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError(f"box of {numbers}")
+    return numbers

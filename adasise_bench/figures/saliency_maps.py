@@ -21,7 +21,7 @@ from adasise_bench.figures.style import COLUMN, TWO_COLUMNS, blank, named, note,
 from adasise_bench.gallery import Gallery
 from adasise_bench.overlay import overlay
 from adasise_bench.records import Key
-from adasise_bench.run_folder import map_path
+from adasise_bench.run_folder import kept_map
 from adasise_bench.runs import Run
 from adasise_bench.tables import title_of
 from adasise_bench.validation import suggest
@@ -33,6 +33,10 @@ _METHODS_IN_A_COLUMN = 3
 _TEXT = 0.17
 _LETTERS_PER_INCH = 17
 _BOX = "#56B4E9"
+_FLATTEST, _HIGHEST = 0.05, 4.0
+"""Height of a row in widths of a panel; a picture of other proportions has space beside it."""
+_MAX_INCHES = 200
+"""Height at which a figure at 300 dpi still fits in the 65536 pixels that matplotlib draws."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,7 @@ class Shelf:
 
     def _holders(self, label: str, pair: Pair) -> list[Gallery]:
         key = Key(self.model, label, *pair)
-        return [gallery for gallery in self.galleries if map_path(gallery.folder, key).exists()]
+        return [gallery for gallery in self.galleries if kept_map(gallery.folder, key).exists()]
 
     def _where(self) -> str:
         return ", ".join(str(gallery.folder) for gallery in self.galleries)
@@ -175,19 +179,29 @@ def draw(rows: Sequence[Row], text: str) -> Figure:
     Args:
         rows: at least one, all with the same methods.
         text: for the foot of the figure.
+
+    Raises:
+        ConfigError: so many rows that the figure cannot be drawn.
     """
     methods = list(rows[0].maps)
     width = COLUMN if len(methods) <= _METHODS_IN_A_COLUMN else TWO_COLUMNS
     side = (width - _TEXT) / (len(methods) + 1)
     headers = ["Picture", *(named(label, int(_LETTERS_PER_INCH * side)) for label in methods)]
-    ratios = [row.picture.height / row.picture.width for row in rows]
+    ratios = [_bounded(row.picture.height / row.picture.width) for row in rows]
     header_lines = max(header.count("\n") for header in headers) + 1
-    figure = blank(side * sum(ratios) + _TEXT * len(rows) + 0.12 * header_lines, width, "compressed")
+    height = side * sum(ratios) + _TEXT * len(rows) + 0.12 * header_lines
+    if height > _MAX_INCHES:
+        raise ConfigError(
+            f"{len(rows)} rows would be {height:.0f} inches high, and {_MAX_INCHES} can be drawn; draw fewer"
+        )
+    figure = blank(height, width, "compressed")
     grid = figure.subplots(len(rows), len(methods) + 1, squeeze=False, height_ratios=ratios)
     for line, row, ratio in zip(grid, rows, ratios, strict=True):
         _picture(line[0], row, int(_LETTERS_PER_INCH * side * ratio))
         for axes, saliency in zip(line[1:], row.maps.values(), strict=True):
             axes.imshow(overlay(row.picture, saliency))
+        for axes in line:
+            _bound_proportions(axes)
     for axes in grid.flat:
         axes.set_xticks([])
         axes.set_yticks([])
@@ -203,13 +217,31 @@ def shortened(image_id: str, letters: int) -> str:
     return image_id if len(image_id) <= letters else f"…{image_id[-max(letters - 1, 1) :]}"
 
 
+def _bounded(ratio: float) -> float:
+    return min(max(ratio, _FLATTEST), _HIGHEST)
+
+
+def _bound_proportions(axes: Axes) -> None:
+    """Put space beside a picture whose proportions are beyond those that a row may have."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    width, height = right - left, bottom - top
+    ratio = _bounded(height / width)
+    if ratio == height / width:
+        return
+    across, down = max(width, height / ratio), max(height, width * ratio)
+    x, y = (left + right) / 2, (bottom + top) / 2
+    axes.set_xlim(x - across / 2, x + across / 2)
+    axes.set_ylim(y + down / 2, y - down / 2)
+
+
 def _picture(axes: Axes, row: Row, letters: int) -> None:
     axes.imshow(row.picture)
     for box in row.boxes:
         corner = (box.xmin - 1.5, box.ymin - 1.5)
-        size = (box.xmax - box.xmin + 1, box.ymax - box.ymin + 1)
         for color, line in (("black", 1.8), (_BOX, 0.9)):
-            axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor=color, linewidth=line))
+            outline = Rectangle(corner, *box.length, angle=box.rotation, rotation_point="center")
+            outline.set(fill=False, edgecolor=color, linewidth=line)
+            axes.add_patch(outline)
     score = f"{row.score:.3f}" if abs(row.score) >= 0.001 else f"{row.score:.1e}"
-    axes.set_xlabel(f"{row.class_name} {score}", labelpad=3)
+    axes.set_xlabel(f"{row.class_name} {score}", labelpad=3, parse_math=False)
     axes.set_ylabel(shortened(row.image_id, letters), parse_math=False)

@@ -19,6 +19,7 @@ from adasise_bench.config import RunConfig
 from adasise_bench.launchers.events import Died, Event
 from adasise_bench.launchers.service import Assignment, Service
 from adasise_bench.models.engine import Engine
+from adasise_bench.streams import open_closed_streams
 
 _PATIENCE = 5.0
 
@@ -40,6 +41,7 @@ class LocalCrew:
 
     def open(self) -> None:
         """Start all processes, which takes them some seconds of imports."""
+        open_closed_streams()
         for number in range(len(self.devices)):
             self._spawn(number)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,10 @@ _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 """Settings, where the user has none, that keep Ray from warning, printing and calling home."""
+
+_SILENT: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+
+_MODE, _TOKEN, _TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 
 _GLANCE = 1.0
 
@@ -82,16 +87,52 @@ class RayCrew:
             self._hire(number)
 
     def _join(self, address: str | None) -> None:
-        settings: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-        if address is None:
-            cores = max(os.cpu_count() or 1, (self._wanted or 1) * self._threads)
-            settings |= {"include_dashboard": False, "num_cpus": cores}
-        try:
-            self._ray.init(address=address or "local", **settings)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = str(error).split("\n")[0]
-            raise ConfigError(f"--launcher ray: no cluster at RAY_ADDRESS={address}: {reason}") from None
         self._is_own_cluster = address is None
+        if address is None:
+            self._start_own_cluster()
+        else:
+            self._connect(address)
+
+    def _start_own_cluster(self) -> None:
+        """Start a cluster on this machine, with a token that only its own processes know.
+
+        Without ``RAY_AUTH_TOKEN``, Ray would write a token into the user's home, and from then on every
+        cluster that ``ray start --head`` starts there would demand it.
+        """
+        if not os.environ.keys() & {_TOKEN, _TOKEN_PATH}:
+            os.environ[_TOKEN] = secrets.token_hex(32)
+        cores = max(os.cpu_count() or 1, (self._wanted or 1) * self._threads)
+        try:
+            self._ray.init(address="local", include_dashboard=False, num_cpus=cores, **_SILENT)
+        except (OSError, ValueError, RuntimeError, self._ray.exceptions.RayError) as error:
+            raise ConfigError(
+                f"--launcher ray: no cluster can be started here: {_first_line(error)}"
+            ) from None
+
+    def _connect(self, address: str) -> None:
+        """Join the cluster at ``RAY_ADDRESS``, with a token where it demands one and the user has one.
+
+        A cluster demands a token if there was one in the home of its starter. Ray does not tell before, and
+        uses no token of itself where it is given an address.
+        """
+        with_token = [False, True] if _MODE not in os.environ and _has_token() else [False]
+        for use_token in with_token:
+            if use_token:
+                self._use_token()
+            try:
+                self._ray.init(address=address, **_SILENT)
+                return
+            except (OSError, ValueError, RuntimeError, self._ray.exceptions.RayError) as error:
+                reason = _first_line(error)
+        raise ConfigError(
+            f"--launcher ray: no cluster at RAY_ADDRESS={address}: {reason}; if the cluster demands a token, "
+            f"set {_MODE}=token, with the cluster's ~/.ray/auth_token in your home or in {_TOKEN}"
+        )
+
+    def _use_token(self) -> None:
+        """Let Ray, which has read its settings already, use the user's token from now on."""
+        os.environ[_MODE] = "token"
+        self._ray._raylet.Config.initialize("")
 
     def _hire(self, number: int) -> None:
         """Ask for an actor; it waits until the cluster has room, and imports torch before it is told more."""
@@ -159,6 +200,11 @@ class _Actor:
     def make(self, chunk: Chunk) -> Iterator[Event]:
         """Make a chunk's records."""
         yield from self._service.make(chunk)
+
+
+def _has_token() -> bool:
+    """Whether Ray would find a token of the user's."""
+    return bool(os.environ.keys() & {_TOKEN, _TOKEN_PATH}) or Path("~/.ray/auth_token").expanduser().exists()
 
 
 def _first_line(error: Exception) -> str:

@@ -3,20 +3,22 @@
 A mask pixel is the softmax-weighted maximum, over the (2r+1)² parameters around its cell, of parameter
 times a bell-shaped weight of their distance (Fong et al., ICCV 2019, section 3.2). The neighbourhoods of
 all pixels together are 81 times the mask, so masks and gradients are computed in slices that fit in the
-cache, and nothing of that size is kept.
+cache, and nothing of that size is kept. :mod:`fused_masks` computes the same without any of it in memory.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 
-_COLDNESS = 20.0
-_SLICE = {"cpu": 1 << 20, "cuda": 1 << 26}
+COLDNESS = 20.0
+_CPU_SLICE = 1 << 20
+_USUAL_L2_BYTES = 32 << 20
 
 
 class SmoothMasks(NamedTuple):
@@ -24,13 +26,15 @@ class SmoothMasks(NamedTuple):
 
     Attributes:
         pixels: (B, H', W') float32.
+        cells: (B, cells, step, W) the same pixels, with those that only fill up the last cells.
         sums: (B, cells, step, W) the softmax's denominators.
-        spread: (B, kernel², cells, W) every cell's neighbourhood, repeated over the pixels of a row.
+        around: (B, kernel², cells, cells) every cell's neighbourhood.
     """
 
     pixels: torch.Tensor
+    cells: torch.Tensor
     sums: torch.Tensor
-    spread: torch.Tensor
+    around: torch.Tensor
 
 
 class AreaMasks:
@@ -45,96 +49,142 @@ class AreaMasks:
     Attributes:
         parameters: (h, w), the parameters' grid.
         shape: (H', W'), the masks' size.
+        step: pixels per cell and side.
+        kernel: parameters per side of a neighbourhood.
+        padding: parameters beyond the grid on every side, which are 0.
+        cells: rows and columns of cells.
+        bell: (kernel, kernel, rows, step, columns, step) float32, the weights of a neighbourhood times the
+            softmax's coldness; ``rows`` and ``columns`` are 1 where all cells have the same.
     """
 
     def __init__(self, size: tuple[int, int], step: int, sigma: float, device: torch.device) -> None:
-        self._margin, self._step = round(sigma), step
+        self._margin, self.step = round(sigma), step
         self._size = size
         radius = 1 + math.ceil(sigma / step)
-        self._padding = 1 + math.ceil(2 * sigma / step)
-        self._kernel = 2 * radius + 1
+        self.padding = 1 + math.ceil(2 * sigma / step)
+        self.kernel = 2 * radius + 1
         self.parameters = (math.ceil(size[0] / step), math.ceil(size[1] / step))
-        beyond = 2 * (self._padding - radius)
-        self._cells = (self.parameters[0] + beyond, self.parameters[1] + beyond)
-        self.shape = (step * (self._cells[0] - 1) + 1, step * (self._cells[1] - 1) + 1)
-        rows, columns = (self._offsets(cells, sigma) for cells in self._cells)
-        distance = torch.sqrt(
-            rows[:, None, :, :, None] ** 2 + columns.flatten(1)[None, :, None, None, :] ** 2
-        )
-        bell = torch.exp(-2 * (distance / sigma - 0.5).clamp(min=0) ** 2)
-        bell = bell.reshape(self._kernel**2, self._cells[0], step, self._cells[1] * step)
-        self._scaled_bell = (_COLDNESS * bell).to(device)
+        beyond = 2 * (self.padding - radius)
+        self.cells = (self.parameters[0] + beyond, self.parameters[1] + beyond)
+        self.shape = (step * (self.cells[0] - 1) + 1, step * (self.cells[1] - 1) + 1)
+        self.bell = self._weights(sigma).to(device)
+        rows = self.bell.expand(-1, -1, -1, -1, self.cells[1], -1).flatten(4).flatten(0, 1)
+        self._rows = rows.expand(-1, self.cells[0], -1, -1)
 
     def crop(self, masks: torch.Tensor) -> torch.Tensor:
         """The (B, H, W) part of (B, H', W') masks that lies on the picture."""
         m, (height, width) = self._margin, self._size
         return masks[:, m : m + height, m : m + width]
 
+    def framed(self, values: torch.Tensor) -> torch.Tensor:
+        """(B, H', W') values that are 0 outside the picture, from the (B, H, W) on it."""
+        m, (height, width) = self._margin, self._size
+        return F.pad(values, (m, self.shape[1] - m - width, m, self.shape[0] - m - height))
+
     def masks(self, parameters: torch.Tensor) -> SmoothMasks:
         """Masks from (B, h, w) float32 parameters in [0, 1]; not clamped, rounding can leave them above 1."""
         batch = len(parameters)
-        spread = self._spread(parameters)
-        sums = spread.new_empty(batch, *self._scaled_bell.shape[1:])
-        masks = torch.empty_like(sums)
-        for items, cells in self._slices(batch):
-            scaled = self._scaled_bell[:, cells] * spread[items, :, cells, None]
+        around = self._around(parameters)
+        sums = around.new_empty(batch, *self._rows.shape[1:])
+        cells = torch.empty_like(sums)
+        for items, rows in self._slices(batch):
+            scaled = self._scaled(around[items, :, rows], rows)
             powers = scaled.exp()
-            torch.sum(powers, dim=1, out=sums[items, cells])
-            torch.sum(scaled.mul_(powers), dim=1, out=masks[items, cells])
-        masks.div_(sums).div_(_COLDNESS)
-        return SmoothMasks(self._trimmed(masks), sums, spread)
+            torch.sum(powers, dim=1, out=sums[items, rows])
+            torch.sum(scaled.mul_(powers), dim=1, out=cells[items, rows])
+        cells.div_(sums).div_(COLDNESS)
+        return SmoothMasks(self.trimmed(cells), cells, sums, around)
 
     def gradient(self, upstream: torch.Tensor, masks: SmoothMasks) -> torch.Tensor:
         """Gradient with respect to the parameters, (B, h, w).
 
         Args:
             upstream: (B, H', W') gradient with respect to the masks' pixels.
-            masks: what :meth:`masks` gave for the parameters.
+            masks: what :meth:`masks` gave for the parameters; ``cells`` is overwritten.
         """
         batch = len(upstream)
-        share = self._padded(upstream).div_(masks.sums)
-        offset = self._padded(masks.pixels).mul_(-_COLDNESS).add_(1)
-        to_spread = torch.empty_like(masks.spread)
-        for items, cells in self._slices(batch):
-            bell = self._scaled_bell[:, cells]
-            scaled = bell * masks.spread[items, :, cells, None]
+        share = self.padded(upstream).div_(masks.sums)
+        offset = masks.cells.mul_(-COLDNESS).add_(1)
+        to_around = torch.empty_like(masks.around)
+        for items, rows in self._slices(batch):
+            scaled = self._scaled(masks.around[items, :, rows], rows)
             powers = scaled.exp()
-            powers.mul_(scaled.add_(offset[items, None, cells])).mul_(bell).mul_(share[items, None, cells])
-            torch.sum(powers, dim=3, out=to_spread[items, :, cells])
-        cells_h, cells_w = self._cells
-        folded = to_spread.view(batch, -1, cells_h, cells_w, self._step).sum(dim=4).div_(_COLDNESS)
+            powers.mul_(scaled.add_(offset[items, None, rows]))
+            powers.mul_(self._rows[:, rows]).mul_(share[items, None, rows])
+            by_column = powers.sum(dim=3)
+            by_column = by_column.view(*by_column.shape[:3], -1, self.step)
+            torch.sum(by_column, dim=4, out=to_around[items, :, rows])
         return F.fold(
-            folded.flatten(2), self.parameters, (self._kernel, self._kernel), padding=self._padding
-        )[:, 0]
+            to_around.div_(COLDNESS).flatten(2), self.parameters, (self.kernel, self.kernel),
+            padding=self.padding,
+        )[:, 0]  # fmt: skip
+
+    def trimmed(self, values: torch.Tensor) -> torch.Tensor:
+        """(B, cells, step, W) to (B, H', W')."""
+        return values.flatten(1, 2)[:, : self.shape[0], : self.shape[1]].contiguous()
+
+    def padded(self, values: torch.Tensor) -> torch.Tensor:
+        """(B, H', W') to (B, cells, step, W), zero where there is no pixel."""
+        cells_h, cells_w = self.cells
+        missing = (0, cells_w * self.step - self.shape[1], 0, cells_h * self.step - self.shape[0])
+        return F.pad(values, missing).view(len(values), cells_h, self.step, -1)
+
+    def _weights(self, sigma: float) -> torch.Tensor:
+        """The bell on the CPU, see ``bell``.
+
+        It is computed on the CPU, whose ``exp`` and division round otherwise than a GPU's, so that all
+        devices have the same bits. That costs a GPU next to nothing: where the offsets do not depend on the
+        cell, there are only kernel² · step² weights, 16 kB with TorchRay's settings.
+        """
+        rows, columns = (self._offsets(cells, sigma) for cells in self.cells)
+        distance = torch.sqrt(rows[:, None, :, :, None, None] ** 2 + columns[None, :, None, None] ** 2)
+        return COLDNESS * torch.exp(-2 * (distance / sigma - 0.5).clamp(min=0) ** 2)
 
     def _offsets(self, cells: int, sigma: float) -> torch.Tensor:
-        """(kernel, cells, step) distances from each pixel of a cell to the kernel's parameters."""
-        pixel = torch.arange(cells * self._step, dtype=torch.float32).view(cells, self._step)
-        parameter = torch.arange(self._kernel)[:, None] + torch.arange(cells)[None] - self._padding
-        return pixel[None] - (sigma + self._step * parameter.float())[:, :, None]
+        """Distances from each pixel of a cell to the kernel's parameters, (kernel, cells, step) or less.
 
-    def _spread(self, parameters: torch.Tensor) -> torch.Tensor:
-        """Every cell's neighbourhood, repeated over the pixels of a row: (B, kernel², cells, W)."""
-        around = F.unfold(parameters[:, None], (self._kernel, self._kernel), padding=self._padding)
-        around = around.view(len(parameters), -1, *self._cells, 1)
-        return around.expand(-1, -1, -1, -1, self._step).flatten(3)
+        They repeat from cell to cell, and are then returned for one, (kernel, 1, step), unless ``sigma`` has
+        so many binary digits (8.4, say) that large coordinates round it away.
+        """
+        pixel = torch.arange(cells * self.step, dtype=torch.float32).view(cells, self.step)
+        parameter = torch.arange(self.kernel)[:, None] + torch.arange(cells)[None] - self.padding
+        offsets = pixel[None] - (sigma + self.step * parameter.float())[:, :, None]
+        return offsets[:, :1] if bool((offsets == offsets[:, :1]).all()) else offsets
+
+    def _around(self, parameters: torch.Tensor) -> torch.Tensor:
+        """Every cell's neighbourhood, (B, kernel², cells, cells).
+
+        By a view, and not by ``F.unfold``, which on a GPU starts one kernel for each item of the batch.
+        """
+        views = F.pad(parameters, [self.padding] * 4).unfold(1, self.kernel, 1).unfold(2, self.kernel, 1)
+        return views.permute(0, 3, 4, 1, 2).reshape(len(parameters), -1, *self.cells)
+
+    def _scaled(self, around: torch.Tensor, rows: slice) -> torch.Tensor:
+        """Weights times parameters of some rows of cells, (B, kernel², cells, step, W)."""
+        spread = around[..., None].expand(-1, -1, -1, -1, self.step).flatten(3)
+        return self._rows[:, rows] * spread[:, :, :, None]
 
     def _slices(self, batch: int) -> Iterator[tuple[slice, slice]]:
         """Slices over masks and rows of cells, with about as many neighbourhood values as the cache holds."""
-        kernel, cells, step, width = self._scaled_bell.shape
-        fitting = max(1, _SLICE[self._scaled_bell.device.type] // (kernel * step * width))
+        kernel, cells, step, width = self._rows.shape
+        fitting = max(1, _slice_values(self._rows.device) // (kernel * step * width))
         rows = min(cells, max(1, fitting // batch))
         items = max(1, fitting // rows)
         for start in range(0, cells, rows):
             for first in range(0, batch, items):
                 yield slice(first, first + items), slice(start, start + rows)
 
-    def _trimmed(self, values: torch.Tensor) -> torch.Tensor:
-        """(B, cells, step, W) to (B, H', W')."""
-        return values.flatten(1, 2)[:, : self.shape[0], : self.shape[1]].contiguous()
 
-    def _padded(self, values: torch.Tensor) -> torch.Tensor:
-        """(B, H', W') to (B, cells, step, W), zero where there is no pixel."""
-        cells_h, cells_w = self._cells
-        missing = (0, cells_w * self._step - self.shape[1], 0, cells_h * self._step - self.shape[0])
-        return F.pad(values, missing).view(len(values), cells_h, self._step, -1)
+@lru_cache(maxsize=32)
+def area_masks(size: tuple[int, int], step: int, sigma: float, device: torch.device) -> AreaMasks:
+    """The same :class:`AreaMasks` for every explanation of inputs of one size on one device."""
+    return AreaMasks(size, step, sigma, device)
+
+
+@lru_cache(maxsize=32)
+def _slice_values(device: torch.device) -> int:
+    """Float32 values per temporary array: a GPU works on two at a time, which its L2 shall hold."""
+    if device.type != "cuda":
+        return _CPU_SLICE
+    cache = getattr(torch.cuda.get_device_properties(device), "L2_cache_size", 0)
+    return int(cache or _USUAL_L2_BYTES) // 8

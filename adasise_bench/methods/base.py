@@ -62,7 +62,7 @@ class MethodOptions(BaseModel):
         """Options that differ from the method's defaults, ready for JSON."""
         defaults = type(self)(name=type(self).model_fields["name"].default).model_dump(mode="json")
         options = self.model_dump(mode="json", exclude={"name", "label"})
-        return {option: value for option, value in options.items() if value != defaults[option]}
+        return {option: value for option, value in options.items() if value != defaults.get(option)}
 
     def evidence(self) -> dict[str, str]:
         """What values depend on beside the options, such as files' hashes, by what it is called.
@@ -80,7 +80,9 @@ class MethodOptions(BaseModel):
         """
 
     def check(self, classifier: Classifier, image: torch.Tensor) -> None:
-        """Refuse a network that the method cannot explain, before anything is explained.
+        """Refuse a network that the method cannot explain, before anything is explained or timed.
+
+        What all explanations share can be prepared here.
 
         Args:
             classifier: the network; left as it was found.
@@ -101,7 +103,11 @@ class MethodOptions(BaseModel):
         raise NotImplementedError  # pragma: no cover
 
     def requests_at_once(self, batch_size: int) -> int | None:
-        """How many requests :meth:`explain_together` takes; ``None`` for all of one image."""
+        """How many requests :meth:`explain_together` takes; ``None`` for all of one image.
+
+        Args:
+            batch_size: inputs per pass with gradients.
+        """
         return None
 
     def explain_together(self, classifier: Classifier, requests: Sequence[Request]) -> list[Explanation]:
@@ -117,6 +123,14 @@ class MethodOptions(BaseModel):
     def expected_forwards(self, maps_available: tuple[int, ...]) -> int | None:
         """Forward passes that one explanation is expected to take, for planning; ``None``: unknown."""
         raise NotImplementedError  # pragma: no cover
+
+    def scored_inputs(self, maps_available: tuple[int, ...]) -> range:
+        """How many inputs one explanation scores in whole batches, every number being about equally likely.
+
+        From this the batch size is chosen; see :class:`adasise_bench.models.workload.Workload`. Empty for
+        methods that score none, or nobody knows how many.
+        """
+        return range(0)
 
 
 class Request(NamedTuple):

@@ -8,17 +8,20 @@ from functools import partial
 from typing import Any, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from torchray.utils import imsmooth
 
 from adasise_bench.errors import DeviceError
 from adasise_bench.methods import torchray_ep
-from adasise_bench.methods.area_constraint import AreaConstraint, first_high_pixels
-from adasise_bench.methods.area_masks import AreaMasks
+from adasise_bench.methods.area_constraint import AreaConstraint, area_constraint, first_high_pixels
+from adasise_bench.methods.area_masks import AreaMasks, area_masks
 from adasise_bench.methods.base import Explanation, MethodOptions, Request
 from adasise_bench.methods.blur_pyramid import BlurPyramid
+from adasise_bench.methods.fused_masks import fused_where_possible
+from adasise_bench.methods.mask_descent import MaskDescent
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.precision import arithmetic
+from adasise_bench.models.replay import RepeatedSteps, is_capturable
 from adasise_bench.timing import PhaseClock
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -27,10 +30,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """TorchRay's settings for its VOC benchmark, and for its single-image example."""
 
-_LEARNING_RATE = 0.01
-_MOMENTUM = 0.9
-_AREA_WEIGHT = 300.0
-_AREA_WEIGHT_GROWTH = 1.0035
+PICTURE_DEFINITION = "extremal-perturbation-picture-v1"
+"""Name of what is computed with ``areas_of: picture``."""
+
 _OTHER_CLASS_FLOOR = -100.0
 
 
@@ -40,6 +42,9 @@ class ExtremalPerturbation(MethodOptions):
     name: Literal["extremal_perturbation"] = "extremal_perturbation"
     preset: Literal["torchray", "single-area"] = "torchray"
     areas: tuple[float, ...] = Field((), description="area shares in (0, 1); default: the preset's")
+    areas_of: Literal["frame", "picture"] = Field(
+        "frame", description="what areas are shares of: TorchRay's frame, which reaches beyond the picture"
+    )
     reward: Literal["simple", "contrastive"] = "simple"
     iterations: int = Field(800, ge=1)
     levels: int = Field(8, ge=2, description="levels of the blur pyramid")
@@ -67,6 +72,26 @@ class ExtremalPerturbation(MethodOptions):
         return self
 
     @model_validator(mode="after")
+    def _torchray_knows_its_frame_only(self) -> ExtremalPerturbation:
+        if self.implementation == "torchray" and self.areas_of == "picture":
+            raise ValueError("areas_of: TorchRay's own function knows its frame only; leave it out")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _where_set(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave ``areas_of`` out at its default, so that baselines and runs from before it can be joined."""
+        options: dict[str, Any] = plain(self)
+        if self.areas_of == "frame":
+            del options["areas_of"]
+        return options
+
+    def evidence(self) -> dict[str, str]:
+        """The definition's name, which is another one with areas of the picture."""
+        if self.areas_of == "frame":
+            return {}
+        return {f"{self.label}.areas_of": PICTURE_DEFINITION}
+
+    @model_validator(mode="after")
     def _masks_cover_the_picture(self) -> ExtremalPerturbation:
         """TorchRay's masks reach some cells beyond the picture, which must make up for their margin."""
         cells = 2 * (math.ceil(2 * self.sigma / self.step) - math.ceil(self.sigma / self.step))
@@ -91,7 +116,9 @@ class ExtremalPerturbation(MethodOptions):
         images = torch.cat([request.image for request in requests])
         targets = [request.target for request in requests]
         optimise = self._optimised if self.implementation == "batched" else self._optimised_by_torchray
-        saliency = classifier.batch_size.attempt(partial(optimise, classifier, images, targets))
+        saliency = classifier.batch_size.with_gradients.attempt(
+            partial(optimise, classifier, images, targets)
+        )
         if saliency is not None:
             inputs = self.iterations * len(self.areas)
             return [Explanation(one, inputs, inputs) for one in saliency]
@@ -105,15 +132,31 @@ class ExtremalPerturbation(MethodOptions):
         """One forward per iteration and area."""
         return self.iterations * len(self.areas)
 
+    def check(self, classifier: Classifier, image: torch.Tensor) -> None:
+        """Prepare what explanations of inputs of this size share; see :meth:`MethodOptions.check`."""
+        if self.implementation == "batched":
+            self._geometry((image.shape[2], image.shape[3]), image.device)
+
+    def _geometry(
+        self, size: tuple[int, int], device: torch.device
+    ) -> tuple[AreaMasks, AreaConstraint, torch.Tensor | None]:
+        """What depends on nothing but the inputs' size; it is kept for further explanations.
+
+        The third is the first iteration's high pixels (areas, H', W') where TorchRay decides on them.
+        """
+        masks = area_masks(size, self.step, self.sigma, device)
+        if self.areas_of == "picture":
+            return masks, area_constraint(self.areas, math.prod(size), device), None
+        first_high = first_high_pixels(size, self.step, self.sigma, self.areas, device)
+        return masks, area_constraint(self.areas, math.prod(masks.shape), device), first_high
+
     def _optimised(
         self, classifier: Classifier, images: torch.Tensor, targets: Sequence[int]
     ) -> torch.Tensor:
         """The maps of N images, each with its target, from one optimisation of N x areas masks.
 
-        The gradient descent is TorchRay's: SGD with momentum and dampening .9 and learning rate .01 on
-        mask parameters that start at 1 and are clamped to [0, 1], and an area constraint whose weight
-        grows from 300 by .35 % per iteration. The masks are those of the last iteration's forward pass,
-        before its update, so that one network pass fewer than ``iterations`` is needed.
+        The masks are those of the last iteration's forward pass, before its update, so that one network
+        pass fewer than ``iterations`` is needed.
 
         Args:
             classifier: the network.
@@ -124,38 +167,45 @@ class ExtremalPerturbation(MethodOptions):
             (N, H, W) float32.
         """
         size = (images.shape[2], images.shape[3])
+        masks, constraint, first_high = self._geometry(size, images.device)
         count = len(self.areas)
-        masks = AreaMasks(size, self.step, self.sigma, images.device)
-        with arithmetic("fp32", classifier.device):
-            pyramid = BlurPyramid(images, self.levels, count)
-        constraint = AreaConstraint(self.areas, len(images), masks.shape, images.device)
-        first_high = first_high_pixels(size, self.step, self.sigma, self.areas, images.device)
         target = torch.tensor(targets, device=images.device).repeat_interleave(count)
-        parameters = images.new_ones(len(target), *masks.parameters)
-        momentum = torch.zeros_like(parameters)
-        for iteration in range(self.iterations):
-            made = masks.masks(parameters)
-            clamped = made.pixels.clamp(0, 1)
-            if iteration == self.iterations - 1:
-                break
-            shown, slope = pyramid.at(masks.crop(clamped))
-            flip = self.jitter and iteration % 2 == 0
-            gradient = self._input_gradient(classifier, shown.flip(3) if flip else shown, target)
-            high = constraint.high_pixels(clamped) if iteration else first_high.repeat(len(images), 1, 1)
-            weight = _AREA_WEIGHT * _AREA_WEIGHT_GROWTH**iteration
-            upstream = (clamped - high.float()).mul_(-2 * weight / high[0].numel())
-            masks.crop(upstream).add_(((gradient.flip(3) if flip else gradient) * slope).sum(dim=1))
-            upstream.mul_(made.pixels == clamped)
-            ascent = masks.gradient(upstream, made)
-            momentum.lerp_(ascent, 1 - _MOMENTUM if iteration else 1)
-            parameters.add_(momentum, alpha=_LEARNING_RATE).clamp_(0, 1)
-            if classifier.watch:
-                classifier.watch(iteration + 1, self.iterations - 1)
-        found = masks.crop(clamped)[:, None]
-        if self.smooth:
-            with arithmetic("fp32", classifier.device):
+        with arithmetic("fp32", images.device):  # blur and smoothing; the network has its own
+            descent = MaskDescent(
+                len(target),
+                fused_where_possible(masks, len(target)) if classifier.engine.compile else masks,
+                BlurPyramid(images, self.levels, count),
+                constraint,
+                self.areas_of == "picture",
+                None if first_high is None else first_high.repeat(len(images), 1, 1),
+                partial(self._input_gradient, classifier, target=target),
+                images.device,
+            )
+            self._descend(classifier, descent)
+            found = descent.shown()[:, None]
+            if self.smooth:
                 found = imsmooth(found, sigma=self.smooth * min(size))
         return found.view(len(images), count, *size).sum(dim=1)
+
+    def _descend(self, classifier: Classifier, descent: MaskDescent) -> None:
+        """Do all steps but the last, whose forward pass alone counts."""
+        total = self.iterations - 1
+        # Every other iteration is mirrored, the first one too; the one behind it begins the repeated ones.
+        mirrored = (False, True) if self.jitter else (False,)
+        repeated = RepeatedSteps(
+            [partial(descent.step, flip=flip) for flip in mirrored],
+            total - 1,
+            is_capturable(classifier.module, classifier.device),
+            classifier.device,
+        )
+        for iteration in range(total):
+            descent.begin(iteration)
+            if iteration:
+                repeated()
+            else:
+                descent.step(flip=self.jitter, first=True)
+            if classifier.watch:
+                classifier.watch(iteration + 1, total)
 
     def _optimised_by_torchray(
         self, classifier: Classifier, images: torch.Tensor, targets: Sequence[int]

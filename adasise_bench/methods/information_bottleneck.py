@@ -229,4 +229,6 @@ def _surprise(outputs: torch.Tensor, target: int, score: ScoreName) -> torch.Ten
     """Mean of -log Ψ over (S, C) raw outputs; of the softmax where Ψ is the raw logit."""
     if score == "sigmoid":
         return F.softplus(-outputs[:, target]).mean()
+    if score == "probability":
+        return -outputs[:, target].clamp(min=torch.finfo(outputs.dtype).tiny).log().mean()
     return -outputs.log_softmax(dim=1)[:, target].mean()

@@ -45,7 +45,7 @@ def attributions(classifier: Classifier, image: torch.Tensor, target: int, steps
     """Signed attributions, which add up to the raw output minus that of the zero input.
 
     Args:
-        classifier: the network; its batch is halved when memory runs out.
+        classifier: the network; its batch of passes with gradients is halved when memory runs out.
         image: (1, 3, H, W) float32 network input.
         target: index of the class.
         steps: points of the quadrature.
@@ -60,7 +60,9 @@ def attributions(classifier: Classifier, image: torch.Tensor, target: int, steps
     def gradients(start: int, stop: int) -> torch.Tensor:
         return input_gradients(classifier, shares[start:stop, None, None, None] * image, target)
 
-    for part, batch in in_batches(classifier, steps, gradients, _AT_ONCE):
+    for part, batch in in_batches(
+        classifier, steps, gradients, _AT_ONCE, classifier.batch_size.with_gradients
+    ):
         with arithmetic("fp32", classifier.device):
             mean_gradient += torch.tensordot(weights[part], batch, dims=1)
     return mean_gradient * image[0]

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import nn
 
 from adasise_bench.data.dataset import file_digest
-from adasise_bench.data.own_picture import read_picture
+from adasise_bench.data.pictures import read_picture
 from adasise_bench.data.scenes import draw_scene
 from adasise_bench.data.transforms import to_input
 from adasise_bench.errors import ConfigError, DataError
@@ -119,21 +119,25 @@ def _measured(classifier: Classifier, layer: str, inputs: Iterable[torch.Tensor]
 def layer_output(classifier: Classifier, layer: str, inputs: torch.Tensor) -> torch.Tensor:
     """What a layer gives for (N, 3, H, W) inputs, in float32; the layers after it are not run."""
 
+    reached: list[torch.Tensor] = []
+
     def stop(_module: nn.Module, _inputs: object, output: torch.Tensor) -> NoReturn:
-        raise _ReachedError(output)
+        reached.append(output)
+        raise _ReachedError
 
     hook = classifier.module.get_submodule(layer).register_forward_hook(stop)
     try:
         with arithmetic("fp32", classifier.device):
             classifier.module(inputs)
-    except _ReachedError as reached:
-        return reached.output
+    except Exception:  # a network of the user's own gives errors of its forward pass another type
+        if not reached:
+            raise
     finally:
         hook.remove()
-    raise ConfigError(f"{classifier.name}: its layer {layer!r} is not used")
+    if not reached:
+        raise ConfigError(f"{classifier.name}: its layer {layer!r} is not used")
+    return reached[0]
 
 
 class _ReachedError(Exception):
-    def __init__(self, output: torch.Tensor) -> None:
-        super().__init__()
-        self.output = output
+    """Ends a forward pass whose rest is not needed."""

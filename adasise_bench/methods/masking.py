@@ -16,6 +16,7 @@ from typing import TypeVar
 import torch
 import torch.nn.functional as F
 
+from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier
 
 _Batch = TypeVar("_Batch")
@@ -80,7 +81,11 @@ def build_masks(maps: torch.Tensor, size: tuple[int, int]) -> tuple[torch.Tensor
 
 
 def in_batches(
-    classifier: Classifier, total: int, work: Callable[[int, int], _Batch], most: int | None = None
+    classifier: Classifier,
+    total: int,
+    work: Callable[[int, int], _Batch],
+    most: int | None = None,
+    batch_size: BatchSize | None = None,
 ) -> Iterator[tuple[slice, _Batch]]:
     """Do some work on items 0 to ``total``, as many at a time as pass through the network.
 
@@ -91,15 +96,17 @@ def in_batches(
         total: number of items.
         work: takes the first item and the one after the last; not ``None`` is what it gives.
         most: items at a time where a whole batch would be too many.
+        batch_size: how many items make a batch, where that is not the classifier's for forward passes.
 
     Yields:
         The items' numbers, in order, and what ``work`` gave.
     """
     done = 0
+    batch_size = batch_size or classifier.batch_size
     while done < total:
-        size = classifier.batch_size.value
+        size = batch_size.value
         stop = min(total, done + (size if most is None else min(most, size)))
-        batch = classifier.batch_size.attempt(partial(work, done, stop))
+        batch = batch_size.attempt(partial(work, done, stop))
         if batch is not None:
             yield slice(done, stop), batch
             done = stop

@@ -57,6 +57,11 @@ class Rise(MethodOptions):
         known = [name for name, network in ARCHITECTURES.items() if network.maps == maps_available]
         return self._count(known[0] if known else "")
 
+    def scored_inputs(self, maps_available: tuple[int, ...]) -> range:
+        """All masks, always as many."""
+        count = self.expected_forwards(maps_available)
+        return range(count, count + 1)
+
     def _count(self, network: str) -> int:
         return self.masks or _MASKS_OF.get(network, _MASKS)
 

@@ -57,3 +57,7 @@ class ScoreCam(LayerActivation):
     def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
         """One, and one per map of the last block."""
         return 1 + maps_available[-1]
+
+    def scored_inputs(self, maps_available: tuple[int, ...]) -> range:
+        """All maps of the last block but those that are constant, up to a fifth of them."""
+        return range(max(1, maps_available[-1] * 4 // 5), maps_available[-1] + 1)

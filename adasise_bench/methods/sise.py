@@ -48,6 +48,11 @@ class Sise(MethodOptions):
         """Half the maps have a positive gradient (Ada-SISE, Table 2)."""
         return 1 + sum(maps_available) // 2
 
+    def scored_inputs(self, maps_available: tuple[int, ...]) -> range:
+        """The selected maps, whose number differs from picture to picture by about a fifth."""
+        count = self.expected_forwards(maps_available) - 1
+        return range(max(1, count * 4 // 5), count * 6 // 5 + 1)
+
 
 class AdaSise(Sise):
     """SISE with a threshold chosen per block from the gradients themselves."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TypeVar
 
 import torch
@@ -41,11 +42,26 @@ A smaller batch is worth a try. With a single input left, the message must not s
 
 
 class BatchSize:
-    """The inputs per forward pass of one network on one device; shrinks when memory runs out, if it may."""
+    """The inputs per forward pass of one network on one device; shrinks when memory runs out, if it may.
 
-    def __init__(self, value: int, *, fixed: bool = False) -> None:
+    Args:
+        value: the inputs at first.
+        fixed: whether the value must stay.
+        release: gives back memory that is held for batches of the old value, when it shrinks.
+    """
+
+    def __init__(self, value: int, *, fixed: bool = False, release: Callable[[], None] | None = None) -> None:
         self.value = value
-        self._fixed = fixed
+        self._fixed, self._release = fixed, release
+
+    @cached_property
+    def with_gradients(self) -> BatchSize:
+        """The inputs per pass with gradients, which shrink by themselves.
+
+        Such a pass keeps the maps of all layers. That it does not fit must not make the forward passes of
+        all methods smaller for the rest of a run.
+        """
+        return BatchSize(self.value, fixed=self._fixed)
 
     def attempt(self, work: Callable[[], _Result]) -> _Result | None:
         """Do some work; when memory runs out, halve the value and return ``None``.
@@ -67,6 +83,8 @@ class BatchSize:
                 f"free memory, or set a smaller engine.batch_size and start anew{doubt}"
             )
         self.value //= 2
+        if self._release is not None:
+            self._release()
         torch.cuda.empty_cache()
         return None
 

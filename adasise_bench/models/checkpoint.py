@@ -6,17 +6,21 @@ import hashlib
 import re
 import warnings
 import zipfile
+from argparse import Namespace
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import torch
 from safetensors.torch import load_file
 
-from adasise_bench.data.files import regular
 from adasise_bench.errors import WeightsError
+from adasise_bench.files import regular
 
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.")
+_FORBIDDEN = re.compile(r"Unsupported global: GLOBAL ([\w.]{1,80})")
 
 
 def sha256_of(path: Path) -> str:
@@ -75,24 +79,56 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     Raises:
         WeightsError: not a checkpoint of tensors, or a tensor that is not finite.
     """
+    return checked_state(path, read_content(path))
+
+
+def read_content(path: Path) -> Any:
+    """What a checkpoint (torch or safetensors) holds: tensors, plain data, and containers of them.
+
+    Beside what torch itself reads without executing anything, the file may hold an ``argparse.Namespace``, in
+    which training scripts such as timm's keep their settings; it is a plain bag of values.
+
+    Raises:
+        WeightsError: it cannot be read without executing what it holds; says what it is, if that is known.
+    """
     try:
         if path.suffix == ".safetensors":
-            state = load_file(path)
-        else:
-            _refuse_bomb(path)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # about pickle protocols
-                state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # torch's readers raise whatever a damaged file makes them trip over
+            return load_file(path)
+        _refuse_bomb(path)
+        with warnings.catch_warnings(), torch.serialization.safe_globals([Namespace]):
+            warnings.simplefilter("ignore", UserWarning)  # about pickle protocols
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch's readers raise whatever a damaged file makes them trip over
         raise WeightsError(
-            f"{path}: no checkpoint that can be read safely: neither safetensors nor tensors saved by torch"
+            f"{path}: no checkpoint that can be read safely: {_what_it_is(path, error)}"
         ) from None
+
+
+def _what_it_is(path: Path, error: Exception) -> str:
+    """What a file is that torch does not read safely, and what to save instead where that is known."""
+    cure = "save the network's state_dict() instead"
+    with suppress(Exception), zipfile.ZipFile(path) as archive:
+        members = {name.partition("/")[2] for name in archive.namelist()}
+        for maker, member in (("TorchScript", "constants.pkl"), ("torch.export", "archive_format")):
+            if member in members:
+                return f"an archive of {maker}; {cure}"
+    if match := _FORBIDDEN.search(str(error)):
+        return f"it holds a {match[1]}, which only running code could make; {cure}"
+    return "neither safetensors nor tensors saved by torch"
+
+
+def checked_state(path: Path, state: Any) -> dict[str, torch.Tensor]:
+    """The content of a checkpoint, if it is a mapping of names to finite tensors.
+
+    Raises:
+        WeightsError: it is something else.
+    """
     if not isinstance(state, dict) or not state:
         raise WeightsError(f"{path}: not a mapping of parameter names to tensors")
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
             raise WeightsError(f"{path}: entry {str(name)[:80]!r} is not a tensor")
-        if not _is_plain(value):
+        if not is_plain(value):
             raise WeightsError(f"{path}: {name!r} is not a plain tensor of numbers in memory")
         if not torch.isfinite(value).all():
             raise WeightsError(f"{path}: weights of {name!r} are not finite")
@@ -114,7 +150,7 @@ def _refuse_bomb(path: Path) -> None:
             raise ValueError("compressed")
 
 
-def _is_plain(tensor: torch.Tensor) -> bool:
+def is_plain(tensor: torch.Tensor) -> bool:
     """Whether every element is a real number with its own place in memory."""
     if tensor.layout != torch.strided or tensor.is_nested or tensor.device.type != "cpu":
         return False

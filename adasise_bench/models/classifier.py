@@ -11,7 +11,8 @@ from torch import nn
 
 from adasise_bench.data.transforms import CAFFE, Preprocessing
 from adasise_bench.models.batching import BatchSize
-from adasise_bench.models.engine import LAYOUTS, Engine
+from adasise_bench.models.compiled import CompiledForward
+from adasise_bench.models.engine import LAYOUTS, Engine, LayoutName
 from adasise_bench.models.kernel_choice import kernels_timed
 from adasise_bench.models.precision import PrecisionName, arithmetic
 from adasise_bench.models.score import ScoreName, monotone_psi, psi
@@ -46,7 +47,8 @@ class Classifier:
 
     Attributes:
         name: architecture, as in the configuration.
-        module: takes (N, 3, H, W), gives (N, C) or (N, C, h, w) raw outputs.
+        module: takes (N, 3, H, W), gives (N, C) or (N, C, h, w) raw outputs, or probabilities where ``score``
+            says so.
         classes: the C class names in output order.
         blocks: modules whose outputs are the blocks' last feature maps, from the input side.
         score: the score Ψ used for gradients, mask weights and metrics.
@@ -55,12 +57,14 @@ class Classifier:
         device: where the network is.
         batch_size: inputs per forward pass; the engine's, unless memory ran out.
         engine: how forward passes are run.
-        compiled: the module compiled by torch, used for whole batches.
+        compiled: the module compiled by torch, used for whole batches; ``None`` if the engine asks for none.
         watch: told by methods, after every step, how many of how many steps are done.
         preprocessing: how a picture's pixels become its inputs.
         definition: which code built it, where that is not the tool's.
         maps: feature maps per block, where the architecture's name does not tell.
         times_kernels: whether cuDNN times its kernels for whole batches; pays where many have one shape.
+        layouts: memory layouts in which it runs.
+        outputs_add_up: whether the outputs are probabilities that add up to 1 (``score`` is ``probability``).
     """
 
     name: str
@@ -73,12 +77,14 @@ class Classifier:
     device: torch.device
     batch_size: BatchSize
     engine: Engine
-    compiled: Callable[[torch.Tensor], torch.Tensor] | None = None
+    compiled: CompiledForward | None = None
     watch: Callable[[int, int], None] | None = None
     preprocessing: Preprocessing = CAFFE
     definition: str | None = None
     maps: tuple[int, ...] = ()
     times_kernels: bool = False
+    layouts: tuple[LayoutName, ...] = tuple(LAYOUTS)
+    outputs_add_up: bool = False
 
     def with_maps(self, maps: tuple[int, ...]) -> Classifier:
         """The same network, knowing how many feature maps its blocks have."""
@@ -87,11 +93,9 @@ class Classifier:
     def with_engine(self, engine: Engine) -> Classifier:
         """The same network as ``engine`` asks for; the module's layout changes in place."""
         module = self.module.to(memory_format=LAYOUTS[engine.layout])
-        compiled = None
-        if engine.compile:
-            mode = "reduce-overhead" if self.device.type == "cuda" else "default"
-            compiled = torch.compile(module, mode=mode, dynamic=False)
-        return replace(self, batch_size=BatchSize(engine.batch_size), engine=engine, compiled=compiled)
+        compiled = CompiledForward(module, engine.compile) if engine.compile else None
+        batch_size = BatchSize(engine.batch_size, release=compiled.release if compiled else None)
+        return replace(self, batch_size=batch_size, engine=engine, compiled=compiled)
 
     def empty_batch(self, image: torch.Tensor) -> torch.Tensor:
         """Uninitialised inputs for one whole batch of the size of ``image``, in the network's layout."""
@@ -99,6 +103,18 @@ class Classifier:
         return torch.empty(
             shape, dtype=image.dtype, device=image.device, memory_format=LAYOUTS[self.engine.layout]
         )
+
+    def run_whole_batch(self, image: torch.Tensor) -> None:
+        """Let one whole batch pass, so that kernels are chosen and compiled; it is halved until it fits.
+
+        Args:
+            image: (1, 3, H, W) network input that fills the batch.
+
+        Raises:
+            DeviceError: a single input does not fit in memory.
+        """
+        while self.batch_size.attempt(lambda: self.scores(self.empty_batch(image).copy_(image))) is None:
+            pass
 
     def outputs(self, inputs: torch.Tensor) -> torch.Tensor:
         """Raw outputs at image level, (N, C): positions of a fully convolutional output are averaged."""
@@ -108,7 +124,7 @@ class Classifier:
     def scores(self, inputs: torch.Tensor) -> torch.Tensor:
         """Ψ of every class for (N, 3, H, W) inputs: (N, C) float32.
 
-        Only whole batches pass through the compiled network, which is compiled for one shape.
+        Only whole batches pass through the compiled network, which is compiled for few shapes.
         """
         whole = len(inputs) == self.batch_size.value
         forward = self.compiled if self.compiled is not None and whole else self.module
@@ -127,7 +143,8 @@ class Classifier:
             targets: indices of the T classes whose scores are differentiated.
         """
         with self._captured_maps() as captured, torch.enable_grad(), arithmetic("fp32", self.device):
-            objectives = monotone_psi(self.outputs(image), self.score)[0]
+            outputs = self.outputs(image)
+            objectives = monotone_psi(outputs, self.score, add_up=self.outputs_add_up)[0]
             gradients = [
                 [
                     gradient[0].double().sum(dim=(1, 2))

@@ -6,14 +6,28 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, TypeAdapter
+from pydantic import BeforeValidator, Field, TypeAdapter
 
 LayoutName = Literal["contiguous", "channels_last"]
+CompileChoice = Literal["auto", True, False]
+CompileMode = Literal[False, "default", "reduce-overhead"]
 
 LAYOUTS: dict[LayoutName, torch.memory_format] = {
     "contiguous": torch.contiguous_format,
     "channels_last": torch.channels_last,
 }
+
+CPU_MODES: tuple[CompileMode, ...] = ("default",)
+GPU_MODES: tuple[CompileMode, ...] = ("default", "reduce-overhead")
+"""Ways of compiling worth measuring; the second replays a CUDA graph and saves the kernels' launches.
+
+``max-autotune`` is left out: it times many kernels for every convolution, which can take longer than a run.
+"""
+
+
+def _named(mode: Any) -> Any:
+    """Run folders from before the modes had names say ``true``, which meant ``default`` on a CPU."""
+    return "default" if mode is True else mode
 
 
 @dataclass(frozen=True)
@@ -23,12 +37,12 @@ class Engine:
     Attributes:
         layout: order of parameters and inputs in memory.
         batch_size: inputs per forward pass.
-        compile: whether whole batches pass through ``torch.compile``.
+        compile: the mode of ``torch.compile`` for whole batches; ``False`` where they are not compiled.
     """
 
     layout: LayoutName
     batch_size: Annotated[int, Field(ge=1, le=4096)]
-    compile: bool = False
+    compile: Annotated[CompileMode, BeforeValidator(_named)] = False
 
     @classmethod
     def of(cls, facts: Any) -> Engine:

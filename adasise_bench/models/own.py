@@ -17,17 +17,23 @@ from adasise_bench.errors import BenchError, ConfigError, DeviceError, WeightsEr
 from adasise_bench.models import ARCHITECTURES, checkpoint
 from adasise_bench.models.batching import BatchSize, torch_failures
 from adasise_bench.models.block_search import check_blocks, find_blocks
-from adasise_bench.models.classifier import Classifier, Weights, image_level
+from adasise_bench.models.classifier import Classifier, Weights
 from adasise_bench.models.engine import Engine
+from adasise_bench.models.forward_errors import name_errors
+from adasise_bench.models.network_checks import check_network
 from adasise_bench.models.precision import PrecisionName, arithmetic
 from adasise_bench.models.preparation import prepared
 from adasise_bench.models.score import ScoreName
+from adasise_bench.models.state import load_state
 from adasise_bench.validation import first_problem, shown, suggest
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 _LIBRARIES = ("torchvision", "timm")
 _SOURCES = (*_LIBRARIES, "module:function")
+
+_SCALING_INPUTS = ("googlenet", "inception_v3")
+"""torchvision's networks that may normalise their inputs once more, which no parameter shows."""
 
 Channels = tuple[float, float, float]
 
@@ -36,8 +42,8 @@ def _usable(names: list[str] | None) -> list[str] | None:
     if names is not None and len(set(names)) < len(names):
         raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
     for name in names or ():
-        if not name.isprintable() or not set("/\\").isdisjoint(name) or not name:
-            raise ValueError(f"{name!r} cannot be part of a file's name, as a class must")
+        if not name.isprintable() or not name:
+            raise ValueError(f"{name!r} is no printable name, as a class must have")
     return names
 
 
@@ -108,6 +114,8 @@ def load(
 ) -> Classifier:
     """Build a network, give it its weights, find its blocks, and try it out.
 
+    The caller sets where random numbers begin, and restores them: foreign code may draw any.
+
     Args:
         name: key of the entry under ``models``.
         settings: the entry.
@@ -125,24 +133,20 @@ def load(
         DeviceError: the device cannot compute its gradients.
     """
     where = f"models.{name}"
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
-        built = _BUILDERS.get(settings.source, _from_function)(name, settings, data_classes)
+    built = _BUILDERS.get(settings.source, _from_function)(name, settings, data_classes)
     settings = _completed(where, settings, built.facts)
-    try:
-        module = built.module.float().eval().requires_grad_(False)
-    except ValueError as error:  # parameters that get their shape in the first forward pass
-        raise ConfigError(f"{where}: {user_code.reason(error)}") from None
+    module = name_errors(_prepared(where, built.module), where)
     weights = _weights(where, module, settings, built.origin)
     if settings.mean is None or settings.std is None:
         raise ConfigError(f"{where}: say how pictures are normalised: `mean`, `std` and, if not 1, `scale`")
     classes = tuple(settings.classes or data_classes)
     image = torch.randn(1, 3, input_size, input_size, generator=torch.Generator().manual_seed(0)).to(device)
     module = module.to(device)
+    preprocessing = Preprocessing(settings.scale or 1, settings.mean, settings.std)
     with arithmetic("fp32", device):
-        _try(where, module, image, classes)
-        if resize == "short-side":
-            _try(f"{where}: data.resize=short-side", module, image[..., : input_size * 3 // 4], classes)
+        answers = check_network(
+            where, module, preprocessing, classes, score, input_size=input_size, resize=resize, device=device
+        )
         try:
             blocks = (
                 find_blocks(module, image)
@@ -155,8 +159,10 @@ def load(
     classifier = Classifier(
         name, module, classes, blocks, score, precision, weights, device,
         BatchSize(1), Engine("contiguous", 1),
-        preprocessing=Preprocessing(settings.scale or 1, settings.mean, settings.std),
+        preprocessing=preprocessing,
         definition=built.definition,
+        layouts=answers.layouts,
+        outputs_add_up=answers.outputs_add_up,
     )  # fmt: skip
     return classifier.with_maps(_maps(where, classifier, image))
 
@@ -200,6 +206,11 @@ def _from_torchvision(name: str, settings: OwnModel, data_classes: tuple[str, ..
     known = models.list_models(module=models)
     if arch not in known:
         raise ConfigError(f"models.{name}: torchvision has no classifier {arch!r}{suggest(arch, known)}")
+    if arch in _SCALING_INPUTS and settings.checkpoint and "transform_input" not in settings.options:
+        raise ConfigError(
+            f"models.{name}.options: say `transform_input: true` or `false`, as {arch} was trained: its "
+            "checkpoint does not tell, and torchvision's own pretrained weights need `true`"
+        )
     facts: dict[str, Any] = dict(IMAGENET)
     origin, chosen = "random weights", None
     if settings.weights:
@@ -243,6 +254,11 @@ def _from_function(name: str, settings: OwnModel, _data_classes: tuple[str, ...]
     user_code.check_arguments(location, **settings.options)
     made = _build(name, settings, user_code.load_function(location))
     module, facts = made if isinstance(made, tuple) and len(made) == 2 else (made, {})
+    if isinstance(module, torch.export.ExportedProgram):
+        raise ConfigError(
+            f"models.{name}: {location} returned what torch.export made, whose layers cannot be read; "
+            "return the network that was exported"
+        )
     if not isinstance(module, nn.Module) or not isinstance(facts, Mapping):
         raise ConfigError(
             f"models.{name}: {location} returned a {type(module).__name__}; "
@@ -271,7 +287,9 @@ def _build(name: str, settings: OwnModel, function: Callable[..., Any], *names: 
         return function(*names, **{**options, **settings.options})
     except BenchError:
         raise
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # foreign code may raise anything, SystemExit included
         kind = WeightsError if settings.weights else ConfigError
         called = " ".join([settings.source, *names])
         raise kind(f"models.{name}: {called}: {user_code.reason(error)}") from None
@@ -290,18 +308,35 @@ def _completed(where: str, settings: OwnModel, facts: Mapping[str, Any]) -> OwnM
         raise ConfigError(f"{where}: what {settings.source} says: {problem}") from None
 
 
+def _prepared(where: str, module: nn.Module) -> nn.Module:
+    """The network in fp32 and evaluation mode, its parameters without gradient.
+
+    Raises:
+        ConfigError: it is compiled in a way that cannot be looked into, or cannot be put in that mode.
+    """
+    module = getattr(module, "_orig_mod", module)  # torch.compile wraps the network, and hooks miss it then
+    for part in module.modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            raise ConfigError(
+                f"{where}: is a TorchScript network, whose layers cannot be read; build it in Python, and "
+                "give its state_dict() as `checkpoint`"
+            )
+    try:
+        return module.float().eval().requires_grad_(False)
+    except NotImplementedError as error:  # what torch.export makes has no evaluation mode
+        reason = f"{user_code.reason(error)}; return the network that was exported"
+    except Exception as error:  # such as ValueError of parameters that get their shape in the first pass
+        reason = user_code.reason(error)
+    raise ConfigError(f"{where}: cannot be put into evaluation mode: {reason}")
+
+
 def _weights(where: str, module: nn.Module, settings: OwnModel, origin: str) -> Weights:
     """Read the checkpoint, if there is one; otherwise the hash is that of the network's state."""
     path = settings.checkpoint
     if path is None:
         return Weights(origin, state_sha256(module), published=False)
     digest = checkpoint.verify(path, settings.sha256)
-    state = checkpoint.read_state(path)
-    try:
-        module.load_state_dict(state)
-    except (RuntimeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise WeightsError(f"{path}: does not fit {where}: {reason}") from None
+    load_state(path, module, where)
     return Weights(path.name, digest, published=False)
 
 
@@ -312,30 +347,6 @@ def state_sha256(module: nn.Module) -> str:
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         total.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return total.hexdigest()
-
-
-def _try(where: str, module: nn.Module, image: torch.Tensor, classes: tuple[str, ...]) -> None:
-    """Pass two inputs through the network.
-
-    Raises:
-        ConfigError: that fails, or gives something else than one number per input and class.
-    """
-    pair, size = torch.cat([image, image]), f"{image.shape[3]}x{image.shape[2]}"
-    try:
-        with torch.no_grad():
-            outputs = module(pair)
-    except Exception as error:
-        raise ConfigError(f"{where}: fails on an input of {size} px: {user_code.reason(error)}") from None
-    if not isinstance(outputs, torch.Tensor) or outputs.ndim not in (2, 4) or len(outputs) != 2:
-        given = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
-        raise ConfigError(f"{where}: gives {given} for 2 inputs, not (2, classes) raw outputs")
-    if outputs.shape[1] != len(classes):
-        raise ConfigError(
-            f"{where}: has {outputs.shape[1]} outputs for {len(classes)} classes; "
-            "name its outputs, in order, in `classes`"
-        )
-    if not torch.isfinite(image_level(outputs)).all():
-        raise WeightsError(f"{where}: outputs are not finite")
 
 
 def _numbered(names: list[str]) -> list[str]:

@@ -32,8 +32,8 @@ def _float32_products(on_gpu: Literal["ieee", "tf32"]) -> Iterator[None]:
     """How matrix products, convolutions and recurrent layers treat float32; a CPU always computes in full.
 
     torch has two sets of switches for this: old ones, all there is up to torch 2.8, and since then one
-    ``fp32_precision`` for each library and operation. Setting an old switch sets the new ones that belong to it,
-    but not the other way round, and where they part, reading the old one raises. A user's network and
+    ``fp32_precision`` for each library and operation. Setting an old switch sets the new ones that belong to
+    it, but not the other way round, and where they part, reading the old one raises. A user's network and
     ``torch.compile`` read either, so that both are set here, the old ones first.
     """
     gpu, cpu = _switches()

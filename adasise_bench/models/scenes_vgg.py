@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from adasise_bench.errors import WeightsError
 from adasise_bench.models import checkpoint
 from adasise_bench.models.classifier import Weights
+from adasise_bench.models.state import load_state
 
 INPUT_SIZE = 96
 """Side of the square input in pixels."""
@@ -66,8 +66,5 @@ def load(path: Path | None = None, sha256: str | None = None) -> tuple[ScenesVGG
     path = path or WEIGHTS
     digest = checkpoint.verify(path, sha256)
     module = ScenesVGG()
-    try:
-        module.load_state_dict(checkpoint.read_state(path))
-    except (RuntimeError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path}: does not fit scenes_vgg: {' '.join(str(error).split())[:160]}") from None
+    load_state(path, module, "scenes_vgg")
     return module.eval().requires_grad_(False), Weights(path.name, digest, published=False)

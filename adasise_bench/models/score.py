@@ -6,18 +6,22 @@ from typing import Literal
 
 import torch
 
-ScoreName = Literal["softmax", "sigmoid", "logit"]
+ScoreName = Literal["softmax", "sigmoid", "logit", "probability"]
+
+_LEAST = torch.finfo(torch.float32).tiny
+_BELOW_ONE = 1 - torch.finfo(torch.float32).eps / 2
 
 
 def psi(outputs: torch.Tensor, score: ScoreName) -> torch.Tensor:
     """Scores of all classes.
 
     Args:
-        outputs: (N, C) raw outputs.
-        score: ``softmax`` over the classes, ``sigmoid`` per class, or the raw ``logit``.
+        outputs: (N, C) raw outputs, or probabilities for ``probability``.
+        score: ``softmax`` over the classes, ``sigmoid`` per class, or the outputs as they are: raw ones as
+            ``logit``, those of a network that ends in a softmax or a sigmoid as ``probability``.
 
     Returns:
-        (N, C) float32; in [0, 1] for ``softmax`` and ``sigmoid``.
+        (N, C) float32; in [0, 1] but for ``logit``.
     """
     outputs = outputs.float()
     if score == "softmax":
@@ -25,15 +29,33 @@ def psi(outputs: torch.Tensor, score: ScoreName) -> torch.Tensor:
     return outputs.sigmoid() if score == "sigmoid" else outputs
 
 
-def monotone_psi(outputs: torch.Tensor, score: ScoreName) -> torch.Tensor:
-    """Log-odds of Ψ for ``softmax`` and ``sigmoid``, Ψ itself for ``logit``: (N, C).
+def monotone_psi(outputs: torch.Tensor, score: ScoreName, *, add_up: bool = False) -> torch.Tensor:
+    """Log-odds of Ψ, log Ψ - log (1 - Ψ), or Ψ itself for ``logit``: (N, C).
 
     Its gradient is Ψ's times a positive factor, so that normalised gradients are the same, but it keeps
     its digits where Ψ rounds to 1. (The gradient of log softmax does not: its term of the class itself,
     1 - Ψ, cancels while those of the other classes stay.)
+
+    For ``probability``, 1 - Ψ is the sum of the other outputs where they are known to add up to 1: it has all
+    its digits then, and the gradient behind the network's softmax is that of the raw outputs' log-odds.
+    Where they do not, as behind a sigmoid, it is taken literally; an output that has been rounded to 1 gives
+    no gradient, since none passes the network's last step.
+
+    Args:
+        outputs: (N, C) as in :func:`psi`.
+        score: the score.
+        add_up: whether the outputs are probabilities that add up to 1 (for ``probability``).
     """
     if score == "softmax":
-        itself = torch.eye(outputs.shape[1], dtype=torch.bool, device=outputs.device)
-        others = outputs[:, None].masked_fill(itself, -torch.inf)
-        return outputs - others.logsumexp(dim=2)
+        return outputs - _others(outputs).logsumexp(dim=2)
+    if score == "probability":
+        outputs = outputs.float()
+        rest = _others(outputs, 0).sum(dim=2) if add_up else 1 - outputs.clamp(max=_BELOW_ONE)
+        return outputs.clamp(min=_LEAST).log() - rest.clamp(min=_LEAST).log()
     return outputs
+
+
+def _others(outputs: torch.Tensor, itself: float = -torch.inf) -> torch.Tensor:
+    """(N, C) to (N, C, C): row c has the outputs of all classes, with ``itself`` in place of that of c."""
+    diagonal = torch.eye(outputs.shape[1], dtype=torch.bool, device=outputs.device)
+    return outputs[:, None].masked_fill(diagonal, itself)

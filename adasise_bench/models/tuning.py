@@ -1,20 +1,42 @@
-"""Finds the fastest plain forward pass on the machine at hand, by measuring a few."""
+"""Finds the fastest scoring pass on the machine at hand, by measuring a few.
+
+What is measured is bounded: at most two layouts, five batch sizes, one size more, and the chosen batch not
+compiled and compiled in two modes, each for some 0.4 seconds and two whole batches. Compiling takes its own
+time besides, and the second mode is left out where the first took longer than :data:`_PATIENCE`.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 
 from adasise_bench.models.batching import is_out_of_memory
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.engine import LAYOUTS, Engine, LayoutName
+from adasise_bench.models.engine import (
+    CPU_MODES,
+    GPU_MODES,
+    LAYOUTS,
+    CompileChoice,
+    CompileMode,
+    Engine,
+    LayoutName,
+)
+from adasise_bench.models.workload import Workload
 from adasise_bench.models.yardstick import batch_seconds
+
+LONG_RUN = 5_000_000
+"""Forward passes from which compiling is tried unasked. An estimate, for no GPU was at hand: some 20 minutes
+of a large GPU, where compiling ResNet-50 in two modes takes about two."""
 
 _BATCHES = {"cpu": (8, 16, 32), "cuda": (32, 64, 128, 256, 512)}
 _MEASURED_SECONDS = 0.4
 _WORTHWHILE = 0.97
 _HOPELESS = 1.1
+_PATIENCE = 120.0
+"""Seconds after which no further way of compiling is tried."""
 
 
 def tune(
@@ -23,21 +45,60 @@ def tune(
     *,
     layout: LayoutName | None = None,
     batch_size: int | None = None,
-    compile: bool = False,
+    modes: Sequence[CompileMode] = (False,),
+    workload: Workload | None = None,
 ) -> Engine:
-    """Measure what is left open: the layout at the smallest batch, then larger batches until they lose.
+    """Measure what is left open: layout, batch size, and whether and how to compile, in this order.
 
-    Of the batches, the smallest within 3 % of the fastest is taken.
+    The layout is measured at the smallest batch; then come larger batches until they lose. A batch costs its
+    seconds per input times :meth:`Workload.padding`: all batches of a run have one fixed size, for a score
+    depends on the size by rounding, and the last batch of an explanation is filled up. Of the batches, the
+    smallest within 3 % of the cheapest is taken, or an even split of the largest count into batches of about
+    that size, where this passes 3 % fewer inputs and is as fast.
+
+    A way of compiling costs the workload's forwards, and the time that compiling took where not compiling is
+    a choice too.
 
     Args:
         classifier: the network; its layout may change.
         image: (1, 3, H, W) network input whose size is tuned for.
         layout: fixed layout, if any.
         batch_size: fixed batch size, if any.
-        compile: taken over; compiling takes too long to try it out.
+        modes: ways of compiling to choose from; a single one is not measured.
+        workload: what will be scored; by default nothing is known.
     """
-    if layout is not None and batch_size is not None:
-        return Engine(layout, batch_size, compile)
+    workload = workload or Workload()
+    if layout is None or batch_size is None:
+        engine = _fastest_plain(classifier, image, layout, batch_size, workload)
+    else:
+        engine = Engine(layout, batch_size)
+    return replace(engine, compile=_fastest_mode(classifier, image, engine, modes, workload.forwards))
+
+
+def modes_to_try(wanted: CompileChoice, device: torch.device, workload: Workload) -> tuple[CompileMode, ...]:
+    """The ways of compiling to choose from.
+
+    Args:
+        wanted: whether to compile; ``auto``: where it may pay, which is on a GPU in a long run.
+        device: where the network is.
+        workload: what the run will score.
+    """
+    if wanted is False:
+        return (False,)
+    if device.type != "cuda":
+        return (False,) if wanted == "auto" else CPU_MODES
+    if wanted is True:
+        return GPU_MODES
+    return (False, *GPU_MODES) if workload.forwards >= LONG_RUN else (False,)
+
+
+def _fastest_plain(
+    classifier: Classifier,
+    image: torch.Tensor,
+    layout: LayoutName | None,
+    batch_size: int | None,
+    workload: Workload,
+) -> Engine:
     sizes = _BATCHES[classifier.device.type] if batch_size is None else (batch_size,)
     seconds: dict[Engine, float] = {}
     for name in LAYOUTS if layout is None else (layout,):
@@ -48,18 +109,49 @@ def tune(
         seconds[engine] = _seconds_per_input(classifier, engine, image)
         if seconds[engine] > _HOPELESS * min(seconds.values()):
             break
-    fast_enough = min(seconds.values()) / _WORTHWHILE
-    chosen = next(engine for engine, taken in seconds.items() if taken <= fast_enough)
-    return replace(chosen, compile=compile)
+    costs = {engine: taken * workload.padding(engine.batch_size) for engine, taken in seconds.items()}
+    chosen = next(engine for engine, cost in costs.items() if cost * _WORTHWHILE <= min(costs.values()))
+    if batch_size is not None:
+        return chosen
+    even = min(workload.even_splits(chosen.batch_size), key=workload.padding, default=chosen.batch_size)
+    if workload.padding(even) > _WORTHWHILE * workload.padding(chosen.batch_size):
+        return chosen
+    split = replace(chosen, batch_size=even)
+    cost = _seconds_per_input(classifier, split, image) * workload.padding(even)
+    return split if cost <= _WORTHWHILE * costs[chosen] else chosen
+
+
+def _fastest_mode(
+    classifier: Classifier, image: torch.Tensor, engine: Engine, modes: Sequence[CompileMode], forwards: float
+) -> CompileMode:
+    """The cheapest of the ways; ``False`` where none of them runs."""
+    if len(modes) == 1:
+        return modes[0]
+    costs: dict[CompileMode, float] = {}
+    for mode in modes:
+        start = time.perf_counter()
+        seconds = _seconds_per_input(classifier, replace(engine, compile=mode), image)
+        spent = time.perf_counter() - start
+        costs[mode] = seconds * max(1.0, forwards) + (spent if mode and False in modes else 0)
+        if spent > _PATIENCE:
+            break
+    best = min(costs, key=lambda mode: costs[mode])
+    return best if costs[best] < float("inf") else False
 
 
 def _seconds_per_input(classifier: Classifier, engine: Engine, image: torch.Tensor) -> float:
-    """The fastest of a few whole batches, after one that is discarded; infinite where memory runs out."""
+    """The fastest of a few whole batches, after one that is discarded.
+
+    Infinite where memory runs out or the compiler fails.
+    """
+    candidate = classifier.with_engine(engine)
     try:
-        return (
-            min(batch_seconds(classifier.with_engine(engine), image, _MEASURED_SECONDS)) / engine.batch_size
-        )
+        seconds = min(batch_seconds(candidate, image, _MEASURED_SECONDS)) / engine.batch_size
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
         return float("inf")
+    finally:
+        if candidate.compiled is not None:
+            candidate.compiled.release()
+    return float("inf") if candidate.compiled is not None and candidate.compiled.failed else seconds

@@ -11,7 +11,7 @@ from adasise_bench.gallery import Gallery, read_map
 from adasise_bench.records import Key
 from adasise_bench.report.index import Pair
 from adasise_bench.report.thumbnails import map_thumbnail, picture_thumbnail
-from adasise_bench.run_folder import map_path
+from adasise_bench.run_folder import kept_map
 from adasise_bench.runs import Run
 
 
@@ -50,7 +50,8 @@ def picture_block(
         methods: the order of the maps.
 
     Returns:
-        ``size`` (width, height), ``boxes`` (class, left, top, width, height in pixels), ``webp`` and
+        ``size`` (width, height), ``boxes`` (class, left, top, width, height in pixels; of a
+        turned box also the degrees clockwise around its centre), ``webp`` and
         ``problem``, each ``None`` (or empty) where there is none; ``maps``: per pair, per method, ``None``
         where no map was saved, else ``{"webp": ...}`` or ``{"problem": ...}``.
     """
@@ -72,7 +73,7 @@ def _picture(sources: Sequence[Source], image_id: str) -> dict[str, Any]:
             annotation = source.pictures.annotation(image_id)
             found["size"] = annotation.picture_size
             found["boxes"] = [
-                [box.class_name, box.xmin - 1, box.ymin - 1, box.xmax - box.xmin + 1, box.ymax - box.ymin + 1]
+                [box.class_name, box.xmin - 1, box.ymin - 1, *box.length, *filter(None, [box.rotation])]
                 for box in annotation.boxes
             ]
             webp = picture_thumbnail(source.pictures.picture(image_id))
@@ -84,7 +85,7 @@ def _picture(sources: Sequence[Source], image_id: str) -> dict[str, Any]:
 
 
 def _map(sources: Sequence[Source], key: Key) -> dict[str, str] | None:
-    folders = [source.run.folder for source in sources if map_path(source.run.folder, key).exists()]
+    folders = [source.run.folder for source in sources if kept_map(source.run.folder, key).exists()]
     if not folders:
         return None
     try:

@@ -227,3 +227,209 @@ def test_masks_need_pycocotools(root: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(ConfigError, match=r"pip install 'adasise-bench\[coco\]'"):
         opened(root, region="masks")
     assert opened(root).annotation(name(1)).inside("dog", (4, 4)).any()
+
+
+def small(folder: Path, **changes: Any) -> Path:
+    """A set of two pictures, a mug and a plate on the first, with parts of its file replaced."""
+    (folder / "pics").mkdir()
+    Image.new("RGB", (160, 120)).save(folder / "pics" / "a.png")
+    content: dict[str, Any] = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 160, "height": 120}],
+        "categories": [{"id": 1, "name": "mug"}, {"id": 2, "name": "plate"}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 1, "bbox": [20, 30, 40, 60]},
+            {"id": 2, "image_id": 1, "category_id": 2, "bbox": [100, 10, 30, 30]},
+        ],
+    }
+    file = folder / "a.json"
+    file.write_text(json.dumps(content | changes))
+    return file
+
+
+def of(file: Path, **settings: Any) -> CocoDataset:
+    return open_coco("mine", file, file.parent / "pics", **settings)
+
+
+A = {"id": 1, "file_name": "a.png", "width": 160, "height": 120}
+NO_NAME = {"id": 1, "coco_url": "http://images.cocodataset.org/val2017/a.png", "width": 160, "height": 120}
+MUG_AND_PLATE = [{"id": 1, "name": "mug"}, {"id": 2, "name": "plate"}]
+
+VALID: dict[str, dict[str, Any]] = {
+    "a root category named like a class": {"categories": [{"id": 0, "name": "mug"}, *MUG_AND_PLATE]},
+    "a stroke in a category that is not used": {
+        "categories": [*MUG_AND_PLATE, {"id": 3, "name": "pen/pencil"}]
+    },
+    "an unprintable category that is not used": {"categories": [*MUG_AND_PLATE, {"id": 3, "name": "\n"}]},
+    "LVIS, which has addresses only": {"images": [NO_NAME]},
+    "LVIS, and a name that is null": {"images": [NO_NAME | {"file_name": None}]},
+    "keys of annotations on an image": {
+        "images": [A | {"category_id": 1, "image_id": 7, "bbox": [], "name": "x"}]
+    },
+    "whole sizes as floats": {"images": [A | {"width": 160.0, "height": 120.0}]},
+    "an image without objects of the same stem": {"images": [A, A | {"id": 2, "file_name": "a.jpg"}]},
+    "keys of images on an annotation": {
+        "annotations": [
+            {"image_id": 1, "category_id": 1, "bbox": [20, 30, 40, 60], "file_name": "a.png", "width": 3},
+            {"id": 2, "image_id": 1, "category_id": 2, "bbox": [100, 10, 30, 30], "name": "x"},
+        ],
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", VALID)
+def test_what_public_sets_and_tools_write_is_read(tmp_path: Path, kind: str) -> None:
+    dataset = of(small(tmp_path, **VALID[kind]))
+    assert dataset.classes == ("mug", "plate")
+    assert dataset.images == {"a": tmp_path / "pics" / "a.png"}
+    annotation = dataset.annotation("a")
+    assert annotation.picture_size == (160, 120)
+    assert [box[:5] for box in annotation.boxes] == [("mug", 21, 31, 60, 90), ("plate", 101, 11, 130, 40)]
+    assert dataset.picture("a", annotation).size == (160, 120)
+
+
+def test_pictures_of_lvis_may_lie_in_cocos_folders(tmp_path: Path) -> None:
+    file = small(tmp_path, images=[NO_NAME])
+    (tmp_path / "pics" / "val2017").mkdir()
+    (tmp_path / "pics" / "a.png").rename(tmp_path / "pics" / "val2017" / "a.png")
+    assert of(file).images == {"a": tmp_path / "pics" / "val2017" / "a.png"}
+
+
+def test_a_stroke_in_a_class_is_a_letter_like_others(tmp_path: Path) -> None:
+    categories = [{"id": 1, "name": "pen/pencil"}, {"id": 2, "name": "a: b\\c"}]
+    assert of(small(tmp_path, categories=categories)).classes == ("pen/pencil", "a: b\\c")
+
+
+def test_separators_of_windows(tmp_path: Path) -> None:
+    dataset = of(small(tmp_path, images=[A | {"file_name": "images\\cats\\a.png"}]))
+    assert dataset.images == {"images-cats-a": tmp_path / "pics" / "images" / "cats" / "a.png"}
+    file = tmp_path / "a.json"
+    content = json.loads(file.read_text())
+    for path in ("C:\\a.png", "\\a.png", "\\\\host\\share\\a.png", "C:a\\b.png"):
+        content["images"][0]["file_name"] = path
+        file.write_text(json.dumps(content))
+        with pytest.raises(DataError, match="must lead to a picture in the folder"):
+            of(file)
+
+
+@pytest.mark.parametrize(
+    ("paths", "ids"),
+    [
+        (["a.png", "a.jpg"], ["a.png", "a.jpg"]),
+        (["a.png", "a.jpg", "a.png.jpg"], ["a.png", "a.jpg", "a.png.jpg"]),
+        (["x/a.png", "x-a.png", "b.png"], ["x/a.png", "x-a.png", "b"]),
+    ],
+)
+def test_pictures_that_would_share_an_id_keep_their_whole_path(
+    tmp_path: Path, paths: list[str], ids: list[str]
+) -> None:
+    images = [A | {"id": number, "file_name": path} for number, path in enumerate(paths)]
+    objects = [
+        {"id": number, "image_id": number, "category_id": 1, "bbox": [number, 0, 9, 9]}
+        for number in range(len(paths))
+    ]
+    dataset = of(small(tmp_path, images=images, annotations=objects))
+    assert list(dataset.images) == ids
+    assert [dataset.annotation(name).boxes[0].xmin for name in ids] == [k + 1 for k in range(len(ids))]
+
+
+@pytest.mark.parametrize("text", [True, False])
+def test_ids_of_digits_order_the_classes_as_numbers(tmp_path: Path, text: bool) -> None:
+    numbers = [10, 2, 1, 11, 3]
+    kind = str if text else int
+    categories = [{"id": kind(number), "name": f"class{number}"} for number in numbers]
+    objects = [
+        {"id": number, "image_id": 1, "category_id": kind(number), "bbox": [1, 1, 5, 5]} for number in numbers
+    ]
+    dataset = of(small(tmp_path, categories=categories, annotations=objects))
+    assert dataset.classes == tuple(f"class{number}" for number in sorted(numbers))
+
+
+def test_other_ids_need_the_order_of_the_classes(tmp_path: Path) -> None:
+    categories = [{"id": "m", "name": "mug"}, {"id": "p", "name": "plate"}, {"id": "s", "name": "spoon"}]
+    objects = [
+        {"id": number, "image_id": 1, "category_id": letter, "bbox": [1, 1, 5, 5]}
+        for number, letter in enumerate("mp")
+    ]
+    file = small(tmp_path, categories=categories, annotations=objects)
+    with pytest.raises(ConfigError, match=r"id 'm' of category 'mug' is no number.* data\.classes"):
+        of(file)
+    assert of(file, classes=("plate", "mug")).classes == ("plate", "mug")
+    assert of(file, classes=("plate", "spoon", "mug")).classes == ("plate", "spoon", "mug")
+    with pytest.raises(ConfigError, match=r"data\.classes: lacks 'plate'"):
+        of(file, classes=("mug", "spoon"))
+    with pytest.raises(ConfigError, match=r"data\.classes: 'plat' is no category in .* did you mean 'plate'"):
+        of(file, classes=("mug", "plate", "plat"))
+    config = DataConfig(layout="coco", images=tmp_path / "pics", annotations=file, classes=("plate", "mug"))
+    assert open_dataset(config).classes == ("plate", "mug")
+    assert config.identity()["classes"] == ["plate", "mug"]
+
+
+def turned_objects(**more: Any) -> list[dict[str, Any]]:
+    return [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [20.0, 40.0, 120.0, 20.0]} | more]
+
+
+def test_a_rotation_turns_the_box(tmp_path: Path) -> None:
+    file = small(
+        tmp_path, annotations=turned_objects(attributes={"occluded": False, "rotation": 90.0, "id": 3})
+    )
+    expected = torch.zeros(120, 160, dtype=torch.bool)
+    expected[0:110, 70:90] = True
+    assert torch.equal(of(file).annotation("a").inside("mug", (120, 160)), expected)
+    for degrees in (0, 0.0, None, 180, 360):
+        content = json.loads(file.read_text())
+        content["annotations"] = turned_objects(attributes={"rotation": degrees})
+        file.write_text(json.dumps(content))
+        assert of(file).annotation("a").boxes == (Box("mug", 21, 41, 140, 60),)
+
+
+def test_digests_see_a_rotation(tmp_path: Path) -> None:
+    file = small(tmp_path, annotations=turned_objects())
+    before = of(file).digests()
+    content = json.loads(file.read_text())
+    content["annotations"] = turned_objects(attributes={"rotation": 30})
+    file.write_text(json.dumps(content))
+    assert of(file).digests() != before
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"bbox": [80, 60, 40, 20, 30]}, "five numbers, of which one turns the box"),
+        ({"rotation": 30}, "what rotation 30 does to the box differs from tool to tool"),
+        ({"angle": -0.5}, "what angle -0.5 does"),
+        ({"attributes": {"rotation": "30"}}, "rotation '30' is no number of degrees"),
+        ({"attributes": {"rotation": float("nan")}}, "rotation nan is no number"),
+        ({"bbox": [-60, 10, 100, 4], "attributes": {"rotation": 90}}, "outside"),
+    ],
+)
+def test_what_may_turn_a_box_is_not_taken_unturned(
+    tmp_path: Path, more: dict[str, Any], message: str
+) -> None:
+    dataset = of(small(tmp_path, annotations=turned_objects(**more)))
+    with pytest.raises(DataError, match=message):
+        dataset.annotation("a")
+
+
+def test_an_object_that_was_never_drawn_is_left_out_and_counted(tmp_path: Path) -> None:
+    empty = {"image_id": 1, "category_id": 2, "bbox": [0, 0, 0, 0], "area": 0, "segmentation": []}
+    objects = [
+        {"id": 1, "image_id": 1, "category_id": 1, "bbox": [20, 30, 40, 60]},
+        empty | {"id": 2},
+        empty | {"id": 3, "image_id": 2},
+    ]
+    images = [A, A | {"id": 2, "file_name": "b.png"}]
+    dataset = of(small(tmp_path, images=images, annotations=objects))
+    assert dataset.annotation("a").class_names == ["mug"]
+    assert (list(dataset.images), dataset.left_out) == (["a"], 1)
+    assert dataset.notes == (
+        f"{tmp_path / 'a.json'}: objects left out whose box has neither width nor height: 2",
+    )
+    assert dataset.classes == ("mug", "plate"), "outputs stand for the same classes as if it had been drawn"
+    assert of(tmp_path / "a.json", region="boxes", classes=("plate", "mug")).notes == dataset.notes
+
+
+def test_outlines_without_a_box_are_objects(tmp_path: Path) -> None:
+    objects = turned_objects(bbox=[0, 0, 0, 0], segmentation=[[20, 30, 60, 30, 60, 90]], angle=30)
+    dataset = of(small(tmp_path, annotations=objects), region="masks")
+    assert dataset.notes == ()
+    assert dataset.annotation("a").inside("mug", (120, 160)).sum() > 1000

@@ -178,3 +178,89 @@ def test_root_that_may_not_be_read_is_one_line(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(Path, "exists", refuse)
     with pytest.raises(DataError, match="no VOC 2007 test set here"):
         open_voc(tmp_path, "2007", "test")
+
+
+def changed(root: Path, image_id: str, before: str, after: str) -> None:
+    path = root / "VOCdevkit/VOC2007/Annotations" / f"{image_id}.xml"
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after, 1))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_picture_without_objects_is_left_out_and_counted(voc_root: Path, encoding: str) -> None:
+    path = voc_root / "VOCdevkit/VOC2007/Annotations/000002.xml"
+    write_annotation(path, (40, 60), [])
+    path.write_bytes(path.read_text().encode(encoding))
+    dataset = open_voc(voc_root, "2007", "test")
+    assert list(dataset.images) == ["000001", "000003"]
+    assert dataset.left_out == 1
+    whole = voc_root / "VOCdevkit/VOC2007/Annotations/000001.xml"
+    whole.write_bytes(f'<?xml version="1.0" encoding="UTF-16"?>{whole.read_text()}'.encode("utf-16"))
+    assert list(open_voc(voc_root, "2007", "test").images) == ["000001", "000003"]
+
+
+def test_a_set_without_any_object_is_refused(voc_root: Path) -> None:
+    for image_id in ("000001", "000002", "000003"):
+        write_annotation(voc_root / f"VOCdevkit/VOC2007/Annotations/{image_id}.xml", (40, 60), [])
+    with pytest.raises(DataError, match="no picture of VOC 2007 test has an object"):
+        open_voc(voc_root, "2007", "test")
+
+
+def test_whole_sizes_may_be_written_as_floats(voc_root: Path) -> None:
+    changed(
+        voc_root, "000001", "<width>60</width><height>40</height>", "<width>60.0</width><height>40.0</height>"
+    )
+    dataset = open_voc(voc_root, "2007", "test")
+    assert dataset.annotation("000001").picture_size == (60, 40)
+
+
+def test_a_list_of_one_class_gives_the_pictures_that_show_it(voc_root: Path) -> None:
+    listing = voc_root / "VOCdevkit/VOC2007/ImageSets/Main/test.txt"
+    listing.write_text("000001  1\n000002 -1\n000003  0\n")
+    dataset = open_voc(voc_root, "2007", "test")
+    assert list(dataset.images) == ["000001", "000003"]
+    assert dataset.annotation("000003").class_names == ["cat"]
+    assert dataset.picture("000003", dataset.annotation("000003")).size == (50, 30)
+    (note,) = dataset.notes
+    assert "2 pictures with 0 or 1 taken, 1 with -1 left out" in note
+
+
+def test_names_that_end_in_a_number_are_names_where_there_are_such_pictures(voc_root: Path) -> None:
+    base = voc_root / "VOCdevkit/VOC2007"
+    for number in (1, 2):
+        (base / f"JPEGImages/00000{number}.jpg").rename(base / f"JPEGImages/cat {number - 1}.jpg")
+        (base / f"Annotations/00000{number}.xml").rename(base / f"Annotations/cat {number - 1}.xml")
+    (base / "ImageSets/Main/test.txt").write_text("cat 0\ncat 1\n")
+    dataset = open_voc(voc_root, "2007", "test")
+    assert (list(dataset.images), dataset.notes) == (["cat 0", "cat 1"], ())
+
+
+ROTATION = "<attribute><name>rotation</name><value>{}</value></attribute>"
+OCCLUDED = "<attribute><name>occluded</name><value>0</value></attribute>"
+
+
+@pytest.mark.parametrize("others", ["", OCCLUDED])
+def test_a_rotation_among_the_attributes_turns_the_box(voc_root: Path, others: str) -> None:
+    attributes = f"<attributes>{others}{ROTATION.format(90.0)}</attributes></object>"
+    changed(voc_root, "000002", "</object>", attributes)
+    (box,) = open_voc(voc_root, "2007", "test").annotation("000002").boxes
+    assert box[:5] == ("person", -4, 26, 35, 35)
+
+
+def test_a_turned_box_of_rolabelimg(voc_root: Path) -> None:
+    path = voc_root / "VOCdevkit/VOC2007/Annotations/000002.xml"
+    path.write_text(
+        "<annotation><size><width>40</width><height>60</height><depth>3</depth></size><object>"
+        "<type>robndbox</type><name>person</name><robndbox><cx>20</cx><cy>30</cy><w>20</w><h>10</h>"
+        "<angle>0.5235987755982988</angle></robndbox></object></annotation>"
+    )
+    (box,) = open_voc(voc_root, "2007", "test").annotation("000002").boxes
+    assert box[:5] == ("person", 11, 26, 30, 35)
+    assert box.rotation == pytest.approx(30)
+
+
+def test_a_rotation_that_is_no_number_is_refused(voc_root: Path) -> None:
+    changed(voc_root, "000002", "</object>", f"<attributes>{ROTATION.format('left')}</attributes></object>")
+    with pytest.raises(DataError, match=r"000002\.xml: not a VOC annotation"):
+        open_voc(voc_root, "2007", "test").annotation("000002")

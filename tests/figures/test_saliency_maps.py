@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -157,3 +158,35 @@ def test_long_ids_keep_the_end_that_tells_them_apart() -> None:
     assert shortened("000027", 6) == "000027"
     assert shortened("COCO_val2014_000000000042", 8) == "…0000042"
     assert shortened("COCO_val2014_000000000042", 0) == "…2"
+
+
+def test_dollars_in_a_class_are_letters() -> None:
+    row = rows("sise")[0]
+    odd = replace(row, class_name="a $^$ b", boxes=())
+    written = {text.text for text in drawn_texts(draw([odd], "Some network."))}
+    assert "a $^$ b 0.996" in written
+
+
+@pytest.mark.parametrize("size", [(1, 5000), (5000, 1)])
+def test_a_picture_of_odd_proportions_does_not_make_the_figure_huge(size: tuple[int, int]) -> None:
+    long = Image.new("RGB", size)
+    figure = draw([replace(rows("sise")[0], picture=long, boxes=())], "Some network.")
+    assert figure.get_figheight() < 10
+    assert_legible(figure)
+
+
+def test_more_rows_than_can_be_drawn_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"300 rows would be \d+ inches high.* draw fewer"):
+        draw(rows("sise") * 150, "Some network.")
+
+
+def test_a_turned_box_is_drawn_turned() -> None:
+    box = Box("diningtable", 11, 11, 30, 20, rotation=30)
+    figure = draw([replace(rows("sise")[0], boxes=[box])], "Some network.")
+    patch = next(patch for patch in figure.axes[0].patches if isinstance(patch, Rectangle))
+    corners = patch.get_patch_transform().transform(patch.get_path().vertices[:4])
+    radians = np.deg2rad(30)
+    turn = np.array([[np.cos(radians), -np.sin(radians)], [np.sin(radians), np.cos(radians)]])
+    upright = np.array([[-10, -5], [10, -5], [10, 5], [-10, 5]])
+    # matplotlib puts the centre of the first pixel at 0
+    np.testing.assert_allclose(corners, upright @ turn.T + (20 - 0.5, 15 - 0.5))

@@ -165,7 +165,9 @@ def test_an_impossible_object_spoils_its_own_picture_only(file: Path, kind: str)
     assert len(dataset.digests()) == 4
 
 
-@pytest.mark.parametrize("size", [(0, 5), (-60, -40), (60.0, 40), ("60", 40), (None, 40), (10**9, 10**9)])
+@pytest.mark.parametrize(
+    "size", [(0, 5), (-60, -40), (60.5, 40), (float("inf"), 40), ("60", 40), (None, 40), (10**9, 10**9)]
+)
 def test_impossible_sizes_are_refused(file: Path, size: tuple[Any, Any]) -> None:
     file.write_bytes(changed("images", 0, width=size[0], height=size[1]))
     refused(lambda: opened(file).annotation(name(1)), f"{file}: ", "size", kind=DataError)
@@ -235,7 +237,7 @@ def test_any_value_is_read_or_refused(file: Path, key: str, value: Any) -> None:
 SETTINGS: dict[str, tuple[list[str], str]] = {
     "download": (["data.layout=coco", "data.download=true"], "data.download"),
     "scenes": (["data.layout=coco", "data.root=embedded"], "data.layout"),
-    "classes": (["data.layout=coco", "data.classes=[a]"], "data.classes"),
+    "classes": (["data.layout=coco", "data.classes=[a, a]"], "data.classes"),
     "a path as year": (["data.layout=coco", "data.year=../2014"], "data.year"),
     "masks of VOC": (["data.region=masks"], "data.region"),
     "pictures of VOC": (["data.images=x"], "data.images"),

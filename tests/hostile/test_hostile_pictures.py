@@ -18,7 +18,7 @@ from refusals import accepted, check, command, fifo, flipped, refused
 from torch import nn
 
 from adasise_bench import network
-from adasise_bench.data.own_picture import read_picture
+from adasise_bench.data.pictures import read_picture
 from adasise_bench.data.voc import VOC_CLASSES, Annotation, VocDataset
 from adasise_bench.errors import DataError
 from adasise_bench.records import read_records

@@ -12,7 +12,17 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from drawn_scenes import PYTHONPATH, Patient, after, assert_same, is_alive, kill, settings, values
+from drawn_scenes import (
+    PYTHONPATH,
+    Patient,
+    after,
+    assert_same,
+    is_alive,
+    kill,
+    settings,
+    usual_signals,
+    values,
+)
 
 from adasise_bench import user_code
 from adasise_bench.config import RunConfig
@@ -135,6 +145,7 @@ def driver(tmp_path: Path) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=usual_signals,
     )
     records = tmp_path / "out" / IN_FLIGHT
     while process.poll() is None and not (records.exists() and records.stat().st_size):

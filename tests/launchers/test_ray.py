@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -87,3 +89,79 @@ def test_no_ray_and_certain_gpus_are_refused(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(ConfigError, match=r"pip install 'adasise-bench\[ray\]'"):
         RayCrew(CONFIG, tmp_path, None)
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+class Joined:
+    """Stands in for Ray: a cluster that is joined with the right ``RAY_AUTH_MODE`` only."""
+
+    class exceptions:  # noqa: N801
+        RayError = OSError
+
+    def __init__(self, mode: str | None) -> None:
+        self._mode, self.joined, self.refusals = mode, list[str](), 0
+        self._raylet = SimpleNamespace(Config=SimpleNamespace(initialize=self._read_settings))
+        self._read_settings("")
+
+    def _read_settings(self, _settings: str) -> None:
+        self._known_mode = os.environ.get("RAY_AUTH_MODE")
+
+    def init(self, address: str, **_settings: Any) -> None:
+        if address != "local" and self._known_mode != self._mode:
+            self.refusals += 1
+            raise ConnectionError("Failed to connect\nmore")
+        self.joined.append(address)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of its own, and an environment that says nothing of Ray."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RAY_ADDRESS", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.delenv(name)
+    return tmp_path
+
+
+def crew_on(cluster: Joined, folder: Path) -> RayCrew:
+    crew = RayCrew(CONFIG, folder, 1)
+    crew._ray = cluster
+    return crew
+
+
+@pytest.mark.parametrize(
+    ("demanded", "token", "refusals"),
+    [(None, False, 0), (None, True, 0), ("token", True, 1)],
+    ids=["no token anywhere", "a token that the cluster does not know of", "a token that it demands"],
+)
+def test_a_token_is_used_where_the_cluster_demands_it(
+    home: Path, demanded: str | None, token: bool, refusals: int
+) -> None:
+    if token:
+        (home / ".ray").mkdir()
+        (home / ".ray/auth_token").write_text("7" * 64)
+    cluster = Joined(demanded)
+    crew_on(cluster, home)._join("head:6379")
+    assert (cluster.joined, cluster.refusals) == (["head:6379"], refusals)
+
+
+@pytest.mark.parametrize("mode", [None, "disabled"])
+def test_a_cluster_that_cannot_be_joined_names_the_setting(
+    home: Path, monkeypatch: pytest.MonkeyPatch, mode: str | None
+) -> None:
+    if mode:
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    with pytest.raises(ConfigError, match=r"RAY_ADDRESS=head:6379: Failed to connect; .*RAY_AUTH_MODE=token"):
+        crew_on(Joined("token"), home)._join("head:6379")
+
+
+def test_a_cluster_of_its_own_leaves_no_token_in_the_users_home(home: Path) -> None:
+    """In a process of its own, as Ray keeps its token for the life of a process."""
+    code = (
+        "from pathlib import Path; from drawn_scenes import settings; "
+        "from adasise_bench.launchers.ray import RayCrew; "
+        "crew = RayCrew(settings(), Path('out'), 1); crew.open(); crew.close()"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment |= {"HOME": str(home), "PYTHONPATH": PYTHONPATH}
+    subprocess.run([sys.executable, "-c", code], env=environment, cwd=home, timeout=120, check=True)
+    assert not (home / ".ray").exists()

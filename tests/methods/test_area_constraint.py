@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from adasise_bench.methods.area_constraint import AreaConstraint, first_high_pixels, picked_out, sorted_out
+from adasise_bench.methods.area_constraint import (
+    AreaConstraint,
+    first_high_pixels,
+    largest_of_low,
+    largest_of_low_by_sort,
+    largest_of_low_by_topk,
+)
 
 
 @given(
@@ -17,23 +23,29 @@ from adasise_bench.methods.area_constraint import AreaConstraint, first_high_pix
 )
 def test_high_pixels_are_the_last_of_a_stable_sort(masks: object, area: float) -> None:
     masks = torch.as_tensor(masks)
-    high = AreaConstraint([area], 2, (5, 7), masks.device).high_pixels(masks)
+    high = AreaConstraint([area], 35, masks.device).high_pixels(masks)
     low = int(35 * (1 - area))
     order = masks.flatten(1).sort(dim=1, stable=True).indices
     expected = torch.zeros(2, 35, dtype=torch.bool).scatter_(1, order[:, low:], True)
     assert torch.equal(high.flatten(1), expected)
 
 
-@given(arrays("float32", (2, 35), elements=st.sampled_from([0.0, 0.25, 0.5, 1.0])), st.integers(0, 35))
-def test_sorting_and_picking_find_the_same_value(masks: object, low: int) -> None:
-    flat = torch.as_tensor(masks)
-    by_sorting = sorted_out(flat, torch.tensor([[low], [1]]))
-    assert torch.equal(picked_out(flat, [low, 1]), by_sorting)
+@given(
+    arrays("float32", (3, 2, 35), elements=st.sampled_from([0.0, 0.25, 0.5, 1.0])),
+    st.integers(0, 35),
+    st.integers(0, 35),
+)
+@pytest.mark.parametrize("select", [largest_of_low, largest_of_low_by_sort, largest_of_low_by_topk])
+def test_the_value_at_the_border_is_that_of_a_sort(select: object, masks: object, one: int, two: int) -> None:
+    rows = torch.as_tensor(masks)
+    ranked = rows.sort(dim=2).values
+    expected = torch.stack([ranked[:, 0, max(one, 1) - 1], ranked[:, 1, max(two, 1) - 1]], dim=1)
+    assert torch.equal(select(rows, [one, two]), expected)
 
 
 def test_areas_repeat_over_images() -> None:
     masks = torch.rand(4, 10, 10, generator=torch.Generator().manual_seed(0))
-    high = AreaConstraint([0.1, 0.4], 2, (10, 10), masks.device).high_pixels(masks)
+    high = AreaConstraint([0.1, 0.4], 100, masks.device).high_pixels(masks)
     assert high.sum(dim=(1, 2)).tolist() == [10, 40, 10, 40]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,15 +14,22 @@ from adasise_bench.methods import area_masks
 from adasise_bench.methods.area_masks import AreaMasks
 
 
+@pytest.fixture(autouse=True)
+def _no_remembered_slices() -> Iterator[None]:
+    area_masks._slice_values.cache_clear()
+    yield
+    area_masks._slice_values.cache_clear()
+
+
 @pytest.mark.parametrize("slice_size", [1, 3000, 1 << 19])
 @pytest.mark.parametrize(
     ("size", "step", "sigma"),
-    [((48, 40), 7, 21.0), ((33, 50), 4, 8.0), ((30, 30), 5, 12.5), ((16, 9), 1, 2.0)],
+    [((48, 40), 7, 21.0), ((33, 50), 4, 8.0), ((30, 30), 5, 12.5), ((16, 9), 1, 2.0), ((33, 50), 4, 8.4)],
 )
 def test_equal_torchrays_masks_and_gradients(
     size: tuple[int, int], step: int, sigma: float, slice_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(area_masks._SLICE, "cpu", slice_size)
+    monkeypatch.setattr(area_masks, "_CPU_SLICE", slice_size)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         generator = MaskGenerator(size, step, sigma, clamp=False)
@@ -43,3 +52,44 @@ def test_equal_torchrays_masks_and_gradients(
     gradient = masks.gradient(upstream, made)
     scale = float(expected.abs().max())
     torch.testing.assert_close(gradient, expected[:, 0], atol=1e-4 * scale, rtol=0)
+
+
+@pytest.mark.parametrize(("sigma", "repeats"), [(21.0, True), (8.4, False)])
+def test_the_bell_is_torchrays_weights(sigma: float, repeats: bool) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = MaskGenerator((48, 40), 7, sigma).weight[0]
+    masks = AreaMasks((48, 40), 7, sigma, torch.device("cpu"))
+    bell = masks.bell.expand(-1, -1, masks.cells[0], -1, masks.cells[1], -1)
+    bell = bell.flatten(4).flatten(2, 3).flatten(0, 1)[:, : masks.shape[0], : masks.shape[1]]
+    torch.testing.assert_close(bell / area_masks.COLDNESS, expected, atol=1e-6, rtol=0)
+    assert (masks.bell.shape[2] == masks.bell.shape[4] == 1) == repeats
+
+
+def test_no_array_of_the_bell_is_large_with_torchrays_settings() -> None:
+    masks = AreaMasks((224, 224), 7, 21.0, torch.device("cpu"))
+    arrays = [value for value in vars(masks).values() if isinstance(value, torch.Tensor)]
+    assert 0 < sum(array.untyped_storage().nbytes() for array in arrays) < 1e6
+
+
+def test_all_explanations_of_one_size_share_their_masks() -> None:
+    wanted = ((48, 40), 7, 21.0, torch.device("cpu"))
+    assert area_masks.area_masks(*wanted) is area_masks.area_masks(*wanted)
+
+
+def test_values_on_the_picture_are_0_in_the_frame() -> None:
+    masks = AreaMasks((48, 40), 7, 21.0, torch.device("cpu"))
+    picture = torch.rand(2, 48, 40)
+    framed = masks.framed(picture)
+    assert framed.shape == (2, *masks.shape)
+    assert torch.equal(masks.crop(framed), picture)
+    assert float(framed.sum()) == pytest.approx(float(picture.sum()))
+
+
+@pytest.mark.parametrize(("cache", "values"), [(50 << 20, 50 << 17), (0, 32 << 17)])
+def test_two_slices_fit_in_a_gpus_cache(cache: int, values: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda _device: SimpleNamespace(L2_cache_size=cache)
+    )
+    assert area_masks._slice_values(torch.device("cuda", 0)) == values
+    assert 2 * 4 * values == (cache or 32 << 20)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
+import recorded_graph
 import torch
 from conftest import explained, make_classifier
 from torch import nn
 
 from adasise_bench.errors import DeviceError
-from adasise_bench.methods import Request, parse_method
+from adasise_bench.methods import METHODS, Request, area_constraint, extremal_perturbation, parse_method
 from adasise_bench.methods.area_masks import AreaMasks, SmoothMasks
+from adasise_bench.methods.fused_masks import FusedMasks
+from adasise_bench.methods.own import own_definitions
+from adasise_bench.models import replay
 from adasise_bench.models.classifier import Classifier
 
 
@@ -124,7 +130,8 @@ def test_short_of_memory_it_takes_fewer_at_once(
     for one, other in zip(got, expected, strict=True):
         torch.testing.assert_close(one.saliency, other.saliency, atol=1e-4, rtol=0)
     assert made == [12, *[4] * 5, *[8] * 5]
-    assert tiny.batch_size.value == 8
+    assert tiny.batch_size.with_gradients.value == 8
+    assert tiny.batch_size.value == 16
     tiny.module.register_forward_pre_hook(lambda _m, _i: (_ for _ in ()).throw(torch.OutOfMemoryError("x")))
     with pytest.raises(DeviceError, match="4 inputs do not fit"):
         method.explain_together(tiny, requests[:1])
@@ -138,6 +145,7 @@ def test_short_of_memory_it_takes_fewer_at_once(
         ({"iteration": 5}, "did you mean 'iterations'"),
         ({"preset": "other"}, "preset"),
         ({"step": 8, "sigma": 12}, "multiple of step"),
+        ({"areas_of": "picture", "implementation": "torchray"}, "knows its frame only"),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, object], message: str) -> None:
@@ -162,3 +170,123 @@ def test_masks_that_pass_the_check_cover_every_input_and_others_fail_on_some(ste
         assert not all(covered)
     else:
         assert all(covered)
+
+
+@pytest.fixture
+def _captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA graphs, played on the CPU."""
+    monkeypatch.setattr(extremal_perturbation, "is_capturable", lambda _module, _device: True)
+    monkeypatch.setattr(replay, "side_stream", lambda _device: nullcontext())
+    monkeypatch.setattr(replay, "capture", recorded_graph.capture)
+
+
+@pytest.mark.usefixtures("_captured")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"jitter": False},
+        {"preset": "single-area", "areas_of": "picture"},
+        {"step": 3, "sigma": 6.0, "smooth": 0},
+    ],
+)
+def test_replayed_graphs_give_the_plain_loops_bits(
+    options: dict[str, object], tiny: Classifier, image: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[int] = []
+    tiny.module.register_forward_pre_hook(lambda _module, inputs: passes.append(len(inputs[0])))
+    ticks: list[tuple[int, int]] = []
+    watched = replace(tiny, watch=lambda done, total: ticks.append((done, total)))
+    method = parse_method({"name": "extremal_perturbation", "iterations": 70, **options})
+    requests = [Request(method, image, 1), Request(method, image.flip(2), 2)]
+    replayed = method.explain_together(watched, requests)
+    assert len(passes) < 20
+    assert ticks == [(done, 69) for done in range(1, 70)]
+    monkeypatch.setattr(extremal_perturbation, "is_capturable", lambda _module, _device: False)
+    plain = method.explain_together(tiny, requests)
+    assert len(passes) > 138
+    for one, other in zip(replayed, plain, strict=True):
+        assert torch.equal(one.saliency, other.saliency)
+    assert not torch.equal(plain[0].saliency, plain[1].saliency)
+
+
+@pytest.mark.usefixtures("_captured")
+def test_a_network_that_cannot_be_captured_is_explained_plainly(
+    tiny: Classifier, image: torch.Tensor, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = explain(tiny, image, 1, iterations=60).saliency
+
+    def failing(steps: object, _device: object) -> None:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    replay._tell.cache_clear()
+    monkeypatch.setattr(replay, "capture", failing)
+    got = explain(tiny, image, 1, iterations=60).saliency
+    assert torch.equal(got, expected)
+    assert "not permitted" in capsys.readouterr().err
+
+
+def test_compiled_masks_are_used_where_the_engine_compiles(
+    tiny: Classifier, image: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from adasise_bench.methods import fused_masks
+
+    monkeypatch.setattr(fused_masks, "_is_compilable", lambda _bell: True)
+    monkeypatch.setattr(fused_masks, "_compiled", lambda function: function)
+    made, masks = [], FusedMasks.masks
+
+    def counted(self: FusedMasks, parameters: torch.Tensor) -> SmoothMasks:
+        made.append(len(parameters))
+        return masks(self, parameters)
+
+    monkeypatch.setattr(FusedMasks, "masks", counted)
+    plain = explain(tiny, image, 1, iterations=30).saliency
+    assert not made
+    compiling = replace(tiny, engine=replace(tiny.engine, compile=True))
+    fused = explain(compiling, image, 1, iterations=30).saliency
+    assert len(made) > 30
+    torch.testing.assert_close(fused, plain, atol=1e-4, rtol=0)
+
+
+def test_what_explanations_share_is_there_before_anything_is_timed(
+    tiny: Classifier, image: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = parse_method({"name": "extremal_perturbation", "iterations": 3, "sigma": 14})
+    method.check(tiny, torch.zeros_like(image))
+
+    def late(*_arguments: object) -> None:
+        raise AssertionError("built inside an explanation")
+
+    monkeypatch.setattr(area_constraint, "MaskGenerator", late)
+    monkeypatch.setattr(AreaMasks, "__init__", late)
+    monkeypatch.setattr(area_constraint.AreaConstraint, "__init__", late)
+    method.explain_together(tiny, [Request(method, image, 1)])
+    other_size = [Request(method, image[:, :, 1:], 1)]
+    with pytest.raises(AssertionError, match="inside"):
+        method.explain_together(tiny, other_size)
+
+
+@pytest.mark.parametrize("area", [0.1, 0.3])
+def test_areas_of_the_picture_are_reached_there_and_those_of_the_frame_are_larger(
+    tiny: Classifier, image: torch.Tensor, area: float
+) -> None:
+    options = {"areas": [area], "smooth": 0, "step": 2, "sigma": 4.0}
+    means = {
+        areas_of: float(explain(tiny, image, 1, areas_of=areas_of, **options).saliency.mean())
+        for areas_of in ("picture", "frame")
+    }
+    assert means["picture"] == pytest.approx(area, rel=0.1)
+    assert means["frame"] > 1.3 * area
+
+
+def test_areas_of_the_picture_have_a_definition_of_their_own_and_the_default_leaves_no_trace() -> None:
+    frame = parse_method("extremal_perturbation")
+    picture = parse_method({"name": "extremal_perturbation", "label": "ep", "areas_of": "picture"})
+    assert "areas_of" not in frame.model_dump(mode="json")
+    assert own_definitions([frame]) == {}
+    assert picture.model_dump(mode="json")["areas_of"] == "picture"
+    assert picture.changed_options() == {"areas_of": "picture"}
+    definitions = own_definitions([picture])
+    assert definitions == {"ep.areas_of": "extremal-perturbation-picture-v1"}
+    assert not set(definitions.values()) & {method.definition for method in METHODS.values()}
+    assert parse_method(picture.model_dump(mode="json")) == picture

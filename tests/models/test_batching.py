@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from adasise_bench.errors import DeviceError
+from adasise_bench.methods.integrated_gradients import attributions
 from adasise_bench.methods.masking import score_masks
 from adasise_bench.models.batching import BatchSize, torch_failures
 from adasise_bench.models.classifier import Classifier
@@ -106,6 +107,33 @@ def test_a_fixed_batch_does_not_shrink() -> None:
     with pytest.raises(DeviceError, match=r"8 inputs do not fit .* engine\.batch_size"):
         size.attempt(fail)
     assert size.value == 8
+
+
+def test_passes_with_gradients_shrink_apart(tiny: Classifier, image: torch.Tensor) -> None:
+    classifier = replace(tiny, batch_size=BatchSize(8))
+    expected = attributions(tiny, image, 1, 12)
+    passed = []
+
+    def short_of_memory(_module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+        passed.append(len(inputs[0]))
+        if inputs[0].requires_grad and len(inputs[0]) > 2:
+            raise torch.OutOfMemoryError("planted")
+
+    classifier.module.register_forward_pre_hook(short_of_memory)
+    torch.testing.assert_close(attributions(classifier, image, 1, 12), expected)
+    assert passed == [8, 4] + [2] * 6
+    assert (classifier.batch_size.value, classifier.batch_size.with_gradients.value) == (8, 2)
+    score_masks(classifier, image, [torch.rand(5, 6, 5)])
+    assert passed[-1] == 8
+
+
+def test_a_fixed_batch_does_not_shrink_for_gradients_either() -> None:
+    def fail() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    size = BatchSize(8, fixed=True)
+    with pytest.raises(DeviceError, match="8 inputs do not fit"):
+        size.with_gradients.attempt(fail)
 
 
 def test_other_errors_pass() -> None:

@@ -20,14 +20,19 @@ def test_layouts_give_the_same_scores(resnet_layout: Classifier, layout: str) ->
     torch.testing.assert_close(classifier.scores(batch), expected, atol=1e-6, rtol=0)
 
 
-def test_only_whole_batches_pass_through_the_compiled_network(tiny: Classifier, image: torch.Tensor) -> None:
+def test_only_whole_batches_pass_through_the_compiled_network(
+    tiny: Classifier, image: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     compiled = []
 
     def fake(inputs: torch.Tensor) -> torch.Tensor:
         compiled.append(len(inputs))
         return tiny.module(inputs)
 
-    classifier = replace(tiny.with_engine(Engine("contiguous", 3)), compiled=fake)
+    monkeypatch.setattr(torch, "compile", lambda _module, **_settings: fake)
+    classifier = tiny.with_engine(Engine("contiguous", 3, "default"))
+    classifier.run_whole_batch(image)
+    compiled.clear()
     for count in (1, 3, 2, 3):
         batch = image.expand(count, -1, -1, -1)
         assert torch.equal(classifier.scores(batch), tiny.scores(batch))

@@ -257,8 +257,8 @@ def test_folding_that_would_change_outputs_is_left_out() -> None:
         ({"source": "nets:network", **NORMALISED, "clases": []}, "did you mean 'classes'"),
         ({"source": "nets:network", **NORMALISED, "classes": ["a", "a"]}, "'a' is there twice"),
         (
-            {"source": "nets:network", **NORMALISED, "classes": ["a/b"]},
-            "'a/b' cannot be part of a file's name",
+            {"source": "nets:network", **NORMALISED, "classes": ["a\n"]},
+            "'a\\n' is no printable name",
         ),
         ({"source": "nets:network", **NORMALISED, "classes": ["a", "b"]}, "has 6 outputs for 2 classes"),
         ({"source": "nets:network", **NORMALISED, "options": {"outputs": 9}}, "has 9 outputs for 6 classes"),

@@ -128,9 +128,10 @@
     const own = block.boxes.filter(([name]) => name === className);
     const others = block.boxes.filter(([name]) => name !== className);
     for (const kind of ["other", "edge", "own"]) {
-      for (const [, ...corners] of kind === "other" ? others : own) {
+      for (const [, x, y, width, height, degrees] of kind === "other" ? others : own) {
         const rectangle = document.createElementNS(svg.namespaceURI, "rect");
-        ["x", "y", "width", "height"].forEach((side, i) => rectangle.setAttribute(side, corners[i]));
+        Object.entries({ x, y, width, height }).forEach((side) => rectangle.setAttribute(...side));
+        if (degrees) rectangle.setAttribute("transform", `rotate(${degrees} ${x + width / 2} ${y + height / 2})`);
         rectangle.setAttribute("class", kind);
         svg.append(rectangle);
       }

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ORIENTATION, save_turned
+from conftest import ORIENTATION, save_turned, turned_for
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from adasise_bench.data import own_picture
-from adasise_bench.data.own_picture import read_picture
+from adasise_bench.data import pictures as reader
+from adasise_bench.data.coco import CocoDataset
+from adasise_bench.data.dataset import Annotation
+from adasise_bench.data.pictures import read_picture, turned_on_trust
 from adasise_bench.errors import DataError
 
 
@@ -113,7 +117,7 @@ def test_decompression_bombs_are_refused_before_they_are_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     path = save_turned(tmp_path / "bomb.png", 6, pixels(40, 60))
-    owner, name = (own_picture, "MAX_PIXELS") if limit == "ours" else (Image, "MAX_IMAGE_PIXELS")
+    owner, name = (reader, "MAX_PIXELS") if limit == "ours" else (Image, "MAX_IMAGE_PIXELS")
     monkeypatch.setattr(owner, name, 1000)
     monkeypatch.setattr(Image.Image, "load", lambda *_: pytest.fail("decoded"))
     with pytest.raises(DataError, match="million pixels; make it smaller"):
@@ -146,3 +150,109 @@ def test_damage_gives_a_picture_or_a_data_error(
     except DataError as error:
         found = str(error)
     assert found == "RGB" or (damage and found.startswith(f"{path}: ") and "\n" not in found)
+
+
+def from_set(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A picture as a run reads it from a set in COCO layout, annotated with a size."""
+    dataset = CocoDataset("set", (), {"1": path}, path, "boxes", {}, {}, {})
+    return np.asarray(dataset.picture("1", Annotation(size, ())))
+
+
+def files(folder: Path) -> dict[str, Path]:
+    """Files of one view in every mode that JPEG and PNG hold."""
+    grey = pixels()[..., 0]
+    modes = {mode: Image.fromarray(pixels()).convert(mode) for mode in ("RGB", "L", "1", "P", "CMYK")}
+    alpha = Image.fromarray(np.dstack([pixels(), grey]))
+    modes |= {"RGBA": alpha, "LA": alpha.convert("LA"), "P with alpha": alpha.quantize(32)}
+    modes["16 bits"] = Image.fromarray(grey.astype(np.uint16) * 257)
+    paths = {}
+    for number, (mode, image) in enumerate(modes.items()):
+        suffixes = {"RGB": ("jpg", "png"), "L": ("jpg", "png"), "CMYK": ("jpg",)}.get(mode, ("png",))
+        for suffix in suffixes:
+            paths[f"{mode} {suffix}"] = folder / f"{number}.{suffix}"
+            image.save(folder / f"{number}.{suffix}")
+    frames = [Image.new("RGB", (20, 12), colour) for colour in ("white", "red")]
+    paths["animated"] = folder / "moving.png"
+    frames[0].save(paths["animated"], save_all=True, append_images=frames[1:])
+    return paths
+
+
+def test_a_set_and_a_person_s_own_picture_are_read_alike(tmp_path: Path) -> None:
+    for name, path in files(tmp_path).items():
+        np.testing.assert_array_equal(from_set(path, (20, 12)), read(path), err_msg=name)
+    for orientation in range(1, 9):
+        path = save_turned(tmp_path / f"turned{orientation}.png", orientation, pixels())
+        np.testing.assert_array_equal(from_set(path, (20, 12)), pixels())
+
+
+def test_an_ordinary_jpeg_has_the_pixels_that_pillow_decodes(tmp_path: Path) -> None:
+    Image.fromarray(pixels(90, 70)).save(tmp_path / "plain.jpg")
+    with Image.open(tmp_path / "plain.jpg") as file:
+        np.testing.assert_array_equal(
+            from_set(tmp_path / "plain.jpg", (70, 90)), np.asarray(file.convert("RGB"))
+        )
+
+
+@pytest.mark.parametrize("orientation", range(5, 9))
+def test_a_picture_annotated_as_it_is_stored_stays_so(tmp_path: Path, orientation: int) -> None:
+    path = save_turned(tmp_path / "a.png", orientation, pixels())
+    np.testing.assert_array_equal(from_set(path, (12, 20)), turned_for(orientation, pixels()))
+    with pytest.raises(DataError, match=r"12x20 pixels \(20x12 upright\), its annotation says 21x12"):
+        from_set(path, (21, 12))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_what_no_annotation_confirms_is_known(tmp_path: Path, orientation: int) -> None:
+    path = save_turned(tmp_path / "a.jpg", orientation, pixels())
+    content = path.read_bytes()
+    assert turned_on_trust(content, ("JPEG",), (20, 12)) == (orientation in (2, 3, 4))
+    assert not turned_on_trust(content, ("JPEG",), (12, 20))
+    square = save_turned(tmp_path / "square.jpg", orientation, pixels(16, 16)).read_bytes()
+    assert turned_on_trust(square, ("JPEG",), (16, 16)) == (orientation != 1)
+
+
+def test_an_orientation_that_is_none_counts_as_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    for value in (0, 9, 65535):
+        exif = Image.Exif()
+        exif[ORIENTATION] = value
+        Image.fromarray(pixels()).save(path, exif=exif)
+        np.testing.assert_array_equal(from_set(path, (20, 12)), pixels())
+
+
+def png(depth: int, colour: int, row: bytes, transparent: bytes = b"") -> bytes:
+    """A PNG of one row, by the format's definition; ``colour`` 0 is grey, 2 is RGB."""
+    width = 8 * len(row) // (depth * (3 if colour else 1))
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, 1, depth, colour, 0, 0, 0))]
+    chunks += [(b"tRNS", transparent)] if transparent else []
+    chunks += [(b"IDAT", zlib.compress(b"\0" + row)), (b"IEND", b"")]
+    parts = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+DEPTHS = {
+    "16-bit grey": (png(16, 0, struct.pack(">3H", 0, 257 * 7 + 100, 65535)), [0, 7, 255]),
+    "16-bit colour": (png(16, 2, struct.pack(">3H", 257 * 9, 257 * 200, 65535)), [[9, 200, 255]]),
+    "2-bit grey": (png(2, 0, b"\x1b"), [0, 85, 170, 255]),
+    "16-bit grey, one transparent": (
+        png(16, 0, struct.pack(">2H", 514, 771), struct.pack(">H", 771)), [2, 255],
+    ),
+    "16-bit colour, one transparent": (
+        png(16, 2, struct.pack(">6H", 0, 300, 600, 257, 0, 0), struct.pack(">3H", 0, 300, 600)),
+        [[255, 255, 255], [1, 0, 0]],
+    ),
+    "8-bit grey, one transparent": (png(8, 0, b"\3\4", b"\0\3"), [255, 4]),
+    "4-bit grey, one transparent": (png(4, 0, b"\x34", b"\0\3"), [255, 68]),
+    "2-bit grey, one transparent": (png(2, 0, b"\x1b", b"\0\1"), [0, 255, 170, 255]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DEPTHS)
+def test_every_depth_becomes_eight_bits(tmp_path: Path, kind: str) -> None:
+    content, expected = DEPTHS[kind]
+    (tmp_path / "a.png").write_bytes(content)
+    found = read(tmp_path / "a.png")[0]
+    assert (found if isinstance(expected[0], list) else found[:, 0]).tolist() == expected
