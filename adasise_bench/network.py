@@ -188,6 +188,7 @@ def facts(classifier: Classifier) -> dict[str, Any]:
         "published": classifier.weights.published,
         "maps_available": list(classifier.maps or ARCHITECTURES[classifier.name].maps),
         "blocks": list(classifier.blocks),
+        "classes": list(classifier.classes),
         "preprocessing": asdict(classifier.preprocessing),
         "engine": asdict(classifier.engine),
     }

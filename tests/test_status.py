@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from adasise_bench import progress
 from adasise_bench.cli import main
 from adasise_bench.errors import DataError
 from adasise_bench.record_store import RecordStore
@@ -166,3 +169,38 @@ def test_status_imports_nothing_heavy(folder: Path) -> None:
     )
     output = subprocess.check_output([sys.executable, "-c", code, str(folder)], text=True)
     assert output.splitlines()[-1] == "[]"
+
+
+def test_a_clock_that_was_set_back_changes_no_rate(folder: Path) -> None:
+    session = json.loads((folder / "progress.json").read_text())
+    (folder / "progress.json").write_text(json.dumps(session | {"written": 5000.0}))
+    with exclusive(folder):
+        status = read_status(folder)
+    assert status.pairs_per_second(5040.0) == pytest.approx(4 / 80)
+    assert status.pairs_per_second(1400.0) == pytest.approx(4 / 40)
+
+
+def test_progress_is_told_although_the_clock_is_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launcher = SimpleNamespace(workers=list)
+    clock = iter(range(5000, 0, -100))
+    monkeypatch.setattr(progress.time, "time", lambda: float(next(clock)))
+    steady = iter(range(0, 1000, 10))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(steady)))
+    with progress.Progress(tmp_path, launcher, 4, 4) as bar:  # type: ignore[arg-type]
+        for number in range(4):
+            bar.update([record(number)])
+        told = json.loads((tmp_path / "progress.json").read_text())
+    assert told["samples"][-1][1] == 4
+    times = [time for time, _ in told["samples"]]
+    assert times == sorted(times)
+
+
+def test_two_who_look_at_once_do_not_take_each_other_for_a_run(folder: Path) -> None:
+    """A look shares the lock, so that a dead run is never called running."""
+    with exclusive(folder):
+        pass
+    with (folder / ".lock").open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert read_status(folder).state == "dead"

@@ -41,8 +41,8 @@ def location_of(name: str) -> str | None:
 def own_definitions(methods: Sequence[MethodOptions]) -> dict[str, str]:
     """What values depend on that neither the options nor the tool's version tell.
 
-    For methods that do not come with the tool: where each is, and its source's hash; and every method's
-    :meth:`~MethodOptions.evidence`.
+    For methods that do not come with the tool: where each is, its source's hash, and those of the files that
+    its options name; and every method's :meth:`~MethodOptions.evidence`.
 
     Raises:
         ConfigError: one of them cannot be imported.
@@ -50,7 +50,14 @@ def own_definitions(methods: Sequence[MethodOptions]) -> dict[str, str]:
     """
     located = {method.name: location_of(method.name) for method in methods if method.name not in METHODS}
     sources = {name: user_code.definition(location) for name, location in located.items() if location}
-    return sources | {name: value for method in methods for name, value in method.evidence().items()}
+    files = {
+        f"{method.label}.{option}": digest
+        for method in methods
+        if method.name in located
+        for option, digest in user_code.named_files(method.model_dump(exclude={"name", "label"})).items()
+    }
+    evidence = {name: value for method in methods for name, value in method.evidence().items()}
+    return sources | files | evidence
 
 
 class OwnMethod(MethodOptions):
