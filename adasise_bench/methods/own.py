@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,11 +17,10 @@ from torch import nn
 from adasise_bench import user_code
 from adasise_bench.errors import BenchError, ConfigError
 from adasise_bench.methods import METHODS, Explanation, MethodOptions, Request
-from adasise_bench.methods.untouched import seeded, untouched
+from adasise_bench.methods.untouched import contained
 from adasise_bench.models.batching import is_out_of_memory
 from adasise_bench.models.classifier import Classifier, image_level
 from adasise_bench.models.lost_device import is_lost_device
-from adasise_bench.models.precision import arithmetic
 from adasise_bench.timing import PhaseClock
 
 GROUP = "adasise_bench.methods"
@@ -62,7 +62,8 @@ class OwnMethod(MethodOptions):
 
     It returns a tensor or array (H, W), without negative values; leading dimensions of 1 are dropped, and a
     map of another size is resized bilinearly. It runs in fp32 with gradients enabled; the random numbers of
-    Python, NumPy and torch begin at the request's seed. The network is afterwards as it was before.
+    Python, NumPy and torch begin at the request's seed. The network, and what is set for the whole process,
+    are afterwards as they were before; the options and the image are copies.
     """
 
     name: str
@@ -108,19 +109,17 @@ class OwnMethod(MethodOptions):
         module, device = classifier.module, classifier.device
         image = request.image.detach().clone().requires_grad_()
         with (
-            untouched(module),
+            contained(self.name, module, request.seed, device),
             _counted(module) as count,
-            seeded(request.seed, device),
-            arithmetic("fp32", device),
             torch.enable_grad(),
         ):
             result = self._call(function, module, image, request.target)
-        saliency = self._map(result, (image.shape[2], image.shape[3])).to(device)
+        saliency = self._map(result, (request.image.shape[2], request.image.shape[3])).to(device)
         return Explanation(saliency, count.forwards, count.backwards)
 
     def _call(self, function: Callable[..., Any], module: nn.Module, image: torch.Tensor, target: int) -> Any:
         try:
-            return function(module, image, target, **self.options)
+            return function(module, image, target, **copy.deepcopy(self.options))
         except BenchError:
             raise
         except KeyboardInterrupt:
@@ -133,7 +132,9 @@ class OwnMethod(MethodOptions):
             raise BenchError(f"{self.name}: {user_code.reason(error)}") from None
 
     def _map(self, result: Any, size: tuple[int, int]) -> torch.Tensor:
-        """What the function returned as an (H, W) float32 map of the input's size.
+        """What the function returned as an (H, W) float32 map of the input's size, in memory of its own.
+
+        The function may keep what it returned, and write into it again.
 
         Raises:
             BenchError: it is no map, or has negative values.
@@ -142,7 +143,7 @@ class OwnMethod(MethodOptions):
             result = torch.from_numpy(np.ascontiguousarray(result))
         if not isinstance(result, torch.Tensor) or result.is_complex():
             raise BenchError(f"{self.name}: gave a {type(result).__name__}, not a map of real numbers")
-        saliency = result.detach().float()
+        saliency = result.detach().to(torch.float32, copy=True)
         while saliency.ndim > 2 and saliency.shape[0] == 1:
             saliency = saliency[0]
         if saliency.ndim != 2 or not saliency.numel():

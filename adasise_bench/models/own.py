@@ -132,8 +132,7 @@ def load(
         DeviceError: the device cannot compute its gradients.
     """
     where = f"models.{name}"
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
+    with user_code.undone(where):
         built = _BUILDERS.get(settings.source, _from_function)(name, settings, data_classes)
     settings = _completed(where, settings, built.facts)
     module = name_errors(_prepared(where, built.module), where)
