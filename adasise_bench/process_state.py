@@ -176,9 +176,15 @@ def _set_dispatch_modes(modes: list[Any]) -> None:
 
 @cache
 def _function_names() -> dict[Any, list[str]]:
-    """What can be called in torch's own name spaces."""
+    """The functions in torch's own name spaces; a class there may follow from another setting."""
+
+    def is_function(value: Any) -> bool:
+        return callable(value) and not isinstance(value, type)
+
     owners: tuple[Any, ...] = (torch, torch.nn.functional, torch.Tensor)
-    return {owner: [name for name in dir(owner) if callable(getattr(owner, name, None))] for owner in owners}
+    return {
+        owner: [name for name in dir(owner) if is_function(getattr(owner, name, None))] for owner in owners
+    }
 
 
 def _functions() -> list[list[Any]]:

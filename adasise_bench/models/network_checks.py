@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import NamedTuple
 
@@ -67,11 +67,11 @@ def check_network(
     """
     probes = noise_pictures(input_size, preprocessing).to(device)
     with arithmetic("fp32", device):
+        _refuse_changes(where, module, probes)
         outputs = _outputs_by_layout(where, module, probes, classes)
         first = next(iter(outputs))
         if first != "contiguous":
             module.to(memory_format=LAYOUTS[first])
-        _refuse_changes(where, module, probes)
         protect_inputs(module, probes)
         refuse_no_function(where, module, probes)
         outputs = _agreeing(where, outputs)
@@ -96,7 +96,11 @@ def _refuse_changes(where: str, module: nn.Module, probes: torch.Tensor) -> None
     Raises:
         ConfigError: it does; names what it changes.
     """
-    with restored(where, keep=("warning filters",)) as changed, torch.no_grad():
+    with (
+        suppress(ConfigError),  # one that fails fails again, in all memory layouts
+        restored(where, keep=("warning filters",)) as changed,
+        torch.no_grad(),
+    ):
         module(probes.clone())
     if changed:
         raise ConfigError(
