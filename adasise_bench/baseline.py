@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from adasise_bench import environment
 from adasise_bench.comparison import KEY, QUALITY, VALUES
 from adasise_bench.errors import ConfigError, DataError
-from adasise_bench.records import write_text_atomically
+from adasise_bench.files import regular, write_text_atomically
 from adasise_bench.runs import Run, load_run
 from adasise_bench.validation import first_problem, suggest
 
@@ -203,7 +203,8 @@ def read_baseline(path: Path) -> Baseline:
         DataError: missing or damaged.
     """
     try:
-        stored = _File.model_validate_json(path.read_bytes())
+        with regular(path) as file:
+            stored = _File.model_validate_json(file.read())
     except OSError as error:
         reason = f"cannot read it: {error.strerror or error}"
         raise DataError(f"{path}: {reason}; name a baseline or a run folder") from None

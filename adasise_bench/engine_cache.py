@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from adasise_bench.errors import OutputError
+from adasise_bench.files import read_text, write_text_atomically
 from adasise_bench.models.engine import Engine
-from adasise_bench.records import write_text_atomically
 
 
 def cache_file() -> Path:
@@ -23,7 +23,7 @@ def cache_file() -> Path:
 def recall(key: Sequence[object]) -> Engine | None:
     """The engine remembered for a key; ``None`` without one, or when the file is damaged."""
     try:
-        return Engine.of(json.loads(cache_file().read_text(encoding="utf-8"))[_name(key)])
+        return Engine.of(json.loads(read_text(cache_file()))[_name(key)])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
@@ -31,7 +31,7 @@ def recall(key: Sequence[object]) -> Engine | None:
 def remember(key: Sequence[object], engine: Engine) -> None:
     """Keep an engine for later runs, where the cache folder can be written."""
     try:
-        known = dict(json.loads(cache_file().read_text(encoding="utf-8")))
+        known = dict(json.loads(read_text(cache_file())))
     except (OSError, ValueError, TypeError, RecursionError):
         known = {}
     with suppress(OutputError):

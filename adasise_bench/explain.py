@@ -17,12 +17,12 @@ from tqdm import tqdm
 from adasise_bench import environment, network, run_folder
 from adasise_bench.errors import BenchError
 from adasise_bench.file_names import file_name
+from adasise_bench.files import write_atomically, write_text_atomically
 from adasise_bench.methods import Explanation, Request
 from adasise_bench.methods.own import own_definitions
 from adasise_bench.models.batching import torch_failures
 from adasise_bench.models.lost_device import named_if_lost
 from adasise_bench.overlay import overlay
-from adasise_bench.records import write_atomically, write_text_atomically
 from adasise_bench.side_by_side import Panel, side_by_side
 from adasise_bench.subject import Subject
 from adasise_bench.tables import title_of

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby
@@ -12,6 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from adasise_bench.comparison import MAPS, SPEED, Finding
+from adasise_bench.printable import json_text, printable, terminal
 from adasise_bench.tables.measures import MEASURES
 from adasise_bench.tables.model import title_of
 
@@ -23,7 +22,6 @@ _TITLES = {
     "degenerate": "Degenerate maps",
 }
 _HEADER = ("", "base", "new", "difference", "allowed", "largest", "allowed", "at")
-_NOT_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 Made = Mapping[str, Any]
 """Tool, versions and device that made values."""
@@ -45,7 +43,7 @@ def summary(findings: Sequence[Finding]) -> str:
         if finding.verdict == "failed"
     )
     numbers = f"{count['passed']} checks passed, {count['failed']} failed, {count['skipped']} skipped"
-    return f"{numbers}: {failed}" if failed else numbers
+    return terminal(printable(f"{numbers}: {failed}" if failed else numbers))
 
 
 def as_text(findings: Sequence[Finding], base: Made, new: Made) -> str:
@@ -53,13 +51,13 @@ def as_text(findings: Sequence[Finding], base: Made, new: Made) -> str:
     blocks = [f"base: {_made(base)}\nnew:  {_made(new)}"]
     for (model, method), group in groupby(findings, key=lambda finding: (finding.model, finding.method)):
         own = list(group)
-        rows = [_HEADER, *(_row(finding) for finding in own)]
+        rows = [_HEADER, *(tuple(map(printable, _row(finding))) for finding in own)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         blocks.append(f"{title_of(model)}, {title_of(method)}")
         blocks.append(
             "\n".join(_line(row, widths, finding) for row, finding in zip(rows, [None, *own], strict=True))
         )
-    return "\n\n".join(blocks) + "\n"
+    return terminal("\n\n".join(blocks)) + "\n"
 
 
 def _line(row: Sequence[str], widths: Sequence[int], finding: Finding | None) -> str:
@@ -72,7 +70,7 @@ def _line(row: Sequence[str], widths: Sequence[int], finding: Finding | None) ->
     if finding:
         words.append({"passed": "ok", "failed": "FAILED", "skipped": "skipped"}[finding.verdict])
         if finding.detail:
-            words[-1] += f": {_one_line(finding.detail)}"
+            words[-1] += f": {' '.join(printable(finding.detail).split())}"
     return "  ".join([*cells, *words]).rstrip()
 
 
@@ -94,16 +92,13 @@ def _row(finding: Finding) -> tuple[str, ...]:
 
 
 def _made(by: Made) -> str:
-    tool = by.get("tool") or {}
+    tool = by.get("tool")
+    tool = tool if isinstance(tool, Mapping) else {}
     commit = f" ({tool['commit']})" if tool.get("commit") else ""
-    return (
+    return printable(
         f"adasise-bench {tool.get('version')}{commit}, torch {by.get('torch')}, "
         f"{by.get('device_name')} ({by.get('device')}), {by.get('precision')}"
     )
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def as_json(findings: Sequence[Finding], base: Made, new: Made) -> str:
@@ -114,7 +109,7 @@ def as_json(findings: Sequence[Finding], base: Made, new: Made) -> str:
         "new": dict(new),
         "findings": [{key: _plain(value) for key, value in asdict(finding).items()} for finding in findings],
     }
-    return json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(tree) + "\n"
 
 
 def _plain(value: object) -> object:
@@ -135,10 +130,10 @@ def as_junit(findings: Sequence[Finding]) -> str:
     root = ElementTree.Element("testsuites", attributes)
     suite = ElementTree.SubElement(root, "testsuite", {"name": "adasise-bench compare", **attributes})
     for finding in findings:
-        place = {"classname": f"{finding.model}.{finding.method}", "name": finding.check}
+        place = {"classname": printable(f"{finding.model}.{finding.method}"), "name": finding.check}
         case = ElementTree.SubElement(suite, "testcase", place)
         if finding.verdict != "passed":
             outcome = "failure" if finding.verdict == "failed" else "skipped"
-            ElementTree.SubElement(case, outcome, {"message": _NOT_XML.sub("?", finding.detail)})
+            ElementTree.SubElement(case, outcome, {"message": printable(finding.detail)})
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"

@@ -15,6 +15,7 @@ from adasise_bench.config import RunConfig
 from adasise_bench.data.dataset import Annotation, Dataset
 from adasise_bench.data.open import open_dataset
 from adasise_bench.errors import DataError
+from adasise_bench.files import regular
 from adasise_bench.records import Key
 from adasise_bench.runs import Run
 from adasise_bench.validation import first_problem
@@ -90,6 +91,7 @@ def read_map(folder: Path, key: Key) -> NDArray[np.float32]:
     """
     path = run_folder.kept_map(folder, key)
     try:
+        regular(path, within=folder).close()
         saliency: NDArray[np.float32] = np.array(np.lib.format.open_memmap(path, mode="r"))
     except FileNotFoundError:
         raise DataError(f"{path}: no saliency map; give the run again with --save-maps") from None

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,17 +15,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from adasise_bench import environment, plain_yaml, run_folder
 from adasise_bench.config import RunConfig
 from adasise_bench.data.open import chosen_images
 from adasise_bench.errors import ConfigError, DataError, OutputError
+from adasise_bench.files import read_text, regular
 from adasise_bench.folder_names import CONFIG, ENVIRONMENT, FINISHED, MAPS
 from adasise_bench.planned_keys import PlannedKeys
 from adasise_bench.record_store import RecordStore
 from adasise_bench.records import Key, Record
+from adasise_bench.row_groups import row_groups
 from adasise_bench.sharding import parse_shard, shard_of
 from adasise_bench.validation import first_problem
 
@@ -56,10 +58,11 @@ class Shard:
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """The records, or some of their columns, in the order of the finished file."""
         try:
-            with pq.ParquetFile(self.folder / FINISHED, page_checksum_verification=True) as file:
-                for batch in file.iter_batches(_AT_ONCE, columns=columns):
-                    yield from batch.to_pylist()
-        except (OSError, pa.ArrowException) as error:
+            with regular(self.folder / FINISHED, within=self.folder) as file:
+                for group in row_groups(file, columns):
+                    for batch in group.to_batches(_AT_ONCE):
+                        yield from batch.to_pylist()
+        except (OSError, pa.ArrowException, ValueError) as error:
             raise DataError(
                 f"{self.folder / FINISHED}: damaged records ({error}); delete it and resume"
             ) from None
@@ -103,8 +106,8 @@ def merge(out: Path, folders: Sequence[Path]) -> int:
 def _opened(folder: Path) -> Shard:
     path = folder / CONFIG
     try:
-        tree = plain_yaml.parse(path.read_text(encoding="utf-8"))
-        facts = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
+        tree = plain_yaml.parse(read_text(path, within=folder))
+        facts = json.loads(read_text(folder / ENVIRONMENT, within=folder))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{folder}: not a run folder ({error})") from None
     try:
@@ -230,10 +233,20 @@ def _link_maps(folder: Path, shards: Sequence[Shard]) -> None:
         for path in sorted((shard.folder / MAPS).rglob("*.npy")):
             target = folder / path.relative_to(shard.folder)
             target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(path, target)
-            except OSError:
-                shutil.copyfile(path, target)
+            with _map(path, shard.folder) as file:
+                try:
+                    os.link(os.path.realpath(path), target)
+                except OSError:
+                    with target.open("wb") as copy:
+                        shutil.copyfileobj(file, copy)
+
+
+def _map(path: Path, folder: Path) -> BufferedReader:
+    """A map of a shard, opened; what is no plain file of its folder must not get into another one."""
+    try:
+        return regular(path, within=folder)
+    except OSError as error:
+        raise DataError(f"{path}: cannot read the map: {error.strerror or error}") from None
 
 
 def _named(key: Key) -> str:

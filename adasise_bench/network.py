@@ -24,6 +24,7 @@ from adasise_bench.models.precision import arithmetic
 from adasise_bench.models.tuning import modes_to_try, tune
 from adasise_bench.models.workload import Workload
 from adasise_bench.network_measures import scored_inputs
+from adasise_bench.process_state import seeded
 from adasise_bench.validation import suggest
 
 
@@ -43,7 +44,14 @@ def load(
         ConfigError: a network of the user's own that cannot be used as configured, or one that a method
             cannot explain.
         WeightsError: missing, altered or unfitting weights.
+        DeviceError: memory does not suffice.
     """
+    with seeded(0, device), torch_failures():
+        return _load(config, name, device, classes)
+
+
+def _load(config: RunConfig, name: str, device: torch.device, classes: tuple[str, ...] | None) -> Classifier:
+    """As :func:`load`; random numbers that foreign code draws begin anew, and go on there afterwards."""
     model = config.models[name]
     if isinstance(model, OwnModel):
         classifier = own.load(
@@ -62,7 +70,7 @@ def load(
     side = config.data.input_size
     width = side if config.data.resize == "stretch" else side * 3 // 2
     noise = torch.randn(1, 3, side, width, generator=torch.Generator().manual_seed(0)).to(device)
-    with torch_failures(), arithmetic("fp32", device):
+    with arithmetic("fp32", device):
         if config.deterministic:
             refuse_random_numbers(f"models.{name}", classifier.module, noise)
         for method in config.methods:

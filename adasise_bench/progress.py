@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tqdm import tqdm
 
+from adasise_bench.errors import OutputError
+from adasise_bench.files import write_text_atomically
 from adasise_bench.folder_names import PROGRESS
 
 if TYPE_CHECKING:
@@ -80,7 +82,5 @@ class Progress:
             "workers": self._launcher.workers(),
             "samples": list(self._samples),
         }
-        temporary = self._path.with_name(f".{PROGRESS}.{os.getpid()}.tmp")
-        with suppress(OSError):  # nobody's records depend on it
-            temporary.write_text(json.dumps(state), encoding="utf-8")
-            temporary.replace(self._path)
+        with suppress(OutputError):  # nobody's records depend on it
+            write_text_atomically(self._path, json.dumps(state))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from adasise_bench.errors import OutputError
+from adasise_bench.files import as_output_error, open_to_append, regular, write_atomically
 from adasise_bench.planned_keys import NOTHING_PLANNED, PlannedKeys
 from adasise_bench.records import (
     FINISHED,
@@ -22,10 +25,8 @@ from adasise_bench.records import (
     SCHEMA,
     Key,
     Record,
-    as_output_error,
     in_flight,
     parse_line,
-    write_atomically,
 )
 
 _Item = TypeVar("_Item")
@@ -63,7 +64,12 @@ class RecordStore:
             self._note(record, self._end)
             self._end = end
         with as_output_error(self._path):
-            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            self._file = open_to_append(self._path)
+            if not writes_alone(self._file):
+                os.close(self._file)
+                raise OutputError(
+                    f"{folder}: another run is writing here; wait for it, or use another --output"
+                )
             os.ftruncate(self._file, self._end)
 
     @property
@@ -144,8 +150,9 @@ class RecordStore:
     def _write_parquet(self, path: Path) -> None:
         """Write groups of rows, each put together from small pieces, so that memory holds one at most."""
         with (
-            self._path.open("rb") as lines,
-            pq.ParquetWriter(path, SCHEMA, write_page_checksum=True) as writer,
+            regular(self._path, within=self._path.parent) as lines,
+            path.open("wb") as file,  # for pyarrow takes no path that is not UTF-8
+            pq.ParquetWriter(file, SCHEMA, write_page_checksum=True) as writer,
         ):
 
             def row(offset: int) -> dict[str, Any]:
@@ -160,6 +167,20 @@ class RecordStore:
             first = next(pieces, empty)
             for group in _batches(chain([first], pieces), _ROWS_PER_GROUP // _ROWS_AT_ONCE):
                 writer.write_table(pa.concat_tables(group).combine_chunks(), row_group_size=_ROWS_PER_GROUP)
+
+
+def writes_alone(file: int) -> bool:
+    """Take an open file for the process that opened it; false if another has it, be it the same process.
+
+    It is let go when the file is closed. On a file system without locks everybody may have it.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _line(record: Record) -> bytes:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import ConfigDict, Field, TypeAdapter, with_config
 
-from adasise_bench.errors import DataError, OutputError
+from adasise_bench.errors import DataError
+from adasise_bench.files import regular, whole_lines
 from adasise_bench.folder_names import FINISHED as FINISHED
 from adasise_bench.folder_names import IN_FLIGHT as IN_FLIGHT
-
-TEMPORARY = ".tmp"
-"""How the names of hidden files end that :func:`write_atomically` leaves behind when it is killed."""
+from adasise_bench.row_groups import row_groups
 
 
 class Key(NamedTuple):
@@ -111,8 +107,6 @@ SCHEMA = pa.schema(
     [(field.name, _TYPES[str(field.type).removesuffix(" | None")]) for field in fields(Record)]
 )
 
-_MOST_ROWS = 10_000_000
-
 _ADDED = {"peak_memory_mb", "seconds_plain_forward", "pointing", "pointing_difficult", "average_gain",
           "insertion", "deletion", "head_sensitivity"}  # fmt: skip
 """Columns that run folders of earlier versions lack."""
@@ -139,11 +133,9 @@ def read_records(folder: Path) -> pd.DataFrame:
 
 
 def _finished(path: Path) -> pa.Table:
-    """The Parquet file as it is, its checksums verified; more rows than any run has are not unpacked."""
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        if file.metadata.num_rows > _MOST_ROWS:
-            raise ValueError(f"{file.metadata.num_rows} rows")
-        return file.read()
+    """The Parquet file as it is, its checksums verified."""
+    with regular(path, within=path.parent) as file:
+        return pa.concat_tables(row_groups(file))
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:
@@ -165,46 +157,6 @@ def explained_images(folder: Path) -> set[str]:
     return {record.image_id for _, record in in_flight(folder / IN_FLIGHT) if record.error is None}
 
 
-def write_text_atomically(path: Path, text: str) -> None:
-    """:func:`write_atomically` for UTF-8 text."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then put it in place in one step.
-
-    Raises:
-        OutputError: the folder cannot be written or is full.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
-    with as_output_error(path):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write(temporary)
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def as_output_error(path: Path) -> Iterator[None]:
-    """Turn what the system refuses in the body into an error that names ``path``.
-
-    Raises:
-        OutputError: instead of an ``OSError``.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"{path}: cannot write: {error.strerror or error}; "
-            "free space or choose another --output, then run the same command again to resume"
-        ) from None
-
-
 def in_flight(path: Path) -> Iterator[tuple[int, Record]]:
     """The records of :data:`IN_FLIGHT`, each with the offset of the line's end; a torn last line is none.
 
@@ -213,15 +165,16 @@ def in_flight(path: Path) -> Iterator[tuple[int, Record]]:
     """
     if not path.exists():
         return
-    end = 0
+    end = number = 0
     try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                if line.endswith(b"\n"):
-                    end += len(line)
-                    yield end, _record(line, path, number)
+        with regular(path, within=path.parent) as file:
+            for number, line in enumerate(whole_lines(file), 1):
+                end += len(line)
+                yield end, _record(line, path, number)
     except OSError as error:
         raise DataError(f"{path}: cannot read the records: {error.strerror or error}") from None
+    except ValueError as error:
+        raise DataError(f"{path}: behind line {number}: {error}; remove that line and resume") from None
 
 
 def _record(line: bytes, path: Path, number: int) -> Record:

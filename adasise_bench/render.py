@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 
 from adasise_bench.layout import Grid, Line, Style, grid, legible, title, transposed
+from adasise_bench.printable import csv_cell, json_text, latex, markdown, printable, terminal
 from adasise_bench.tables import Cell, Table, Tables
 
 WIDTH = 100
@@ -52,16 +51,16 @@ def _legend(tables: Tables, best: str) -> Iterator[str]:
         yield "n=: pairs behind a number, where fewer or more than its method's Pairs or the n at its title"
 
 
-_TERMINAL = Style(emphasise=lambda text: f"*{text}", subtitle=lambda text: f"  {text}")
+_TERMINAL = Style(escape=printable, emphasise=lambda text: f"*{text}", subtitle=lambda text: f"  {text}")
 
 
 def _terminal(tables: Tables, width: int = WIDTH) -> str:
     blocks = []
     for table in tables.tables:
-        blocks += [title(table), *_terminal_table(table, width)]
+        blocks += [printable(title(table)), *_terminal_table(table, width)]
     notes = footnotes(tables, "*")
     blocks.append("\n".join(textwrap.fill(note, width, subsequent_indent="  ") for note in notes))
-    return "\n\n".join(blocks) + "\n"
+    return terminal("\n\n".join(blocks)) + "\n"
 
 
 def _terminal_table(table: Table, width: int) -> list[str]:
@@ -114,8 +113,8 @@ def _markdown(tables: Tables) -> str:
         first, *rest = (f"| {' | '.join(row)} |" for row in rows)
         text = "\n".join([first, f"|{':--|' * len(rows[0])}", *rest])
         shared = f"\n\n{content.shared}" if content.shared else ""
-        blocks.append(f"### {_escape_markdown(title(table))}\n\n{text}{shared}")
-    blocks.append("\n".join(f"- {_escape_markdown(note)}" for note in footnotes(tables, "bold")))
+        blocks.append(f"### {markdown(title(table))}\n\n{text}{shared}")
+    blocks.append("\n".join(f"- {markdown(note)}" for note in footnotes(tables, "bold")))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -123,12 +122,8 @@ def _joined(text: Iterable[Line]) -> list[list[str]]:
     return [[line.title, *(" ".join(cell).strip() for cell in line.cells)] for line in text]
 
 
-def _escape_markdown(text: str) -> str:
-    return re.sub(r"([\\`*_<>|\[\]$])", r"\\\1", text)
-
-
 _MARKDOWN = Style(
-    escape=_escape_markdown,
+    escape=markdown,
     emphasise=lambda text: f"**{text}**",
     subtitle=lambda text: f"*{text}*",
 )
@@ -136,7 +131,7 @@ _MARKDOWN = Style(
 
 def _latex(tables: Tables) -> str:
     blocks = [_latex_table(table) for table in tables.tables]
-    notes = (_escape_latex(note) for note in footnotes(tables, "bold"))
+    notes = (latex(note) for note in footnotes(tables, "bold"))
     blocks.append("\n".join(rf"\par\noindent{{\footnotesize {note}}}" for note in notes))
     return "\n\n".join(blocks) + "\n"
 
@@ -157,7 +152,7 @@ def _latex_part(heading: str, rows: Sequence[Sequence[str]], shared: str) -> str
     first, *rest = (" & ".join(row) + r" \\" for row in rows if any(text.strip() for text in row[1:]))
     text = [
         r"\par\medskip\noindent\begin{minipage}{\linewidth}",
-        rf"\textbf{{{_escape_latex(heading)}}}\par\smallskip",
+        rf"\textbf{{{latex(heading)}}}\par\smallskip",
         r"\small\setlength{\tabcolsep}{3pt}%",
         rf"\begin{{tabular}}{{@{{}}l{'c' * (len(rows[0]) - 1)}@{{}}}}",
         r"\toprule",
@@ -172,25 +167,8 @@ def _latex_part(heading: str, rows: Sequence[Sequence[str]], shared: str) -> str
     return "\n".join(text)
 
 
-_LATEX_LETTERS = {letter: "\\" + letter for letter in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "↑": r"$\uparrow$",
-    "↓": r"$\downarrow$",
-}
-
-
-def _escape_latex(text: str) -> str:
-    """Text safe for pdflatex; letters beyond ASCII become ``?``, since its fonts may lack them."""
-    return "".join(_LATEX_LETTERS.get(letter, letter if letter.isascii() else "?") for letter in text)
-
-
 _LATEX = Style(
-    escape=_escape_latex,
+    escape=latex,
     emphasise=lambda text: rf"\textbf{{{text}}}",
     subtitle=lambda text: rf"\quad {{\scriptsize {text}}}",
     minor=lambda text: rf"{{\scriptsize {text}}}",
@@ -205,8 +183,12 @@ def _csv(tables: Tables) -> str:
     for table in tables.tables:
         for row in table.rows:
             place = {"table": table.name, "model": table.model, "direction": row.direction}
-            writer.writerows(place | _with_words(cell) for cell in row.cells)
+            writer.writerows(_csv_row(place | _with_words(cell)) for cell in row.cells)
     return text.getvalue()
+
+
+def _csv_row(values: dict[str, object]) -> dict[str, object]:
+    return {key: csv_cell(value) if isinstance(value, str) else value for key, value in values.items()}
 
 
 def _with_words(cell: Cell) -> dict[str, object]:
@@ -221,7 +203,7 @@ def _json(tables: Tables) -> str:
         for row, made in zip(table["rows"], built.rows, strict=True):
             for cell, source in zip(row["cells"], made.cells, strict=True):
                 cell["excludes_zero"] = source.excludes_zero
-    return json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_text(tree) + "\n"
 
 
 FORMATS: Mapping[str, Callable[[Tables], str]] = {

@@ -20,17 +20,23 @@ from adasise_bench import environment
 from adasise_bench.config import RunConfig
 from adasise_bench.errors import OutputError
 from adasise_bench.file_names import file_name
+from adasise_bench.files import (
+    TEMPORARY,
+    as_output_error,
+    read_text,
+    refuse_leading_out,
+    refuse_special,
+    regular,
+    whole_lines,
+    write_atomically,
+    write_text_atomically,
+)
 from adasise_bench.folder_names import CONFIG as CONFIG
 from adasise_bench.folder_names import ENVIRONMENT as ENVIRONMENT
 from adasise_bench.folder_names import FINISHED, IN_FLIGHT, LOCK, LOGS, MAPS, PICTURES
 from adasise_bench.models.engine import Engine
-from adasise_bench.records import (
-    TEMPORARY,
-    Key,
-    explained_images,
-    write_atomically,
-    write_text_atomically,
-)
+from adasise_bench.record_store import writes_alone
+from adasise_bench.records import Key, explained_images
 from adasise_bench.validation import first_problem
 
 _LOOKED_AT = 0.1
@@ -56,6 +62,7 @@ def exclusive(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        refuse_special(folder / LOCK)
         lock = filelock.FileLock(folder / LOCK)
         lock.acquire(timeout=_LOOKED_AT)
     except filelock.Timeout:
@@ -65,12 +72,30 @@ def exclusive(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise OutputError(f"{folder}: cannot write: {error.strerror}; choose another --output") from None
     try:
+        _refuse_second_writer(folder)
         with suppress(OSError):
             for half_written in folder.rglob(f".*{TEMPORARY}"):
                 half_written.unlink()
         yield
     finally:
         lock.release()
+
+
+def _refuse_second_writer(folder: Path) -> None:
+    """Look whether a run has the records open: the lock's file may have been deleted under it.
+
+    Raises:
+        OutputError: another run is writing.
+    """
+    try:
+        file = regular(folder / IN_FLIGHT, within=folder)
+    except OSError:
+        return
+    with file:
+        if not writes_alone(file.fileno()):
+            raise OutputError(
+                f"{folder}: another run is writing here; wait for it or choose another --output"
+            )
 
 
 def refuse_foreign(
@@ -95,8 +120,15 @@ def move_aside(folder: Path) -> None:
     Raises:
         OutputError: it cannot be renamed.
     """
-    number = next(n for n in range(1, 10_000) if not folder.with_name(f"{folder.name}.{n}").exists())
-    aside = folder.with_name(f"{folder.name}.{number}")
+    real = folder.resolve()
+    if Path.cwd().is_relative_to(real):
+        raise OutputError(
+            f"{folder}: the working folder is in it, so that it cannot be moved aside; "
+            "choose another --output, leave out --no-resume, or go to another folder"
+        )
+    place = real if folder.name in ("", "..") else folder
+    number = next(n for n in range(1, 10_000) if not place.with_name(f"{place.name}.{n}").exists())
+    aside = place.with_name(f"{place.name}.{number}")
     try:
         folder.rename(aside)
     except OSError as error:
@@ -151,7 +183,7 @@ def _environment(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = json.loads(read_text(path, within=folder))
     except (OSError, ValueError, RecursionError) as error:
         raise OutputError(f"{path}: damaged ({error}); {_CURE}") from None
     if not isinstance(facts, dict):
@@ -167,7 +199,8 @@ def picture_hashes(folder: Path) -> dict[str, str]:
     """
     path = folder / PICTURES
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+        with regular(path, within=folder) as file:
+            lines = [line.decode("utf-8").removesuffix("\n") for line in whole_lines(file)]
     except (OSError, ValueError) as error:
         raise OutputError(f"{path}: cannot read it ({error}); {_CURE}") from None
     return {image_id: digest for digest, _, image_id in (line.partition("  ") for line in lines)}
@@ -233,14 +266,17 @@ def save_map(folder: Path, key: Key, saliency: torch.Tensor) -> None:
     """Keep a (H, W) float32 map as a NumPy file.
 
     Raises:
-        OutputError: the disk is full or gone.
+        OutputError: the disk is full or gone, or the folder's maps are a link out of it.
     """
 
     def write(path: Path) -> None:
         with path.open("wb") as file:
             np.save(file, saliency.cpu().numpy())
 
-    write_atomically(map_path(folder, key), write)
+    path = map_path(folder, key)
+    with as_output_error(path):
+        refuse_leading_out(path, folder)
+    write_atomically(path, write)
 
 
 def decisive(facts: Mapping[str, Any], folder: Path) -> dict[str, Any]:

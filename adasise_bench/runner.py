@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,8 @@ def run(config: RunConfig, folder: Path, *, resume: bool = True, launcher: Launc
         BenchError: bad data root, weights or device, or a folder that cannot be used; records already
             written stay valid, as they do after a ``KeyboardInterrupt``.
     """
-    with deterministic(config.deterministic):
+    folder = folder.absolute()
+    with chdir(Path.cwd()), deterministic(config.deterministic):  # code of the user's may go elsewhere
         return _run(config, folder, resume, launcher or InProcess(config, folder))
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from adasise_bench import plain_yaml
 from adasise_bench.errors import ConfigError, DataError
+from adasise_bench.files import read_text
 from adasise_bench.records import Key, read_records
 from adasise_bench.validation import first_problem
 
@@ -100,7 +101,7 @@ def load_run(folder: Path) -> Run:
 
 def _read(path: Path, parse: Callable[[str], Any], schema: type[BaseModel]) -> dict[str, Any]:
     try:
-        return schema.model_validate(parse(path.read_text(encoding="utf-8"))).model_dump()
+        return schema.model_validate(parse(read_text(path, within=path.parent))).model_dump()
     except OSError as error:
         reason = f"cannot read it: {error.strerror or error}"
     except ValidationError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ import filelock
 
 from adasise_bench import plain_yaml
 from adasise_bench.errors import DataError
+from adasise_bench.files import read_text, regular, whole_lines
 from adasise_bench.folder_names import CONFIG, ENVIRONMENT, FINISHED, IN_FLIGHT, LOCK, LOGS, PROGRESS
-from adasise_bench.printable import printable
+from adasise_bench.printable import printable, terminal
 
 State = Literal["running", "finished", "dead", "running or dead"]
 
@@ -67,14 +69,16 @@ def read_status(folder: Path) -> Status:
     facts = _read(folder / ENVIRONMENT, json.loads)
     records = folder / IN_FLIGHT
     try:
-        labels = [method["label"] for method in config["methods"]]
+        labels = [str(method["label"]) for method in config["methods"]]
         made, failed = _counted(records)
         planned = int(facts["data"]["pairs"])
         counts = [
             Count(model, label, made[model, label], failed[model, label], planned)
-            for model, label in product(config["models"], labels)
+            for model, label in product(map(str, config["models"]), labels)
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except OSError as error:
+        raise DataError(f"{records}: cannot read the records: {error.strerror or error}") from None
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"{folder}: damaged ({type(error).__name__}: {error})") from None
     last_record = records.stat().st_mtime if made or failed else None
     return Status(folder, _state(folder), counts, last_record, _session(folder))
@@ -110,7 +114,7 @@ def describe_status(status: Status, now: float) -> str:
             f"worker {worker['number']:3}  {state:9} {worker['made']:8} made  {worker['place']}"
             + (f"  {log}" if log.exists() else "")
         )
-    return "\n".join(printable(line) for line in lines)
+    return terminal("\n".join(map(printable, lines)))
 
 
 def _headline(status: Status) -> str:
@@ -125,7 +129,7 @@ def _headline(status: Status) -> str:
 
 def _read(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
     try:
-        tree = parse(path.read_text(encoding="utf-8"))
+        tree = parse(read_text(path, within=path.parent))
     except OSError as error:
         raise DataError(f"{path}: no run folder, or not begun: {error.strerror or error}") from None
     except (ValueError, RecursionError) as error:
@@ -139,12 +143,11 @@ def _counted(path: Path) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, s
     """Explanations made and failed, by model and method; of several lines for one the last counts."""
     failed: dict[tuple[str, str, str, str | None], bool] = {}
     if path.exists():
-        with path.open("rb") as lines:
-            for line in lines:
-                if line.endswith(b"\n"):
-                    record = json.loads(line)
-                    key = record["model"], record["method"], record["image_id"], record["class_name"]
-                    failed[key] = record["error"] is not None
+        with regular(path, within=path.parent) as file:
+            for line in whole_lines(file):
+                record = json.loads(line)
+                key = record["model"], record["method"], record["image_id"], record["class_name"]
+                failed[key] = record["error"] is not None
     return (
         Counter(key[:2] for key, is_error in failed.items() if not is_error),
         Counter(key[:2] for key, is_error in failed.items() if is_error),
@@ -153,9 +156,10 @@ def _counted(path: Path) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, s
 
 def _state(folder: Path) -> State:
     """The lock of a run is held for as long as its driver lives."""
-    lock = filelock.FileLock(folder / LOCK)
+    path = folder / LOCK
+    lock = filelock.FileLock(path)
     try:
-        if (folder / LOCK).exists():
+        if path.is_file() and not path.is_symlink():
             lock.acquire(timeout=0)
             lock.release()
     except filelock.Timeout:
@@ -166,11 +170,32 @@ def _state(folder: Path) -> State:
 
 
 def _session(folder: Path) -> dict[str, Any]:
+    """What the last session's driver told of itself; empty where it told nothing that can be read."""
     try:
-        session = json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
-        return {name: session[name] for name in ("host", "pid", "workers", "samples")}
-    except (OSError, ValueError, KeyError, TypeError):
+        tree = json.loads(read_text(folder / PROGRESS, within=folder))
+        return {
+            "host": str(tree["host"]),
+            "pid": int(tree["pid"]),
+            "workers": [
+                {
+                    "number": int(worker["number"]),
+                    "state": str(worker["state"]),
+                    "made": int(worker["made"]),
+                    "place": str(worker["place"]),
+                }
+                for worker in tree["workers"]
+            ],
+            "samples": [(_finite(time), int(made)) for time, made in tree["samples"]],
+        }
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return {}
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError("not finite")
+    return number
 
 
 def _duration(seconds: float) -> str:

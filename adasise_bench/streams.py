@@ -23,9 +23,9 @@ def open_closed_streams() -> None:
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # takes the lowest free number, this one
     if sys.stdout is None:
-        sys.stdout = open(1, "w", closefd=False)  # type: ignore[unreachable]  # noqa: SIM115
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     if sys.stderr is None:
-        sys.stderr = open(2, "w", closefd=False)  # type: ignore[unreachable]  # noqa: SIM115
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def outlive_readers() -> None:

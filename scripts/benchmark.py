@@ -17,8 +17,9 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
+from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -35,7 +36,7 @@ from adasise_bench.data.transforms import to_input
 from adasise_bench.methods import Explanation, Request, parse_method
 from adasise_bench.methods.masking import build_masks
 from adasise_bench.models import load_classifier
-from adasise_bench.models.engine import LAYOUTS
+from adasise_bench.models.engine import LAYOUTS, CompileMode, Engine
 from adasise_bench.models.tuning import tune
 from adasise_bench.timing import PhaseClock, synchronize
 
@@ -70,9 +71,18 @@ def repeat(work: Callable[[], object], times: int) -> None:
 
 
 class Bench:
-    """One network, its engine, and two pictures."""
+    """One network, its engine, and a few pictures."""
 
-    def __init__(self, model: str, checkpoint: Path | None, root: Path, device: torch.device, precision: str):
+    def __init__(
+        self,
+        model: str,
+        checkpoint: Path | None,
+        root: Path,
+        device: torch.device,
+        precision: str,
+        mode: CompileMode = False,
+        engine: Engine | None = None,
+    ):
         self.classifier = load_classifier(
             model, checkpoint=checkpoint, sha256=None, blocks="pool-input", resize="stretch",
             score="softmax", precision=precision, device=device,  # type: ignore[arg-type]
@@ -85,11 +95,12 @@ class Bench:
             image = to_input(dataset.picture(image_id, annotation), "stretch", size).to(device)
             self.requests.append((image, self.classifier.classes.index(annotation.class_names[0])))
         self.image, self.target = self.requests[0]
-        self.tuning = seconds(self._tune, device)
+        self.tuning = seconds(partial(self._tune, mode, engine), device)
         self.classifier = self.classifier.with_engine(self.engine)
 
-    def _tune(self) -> None:
-        self.engine = tune(self.classifier, self.image)
+    def _tune(self, mode: CompileMode, engine: Engine | None) -> None:
+        found = engine or tune(self.classifier, self.image)
+        self.engine = replace(found, compile=mode)
 
     def forward(self, count: int) -> Callable[[], object]:
         """Plain forward of ``count`` inputs in the engine's layout."""
@@ -103,21 +114,26 @@ class Bench:
         return lambda: method.explain(self.classifier, request, clock)
 
 
-def efficiency(bench: Bench, rounds: int) -> list[dict[str, Any]]:
+def efficiency(
+    bench: Bench, rounds: int, spell_seconds: float = _SPELL_SECONDS, warm: bool = False
+) -> list[dict[str, Any]]:
     """Forwards x plain batched forward time / time of the method.
 
     Every round takes the method between two spells of plain forwards, so that nothing but a warm-up of a
-    few batches is thrown away: a whole explanation takes a minute or more on a CPU.
+    few batches is thrown away: a whole explanation takes a minute or more on a CPU. On a GPU an explanation
+    is short, and its first one pays for the choice of kernels: ``warm`` discards one.
     """
     device, size = bench.classifier.device, bench.classifier.batch_size.value
     batch = bench.forward(size)
-    spell = max(1, round(_SPELL_SECONDS / in_turns(device, 3, batch=batch)["batch"]))
+    spell = max(1, round(spell_seconds / in_turns(device, 3, batch=batch)["batch"]))
     plain = partial(repeat, batch, spell)
     rows = []
     for name in ("sise", "ada_sise"):
         explain = bench.explain(name)
         explained: list[Explanation] = []
         shares, methods, plains, inside = [], [], [], []
+        if warm:
+            explain()
         for _ in range(rounds):
             before = seconds(plain, device)
             with timed_forwards(bench.classifier.module, device) as passes:
@@ -166,28 +182,35 @@ def timed_forwards(module: torch.nn.Module, device: torch.device) -> Iterator[li
             hook.remove()
 
 
-def perturbation(bench: Bench, rounds: int, iterations: int) -> list[dict[str, Any]]:
+def perturbation(
+    bench: Bench, rounds: int, iterations: int, most_side_by_side: int = 8
+) -> list[dict[str, Any]]:
     """Time of an iteration in plain forwards of its pictures; the floor is 2."""
     options: dict[str, Any] = {"iterations": iterations + 1}
     method = parse_method({"name": "extremal_perturbation", **options})
-    side_by_side = max(2, min(len(bench.requests), bench.classifier.batch_size.value // 4))
-    requests = [Request(method, image, target) for image, target in bench.requests[:side_by_side]]
+    side_by_side = max(2, min(most_side_by_side, bench.classifier.batch_size.value // 4))
+    requests = [Request(method, *one) for one in islice(cycle(bench.requests), side_by_side)]
     once = {
         name: bench.explain("extremal_perturbation", implementation=name, iterations=1)
         for name in ("batched", "torchray")
     }
+    alone = bench.explain("extremal_perturbation", **options)
+    cuda = bench.classifier.device.type == "cuda"
     works: dict[str, Callable[[], object]] = {
         "forward of 4": bench.forward(4),
         f"forward of {4 * side_by_side}": bench.forward(4 * side_by_side),
         "TorchRay": bench.explain("extremal_perturbation", implementation="torchray", **options),
-        "ours, alone": bench.explain("extremal_perturbation", **options),
+        "ours, alone": alone,
         f"ours, {side_by_side} side by side": lambda: method.explain_together(bench.classifier, requests),
+        **(
+            {"ours, alone, kernel by kernel": partial(hooked, bench.classifier.module, alone)} if cuda else {}
+        ),
         "TorchRay, set-up": once["torchray"],
         "ours, set-up": once["batched"],
     }
     taken = in_turns(bench.classifier.device, rounds, **works)
     rows: list[dict[str, Any]] = []
-    for name in list(works)[2:5]:
+    for name in [name for name in works if name.startswith(("TorchRay", "ours")) and "set-up" not in name]:
         count = side_by_side if "side by side" in name else 1
         setup = taken["TorchRay, set-up" if name == "TorchRay" else "ours, set-up"]
         per_iteration: float = (taken[name] - count * setup) / iterations
@@ -204,6 +227,15 @@ def perturbation(bench: Bench, rounds: int, iterations: int) -> list[dict[str, A
             rows[0]["ms per iteration and explanation"] / row["ms per iteration and explanation"]
         )
     return rows
+
+
+def hooked(module: torch.nn.Module, work: Callable[[], object]) -> None:
+    """Do some work while the network has a hook, with which its passes are not captured as CUDA graphs."""
+    hook = module.register_forward_pre_hook(lambda _module, _inputs: None)
+    try:
+        work()
+    finally:
+        hook.remove()
 
 
 def peers(bench: Bench, rounds: int, masks: int) -> list[dict[str, Any]]:

@@ -9,7 +9,9 @@ Spearman rank correlation of the maps.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -29,6 +31,46 @@ def rank_correlation(one: Path, other: Path) -> float:
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
+def deviations(
+    config: Path, overrides: Sequence[str], limit: int, precisions: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """A row per precision and method, each as soon as it is known: what changes against fp32.
+
+    Args:
+        config: the configuration of the runs.
+        overrides: ``key=value`` pairs for it.
+        limit: pictures.
+        precisions: what to hold against fp32.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for name in ["fp32", *precisions]:
+            settings = [*overrides, f"precision={name}", f"limit={limit}", "save_maps=true"]
+            run(load_config(config, settings), folder / name)
+            if name != "fp32":
+                yield from _changes(folder / "fp32", folder / name, name)
+
+
+def _changes(exact: Path, other: Path, precision: str) -> Iterator[dict[str, Any]]:
+    """A row per method: one run held against the other."""
+    before = read_records(exact)
+    for method, group in read_records(other).groupby("method", sort=False):
+        change = group[METRICS].mean() - before[before["method"] == method][METRICS].mean()
+        correlations = [
+            rank_correlation(path, other / path.relative_to(exact))
+            for path in sorted((exact / "maps").glob(f"*/{method}/*.npy"))
+        ]
+        yield {
+            "precision": precision,
+            "method": method,
+            "pairs": len(group),
+            "largest change of a mean, points": float(change.abs().max()),
+            "of": str(change.abs().idxmax()),
+            "mean rank correlation": float(np.mean(correlations)),
+            "least": min(correlations),
+        }
+
+
 @click.command(help=__doc__)
 @click.option("--config", required=True, type=click.Path(path_type=Path))
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE")
@@ -36,32 +78,7 @@ def rank_correlation(one: Path, other: Path) -> float:
 @click.option("--precision", default="bf16,fp16", show_default=True, help="tf32 and fp16 are for GPUs.")
 def main(config: Path, overrides: tuple[str, ...], limit: int, precision: str) -> None:
     """Run every precision into a temporary folder and compare."""
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        for name in ["fp32", *precision.split(",")]:
-            settings = [*overrides, f"precision={name}", f"limit={limit}", "save_maps=true"]
-            run(load_config(config, settings), Path(folder) / name)
-        exact = read_records(Path(folder) / "fp32")
-        for name in precision.split(","):
-            records = read_records(Path(folder) / name)
-            for method, group in records.groupby("method", sort=False):
-                change = group[METRICS].mean() - exact[exact["method"] == method][METRICS].mean()
-                maps = sorted((Path(folder) / "fp32/maps").glob(f"*/{method}/*.npy"))
-                correlations = [
-                    rank_correlation(path, Path(folder) / name / path.relative_to(Path(folder) / "fp32"))
-                    for path in maps
-                ]
-                rows.append(
-                    {
-                        "precision": name,
-                        "method": method,
-                        "pairs": len(group),
-                        "largest change of a mean, points": change.abs().max(),
-                        "of": change.abs().idxmax(),
-                        "mean rank correlation": np.mean(correlations),
-                        "least": min(correlations),
-                    }
-                )
+    rows = list(deviations(config, overrides, limit, precision.split(",")))
     print(tabulate(rows, headers="keys", tablefmt="github", floatfmt=".4f"))
 
 

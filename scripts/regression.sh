@@ -4,6 +4,7 @@
 #
 #   scripts/regression.sh                 compare; further options go to `adasise-bench compare`, e.g. --no-speed
 #   scripts/regression.sh --update        make the baseline anew instead; further options go to `baseline`
+#   scripts/regression.sh --or-update     compare, or make the baseline where there is none yet, and say so
 #
 # CONFIG, BASELINE and OUTPUT (which must not exist yet) can be set in the environment.
 set -euo pipefail
@@ -12,6 +13,14 @@ cd "$(dirname "$0")/.."
 config=${CONFIG:-configs/regression.yaml}
 baseline=${BASELINE:-results/baselines/regression.json}
 output=${OUTPUT:-results/regression/$(date +%Y%m%d-%H%M%S)}
+
+if [ "${1:-}" = --or-update ]; then
+  shift
+  if [ ! -f "$baseline" ]; then
+    echo "Nothing is compared: there was no $baseline, and this run makes it." >&2
+    set -- --update
+  fi
+fi
 
 bench() { python -m adasise_bench "$@"; }
 
@@ -44,9 +53,9 @@ cat "$output/verdict.txt" >&2
 if [ -n "${GITHUB_STEP_SUMMARY:-}" ]; then
   {
     cat "$output/table.md"
-    printf '\n### Regression gate\n\n```\n'
-    cat "$output/verdict.txt" "$output/compare.txt"
-    printf '```\n'
+    printf '\n### Regression gate\n\n'
+    # Four spaces make a block that no line in it can end, as "```" would end one that it began.
+    sed 's/^/    /' "$output/verdict.txt" "$output/compare.txt"
   } >> "$GITHUB_STEP_SUMMARY"
 fi
 exit "$status"

@@ -20,7 +20,8 @@ from tabulate import tabulate
 from adasise_bench.config import RunConfig
 from adasise_bench.config_file import load_config, validate
 from adasise_bench.errors import BenchError
-from adasise_bench.records import read_records, write_text_atomically
+from adasise_bench.files import write_text_atomically
+from adasise_bench.records import read_records
 from adasise_bench.runner import run
 from adasise_bench.statistics import estimate_means
 

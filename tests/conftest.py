@@ -37,6 +37,14 @@ def shared() -> Path:
     return SHARED
 
 
+@pytest.fixture
+def cuda() -> torch.device:
+    """The first GPU; the tests that need one (marked ``gpu``) are skipped without."""
+    if not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
+    return torch.device("cuda", 0)
+
+
 @pytest.fixture(autouse=True)
 def _private_caches(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = tmp_path_factory.getbasetemp() / "cache"

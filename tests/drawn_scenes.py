@@ -36,9 +36,9 @@ def settings(**changes: Any) -> RunConfig:
 
 
 def values(folder: Path) -> pd.DataFrame:
-    """All columns of the finished records but the run-times."""
+    """All columns of the finished records but run-times and peaks of memory, which other work moves."""
     records = read_records(folder)
-    return records[[column for column in records if not column.startswith("seconds")]]
+    return records[[column for column in records if not column.startswith(("seconds", "peak_memory"))]]
 
 
 def assert_same(folder: Path, whole: Path) -> None:

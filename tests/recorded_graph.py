@@ -1,7 +1,8 @@
 """A CUDA graph, played on the CPU: what a call launches is recorded, undone, and repeated on demand.
 
 As with a real graph, a replay runs the recorded operators on the recorded tensors with the recorded
-arguments. Whatever a step takes from the host is frozen, and results land where those of the captured call did.
+arguments. Whatever a step takes from the host is frozen, and results land where those of the recorded
+call did.
 """
 
 from __future__ import annotations

@@ -224,5 +224,5 @@ def test_findings_for_people_programs_and_ci() -> None:
     assert {name for name, case in cases.items() if case.find("failure") is not None} == {
         "ebpg", "maps_kept", "errors"
     }  # fmt: skip
-    assert "<torn> & ?" in (cases["errors"][0].get("message") or "")
+    assert "<torn> &   second line" in (cases["errors"][0].get("message") or "")
     assert cases["speed"].find("skipped") is not None

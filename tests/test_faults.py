@@ -32,6 +32,7 @@ from adasise_bench.config import RunConfig
 from adasise_bench.config_file import validate
 from adasise_bench.data.voc import VocDataset
 from adasise_bench.errors import BenchError, DataError, OutputError
+from adasise_bench.folder_names import LOCK
 from adasise_bench.methods.sise import Sise
 from adasise_bench.models.classifier import Classifier, Weights
 from adasise_bench.record_store import RecordStore
@@ -347,6 +348,49 @@ def test_a_picture_that_changes_after_the_start_is_not_explained_under_its_old_h
     assert records.drop("000003")["error"].isna().all()
     (pictures / "000003.jpg").write_bytes(kept)
     assert run(settings(voc_root), tmp_path / "out").reused == 6
+    assert_same(tmp_path / "out", whole)
+
+
+def test_the_users_code_may_change_the_working_directory(
+    voc_root: Path, tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    explain = Sise.explain
+
+    def explain_elsewhere(*arguments: Any) -> Any:
+        os.chdir(tmp_path / "elsewhere")
+        return explain(*arguments)
+
+    monkeypatch.setattr(Sise, "explain", explain_elsewhere)
+    monkeypatch.setattr(worker, "_LOOKAHEAD", 1)
+    assert run(settings(voc_root.relative_to(tmp_path)), Path("out")).errors == 0
+    assert Path.cwd() == tmp_path
+    assert not list((tmp_path / "elsewhere").iterdir())
+    assert_same(tmp_path / "out", whole)
+
+
+def test_a_second_writer_is_refused_even_when_the_locks_file_was_deleted(
+    voc_root: Path, tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append, refused = RecordStore.append, []
+
+    def append_and_intrude(self: RecordStore, records: Any) -> None:
+        append(self, records)
+        (tmp_path / "out" / LOCK).unlink(missing_ok=True)
+        with monkeypatch.context() as patch:
+            patch.setattr(RecordStore, "append", append)
+            for resume in (True, False):
+                with pytest.raises(OutputError, match="another run is writing here") as caught:
+                    run(settings(voc_root), tmp_path / "out", resume=resume)
+                refused.append(caught.value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RecordStore, "append", append_and_intrude)
+        assert run(settings(voc_root), tmp_path / "out").errors == 0
+    assert len(refused) == 2 * EXPLANATIONS
+    assert not (tmp_path / "out.1").exists()
+    (tmp_path / "out" / LOCK).touch()
     assert_same(tmp_path / "out", whole)
 
 

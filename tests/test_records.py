@@ -17,6 +17,7 @@ import pytest
 
 from adasise_bench import record_store
 from adasise_bench.errors import DataError, OutputError
+from adasise_bench.files import write_atomically
 from adasise_bench.planned_keys import PlannedKeys
 from adasise_bench.record_store import RecordStore
 from adasise_bench.records import (
@@ -25,7 +26,6 @@ from adasise_bench.records import (
     SCHEMA,
     Record,
     read_records,
-    write_atomically,
 )
 
 
@@ -161,6 +161,7 @@ def test_the_last_record_of_a_key_wins(tmp_path: Path) -> None:
     store = RecordStore(tmp_path)
     store.append([record(1, ebpg=None, error="failed")])
     store.append([record(1, ebpg=5.0)])
+    store.close()
     assert list(read_records(tmp_path)["ebpg"]) == [5]
     again = RecordStore(tmp_path, planned(1))
     assert (again.explained.tolist(), again.errors) == ([True], 0)

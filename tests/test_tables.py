@@ -649,6 +649,18 @@ def test_definitions_are_of_what_was_measured(folder: Folder) -> None:
     assert "Definitions: ebpg-x, sise-x." in notes
 
 
+def test_areas_of_the_frame_are_called_so(folder: Folder) -> None:
+    def change(config: dict[str, Any], _: dict[str, Any]) -> None:
+        config["methods"] += [
+            {"name": "extremal_perturbation", "label": "extremal_perturbation"},
+            {"name": "extremal_perturbation", "label": "ep_picture", "areas_of": "picture"},
+        ]
+
+    notes = build(folder([record("extremal_perturbation", "1", ebpg=1.0)], change=change)).notes
+    (note,) = [note for note in notes if "of the frame" in note]
+    assert note.startswith("Extremal Perturbation: areas are shares of the frame")
+
+
 def test_baselines_come_last_and_are_never_the_best(folder: Folder) -> None:
     def with_baselines(config: dict[str, Any], _: dict[str, Any]) -> None:
         config["methods"] += [{"name": "box_oracle", "label": "bound"}, {"name": "lrp", "label": "lrp"}]

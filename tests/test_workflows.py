@@ -17,7 +17,12 @@ from adasise_bench.config_file import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
-SCRIPTS = [ROOT / ".ci/run", ROOT / "scripts/regression.sh"]
+SCRIPTS = [
+    ROOT / ".ci/run",
+    ROOT / "scripts/regression.sh",
+    ROOT / "scripts/gpu_acceptance.sh",
+    ROOT / "scripts/gpu_wheels.sh",
+]
 BASELINED = ("quickstart", "regression")
 
 
@@ -125,7 +130,7 @@ def test_the_gate_ends_as_compare_does_and_always_posts_its_summary(
     assert Path(stubbed["LOG"]).read_text().rstrip().endswith("--no-speed")
     summary = Path(stubbed["GITHUB_STEP_SUMMARY"]).read_text()
     assert summary.startswith("### Table\n")
-    assert "```\nverdict\nfindings\n```" in summary
+    assert summary.endswith("### Regression gate\n\n    verdict\n    findings\n")
 
 
 def test_the_gate_stops_where_the_run_does(stubbed: dict[str, str]) -> None:
@@ -133,6 +138,34 @@ def test_the_gate_stops_where_the_run_does(stubbed: dict[str, str]) -> None:
     assert asked(stubbed) == ["run"]
     assert gate(stubbed).returncode == 5
     assert asked(stubbed) == ["run"]
+
+
+def test_a_missing_baseline_is_made_and_one_line_says_that_nothing_was_compared(
+    stubbed: dict[str, str], tmp_path: Path
+) -> None:
+    baseline = tmp_path / "own.json"
+    done = gate(stubbed | {"BASELINE": str(baseline)}, "--or-update", "--no-speed")
+    assert done.returncode == 0
+    assert done.stderr == f"Nothing is compared: there was no {baseline}, and this run makes it.\n"
+    assert asked(stubbed) == ["run", "baseline"]
+    assert Path(stubbed["LOG"]).read_text().rstrip().endswith(f"--output {baseline}")
+
+    baseline.touch()
+    Path(stubbed["LOG"]).unlink()
+    done = gate(stubbed | {"BASELINE": str(baseline), "OUTPUT": str(tmp_path / "again")}, "--or-update")
+    assert (done.stdout, done.stderr) == ("findings\n", "verdict\n")
+    assert asked(stubbed) == ["run", "table", "report", "compare"]
+
+
+def test_a_gpu_is_not_held_against_a_cpu() -> None:
+    """Between the two, pairs differ by rounding: the job makes its runner's own baseline, and keeps it."""
+    job = jobs(ROOT / ".github/workflows/gpu-regression.yml")["gpu"]
+    assert "results/baselines" not in job["env"]["BASELINE"]
+    names = [step.get("uses", step.get("name")) for step in job["steps"]]
+    cache = job["steps"][names.index("actions/cache@v4")]
+    assert names.index("actions/cache@v4") < names.index("Run and compare")
+    assert cache["with"]["path"] in job["env"]["BASELINE"]
+    assert "scripts/regression.sh --or-update" in commands(ROOT / ".github/workflows/gpu-regression.yml")
 
 
 def test_update_makes_the_baseline_instead(stubbed: dict[str, str]) -> None:

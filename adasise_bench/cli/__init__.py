@@ -23,6 +23,7 @@ from adasise_bench.cli.run import run
 from adasise_bench.cli.status import status
 from adasise_bench.cli.table import table
 from adasise_bench.errors import BenchError, OutputError
+from adasise_bench.printable import terminal
 from adasise_bench.streams import open_closed_streams, outlive_readers
 
 _EXIT_CODES = """\b
@@ -54,7 +55,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except BenchError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(terminal(f"Error: {error}"), err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("Interrupted.", err=True)

@@ -71,7 +71,7 @@ def compare(
     from adasise_bench import comparison, findings
     from adasise_bench.baseline import open_baseline, refuse_incomparable, why_untimed
     from adasise_bench.cli.run import names
-    from adasise_bench.records import write_text_atomically
+    from adasise_bench.files import write_text_atomically
 
     before, now = (open_baseline(path).only(names(methods)) for path in (base, new))
     refuse_incomparable(before, now)

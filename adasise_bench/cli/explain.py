@@ -51,6 +51,7 @@ def explain(
     """
     from adasise_bench import explain as explaining
     from adasise_bench.cli.run import names
+    from adasise_bench.printable import terminal
     from adasise_bench.start_notes import misfits
     from adasise_bench.subject import explain_config, open_subject
 
@@ -62,7 +63,7 @@ def explain(
         click.echo(note, err=True)
     explaining.refuse_foreign(folder)
     subject = open_subject(image, config, classes)
-    click.echo(subject.ranking(top))
+    click.echo(terminal(subject.ranking(top)))
     for note in subject.notes():
         click.echo(note, err=True)
     explaining.explain(subject, folder)

@@ -12,6 +12,7 @@ def list_() -> None:
     from adasise_bench.methods.own import GROUP
     from adasise_bench.metrics import METRICS
     from adasise_bench.models import ARCHITECTURES
+    from adasise_bench.printable import printable, terminal
     from adasise_bench.user_code import installed
 
     lines = ["Methods"]
@@ -28,4 +29,4 @@ def list_() -> None:
         f"  {name:22} {'↑' if metric.higher_is_better else '↓'} {metric.unit}  {metric.summary}"
         for name, metric in METRICS.items()
     ]
-    click.echo("\n".join(lines))
+    click.echo(terminal("\n".join(map(printable, lines))))

@@ -89,8 +89,9 @@ def run(
     config = load_config(config_path, [*overrides, *settings], names(models), names(methods))
     if dry_run:
         from adasise_bench.plan import describe_plan, make_plan
+        from adasise_bench.printable import terminal
 
-        click.echo(describe_plan(make_plan(config, download=False)))
+        click.echo(terminal(describe_plan(make_plan(config, download=False))))
         return
     from adasise_bench.devices import pick_devices
     from adasise_bench.launchers.choice import choose_launcher

@@ -25,6 +25,7 @@ def open_dataset(config: DataConfig) -> Dataset:
         DataError: nothing usable at ``data.root``.
         OutputError: the drawn scenes cannot be stored.
     """
+    config = _located(config)
     if config.embedded:
         scenes = open_voc(embedded_root(), "2007", "test")
         return replace(scenes, name="drawn scenes", classes=SCENE_CLASSES)
@@ -35,6 +36,15 @@ def open_dataset(config: DataConfig) -> Dataset:
         return dataset
     name = f"own set in VOC layout, {config.year} {config.image_set}"
     return replace(dataset, name=name, classes=config.classes)
+
+
+def _located(config: DataConfig) -> DataConfig:
+    """The same with absolute paths: code of the user's may change the working directory later."""
+    if config.embedded:
+        return config
+    paths = {"root": config.root, "images": config.images, "annotations": config.annotations}
+    located = {name: path.absolute() for name, path in paths.items() if path is not None}
+    return config.model_copy(update=located)
 
 
 def _open_coco(config: DataConfig) -> Dataset:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from adasise_bench.errors import ConfigError
 from adasise_bench.figures.style import styled
-from adasise_bench.records import write_atomically
+from adasise_bench.files import write_atomically
 
 _WITHOUT_DATE = MappingProxyType({
     ".png": {"Software": None},

@@ -56,6 +56,7 @@ _SETTINGS: Mapping[str, Any] = {
     "savefig.dpi": 300,
     "svg.fonttype": "path",
     "svg.hashsalt": "adasise-bench",
+    "text.parse_math": False,  # names may hold dollar signs
 }
 
 styled = style.context(dict(_SETTINGS), after_reset=True)

@@ -30,7 +30,7 @@ class InProcess:
     """
 
     def __init__(self, config: RunConfig, folder: Path) -> None:
-        self._config, self._folder = config, folder
+        self._config, self._folder = config, folder.absolute()
         self._device = environment.pick_device(config.device)
         self._made = 0
 

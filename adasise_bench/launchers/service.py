@@ -19,6 +19,7 @@ from adasise_bench.config import RunConfig
 from adasise_bench.data.open import open_dataset
 from adasise_bench.determinism import deterministic
 from adasise_bench.errors import BenchError, OutputError
+from adasise_bench.files import open_to_append
 from adasise_bench.folder_names import LOCK, LOGS
 from adasise_bench.launchers.events import Died, Done, Event, Failed, Made, Ready
 from adasise_bench.models.engine import Engine
@@ -114,7 +115,7 @@ def _write_into(log: Path) -> None:
     log.parent.mkdir(exist_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
-    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    file = open_to_append(log)
     os.dup2(file, 1)
     os.dup2(file, 2)
     os.close(file)

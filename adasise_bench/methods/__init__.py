@@ -46,7 +46,7 @@ METHODS: Mapping[str, MethodEntry] = {
     ),
     "extremal_perturbation": MethodEntry(
         "adasise_bench.methods.extremal_perturbation:ExtremalPerturbation",
-        "Extremal Perturbation: optimised masks of fixed areas (Fong et al., ICCV 2019)",
+        "Extremal Perturbation: optimised masks with areas of the frame (Fong et al., ICCV 2019)",
         "extremal-perturbation-v1",
     ),
     "cam": MethodEntry(

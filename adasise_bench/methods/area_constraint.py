@@ -7,7 +7,7 @@ gradient needs, and selecting the one value at the border is much cheaper.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import torch
@@ -33,15 +33,13 @@ class AreaConstraint:
 
         The areas repeat: mask i has area number i modulo A.
         """
-        flat = masks.flatten(1)
-        rows = flat.view(-1, len(self._low), flat.shape[1])
-        select = largest_of_low_by_topk if flat.is_cuda else largest_of_low
-        border = select(rows, self._low).view(-1, 1)
-        low = self._low_column.repeat(len(rows), 1)
-        # How many of those equal to the border are low comes first in their order, the others are high.
-        low_and_equal = low.sub_((flat < border).sum(dim=1, keepdim=True, dtype=torch.int32))
-        equal = flat == border
-        high = torch.where(equal, equal.cumsum(dim=1, dtype=torch.int32) > low_and_equal, flat > border)
+        pixels = masks.flatten(1)
+        rows = pixels.view(-1, len(self._low), pixels.shape[1])
+        border = _select(rows)(rows, self._low)[..., None]
+        # Of those equal to the border, the first are low, as many as are still missing; the others are high.
+        low_and_equal = self._low_column - (rows < border).sum(dim=2, keepdim=True, dtype=torch.int32)
+        equal = rows == border
+        high = torch.where(equal, equal.cumsum(dim=2, dtype=torch.int32) > low_and_equal, rows > border)
         return high.view_as(masks)
 
 
@@ -57,8 +55,14 @@ def largest_of_low(rows: torch.Tensor, low: Sequence[int]) -> torch.Tensor:
     return torch.stack(values)
 
 
+def largest_of_low_by_sort(rows: torch.Tensor, low: Sequence[int]) -> torch.Tensor:
+    """The same in one call for all rows, for a GPU that has little to sort and takes long to launch."""
+    ranked = rows.sort(dim=2).values
+    return torch.stack([ranked[:, i, max(count, 1) - 1] for i, count in enumerate(low)], dim=1)
+
+
 def largest_of_low_by_topk(rows: torch.Tensor, low: Sequence[int]) -> torch.Tensor:
-    """The same as the smallest of the highest values, for a GPU.
+    """The same as the smallest of the highest values, for a GPU with many rows.
 
     A GPU's ``kthvalue`` is refused in deterministic runs, and a full sort costs several passes over all
     values and their numbers. ``topk`` may return equal values in any order, but not other values.
@@ -69,6 +73,13 @@ def largest_of_low_by_topk(rows: torch.Tensor, low: Sequence[int]) -> torch.Tens
         for several, count in zip(rows.unbind(dim=1), low, strict=True)
     ]
     return torch.stack(values, dim=1)
+
+
+def _select(rows: torch.Tensor) -> Callable[[torch.Tensor, Sequence[int]], torch.Tensor]:
+    """Which of the three fits: one explanation on a GPU is bound by launches, several by memory traffic."""
+    if not rows.is_cuda:
+        return largest_of_low
+    return largest_of_low_by_sort if len(rows) == 1 else largest_of_low_by_topk
 
 
 @lru_cache(maxsize=32)

@@ -111,8 +111,9 @@ class AreaMasks:
             powers = scaled.exp()
             powers.mul_(scaled.add_(offset[items, None, rows]))
             powers.mul_(self._rows[:, rows]).mul_(share[items, None, rows])
-            by_pixel = powers.sum(dim=3).unflatten(3, (-1, self.step))
-            torch.sum(by_pixel, dim=4, out=to_around[items, :, rows])
+            by_column = powers.sum(dim=3)
+            by_column = by_column.view(*by_column.shape[:3], -1, self.step)
+            torch.sum(by_column, dim=4, out=to_around[items, :, rows])
         return F.fold(
             to_around.div_(COLDNESS).flatten(2), self.parameters, (self.kernel, self.kernel),
             padding=self.padding,
@@ -182,8 +183,8 @@ def area_masks(size: tuple[int, int], step: int, sigma: float, device: torch.dev
 
 @lru_cache(maxsize=32)
 def _slice_values(device: torch.device) -> int:
-    """Float32 values per temporary array: a GPU works on two at a time, which shall take half its L2."""
+    """Float32 values per temporary array: a GPU works on two at a time, which its L2 shall hold."""
     if device.type != "cuda":
         return _CPU_SLICE
     cache = getattr(torch.cuda.get_device_properties(device), "L2_cache_size", 0)
-    return int(cache or _USUAL_L2_BYTES) // 16
+    return int(cache or _USUAL_L2_BYTES) // 8

@@ -50,8 +50,8 @@ class MethodOptions(BaseModel):
         """A method of another package runs contained; the tool's own are trusted, and tested, to behave."""
         super().__pydantic_init_subclass__(**options)
         if not cls.__module__.startswith("adasise_bench."):
-            for name in {"explain", "explain_together"} & vars(cls).keys():
-                setattr(cls, name, _contained(vars(cls)[name]))
+            for name in {"check", "explain", "explain_together"} & vars(cls).keys():
+                setattr(cls, name, (_checked if name == "check" else _explained)(vars(cls)[name]))
 
     name: str
     label: str = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9._+-]*)?$", max_length=100)
@@ -162,7 +162,18 @@ class Request(NamedTuple):
     inside: torch.Tensor | None = None
 
 
-def _contained(function: Callable[..., Any]) -> Callable[..., Any]:
+def _checked(function: Callable[..., None]) -> Callable[..., None]:
+    """``check`` of another package: given a copy, and undone in what it changes."""
+
+    @wraps(function)
+    def call(self: MethodOptions, classifier: Classifier, image: torch.Tensor) -> None:
+        with contained(self.name, classifier.module, 0, classifier.device):
+            function(self, classifier, image.clone())
+
+    return call
+
+
+def _explained(function: Callable[..., Any]) -> Callable[..., Any]:
     """``explain`` or ``explain_together`` of another package: given copies, and undone in what it changes.
 
     The maps are copied as well, so that a method may write the next one into the same memory.

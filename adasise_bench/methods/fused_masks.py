@@ -131,5 +131,6 @@ def gathered_gradient(
 
 def _reached(values: torch.Tensor, beyond: int, kernel: int, step: int) -> torch.Tensor:
     """(B, cells, step, W) by the parameters that reach them: a view (B, h, step, w, step, kernel, kernel)."""
-    padded = F.pad(values.unflatten(3, (-1, step)), (0, 0, beyond, beyond, 0, 0, beyond, beyond))
+    by_cell = values.reshape(*values.shape[:3], -1, step)
+    padded = F.pad(by_cell, (0, 0, beyond, beyond, 0, 0, beyond, beyond))
     return padded.unfold(1, kernel, 1).unfold(3, kernel, 1)

@@ -145,9 +145,13 @@ class _ZPlus(ZPlus):  # type: ignore[misc]
         """The same rule for another module."""
         return _ZPlus(self._lowest)
 
-    def forward(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        """Keep the module's input, and its lowest value on the device."""
-        super().forward(module, inputs, output)
+    def forward(self, module: nn.Module, inputs: Any, *rest: Any, **_none: Any) -> None:
+        """Keep the module's input, and its lowest value on the device.
+
+        zennit 1 hands the module's keyword arguments over as well, but only to a method that does not have
+        the three parameters of zennit 0.5, which it counts.
+        """
+        super().forward(module, inputs, *rest)
         self._number = self._lowest.add(inputs[0].detach())
 
     def backward(self, module: nn.Module, grad_input: Any, grad_output: Any) -> Any:

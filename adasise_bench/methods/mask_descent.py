@@ -90,5 +90,5 @@ class MaskDescent:
             high = self._first_high
         else:
             high = self._constraint.high_pixels(region)
-        difference = (region - high.float()).mul_(self._area_factor)
+        difference = region.add(high, alpha=-1).mul_(self._area_factor)
         return self._masks.framed(difference) if self._of_picture else difference

@@ -1,4 +1,4 @@
-"""Finds a network's blocks: the modules that give the last feature maps before each down-sampling."""
+"""Finds a network's blocks: the modules that give the inputs of its down-sampling layers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ from torch import nn
 
 from adasise_bench.validation import suggest
 
-_ACTIVATIONS = (
-    "Relu", "Hardtanh", "Silu", "Gelu", "Hardswish", "LeakyRelu", "Elu", "Prelu", "Mish", "Softplus",
-    "Sigmoid", "Tanh", "Threshold", "Hardsigmoid",
-)  # fmt: skip
-_LINEAR = ("Convolution", "BatchNorm", "LayerNorm", "GroupNorm", "InstanceNorm", "Addmm", "Mm", "Bmm")
 _NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm)
+_LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
+_AVERAGES = ("AvgPool", "AdaptiveAvgPool", "Mean")
+
+_LEAST_FACTOR = 1.5**2
+"""Down-sampling divides the number of positions by this or more: stride 2 makes 2 x 2 from 3 x 3, but a
+convolution without padding makes 147 x 147 from 149 x 149."""
+
+_NEXT_UNIT = 3
+"""So many layers of a size are accepted behind its block: those of the next unit, in front of its stride."""
+
+_CURE = "name the modules whose outputs shall be read, from the input side, in `blocks`"
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,7 @@ class _Output:
         tensor: (1, C, h, w).
         version: of the tensor's values when the module returned; they change when it is overwritten.
         node: the tensor's place in torch's graph when the module returned.
+        source: the place of the module's input in the graph.
     """
 
     name: str
@@ -37,6 +44,7 @@ class _Output:
     tensor: torch.Tensor
     version: int
     node: Any
+    source: Any
 
     @property
     def size(self) -> tuple[int, int]:
@@ -54,59 +62,113 @@ class Trace:
     Attributes:
         outputs: the calls, in the order in which they returned.
         calls: how often each module was called.
+        layers: of each convolution and linear layer, its node and the number of positions (pixels or tokens)
+            of its output. A depthwise convolution is one layer with the pointwise one, and not listed.
         order: the graph's nodes, each after those it depends on, with their number.
         inputs: the nodes that each node depends on.
     """
 
     outputs: list[_Output]
     calls: dict[str, int]
+    layers: list[tuple[Any, int]]
     order: dict[Any, int]
     inputs: dict[Any, list[Any]]
 
 
-def find_blocks(module: nn.Module, image: torch.Tensor) -> tuple[str, ...]:
-    """The last layer of each block, from the input side, found by one forward pass.
+@dataclass(frozen=True)
+class _Map:
+    """Feature maps that everything behind depends on, and that a hook can read.
 
-    A block is a stretch of layers with one size of feature maps, among them a convolution. Its last feature
-    map is one that everything behind depends on, so that no shortcut passes it by: the last one behind an
-    activation, or where there is none the last that is no normalisation. The outermost module that returns
-    it is named. Maps that are pooled, called several times, overwritten in place afterwards, or of one pixel
-    do not count. For VGG16 and ResNet-50 these are the inputs of the down-sampling layers that SISE reads.
+    Attributes:
+        name: of the outermost module that returns them.
+        returned: the calls that returned them, the innermost first.
+    """
+
+    name: str
+    returned: list[_Output]
+
+    @property
+    def node(self) -> Any:
+        return self.returned[0].node
+
+    @property
+    def positions(self) -> int:
+        height, width = self.returned[0].size
+        return height * width
+
+
+@dataclass(frozen=True)
+class Block:
+    """The last feature maps of one size.
+
+    Attributes:
+        name: of the module that gives them.
+        maps: how many there are.
+        size: their height and width.
+        before: convolutions and linear layers of about this size that the maps depend on.
+        behind: those that depend on the maps, up to the next block.
+    """
+
+    name: str
+    maps: int
+    size: tuple[int, int]
+    before: int
+    behind: int
+
+
+def find_blocks(module: nn.Module, image: torch.Tensor) -> tuple[str, ...]:
+    """Names of the blocks that :func:`search_blocks` finds, from the input side.
+
+    Raises:
+        ValueError: no two sizes of feature maps, as in a vision transformer, or most layers of a size lie
+            behind the last maps that a module gives.
+    """
+    return tuple(block.name for block in search_blocks(module, image))
+
+
+def search_blocks(module: nn.Module, image: torch.Tensor) -> list[Block]:
+    """The inputs of a network's down-sampling layers, and of its global pooling, found by one forward pass.
+
+    This is SISE's definition of a block's last layer (arXiv 2010.00672). Down-sampling is where
+    height and width shrink by a factor of about 1.5 or more. Its input is the last tensor of the larger size
+    that everything behind depends on: what both ways of a residual unit receive, not what only one of them
+    computes; and in an inverted bottleneck without a shortcut, the expanded maps that enter the strided
+    convolution. The outermost module that returns this tensor is named.
+
+    Layers that belong to a down-sampling are no part of the block before it: a pooling; a normalisation that
+    does not follow a convolution; and a convolution whose output is only averaged, as in DenseNet, since
+    averaging and a 1 x 1 convolution can change places. Then the tensor that enters them is taken. Maps that
+    no hook can read (a module called several times, an output that is overwritten), that no layer computes at
+    their size, or of one pixel are passed over.
 
     Args:
         module: a network in evaluation mode, parameters without gradient.
         image: (1, 3, H, W) network input.
 
     Returns:
-        Names of modules, two or more.
+        Two or more blocks, from the input side.
 
     Raises:
-        ValueError: fewer than two sizes of feature maps, as in a vision transformer.
+        ValueError: see :func:`find_blocks`.
     """
     trace = trace_forward(module, image)
-    convolved = {output.size for output in trace.outputs if "Convolution" in _kind(output.node)}
-    convolved = {size for size in convolved if size != (1, 1)}
-    active = _activated(trace)
-    best: dict[tuple[int, int], tuple[bool, int, str]] = {}
-    for name, output in _bottlenecks(trace, (image.shape[2], image.shape[3])):
-        if output.size in convolved and "Pool" not in _kind(output.node):
-            activated = active[output.node]
-            if activated or not isinstance(output.module, _NORMS):
-                rank = activated, trace.order[output.node], name
-                best[output.size] = max(best.get(output.size, rank), rank, key=lambda entry: entry[:2])
-    ordered = sorted(best.items(), key=lambda entry: entry[1][1])
-    names: list[str] = []
-    smallest = image.shape[2] * image.shape[3] + 1
-    for (height, width), (_, _, name) in ordered:
-        if height * width < smallest:
-            smallest = height * width
-            names.append(name)
-    if len(names) < 2:
+    stages = _stages(trace, (image.shape[2], image.shape[3]))
+    blocks = _blocks([stage[_last(stage, trace)] for stage in stages], trace)
+    hidden = [block for block in blocks if block.behind > max(block.before, _NEXT_UNIT)]
+    found = [block for block in blocks if block.before and block not in hidden]
+    if len(found) < 2:
         raise ValueError(
             "the network has no two sizes of feature maps (N, C, h, w) from which blocks could be found; "
-            "name the modules whose outputs shall be read, from the input side, in `blocks`"
+            f"{_CURE}"
         )
-    return tuple(names)
+    if hidden:
+        block = hidden[0]
+        height, width = block.size
+        raise ValueError(
+            f"{block.behind} of {block.before + block.behind} layers of about {height} x {width} positions "
+            f"lie behind {block.name!r}, the last module that gives them as (N, C, h, w); {_CURE}"
+        )
+    return found
 
 
 def check_blocks(module: nn.Module, image: torch.Tensor, names: Sequence[str]) -> tuple[str, ...]:
@@ -135,12 +197,18 @@ def trace_forward(module: nn.Module, image: torch.Tensor) -> Trace:
     """Pass an image through the network and note what its modules return; hooks are always removed."""
     outputs: list[_Output] = []
     calls: dict[str, int] = {}
+    layers: list[tuple[Any, int]] = []
 
     def watch(name: str, part: nn.Module) -> Any:
-        def note(_module: nn.Module, _inputs: object, output: Any) -> None:
+        def note(_module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             calls[name] = calls.get(name, 0) + 1
-            if isinstance(output, torch.Tensor) and output.ndim == 4 and output.grad_fn is not None:
-                outputs.append(_Output(name, part, output, output._version, output.grad_fn))
+            if not isinstance(output, torch.Tensor) or output.grad_fn is None:
+                return
+            if isinstance(part, _LAYERS) and not _is_depthwise(part):
+                layers.append((output.grad_fn, output.numel() // len(part.weight)))
+            if output.ndim == 4:
+                source = getattr(inputs[0], "grad_fn", None) if inputs else None
+                outputs.append(_Output(name, part, output, output._version, output.grad_fn, source))
 
         return part.register_forward_hook(note)
 
@@ -159,12 +227,61 @@ def trace_forward(module: nn.Module, image: torch.Tensor) -> Trace:
             inputs[node] = [before for before, _ in node.next_functions if before is not None]
             waiting += inputs[node]
     order = {node: number for number, node in enumerate(TopologicalSorter(inputs).static_order())}
-    return Trace(outputs, calls, order, inputs)
+    return Trace(outputs, calls, layers, order, inputs)
 
 
-def _bottlenecks(trace: Trace, frame: tuple[int, int]) -> list[tuple[str, _Output]]:
-    """Feature maps without a way around them, each with the outermost module that returns it and the call
-    that made it.
+def _stages(trace: Trace, frame: tuple[int, int]) -> list[list[_Map]]:
+    """Readable maps, a list for each size, from the input side; larger maps than before are left out."""
+    stages: list[list[_Map]] = []
+    for maps in _bottlenecks(trace, frame):
+        if "Pool" in _kind(maps.node) or maps.positions == 1:
+            continue
+        before = stages[-1][-1].positions if stages else frame[0] * frame[1] * _LEAST_FACTOR
+        if maps.positions * _LEAST_FACTOR <= before:
+            stages.append([maps])
+        elif maps.positions < before * _LEAST_FACTOR:
+            stages[-1].append(maps)
+    return stages
+
+
+def _last(stage: list[_Map], trace: Trace) -> int:
+    """Place of the last maps of a size that are made by no part of the down-sampling behind them."""
+    place = len(stage) - 1
+    while place > 0 and _prepares(stage[place], stage[place - 1], trace):
+        place -= 1
+    return place
+
+
+def _prepares(maps: _Map, before: _Map, trace: Trace) -> bool:
+    """Whether a down-sampling's normalisation, or its averaged convolution, made the maps of those before."""
+    for output in maps.returned:
+        if output.source is before.node:
+            if _is_norm(output.module) and "Convolution" not in _kind(before.node):
+                return isinstance(maps.returned[0].module, nn.Identity) or _is_norm(maps.returned[0].module)
+            if "Convolution" in _kind(maps.node):
+                users = [node for node, inputs in trace.inputs.items() if maps.node in inputs]
+                return all(_kind(node).startswith(_AVERAGES) for node in users)
+    return False
+
+
+def _blocks(maps: list[_Map], trace: Trace) -> list[Block]:
+    """The maps as blocks, with the layers of about their size counted."""
+    layers = [(trace.order[node], positions) for node, positions in trace.layers if node in trace.order]
+    blocks, end = [], len(trace.order)
+    for each in reversed(maps):
+        place, output = trace.order[each.node], each.returned[0]
+        orders = [
+            order for order, positions in layers
+            if order <= end and 1 / _LEAST_FACTOR < positions / each.positions < _LEAST_FACTOR
+        ]  # fmt: skip
+        before = sum(order <= place for order in orders)
+        blocks.append(Block(each.name, output.tensor.shape[1], output.size, before, len(orders) - before))
+        end = place
+    return blocks[::-1]
+
+
+def _bottlenecks(trace: Trace, frame: tuple[int, int]) -> list[_Map]:
+    """Feature maps without a way around them, in the order of the forward pass.
 
     In any order of a graph from one source to one sink, every path passes a node if and only if no edge
     reaches over it.
@@ -179,28 +296,29 @@ def _bottlenecks(trace: Trace, frame: tuple[int, int]) -> list[tuple[str, _Outpu
         if farthest <= number:
             passed.add(node)
         farthest = max(farthest, reach[number])
-    makers: dict[Any, _Output] = {}
-    names: dict[Any, str] = {}
+    returned: dict[Any, list[_Output]] = {}
     for output in trace.outputs:
-        if output.node not in passed or output.overwritten or not _is_scaled(output.size, frame):
-            continue
-        maker = makers.setdefault(output.node, output)
-        if trace.calls[output.name] == 1 and f"{maker.name}.".startswith(f"{output.name}."):
-            names[output.node] = output.name
-    return [(names[node], maker) for node, maker in makers.items() if node in names]
+        if output.node in passed and not output.overwritten and _is_scaled(output.size, frame):
+            calls = returned.setdefault(output.node, [])
+            if not calls or f"{calls[0].name}.".startswith(f"{output.name}."):
+                calls.append(output)
+    maps = []
+    for calls in returned.values():
+        names = [output.name for output in calls if trace.calls[output.name] == 1]
+        if names:
+            maps.append(_Map(names[-1], calls))
+    return maps
 
 
-def _activated(trace: Trace) -> dict[Any, bool]:
-    """Whether a node is an activation, or made of nothing but activations by other means than weights."""
-    active: dict[Any, bool] = {}
-    for node in trace.order:
-        kind, before = _kind(node), trace.inputs[node]
-        active[node] = kind.startswith(_ACTIVATIONS) or (
-            bool(before)
-            and not any(linear in kind for linear in _LINEAR)
-            and all(active[earlier] for earlier in before)
-        )
-    return active
+def _is_depthwise(layer: nn.Module) -> bool:
+    return getattr(layer, "groups", 1) == getattr(layer, "in_channels", 0) > 1
+
+
+def _is_norm(module: nn.Module) -> bool:
+    """Whether a module is a normalisation, of torch or by its name, and not a layer with one."""
+    return isinstance(module, _NORMS) or (
+        "Norm" in type(module).__name__ and not any(isinstance(part, _LAYERS) for part in module.modules())
+    )
 
 
 def _kind(node: Any) -> str:

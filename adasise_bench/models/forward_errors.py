@@ -11,6 +11,7 @@ from torch import nn
 from adasise_bench import user_code
 from adasise_bench.errors import BenchError, ConfigError
 from adasise_bench.models.batching import is_out_of_memory
+from adasise_bench.models.lost_device import is_lost_device
 
 
 def name_errors(module: nn.Module, where: str) -> nn.Module:
@@ -18,7 +19,7 @@ def name_errors(module: nn.Module, where: str) -> nn.Module:
 
     Without this, an exception would end the run with a traceback, and ``sys.exit()`` in the forward pass
     would end it as if it had succeeded. What the tool itself handles stays as it is: an interrupt from the
-    keyboard, exhausted memory, and what torch cannot do deterministically.
+    keyboard, exhausted memory, a lost device, and what torch cannot do deterministically.
 
     Args:
         module: the network; its ``forward`` is replaced.
@@ -55,6 +56,8 @@ class _NamedErrors:
         except (BenchError, KeyboardInterrupt, MemoryError):
             raise
         except BaseException as error:
+            if is_lost_device(error):
+                raise
             if isinstance(error, RuntimeError) and (is_out_of_memory(error) or "deterministic" in str(error)):
                 raise
             raise ConfigError(f"{self._where}: fails{_on(*inputs)}: {user_code.reason(error)}") from None

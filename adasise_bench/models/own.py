@@ -100,7 +100,6 @@ def parse_model(name: Any, entry: Any) -> Any:
         raise ValueError(f"models.{name}: {first_problem(error, OwnModel)}") from None
 
 
-@torch_failures()
 def load(
     name: str,
     settings: OwnModel,
@@ -114,6 +113,8 @@ def load(
     deterministic: bool,
 ) -> Classifier:
     """Build a network, give it its weights, find its blocks, and try it out.
+
+    The caller sets where random numbers begin, and restores them: foreign code may draw any.
 
     Args:
         name: key of the entry under ``models``.

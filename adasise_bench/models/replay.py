@@ -112,7 +112,7 @@ def side_stream(device: torch.device) -> Iterator[None]:
 
 @cache
 def _side_stream_of(device: torch.device) -> torch.cuda.Stream:
-    return torch.cuda.Stream(device)
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
 @cache

@@ -18,9 +18,9 @@ from markupsafe import Markup
 from tqdm import tqdm
 
 from adasise_bench import __version__
+from adasise_bench.files import write_atomically
 from adasise_bench.layout import title
 from adasise_bench.overlay import DIMMING, OPACITY, colored
-from adasise_bench.records import write_atomically
 from adasise_bench.render import footnotes
 from adasise_bench.report.cells import html_grid
 from adasise_bench.report.drawings import drawings_of

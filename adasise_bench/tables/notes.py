@@ -28,6 +28,7 @@ def notes(
     yield from _published_notes(tables, data)
     yield from caveats(runs, records)
     yield from _option_notes(runs)
+    yield from _area_notes(runs)
     for run in runs:
         yield _run_note(run)
     methods = {entry["name"] for run in runs for entry in run.config["methods"]}
@@ -178,6 +179,21 @@ def _option_notes(runs: Sequence[Run]) -> Iterator[str]:
             yield f"{title_of(model)}: own network ({entry['source']}); feature maps read after {blocks}."
         elif entry.get("blocks") != "pool-input":
             yield f"{title_of(model)}: feature maps read at the {entry.get('blocks')} side of the blocks."
+
+
+def _area_notes(runs: Sequence[Run]) -> Iterator[str]:
+    """Whose share the areas of Extremal Perturbation are, where they are not the picture's."""
+    entries = [entry for run in runs for entry in run.config["methods"]]
+    labels = [
+        entry["label"]
+        for entry in entries
+        if entry["name"] == "extremal_perturbation" and entry.get("areas_of", "frame") == "frame"
+    ]
+    for label in dict.fromkeys(labels):
+        yield (
+            f"{title_of(label)}: areas are shares of the frame, which as in TorchRay reaches beyond "
+            "the picture; shares of the picture are larger."
+        )
 
 
 def _coverage_notes(model: str, runs: Sequence[Run], group: pd.DataFrame) -> Iterator[str]:

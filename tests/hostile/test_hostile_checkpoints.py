@@ -309,7 +309,7 @@ UNFIT: dict[str, Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]] =
     "no dimensions": lambda state: state | {"classifier.bias": torch.tensor(0.0)},
     "more dimensions": lambda state: state | {"classifier.bias": torch.zeros(6, 1, 1)},
     "empty": lambda state: state | {"classifier.bias": torch.zeros(0)},
-    "renamed": lambda state: {f"module.{name}": value for name, value in state.items()},
+    "renamed": lambda state: {f"{name}.module_": value for name, value in state.items()},
     "other network": lambda _: dict(SMALL),
 }
 

@@ -14,20 +14,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 import yaml
-from refusals import accepted, command, flipped, refused
+from refusals import accepted, command, fifo, flipped, refused
 
-from adasise_bench import engine_cache, run_folder
+from adasise_bench import engine_cache, files, row_groups, run_folder
 from adasise_bench.cli.table import tables_text
 from adasise_bench.config_file import validate
 from adasise_bench.data.voc import VocDataset
 from adasise_bench.environment import DECISIVE
 from adasise_bench.errors import BenchError, DataError, OutputError
+from adasise_bench.files import write_text_atomically
 from adasise_bench.gallery import Gallery
 from adasise_bench.models.engine import Engine
 from adasise_bench.planned_keys import PlannedKeys
 from adasise_bench.record_store import RecordStore
 from adasise_bench.records import FINISHED, IN_FLIGHT, SCHEMA, Key, Record
+from adasise_bench.status import read_status
 
 pytestmark = pytest.mark.usefixtures("bounded")
 
@@ -223,7 +226,7 @@ def test_other_types_in_the_environment(folder: Path, number: int, path: tuple[A
             sound(accepted(lambda: table(folder), str(folder)))
         resumed = accepted(lambda: resume(folder), str(folder))
         assert resumed is None or path[0] not in DECISIVE or replaced(FACTS, path, value) == FACTS
-        run_folder.write_text_atomically(folder / "environment.json", json.dumps(FACTS))
+        write_text_atomically(folder / "environment.json", json.dumps(FACTS))
 
 
 @pytest.mark.parametrize(("number", "path"), numbered(CONFIG.model_dump(mode="json")))
@@ -306,12 +309,85 @@ def test_texts(folder: Path, kind: str) -> None:
         refused(lambda: resume(folder), str(folder / file))
 
 
-def test_more_rows_than_a_run_has_are_not_unpacked(folder: Path) -> None:
-    rows = 10_000_001
+def test_a_row_group_of_more_rows_than_any_tool_writes_is_not_unpacked(folder: Path) -> None:
+    rows = row_groups.MOST_ROWS + 1
     column = pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int8)), pa.array(["resnet50"]))
-    pq.write_table(pa.table({"model": column}), folder / FINISHED)
+    pq.write_table(pa.table({"model": column}), folder / FINISHED, row_group_size=rows)
     assert (folder / FINISHED).stat().st_size < 100_000
     refused(lambda: table(folder), f"{rows} rows", kind=DataError)
+
+
+def test_an_endless_line_is_read_no_further_than_lines_go(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "LONGEST_LINE", 2_000)
+    (folder / FINISHED).unlink()
+    with (folder / IN_FLIGHT).open("ab") as file:
+        file.write(b" " * 3_000)  # without an end, a torn line
+    refused(lambda: table(folder), "behind line 4", "more than 1 KiB", kind=DataError)
+    refused(lambda: resume(folder), "behind line 4", kind=DataError)
+    refused(lambda: read_status(folder), "more than 1 KiB", kind=DataError)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_pipes_in_the_place_of_files(folder: Path, file: str) -> None:
+    """Nobody writes to them, so that reading one, or opening it, would never end."""
+    (folder / file).unlink()
+    fifo(folder / file)
+    if file == IN_FLIGHT:
+        (folder / FINISHED).unlink()
+    if file != "pictures.sha256":
+        refused(lambda: table(folder), str(folder / file), "not a plain file", kind=DataError)
+    problem = "is a pipe" if file in ("config.yaml", FINISHED) else "not a plain file"
+    refused(lambda: resume(folder), str(folder / file), problem)
+    if file in ("config.yaml", "environment.json", IN_FLIGHT):
+        refused(lambda: read_status(folder), str(folder / file), "not a plain file", kind=DataError)
+    for name in ("table", "status", "compare", "report", "baseline"):
+        more = {"compare": [folder], "baseline": ["--output", folder / "baseline.json"]}.get(name, [])
+        command(name, folder, *more)
+
+
+@pytest.mark.parametrize("name", ["progress.json", ".lock"])
+def test_pipes_in_the_place_of_a_session(folder: Path, name: str) -> None:
+    (folder / name).unlink(missing_ok=True)
+    fifo(folder / name)
+    assert read_status(folder).state == "finished"
+    assert read_status(folder).session == {}
+    if name == ".lock":
+        refused(lambda: resume(folder), "is a pipe", kind=OutputError)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_links_out_of_the_folder_are_not_followed(folder: Path, file: str) -> None:
+    (folder / file).rename(folder.parent / "elsewhere")
+    (folder / file).symlink_to("../elsewhere")
+    before = (folder.parent / "elsewhere").read_bytes()
+    if file == IN_FLIGHT:
+        (folder / FINISHED).unlink()
+    if file != "pictures.sha256":
+        refused(lambda: table(folder), str(folder / file), "leads out of the folder", kind=DataError)
+    refused(lambda: resume(folder), str(folder / file))
+    assert (folder.parent / "elsewhere").read_bytes() == before
+    (folder / file).unlink()
+    (folder.parent / "elsewhere").rename(folder / "inside")
+    if file in ("config.yaml", "environment.json", FINISHED):
+        (folder / file).symlink_to("inside")
+        assert "50.00" in table(folder)
+
+
+def test_a_link_in_the_place_of_the_lock_is_not_emptied(folder: Path) -> None:
+    (folder / ".lock").unlink(missing_ok=True)
+    (folder.parent / "elsewhere").write_text("kept")
+    (folder / ".lock").symlink_to("../elsewhere")
+    refused(lambda: resume(folder), "is a link", kind=OutputError)
+    assert read_status(folder).state == "finished"
+    assert (folder.parent / "elsewhere").read_text() == "kept"
+
+
+def test_a_run_folder_may_itself_be_a_link(folder: Path) -> None:
+    (folder.parent / "link").symlink_to(folder.name)
+    assert "50.00" in table(folder.parent / "link")
+    assert resume(folder.parent / "link").explained.sum() == 4
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -411,6 +487,22 @@ def reading(folder: Path, content: bytes) -> Callable[[], Any]:
 @pytest.mark.parametrize("kind", MAPS)
 def test_maps(tmp_path: Path, kind: str) -> None:
     refused(reading(tmp_path, MAPS[kind]), "000001_dog.npy", kind=DataError)
+
+
+def test_a_map_that_is_a_pipe_or_elsewhere(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    read = reading(folder, SOUND_MAP)
+    path = run_folder.map_path(folder, Key("resnet50", "sise", "000001", "dog"))
+    path.rename(tmp_path / "elsewhere.npy")
+    fifo(path)
+    refused(read, "000001_dog.npy", "not a plain file", kind=DataError)
+    path.unlink()
+    path.symlink_to(tmp_path / "elsewhere.npy")
+    refused(read, "000001_dog.npy", "leads out of the folder", kind=DataError)
+    (folder / "maps").rename(tmp_path / "maps")
+    (folder / "maps").symlink_to("../maps")
+    key = Key("resnet50", "sise", "000002", "dog")
+    refused(lambda: run_folder.save_map(folder, key, torch.zeros(2, 2)), "leads out of the folder")
 
 
 @pytest.mark.filterwarnings("ignore")

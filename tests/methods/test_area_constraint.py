@@ -12,6 +12,7 @@ from adasise_bench.methods.area_constraint import (
     AreaConstraint,
     first_high_pixels,
     largest_of_low,
+    largest_of_low_by_sort,
     largest_of_low_by_topk,
 )
 
@@ -34,7 +35,7 @@ def test_high_pixels_are_the_last_of_a_stable_sort(masks: object, area: float) -
     st.integers(0, 35),
     st.integers(0, 35),
 )
-@pytest.mark.parametrize("select", [largest_of_low, largest_of_low_by_topk])
+@pytest.mark.parametrize("select", [largest_of_low, largest_of_low_by_sort, largest_of_low_by_topk])
 def test_the_value_at_the_border_is_that_of_a_sort(select: object, masks: object, one: int, two: int) -> None:
     rows = torch.as_tensor(masks)
     ranked = rows.sort(dim=2).values

@@ -86,12 +86,10 @@ def test_values_on_the_picture_are_0_in_the_frame() -> None:
     assert float(framed.sum()) == pytest.approx(float(picture.sum()))
 
 
-@pytest.mark.parametrize(("cache", "values"), [(50 << 20, 50 << 16), (0, 32 << 16)])
-def test_two_slices_take_half_of_a_gpus_cache(
-    cache: int, values: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(("cache", "values"), [(50 << 20, 50 << 17), (0, 32 << 17)])
+def test_two_slices_fit_in_a_gpus_cache(cache: int, values: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         torch.cuda, "get_device_properties", lambda _device: SimpleNamespace(L2_cache_size=cache)
     )
     assert area_masks._slice_values(torch.device("cuda", 0)) == values
-    assert 2 * 4 * values == (cache or 32 << 20) // 2
+    assert 2 * 4 * values == (cache or 32 << 20)

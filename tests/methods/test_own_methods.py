@@ -457,6 +457,11 @@ BUFFER = torch.zeros(48, 40)
 class Vandal(MethodOptions):
     name: Literal["vandal"] = "vandal"
 
+    def check(self, classifier, image):
+        torch.set_default_dtype(torch.float16)
+        next(classifier.module.parameters()).add_(1)
+        image.zero_()
+
     def explain(self, classifier, request, clock):
         torch.set_default_dtype(torch.float16)
         next(classifier.module.parameters()).add_(1)
@@ -473,6 +478,7 @@ def test_an_installed_class_is_contained_as_well(
     monkeypatch.syspath_prepend(tmp_path)
     before, picture = fingerprint(tiny.module), image.clone()
     method = parse_method("vandal")
+    method.check(tiny, image)
     found = method.explain_together(tiny, [Request(method, image, 0), Request(method, image, 1)])
     assert [one.saliency.unique().tolist() for one in found] == [[1], [2]]
     assert fingerprint(tiny.module) == before

@@ -1,0 +1,69 @@
+"""Reads Parquet files that somebody else may have written, one row group at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from io import BufferedReader
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+MOST_ROWS = 2**20
+"""Rows of one row group. This tool writes 131072, and pyarrow by itself no more than this."""
+
+MOST_BYTES = 2**30
+"""Bytes that one row group takes when it is unpacked; one of this tool's takes about 50 million."""
+
+
+def row_groups(file: BufferedReader, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """The row groups of a Parquet file in order, at least one; checksums of pages are verified.
+
+    A file of a few kilobytes can unpack to more than any memory holds. What a group takes is therefore looked
+    at before it is unpacked; how many groups there are is not limited. Texts are read as numbers that refer
+    to the different texts in a group, so that no repetition takes memory before it was looked at.
+
+    Raises:
+        ValueError: a group has more than :data:`MOST_ROWS` or unpacks to more than :data:`MOST_BYTES`.
+        OSError, pyarrow.ArrowException: the file is damaged.
+    """
+    texts = [field.name for field in pq.read_schema(file) if _is_text(field.type)]
+    with pq.ParquetFile(file, page_checksum_verification=True, read_dictionary=texts) as reader:
+        for index in range(reader.num_row_groups):
+            _refuse_large(reader.metadata.row_group(index), index)
+            group = reader.read_row_group(index, columns=columns)
+            yield _written_out(group, index)
+        if not reader.num_row_groups:
+            yield _written_out(
+                reader.schema_arrow.empty_table().select(columns or reader.schema_arrow.names), 0
+            )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind))
+
+
+def _refuse_large(group: pq.RowGroupMetaData, index: int) -> None:
+    """Refuse a group by what the file's own description says of it."""
+    if group.num_rows > MOST_ROWS:
+        raise ValueError(f"row group {index} has {group.num_rows} rows")
+    values = max((group.column(column).num_values for column in range(group.num_columns)), default=0)
+    if max(group.total_byte_size, 8 * values) > MOST_BYTES:
+        raise ValueError(f"row group {index} unpacks to more than {MOST_BYTES // 2**20} MiB")
+
+
+def _written_out(group: pa.Table, index: int) -> pa.Table:
+    """The group with its texts in full, unless they are too long together."""
+    size = 0
+    for column in group.columns:
+        for chunk in column.chunks:
+            if pa.types.is_dictionary(chunk.type):
+                lengths = pc.take(pc.binary_length(chunk.dictionary), chunk.indices)
+                size += pc.sum(lengths).as_py() or 0
+    if size > MOST_BYTES:
+        raise ValueError(f"row group {index} unpacks to more than {MOST_BYTES // 2**20} MiB of text")
+    plain = [
+        pa.field(field.name, field.type.value_type) if pa.types.is_dictionary(field.type) else field
+        for field in group.schema
+    ]
+    return group.cast(pa.schema(plain))

@@ -1,0 +1,157 @@
+"""Write docs/blocks.md: the blocks that are found in networks of torchvision and timm.
+
+    python scripts/block_table.py
+
+Weights are random, and nothing is downloaded. It takes a few minutes on one core.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import click
+import timm
+import torch
+import torchvision
+from torch import nn
+
+from adasise_bench.models.block_search import Block, search_blocks
+
+PAGE = Path(__file__).parents[1] / "docs/blocks.md"
+
+NETWORKS = {
+    "torchvision": """
+        alexnet convnext_tiny densenet121 efficientnet_b0 efficientnet_v2_s googlenet inception_v3 maxvit_t
+        mnasnet0_5 mobilenet_v2 mobilenet_v3_small regnet_x_400mf resnet18 resnet50 resnext50_32x4d
+        shufflenet_v2_x0_5 squeezenet1_1 swin_t vgg11_bn vgg16 vit_b_32 wide_resnet50_2
+    """,
+    "timm": """
+        bat_resnext26ts botnet26t_256 caformer_s18 coat_tiny coatnet_nano_rw_224 convformer_s18 convit_tiny
+        convnext_atto convnextv2_atto cs3darknet_s csatv2 cspresnet50 darknet53 davit_tiny densenet121 dla34
+        dpn48b eca_resnet33ts edgenext_xx_small efficientformer_l1 efficientformer_l7 efficientformerv2_s0
+        efficientnet_b0 efficientnet_es efficientnet_lite0 efficientvit_b0 efficientvit_m0 ese_vovnet19b_dw
+        fasternet_t0 fastvit_t8 fbnetc_100 focalnet_tiny_srf gcresnet33ts gcvit_xxtiny gernet_s ghostnet_050
+        ghostnetv2_100 halonet26t hardcorenas_a hgnet_tiny hgnetv2_b0 hieradet_small hrnet_w18_small
+        inception_next_atto inception_resnet_v2 inception_v4 lambda_resnet26t lcnet_035 legacy_seresnet18
+        levit_128s levit_conv_128s mambaout_femto maxvit_pico_rw_256 mixer_s16_224 mixnet_s
+        mobilenetv4_conv_small mobilenetv4_hybrid_medium mobileone_s0 mobilevit_xxs mobilevitv2_050
+        mvitv2_tiny nest_tiny nextvit_small nf_resnet26 nfnet_f0 pit_ti_224 poolformer_s12 poolformerv2_s12
+        pvt_v2_b0 rdnet_tiny regnety_002 regnetz_b16 repghostnet_050 repvgg_a0 repvit_m0_9 res2net50_14w_8s
+        resnest14d resnet10t resnet18 resnet50_clip resnetblur50 resnetv2_50 rexnet_100 selecsls42
+        semnasnet_050 sequencer2d_s shvit_s1 skresnet18 spnasnet_100 starnet_s1 swiftformer_xs
+        swin_tiny_patch4_window7_224 swinv2_cr_tiny_224 tf_efficientnetv2_b0 tf_efficientnetv2_s
+        tf_mobilenetv3_small_minimal_100 tiny_vit_5m_224 tinynet_e tresnet_m twins_svt_small visformer_tiny
+        vit_tiny_r_s16_p8_224 vit_tiny_patch16_224 vitamin_small_224 volo_d1_224 vovnet39a xception
+        xception41 xcit_nano_12_p16_224
+    """,
+}
+
+INTRODUCTION = """\
+# Blocks that are found
+
+`blocks: auto` reads the input of each down-sampling layer and of the global pooling, which is how SISE defines
+the last layer of a block. What counts as that input:
+
+- Down-sampling is where height and width shrink by a factor of about 1.5 or more. A convolution without
+  padding (149 to 147 in Inception) is none.
+- In a residual unit with a stride, the input is what both the main path and the shortcut receive: the output
+  of the stage before. Pre-activation networks (ResNetV2, NFNet) activate it first, for both paths.
+- An inverted bottleneck with a stride (MobileNet, EfficientNet) has no shortcut. Its 1 x 1 convolution expands
+  the maps before the strided depthwise convolution, whose input are therefore the expanded maps, and not the
+  output of the stage before. A fused one (first stages of EfficientNetV2) starts with the strided convolution,
+  whose input is the output of the stage before.
+- A normalisation between two stages (ConvNeXt) belongs to the down-sampling, and so does a convolution whose
+  output is only averaged (DenseNet).
+- A block is a module whose output a hook can read. Where no module gives the input itself, the nearest tensor
+  before it that everything behind depends on is taken: HGNetV2's stem concatenates outside of modules, and
+  EfficientViT-M calls one activation several times, so that its maps are read before that activation.
+
+Blocks that you may want to name yourself, although some are found:
+
+- SqueezeNet averages one map per class, so that the last block's maps are the class scores. Name `features`
+  for the maps before that classifier.
+- EfficientFormer-L1 ends in attention over tokens; the last block lies in front of it. Larger ones have more
+  of it and are refused.
+- CLIP's ResNets end in attention, which counts as the global pooling.
+
+`scripts/block_table.py` wrote the tables, from one forward pass of each network with random weights.
+Made with torchvision {torchvision} and timm {timm}.
+
+## Found
+
+"`layer1` 256 x 56 (10 + 1)" says that the module `layer1` gives 256 maps of 56 x 56 pixels; that ten layers
+of about this size lead to it; and that one lies behind it, in the next unit in front of the stride. Layers are
+convolutions and linear layers; a depthwise convolution and its pointwise one count as one.
+"""
+
+REFUSED = """
+## To be named
+
+These networks are refused. Most of what they compute at some size is never given as (N, C, h, w) by a module:
+channels come last (MambaOut, Swin, Hiera and others), stages work on tokens (transformers), or branches of
+several sizes run side by side (HRNet). Set `blocks` to modules that give such maps, or wrap the network in a
+module of your own that permutes them.
+"""
+
+
+def page(networks: list[tuple[str, str]]) -> str:
+    """The text of docs/blocks.md with these networks (library, name)."""
+    found, refused = [], []
+    for library, name in networks:
+        line, is_found = row(library, name)
+        (found if is_found else refused).append(line)
+    head = INTRODUCTION.format(torchvision=_release(torchvision), timm=_release(timm))
+    columns = "\n| network | input | blocks: maps x side (layers up to it + behind) |\n|---|---|---|\n"
+    reasons = "\n| network | input | reason |\n|---|---|---|\n"
+    return "".join([head, columns, *found, REFUSED, reasons, *refused])
+
+
+def row(library: str, name: str) -> tuple[str, bool]:
+    """A network's line of the table, and whether blocks were found."""
+    network, side = build(library, name)
+    try:
+        text, is_found = ", ".join(map(_shown, search_blocks(network, torch.randn(1, 3, side, side)))), True
+    except ValueError as error:
+        text, is_found = str(error).partition("; ")[0], False
+    return f"| {library} {name} | {side} | {text} |\n", is_found
+
+
+def build(library: str, name: str) -> tuple[nn.Module, int]:
+    """A network with random weights in evaluation mode, and the side of the input that it was made for."""
+    if library == "timm":
+        network = timm.create_model(name)
+        side = network.pretrained_cfg["input_size"][1]
+    else:
+        own = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+        network = torchvision.models.get_model(name, weights=None, **own)
+        side = 299 if name == "inception_v3" else 224
+    return network.eval().requires_grad_(False), side
+
+
+def names() -> list[tuple[str, str]]:
+    """All networks of the page, as (library, name)."""
+    return [(library, name) for library, listed in NETWORKS.items() for name in listed.split()]
+
+
+def _shown(block: Block) -> str:
+    height, width = block.size
+    side = str(height) if height == width else f"{height} x {width}"
+    return f"`{block.name}` {block.maps} x {side} ({block.before} + {block.behind})"
+
+
+def _release(library: object) -> str:
+    return str(getattr(library, "__version__", "")).partition("+")[0]
+
+
+@click.command(help=__doc__)
+@click.option("--output", type=click.Path(path_type=Path), default=PAGE, show_default=True)
+def main(output: Path) -> None:
+    """Write the page."""
+    warnings.filterwarnings("ignore", category=UserWarning)
+    torch.manual_seed(0)
+    output.write_text(page(names()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
