@@ -7,7 +7,8 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -28,7 +29,8 @@ def installed(group: str) -> dict[str, EntryPoint]:
 def load(location: str) -> Any:
     """Import what ``module:attribute`` names; modules of the working directory are found as well.
 
-    The module is executed as any other that is imported: it can do whatever the user can.
+    The module is executed as any other that is imported: it can do whatever the user can. What it sets for
+    the whole process, such as torch's default dtype, is undone; see :func:`undone`.
 
     Raises:
         ConfigError: the import fails, for whatever reason, or the module has no such attribute.
@@ -38,11 +40,35 @@ def load(location: str) -> Any:
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # last, so that nothing here hides an installed module
     try:
-        return EntryPoint("", location, "").load()
+        with undone(location):
+            return EntryPoint("", location, "").load()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # foreign code may raise anything, SystemExit included
         raise ConfigError(f"{location}: cannot be imported: {reason(error)}") from None
+
+
+@contextmanager
+def undone(where: str) -> Iterator[None]:
+    """Undo what an import, or the making of a network, sets for the whole process; see ``process_state``.
+
+    Environment variables and functions that were replaced in torch stay, since the code may need them later.
+    Random numbers begin at 0, and go on afterwards as if nobody had drawn any.
+
+    Args:
+        where: what a message calls the code.
+
+    Raises:
+        BenchError: something cannot be put back.
+    """
+    import torch
+
+    from adasise_bench.models.precision import arithmetic
+    from adasise_bench.process_state import restored, seeded
+
+    cpu, lasting = torch.device("cpu"), ("environment variables", "functions of torch")
+    with seeded(0, cpu), arithmetic("fp32", cpu), restored(where, keep=lasting):
+        yield
 
 
 def load_function(location: str) -> Callable[..., Any]:

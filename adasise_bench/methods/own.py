@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,11 +20,10 @@ from torch import nn
 from adasise_bench import user_code
 from adasise_bench.errors import BenchError, ConfigError
 from adasise_bench.methods import METHODS, Explanation, MethodOptions, Request
-from adasise_bench.methods.untouched import seeded, untouched
+from adasise_bench.methods.untouched import contained
 from adasise_bench.models.batching import is_out_of_memory
 from adasise_bench.models.classifier import Classifier, image_level
 from adasise_bench.models.lost_device import is_lost_device
-from adasise_bench.models.precision import arithmetic
 from adasise_bench.timing import PhaseClock
 
 GROUP = "adasise_bench.methods"
@@ -73,8 +73,9 @@ class OwnMethod(MethodOptions):
     It returns a tensor (dense or sparse) or array (H, W) of real numbers, without negative values; leading
     dimensions of 1 are dropped, and a map of another size is resized bilinearly. Maps are kept in float32;
     one whose values become one and the same there is named on stderr. The function runs in fp32 with
-    gradients enabled; the random numbers of Python, NumPy and torch begin at the request's seed. The network
-    is afterwards as it was before.
+    gradients enabled; the random numbers of Python, NumPy and torch begin at the request's seed. The network,
+    and what is set for the whole process, are afterwards as they were before; the options and the image are
+    copies.
     """
 
     name: str
@@ -120,20 +121,18 @@ class OwnMethod(MethodOptions):
         module, device = classifier.module, classifier.device
         image = request.image.detach().clone().requires_grad_()
         with (
-            untouched(module),
+            contained(self.name, module, request.seed, device),
             _counted(module) as count,
-            seeded(request.seed, device),
-            arithmetic("fp32", device),
             torch.enable_grad(),
         ):
             result = self._call(function, module, image, request.target)
         with self._errors_named():
-            saliency = self._map(result, (image.shape[2], image.shape[3])).to(device)
+            saliency = self._map(result, (request.image.shape[2], request.image.shape[3])).to(device)
         return Explanation(saliency, count.forwards, count.backwards)
 
     def _call(self, function: Callable[..., Any], module: nn.Module, image: torch.Tensor, target: int) -> Any:
         with self._errors_named():
-            return function(module, image, target, **self.options)
+            return function(module, image, target, **copy.deepcopy(self.options))
 
     @contextmanager
     def _errors_named(self) -> Iterator[None]:
@@ -154,7 +153,9 @@ class OwnMethod(MethodOptions):
             raise BenchError(f"{self.name}: {user_code.reason(error)}") from None
 
     def _map(self, result: Any, size: tuple[int, int]) -> torch.Tensor:
-        """What the function returned as an (H, W) float32 map of the input's size.
+        """What the function returned as an (H, W) float32 map of the input's size, in memory of its own.
+
+        The function may keep what it returned, and write into it again.
 
         Raises:
             BenchError: it is no map, or has negative values.
@@ -168,7 +169,7 @@ class OwnMethod(MethodOptions):
         if result.is_meta:
             raise BenchError(f"{self.name}: gave a tensor on the meta device, which has no values")
         values = result.detach().to_dense() if result.layout != torch.strided else result.detach()
-        saliency = values.float()
+        saliency = values.to(torch.float32, copy=True)
         if _becomes_flat(values, saliency):
             _say_once(
                 f"note: {self.name}: gave a map in {str(values.dtype).removeprefix('torch.')} whose values "

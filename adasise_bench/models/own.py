@@ -133,7 +133,8 @@ def load(
         DeviceError: the device cannot compute its gradients.
     """
     where = f"models.{name}"
-    built = _BUILDERS.get(settings.source, _from_function)(name, settings, data_classes)
+    with user_code.undone(where):
+        built = _BUILDERS.get(settings.source, _from_function)(name, settings, data_classes)
     settings = _completed(where, settings, built.facts)
     module = name_errors(_prepared(where, built.module), where)
     weights = _weights(where, module, settings, built.origin)
