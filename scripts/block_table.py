@@ -50,17 +50,17 @@ NETWORKS = {
 INTRODUCTION = """\
 # Blocks that are found
 
-`blocks: auto` reads the input of each down-sampling layer and of the global pooling, which is how SISE defines
-the last layer of a block. What counts as that input:
+`blocks: auto` reads the input of each down-sampling layer and of the global pooling: SISE's definition of the
+last layer of a block. What counts as that input:
 
 - Down-sampling is where height and width shrink by a factor of about 1.5 or more. A convolution without
   padding (149 to 147 in Inception) is none.
 - In a residual unit with a stride, the input is what both the main path and the shortcut receive: the output
   of the stage before. Pre-activation networks (ResNetV2, NFNet) activate it first, for both paths.
-- An inverted bottleneck with a stride (MobileNet, EfficientNet) has no shortcut. Its 1 x 1 convolution expands
-  the maps before the strided depthwise convolution, whose input are therefore the expanded maps, and not the
-  output of the stage before. A fused one (first stages of EfficientNetV2) starts with the strided convolution,
-  whose input is the output of the stage before.
+- An inverted bottleneck with a stride (MobileNet, EfficientNet) has no shortcut. Its 1 x 1 convolution comes
+  before the strided depthwise convolution, whose input are therefore the expanded maps, and not the output of
+  the stage before. A fused one (first stages of EfficientNetV2) starts with the strided convolution, whose
+  input is the output of the stage before.
 - A normalisation between two stages (ConvNeXt) belongs to the down-sampling, and so does a convolution whose
   output is only averaged (DenseNet).
 - A block is a module whose output a hook can read. Where no module gives the input itself, the nearest tensor
@@ -81,8 +81,8 @@ Made with torchvision {torchvision} and timm {timm}.
 ## Found
 
 "`layer1` 256 x 56 (10 + 1)" says that the module `layer1` gives 256 maps of 56 x 56 pixels; that ten layers
-of about this size lead to it; and that one lies behind it, in the next unit in front of the stride. Layers are
-convolutions and linear layers; a depthwise convolution and its pointwise one count as one.
+of about this size lead to it; and that one lies behind it, in the next unit in front of the stride. Layers
+are convolutions and linear layers; a depthwise convolution and its pointwise one count as one.
 """
 
 REFUSED = """

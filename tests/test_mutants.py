@@ -365,7 +365,7 @@ MUTANTS = {
         ("std(correction=0)", "std()"),
         ("drawn.to(parameter) * parameter.std", "parameter.mean() + drawn.to(parameter) * parameter.std"),
         ("torch.randn(", "torch.rand("),
-        ('explanation if name == "head_sensitivity"', 'explanation if name != "head_sensitivity"'),
+        ('if name == "head_sensitivity" else side', 'if name != "head_sensitivity" else side'),
         ("else side + 1", "else side"),
     ],
     "methods/selectors.py": [

@@ -148,8 +148,8 @@ class _ZPlus(ZPlus):  # type: ignore[misc]
     def forward(self, module: nn.Module, inputs: Any, *rest: Any, **_none: Any) -> None:
         """Keep the module's input, and its lowest value on the device.
 
-        zennit 1 hands the module's keyword arguments over as well, but only to a method that does not have the
-        three parameters of zennit 0.5, which it counts.
+        zennit 1 hands the module's keyword arguments over as well, but only to a method that does not have
+        the three parameters of zennit 0.5, which it counts.
         """
         super().forward(module, inputs, *rest)
         self._number = self._lowest.add(inputs[0].detach())

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
+import sys
 from contextlib import nullcontext
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 import timm
@@ -12,9 +17,10 @@ from conftest import TinyVGG, make_classifier
 from torch import nn
 
 from adasise_bench.models import scenes_vgg
-from adasise_bench.models.block_search import check_blocks, find_blocks
+from adasise_bench.models.block_search import check_blocks, find_blocks, search_blocks
 from adasise_bench.models.torchray_networks import BLOCKS
 
+ROOT = Path(__file__).parents[2]
 STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
@@ -79,6 +85,97 @@ def test_timm() -> None:
     assert find_blocks(frozen(timm.create_model("resnetv2_50")), noise()) == before
 
 
+@pytest.fixture(scope="module")
+def block_table() -> ModuleType:
+    """scripts/block_table.py as a module."""
+    spec = importlib.util.spec_from_file_location("block_table", ROOT / "scripts/block_table.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["block_table"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("torchvision efficientnet_v2_s",
+         ("features.1", "features.2", "features.4.0.block.0", "features.6.0.block.0", "features")),
+        ("timm coatnet_nano_rw_224", ("stem", "stages.0", "stages.1", "stages.2", "stages")),
+        ("timm efficientformer_l1",
+         ("stem.act1", "stages.0", "stages.1", "stages.2", "stages.3.blocks.2")),
+        ("timm fastvit_t8", ("stem.0", "stages.0", "stages.1", "stages.2", "final_conv")),
+        ("timm inception_v4", ("features.2", "features.4", "features.9", "features.17", "features")),
+        ("timm mobilevitv2_050",
+         (*(f"stages.{stage}.0.conv1_1x1" for stage in (1, 2, 3, 4)), "stages")),
+        ("timm nextvit_small", ("stem.2", "stages.0", "stages.1", "stages.2", "stages")),
+        ("timm resnetv2_50",
+         ("stem.conv", *(f"stages.{stage}.blocks.0.norm1" for stage in (1, 2, 3)), "norm")),
+        ("timm shvit_s1",
+         ("patch_embed.1", "patch_embed.3", "patch_embed.5", "stages.1.downsample.2.act1",
+          "stages.2.downsample.2.act1", "stages")),
+        ("timm swiftformer_xs", ("stem.2", "stages.0", "stages.1", "stages.2", "stages")),
+        ("timm tf_efficientnetv2_b0", ("blocks.0", "blocks.1", "blocks.3.0.bn1", "blocks.5.0.bn1", "bn2")),
+        ("timm tiny_vit_5m_224",
+         ("patch_embed.act", *(f"stages.{stage}.downsample.act1" for stage in (1, 2, 3)), "stages")),
+        ("timm xception41", ("stem", "blocks.0", "blocks.1", "blocks.10", "blocks")),
+    ],
+)  # fmt: skip
+def test_a_block_is_the_very_tensor_that_a_layer_makes_smaller(
+    block_table: ModuleType, name: str, expected: tuple[str, ...]
+) -> None:
+    """Seen from the other side: a layer without parts takes it and gives less than half of the positions."""
+    with torch.device("meta"):
+        module, side = block_table.build(*name.split())
+    image = noise(side).to("meta")
+    assert find_blocks(module, image) == expected
+    shrunk: list[torch.Tensor] = []
+    given: dict[str, torch.Tensor] = {}
+
+    def watch(part_name: str, part: nn.Module) -> None:
+        def note(_module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+            if not isinstance(output, torch.Tensor) or output.ndim != 4:
+                return
+            given[part_name] = output
+            entered = inputs[0]
+            assert isinstance(entered, torch.Tensor)
+            if not [*part.children()] and entered[0, 0].numel() >= 2.25 * output[0, 0].numel():
+                shrunk.append(entered)
+
+        part.register_forward_hook(note)
+
+    for part_name, part in module.named_modules():
+        watch(part_name, part)
+    with torch.no_grad():
+        module(image)
+    for block in expected[:-1]:
+        assert any(given[block] is entered for entered in shrunk), block
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "torchvision alexnet", "torchvision inception_v3", "torchvision mobilenet_v2", "torchvision resnet18",
+        "torchvision swin_t", "timm efficientvit_m0", "timm fastvit_t8", "timm hgnetv2_b0",
+        "timm hrnet_w18_small", "timm levit_conv_128s", "timm mambaout_femto", "timm swiftformer_xs",
+        "timm tf_efficientnetv2_b0", "timm xcit_nano_12_p16_224",
+    ],
+)  # fmt: skip
+def test_the_page_of_blocks_is_what_the_script_writes(block_table: ModuleType, name: str) -> None:
+    line, is_found = block_table.row(*name.split())
+    found, refused = (ROOT / "docs/blocks.md").read_text(encoding="utf-8").split(block_table.REFUSED)
+    assert line in (found if is_found else refused)
+
+
+def test_the_page_of_blocks_has_the_scripts_text_and_networks(block_table: ModuleType) -> None:
+    page = (ROOT / "docs/blocks.md").read_text(encoding="utf-8")
+    rows = re.compile(r"^\| (torchvision|timm) (\S+) .*\n", re.MULTILINE)
+    releases = re.compile(r"^Made with .*$", re.MULTILINE)
+    assert sorted(rows.findall(page)) == sorted(block_table.names())
+    assert releases.sub("", rows.sub("", page)) == releases.sub("", block_table.page([]))
+    assert len(rows.findall(page.split(block_table.REFUSED)[0])) >= 40
+
+
 def test_torchrays_own_and_the_shipped_network(resnet_layout: object) -> None:
     assert find_blocks(resnet_layout.module, noise()) == BLOCKS["resnet50", "pool-input"]  # type: ignore[attr-defined]
     assert find_blocks(scenes_vgg.load()[0], noise(96)) == scenes_vgg.BLOCKS
@@ -115,8 +212,88 @@ class Functional(nn.Module):
 
 
 def test_what_no_hook_can_read_is_not_chosen() -> None:
-    """Not ``inside`` (a shortcut passes it), ``norm``, ``down`` (overwritten), or the head's pixel."""
-    assert find_blocks(frozen(Functional()), noise()) == ("first", "last")
+    """Not ``inside`` (a shortcut passes it), the sum (no module's), ``down`` (overwritten), or the head's
+    pixel. ``norm`` is the input of the down-sampling, and nothing before it has all of that size's layers.
+    """
+    assert find_blocks(frozen(Functional()), noise()) == ("norm", "last")
+
+
+def sequence(*parts: nn.Module) -> nn.Module:
+    head = (nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    return frozen(nn.Sequential(*parts, *head))
+
+
+def conv(inputs: int = 4, **options: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, 4, 3, **options)
+
+
+def test_a_convolution_without_padding_is_no_down_sampling() -> None:
+    """Sizes 64, 62, 60, pooled to 30, 28, 26."""
+    module = sequence(
+        conv(3), nn.ReLU(), conv(), nn.ReLU(), nn.MaxPool2d(2), conv(), nn.ReLU(), conv(), nn.ReLU()
+    )
+    assert find_blocks(module, noise()) == ("3", "8")
+
+
+@pytest.mark.parametrize("side", [3, 5, 6])
+def test_every_stride_of_two_is_down_sampling(side: int) -> None:
+    """Also where 3 x 3 pixels become 2 x 2, which is the smallest factor that it can have."""
+    module = sequence(conv(3, padding=1), conv(stride=2, padding=1), nn.ReLU())
+    assert find_blocks(module, noise(side)) == ("0", "2")
+
+
+def test_what_belongs_to_the_down_sampling_is_left_out() -> None:
+    """A normalisation of the input, and convolutions that are only averaged; not that of a convolution."""
+    average = (nn.Conv2d(4, 4, 1), nn.AvgPool2d(2))
+    module = sequence(
+        conv(3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), *average, conv(padding=1), nn.BatchNorm2d(4)
+    )
+    assert find_blocks(module, noise()) == ("2", "6")
+    maximum = (nn.Conv2d(4, 4, 1), nn.MaxPool2d(2))
+    module = sequence(conv(3), nn.ReLU(), *maximum, conv(), nn.ReLU(), nn.BatchNorm2d(4))
+    assert find_blocks(module, noise()) == ("2", "5")
+
+
+def test_larger_maps_than_before_are_left_out() -> None:
+    module = sequence(
+        conv(3),
+        nn.MaxPool2d(4),
+        conv(),
+        nn.ReLU(),
+        nn.Upsample(scale_factor=4),
+        conv(),
+        nn.MaxPool2d(8),
+        conv(),
+    )
+    assert find_blocks(module, noise()) == ("0", "3", "7")
+
+
+class Tokens(nn.Module):
+    """Units of two linear layers over the pixels, which are never given as (N, C, h, w)."""
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.units = nn.ModuleList(
+            nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 4)) for _ in range(units)
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.flatten(2).transpose(1, 2)
+        for unit in self.units:
+            x = x + unit(x)
+        return x.mean(1)
+
+
+def test_layers_behind_a_block_are_counted_and_most_of_them_refused() -> None:
+    parts = conv(3), nn.ReLU(), conv(stride=2), nn.ReLU(), conv(stride=2), nn.ReLU()
+    few = search_blocks(frozen(nn.Sequential(*parts, Tokens(1))), noise())
+    assert [(block.name, block.maps, block.size, block.before, block.behind) for block in few] == [
+        ("1", 4, (62, 62), 1, 0), ("3", 4, (30, 30), 1, 0), ("5", 4, (14, 14), 1, 2)
+    ]  # fmt: skip
+    with pytest.raises(
+        ValueError, match=r"8 of 9 layers of about 14 x 14 positions lie behind '5'.*`blocks`"
+    ):
+        find_blocks(frozen(nn.Sequential(*parts, Tokens(4))), noise())
 
 
 @pytest.mark.parametrize("name", ["vit_b_32", "swin_t"])
