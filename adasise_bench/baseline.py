@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from adasise_bench import environment
+from adasise_bench import environment, evidence
 from adasise_bench.comparison import KEY, QUALITY, VALUES
 from adasise_bench.errors import ConfigError, DataError
 from adasise_bench.files import regular, write_text_atomically
+from adasise_bench.folder_names import FINISHED
+from adasise_bench.methods import METHODS
+from adasise_bench.metrics import METRICS
+from adasise_bench.record_checks import named, out_of_range, ranges
 from adasise_bench.runs import Run, load_run
 from adasise_bench.validation import first_problem, suggest
 
 _PAIR = ["image_id", "class_name"]
 _DECIMALS = 6
+_ROUNDED = 1.01 * 10**-_DECIMALS
 _TIME_DIGITS = 4
 
 
@@ -54,6 +59,7 @@ class _File(BaseModel):
     format: Literal[1]
     identity: dict[str, Any]
     made_by: dict[str, Any]
+    planned_pairs: int | None = None
     means: dict[str, dict[str, dict[str, float | None]]]
     pairs: _Pairs
     values: dict[str, dict[str, _Columns]]
@@ -67,11 +73,14 @@ class Baseline:
         identity: what two comparable runs share: configuration, weights, data, definitions.
         made_by: what they may differ in: tool, versions, device.
         values: one row per explanation, :data:`KEY` and :data:`VALUES` as columns, sorted.
+        planned_pairs: how many pairs of each method on each network the run was to explain, where it had not
+            finished; ``None`` for all others.
     """
 
     identity: dict[str, Any]
     made_by: dict[str, Any]
     values: pd.DataFrame
+    planned_pairs: int | None = None
 
     def only(self, methods: list[str]) -> Baseline:
         """The part of these method labels; all of it for an empty list.
@@ -88,12 +97,23 @@ class Baseline:
         kept = {name: known[name] for name in methods}
         definitions = _definitions(self.identity["definitions"], kept)
         identity = self.identity | {"methods": kept, "definitions": definitions}
-        return Baseline(identity, self.made_by, self.values[self.values["method"].isin(methods)])
+        if evidence.NAME in identity:
+            identity[evidence.NAME] = _evidence(identity[evidence.NAME], kept)
+        return replace(self, identity=identity, values=self.values[self.values["method"].isin(methods)])
 
     def untimed(self) -> Baseline:
         """The same values without run-times, which only a machine with nothing else to do gives."""
-        values = self.values.assign(seconds=None, seconds_plain_forward=None)
-        return Baseline(self.identity, self.made_by, values)
+        return replace(self, values=self.values.assign(seconds=None, seconds_plain_forward=None))
+
+    @property
+    def unfinished(self) -> str:
+        """That the run had not finished, in one line; empty where it had."""
+        if self.planned_pairs is None:
+            return ""
+        made = self.values.groupby(["model", "method"]).size()
+        return (
+            f"of a run that had not finished: {made.sum()} of {self.planned_pairs * len(made)} explanations"
+        )
 
 
 def open_baseline(path: Path) -> Baseline:
@@ -123,6 +143,7 @@ def baseline_of(run: Run) -> Baseline:
         "weights": {name: model["weights_sha256"] for name, model in sorted(facts["models"].items())},
         "pictures": {"name": facts["data"]["name"], "sha256": facts["data"]["fingerprint"]},
         "definitions": _definitions(facts["definitions"], settings["methods"]),
+        evidence.NAME: _evidence(facts["definitions"] | evidence.of_run(facts), settings["methods"]),
     }
     made_by = {key: facts.get(key) for key in ("tool", "torch", "device", "device_name", "precision")}
     values = run.records[[*KEY, *VALUES]].copy()
@@ -133,7 +154,17 @@ def baseline_of(run: Run) -> Baseline:
         values[name] = values[name].map(
             lambda number: float(f"{number:.{_TIME_DIGITS}g}"), na_action="ignore"
         )
-    return Baseline(identity, made_by, values.sort_values(KEY, ignore_index=True))
+    values = values.sort_values(KEY, ignore_index=True)
+    pairs, made = facts["data"]["pairs"], values.groupby(["model", "method"]).size()
+    finished = (run.folder / FINISHED).exists() or (made >= pairs).all()
+    return Baseline(identity, made_by, values, None if finished else pairs)
+
+
+def _evidence(every: Mapping[str, Any], methods: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of the data and the networks, and of what these methods rest on beside their options."""
+    beginnings = ("data.", "models.", *(f"{label}." for label in methods))
+    own = every.keys() - METRICS.keys() - METHODS.keys()
+    return {name: every[name] for name in own if name.startswith(beginnings)}
 
 
 def _definitions(every: Mapping[str, str], methods: Mapping[str, Any]) -> dict[str, str]:
@@ -171,6 +202,8 @@ def write_baseline(baseline: Baseline, path: Path) -> None:
         "pairs": {name: pairs[name].tolist() for name in _PAIR},
         "values": columns,
     }
+    if baseline.planned_pairs is not None:
+        tree["planned_pairs"] = baseline.planned_pairs
     write_text_atomically(path, _json(tree) + "\n")
 
 
@@ -222,7 +255,28 @@ def read_baseline(path: Path) -> Baseline:
     if not frames:
         raise _damaged(path, "it has no values")
     values = pd.concat(frames)[[*KEY, *VALUES]].sort_values(KEY, ignore_index=True)
-    return Baseline(stored.identity, stored.made_by, values)
+    _refuse_edited(path, stored, values)
+    return Baseline(stored.identity, stored.made_by, values, stored.planned_pairs)
+
+
+def _refuse_edited(path: Path, stored: _File, values: pd.DataFrame) -> None:
+    """Refuse values that no metric gives, or that are not those whose means the file holds.
+
+    Raises:
+        DataError: names the first.
+    """
+    possible = ranges(str(stored.identity.get("score")))
+    for name in QUALITY:
+        impossible = out_of_range(values[name], possible[name])
+        if impossible.any():
+            first = values[impossible].iloc[0]
+            raise _damaged(path, f"{named(first)}: {name} cannot be {first[name]:g}")
+    for (model, method), group in values.groupby(["model", "method"]):
+        means = stored.means.get(str(model), {}).get(str(method), {})
+        for name in QUALITY:
+            stated, found = means.get(name), group[name].astype(float).mean()
+            if pd.isna(found) != (stated is None) or (stated is not None and abs(found - stated) > _ROUNDED):
+                raise _damaged(path, f"the values of {name} of {method} on {model} do not have their mean")
 
 
 def _damaged(path: Path, problem: str) -> DataError:

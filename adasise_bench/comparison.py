@@ -43,6 +43,7 @@ class Limits(NamedTuple):
         slower: percent that an explanation may cost more than in the base.
         untimed: why speed is not compared; empty if it is.
         partial: whether pairs of the base may be missing.
+        planned_pairs: how many pairs the base's run was to explain by each method, if it had not finished.
     """
 
     tolerances: Sequence[Rule] = TOLERANCES
@@ -50,6 +51,7 @@ class Limits(NamedTuple):
     slower: float = SLOWER
     untimed: str = ""
     partial: bool = False
+    planned_pairs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,9 @@ def compare(base: pd.DataFrame, new: pd.DataFrame, limits: Limits) -> list[Findi
             annotation could not be used.
         limits: what may differ.
     """
-    joined = base.merge(new, how="outer", on=KEY, suffixes=("_base", "_new"), indicator="side")
+    joined = base.merge(new, how="outer", on=KEY, suffixes=("_base", "_new"))
+    for side in ("base", "new"):
+        joined[f"in_{side}"] = joined[[f"ebpg_{side}", f"error_{side}"]].notna().any(axis=1)
     return [
         finding
         for (model, method), pairs in joined.groupby(["model", "method"])
@@ -114,7 +118,7 @@ class _Method:
         both = self.pairs.dropna(subset=["ebpg_base", "ebpg_new"])
         for metric in QUALITY:
             yield self._quality(metric, both)
-        counted = both.dropna(subset=[f"{MAPS}_base", f"{MAPS}_new"])
+        counted = both[both[[f"{MAPS}_base", f"{MAPS}_new"]].notna().any(axis=1)]
         if self.pairs[[f"{MAPS}_base", f"{MAPS}_new"]].notna().any(axis=None):
             yield self._maps(counted)
         yield self._present()
@@ -133,9 +137,9 @@ class _Method:
     def _maps(self, both: pd.DataFrame) -> Finding:
         base, new = (both[f"{MAPS}_{side}"] for side in ("base", "new"))
         difference = [_maps_apart(one, other) for one, other in zip(base, new, strict=True)]
-        return self._judged(
-            MAPS, base.map(sum), new.map(sum), pd.Series(difference, index=both.index, dtype=float), both, ""
-        )
+        kept, kept_now = (maps.map(sum, na_action="ignore").astype(float) for maps in (base, new))
+        apart = pd.Series(difference, index=both.index, dtype=float)
+        return self._judged(MAPS, kept, kept_now, apart, both, "")
 
     def _judged(
         self,
@@ -146,7 +150,7 @@ class _Method:
         both: pd.DataFrame,
         word: str,
     ) -> Finding:
-        in_base = self.pairs[self.pairs["side"] != "right_only"]
+        in_base = self.pairs[self.pairs["in_base"]]
         if len(in_base) and in_base["error_base"].notna().all():
             return self._finding(check, "skipped", "the base has errors only")
         if both.empty:
@@ -155,9 +159,12 @@ class _Method:
         mean, at = float(difference.mean(skipna=False)), difference.abs().to_numpy().argmax()
         largest = float(difference.iloc[at])
         reasons = []
-        if _beyond(mean, allowed):
+        lacking = both[difference.isna()]
+        if len(lacking):
+            reasons.append(f"{len(lacking)} without a value in one of the two: {_names(lacking)}")
+        elif _beyond(mean, allowed):
             reasons.append(f"mean differs by {mean:+.4g}{word}, allowed {allowed:g}")
-        if _beyond(largest, bound):
+        if not len(lacking) and _beyond(largest, bound):
             reasons.append(f"{_name(both.iloc[at])} differs by {largest:+.4g}, allowed {bound:g}")
         return self._finding(
             check,
@@ -174,20 +181,28 @@ class _Method:
         )
 
     def _present(self) -> Finding:
-        side, error = self.pairs["side"], self.pairs["error_base"]
-        missing = self.pairs[(side == "left_only") & error.isna()]
-        added = self.pairs[side == "right_only"]
+        in_base, in_new = self.pairs["in_base"], self.pairs["in_new"]
+        missing = self.pairs[in_base & ~in_new & self.pairs["error_base"].isna()]
+        added = self.pairs[in_new & ~in_base]
+        empty = self.pairs[~in_new & ~in_base]
+        unmade = max(0, (self.limits.planned_pairs or 0) - int(in_base.sum()))
         parts = [
             f"{len(rows)} {word}: {_names(rows)}"
-            for rows, word in ((missing, "missing"), (added, "new"))
+            for rows, word in (
+                (missing, "missing"),
+                (added, "new"),
+                (empty, "without values or an error in both"),
+            )
             if len(rows)
         ]
+        if unmade:
+            parts.append(f"the base is of a run that had not finished, and lacks {unmade}")
         return self._finding(
             "pairs",
-            "failed" if len(missing) and not self.limits.partial else "passed",
+            "failed" if unmade or len(empty) or (len(missing) and not self.limits.partial) else "passed",
             "; ".join(parts),
-            base=int((side != "right_only").sum()),
-            new=int((side != "left_only").sum()),
+            base=int(in_base.sum()),
+            new=int(in_new.sum()),
             pairs=len(self.pairs),
         )
 
@@ -203,7 +218,7 @@ class _Method:
 
     def _turned(self, base: pd.Series[bool], new: pd.Series[bool]) -> pd.DataFrame:
         """The pairs of the base that are now what they were not."""
-        return self.pairs[new & ~base & (self.pairs["side"] != "right_only")]
+        return self.pairs[new & ~base & self.pairs["in_base"]]
 
     def _counted(
         self, check: str, base: pd.Series[bool], new: pd.Series[bool], added: pd.DataFrame, reason: str
@@ -257,8 +272,13 @@ def _beyond(difference: float, limit: float | None) -> bool:
     return limit is not None and not abs(difference) <= limit + _ROUNDING
 
 
-def _maps_apart(one: Sequence[int], other: Sequence[int]) -> float:
-    """By how many maps the blocks of two selections differ in number; infinite for other blocks."""
+def _maps_apart(one: Sequence[int] | None, other: Sequence[int] | None) -> float:
+    """By how many maps the blocks of two selections differ in number.
+
+    Infinite for other blocks, and not a number where only one of them counted maps.
+    """
+    if not (isinstance(one, Sequence | np.ndarray) and isinstance(other, Sequence | np.ndarray)):
+        return float("nan")
     if len(one) != len(other):
         return float("inf")
     return float(np.abs(np.subtract(one, other)).sum())

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from adasise_bench import __version__
+from adasise_bench import __version__, evidence
 from adasise_bench.errors import DeviceError
 from adasise_bench.methods import METHODS
 from adasise_bench.metrics import METRICS
@@ -66,11 +66,19 @@ DECISIVE = ("tool", "torch", "torchvision", "torchray", "device", "device_name",
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Dotted keys whose values differ, each as ``key: before -> now``."""
+    """Dotted keys whose values differ, each as ``key: before -> now``.
+
+    Of the evidence, what only one of them tells is no difference: earlier versions told less.
+    """
     found = []
     for key in sorted(before.keys() | now.keys()):
         old, new = before.get(key), now.get(key)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
+        if key == evidence.NAME and not prefix:
+            old, new = old or {}, new or {}
+            common = old.keys() & new.keys()
+            old, new = ({name: told[name] for name in common} for told in (old, new))
+            found += differences(old, new)
+        elif isinstance(old, Mapping) and isinstance(new, Mapping):
             found += differences(old, new, f"{prefix}{key}.")
         elif old != new:
             found.append(f"{prefix}{key}: {_short(old)} -> {_short(new)}")

@@ -1,5 +1,7 @@
 """Errors that a user can cause, each with the exit code that the command line ends with."""
 
+from __future__ import annotations
+
 from adasise_bench.printable import printable
 
 _LONGEST = 1000
@@ -18,6 +20,28 @@ class BenchError(Exception):
         if len(line) > _LONGEST:
             line = f"{line[: _LONGEST * 2 // 3]} ... {line[-_LONGEST // 4 :]}"
         super().__init__(line)
+
+
+def text_of(error: BaseException) -> str:
+    """What an exception says; those of a user's own classes may fail to say it."""
+    try:
+        return str(error)
+    except Exception:
+        return "its message cannot be read"
+
+
+class CrashError(BenchError):
+    """Something that nobody foresaw, with its traceback in a log; a report lets it be mended."""
+
+    exit_code = 70  # EX_SOFTWARE of sysexits.h
+
+    def __init__(self, cause: str, log: object) -> None:
+        self._arguments = cause, str(log)
+        super().__init__(f"unexpected {cause}; please report it with the traceback, which is in {log}")
+
+    def __reduce__(self) -> tuple[type[CrashError], tuple[str, str]]:
+        """Workers send it to the driver."""
+        return type(self), self._arguments
 
 
 class ConfigError(BenchError):

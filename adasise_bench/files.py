@@ -148,7 +148,7 @@ def refuse_special(path: Path) -> None:
         return  # there is nothing; or the writing itself will say what is wrong
     if not stat.S_ISREG(mode):
         kind = next((name for fits, name in _KINDS if fits(mode)), "a device")
-        raise OutputError(f"{path}: is {kind}, and only plain files are written; choose another --output")
+        raise OutputError(f"{path}: is {kind}, and only plain files are written; choose another place")
 
 
 @contextmanager

@@ -17,15 +17,16 @@ import numpy as np
 import pyarrow as pa
 from pydantic import ValidationError
 
-from adasise_bench import environment, plain_yaml, run_folder
+from adasise_bench import environment, manifest, plain_yaml, run_folder
 from adasise_bench.config import RunConfig
 from adasise_bench.data.open import chosen_images
 from adasise_bench.errors import ConfigError, DataError, OutputError
 from adasise_bench.files import read_text, regular
 from adasise_bench.folder_names import CONFIG, ENVIRONMENT, FINISHED, MAPS
 from adasise_bench.planned_keys import PlannedKeys
+from adasise_bench.record_checks import refuse_impossible
 from adasise_bench.record_store import RecordStore
-from adasise_bench.records import Key, Record
+from adasise_bench.records import Key, Record, cure, finished_batches
 from adasise_bench.row_groups import row_groups
 from adasise_bench.sharding import parse_shard, shard_of
 from adasise_bench.validation import first_problem
@@ -87,6 +88,8 @@ def merge(out: Path, folders: Sequence[Path]) -> int:
         raise OutputError(f"{out}: exists already; choose another folder")
     shards = sorted(map(_opened, folders), key=lambda shard: shard.index)
     _refuse_disagreement(shards)
+    for shard in shards:
+        _refuse_impossible(shard)
     _refuse_gaps(shards)
     planned = _planned(shards)
     try:
@@ -97,6 +100,7 @@ def merge(out: Path, folders: Sequence[Path]) -> int:
             _write_records(unfinished, shards, planned)
             _write_facts(unfinished, shards, planned)
             _link_maps(unfinished, shards)
+            manifest.seal(unfinished)
             unfinished.rename(out)
     except OSError as error:
         raise OutputError(f"{out}: cannot write: {error.strerror or error}; choose another folder") from None
@@ -104,6 +108,7 @@ def merge(out: Path, folders: Sequence[Path]) -> int:
 
 
 def _opened(folder: Path) -> Shard:
+    manifest.verify(folder)
     path = folder / CONFIG
     try:
         tree = plain_yaml.parse(read_text(path, within=folder))
@@ -140,6 +145,19 @@ def _shared(shard: Shard) -> dict[str, Any]:
         "save_maps": shard.config.save_maps,
         "pictures": shard.facts["data"]["fingerprint"],
     }
+
+
+def _refuse_impossible(shard: Shard) -> None:
+    """Look at every record before the first is taken over."""
+    path = shard.folder / FINISHED
+    for records in finished_batches(path):
+        refuse_impossible(
+            records,
+            score=shard.config.score,
+            models=shard.facts["models"],
+            where=str(path),
+            cure=cure(shard.folder, FINISHED),
+        )
 
 
 def _refuse_gaps(shards: Sequence[Shard]) -> None:

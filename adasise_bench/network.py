@@ -14,7 +14,6 @@ from adasise_bench.data.dataset import Dataset
 from adasise_bench.data.open import usual_classes
 from adasise_bench.determinism import ENGINES
 from adasise_bench.errors import ConfigError
-from adasise_bench.methods.untouched import seeded
 from adasise_bench.models import ARCHITECTURES, load_classifier, own
 from adasise_bench.models.batching import BatchSize, torch_failures
 from adasise_bench.models.classifier import Classifier
@@ -25,6 +24,7 @@ from adasise_bench.models.precision import arithmetic
 from adasise_bench.models.tuning import modes_to_try, tune
 from adasise_bench.models.workload import Workload
 from adasise_bench.network_measures import scored_inputs
+from adasise_bench.process_state import seeded
 from adasise_bench.validation import suggest
 
 
@@ -188,6 +188,7 @@ def facts(classifier: Classifier) -> dict[str, Any]:
         "published": classifier.weights.published,
         "maps_available": list(classifier.maps or ARCHITECTURES[classifier.name].maps),
         "blocks": list(classifier.blocks),
+        "classes": list(classifier.classes),
         "preprocessing": asdict(classifier.preprocessing),
         "engine": asdict(classifier.engine),
     }

@@ -28,7 +28,7 @@ _REMEMBERED = 300.0
 
 
 class Sample(NamedTuple):
-    """How many records this session had made at a time, in seconds since 1970."""
+    """How many records this session had made at a time, in seconds of a clock that is never set back."""
 
     time: float
     made: int
@@ -47,7 +47,7 @@ class Progress:
     def __init__(self, folder: Path, launcher: Launcher, total: int, todo: int) -> None:
         self._path, self._launcher = folder / PROGRESS, launcher
         self._errors = self._made = 0
-        self._samples = deque([Sample(time.time(), 0)])
+        self._samples = deque([Sample(time.monotonic(), 0)])
         self._bar = tqdm(total=total, initial=total - todo, unit="map", disable=None, file=sys.stderr)
 
     def __enter__(self) -> Progress:
@@ -68,11 +68,11 @@ class Progress:
             self._bar.set_postfix(errors=self._errors, refresh=False)
         self._bar.set_description(records[-1].model, refresh=False)
         self._bar.update(len(records))
-        if time.time() - self._samples[-1].time >= _WRITE_EVERY:
+        if time.monotonic() - self._samples[-1].time >= _WRITE_EVERY:
             self._write()
 
     def _write(self) -> None:
-        now = time.time()
+        now = time.monotonic()
         self._samples.append(Sample(now, self._made))
         while self._samples[1].time < now - _REMEMBERED:
             self._samples.popleft()
@@ -81,6 +81,7 @@ class Progress:
             "pid": os.getpid(),
             "workers": self._launcher.workers(),
             "samples": list(self._samples),
+            "written": time.time(),
         }
         with suppress(OutputError):  # nobody's records depend on it
             write_text_atomically(self._path, json.dumps(state))

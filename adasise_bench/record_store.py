@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,8 +23,11 @@ from adasise_bench.records import (
     SCHEMA,
     Key,
     Record,
+    finished_records,
     in_flight,
+    only_finished_is_left,
     parse_line,
+    to_line,
 )
 
 _Item = TypeVar("_Item")
@@ -40,8 +41,9 @@ class RecordStore:
     """Appends records to a run folder; what was appended survives a kill at any moment.
 
     Every record is one JSON line; lines appended together are written by one system call, and a torn last
-    line, which a crash of the machine can leave, is cut off when the store is opened again. Of a planned
-    record only the place of its line is kept in memory (9 bytes).
+    line, which a crash of the machine can leave, is cut off when the store is opened again. Where only the
+    finished file is left, the lines are first written anew from it. Of a planned record only the place of its
+    line is kept in memory (9 bytes).
 
     Args:
         folder: the run folder.
@@ -60,6 +62,8 @@ class RecordStore:
         self._failed = np.zeros(len(planned), np.bool_)
         self._others: dict[Key, tuple[int, bool]] = {}
         self._end = 0
+        if only_finished_is_left(folder):
+            write_atomically(self._path, self._write_lines)
         for end, record in in_flight(self._path):
             self._note(record, self._end)
             self._end = end
@@ -99,7 +103,7 @@ class RecordStore:
         Raises:
             OutputError: the disk is full or gone; everything appended before is kept.
         """
-        new = [(record, _line(record)) for record in records]
+        new = [(record, to_line(record)) for record in records]
         text = b"".join(line for _, line in new)
         with as_output_error(self._path):
             self._finished.unlink(missing_ok=True)
@@ -147,6 +151,10 @@ class RecordStore:
             if not failed or not self._planned.has_image(key.image_id):
                 yield offset
 
+    def _write_lines(self, path: Path) -> None:
+        with path.open("wb") as file:
+            file.writelines(map(to_line, finished_records(self._finished)))
+
     def _write_parquet(self, path: Path) -> None:
         """Write groups of rows, each put together from small pieces, so that memory holds one at most."""
         with (
@@ -181,10 +189,6 @@ def writes_alone(file: int) -> bool:
     except OSError:
         return True
     return True
-
-
-def _line(record: Record) -> bytes:
-    return json.dumps(asdict(record), allow_nan=False).encode() + b"\n"
 
 
 def _batches(items: Iterable[_Item], size: int) -> Iterator[list[_Item]]:

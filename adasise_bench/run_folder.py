@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ import torch
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from adasise_bench import environment
+from adasise_bench import environment, evidence, manifest
 from adasise_bench.config import RunConfig
 from adasise_bench.errors import OutputError
 from adasise_bench.file_names import file_name
@@ -35,8 +35,9 @@ from adasise_bench.folder_names import CONFIG as CONFIG
 from adasise_bench.folder_names import ENVIRONMENT as ENVIRONMENT
 from adasise_bench.folder_names import FINISHED, IN_FLIGHT, LOCK, LOGS, MAPS, PICTURES
 from adasise_bench.models.engine import Engine
+from adasise_bench.record_checks import refuse_impossible
 from adasise_bench.record_store import writes_alone
-from adasise_bench.records import Key, explained_images
+from adasise_bench.records import Key, cure, only_finished_is_left, record_batches
 from adasise_bench.validation import first_problem
 
 _LOOKED_AT = 0.1
@@ -148,16 +149,21 @@ def claim(folder: Path, config: RunConfig, facts: Mapping[str, Any], pictures: M
         pictures: SHA-256 of every picture with its annotation, by image id.
 
     Raises:
+        DataError: a file of a finished run was changed, or records are damaged, or cannot be of this run.
         OutputError: the folder holds another run; names what differs: configuration, weights, versions,
-            device, or a picture that was already explained.
+            device, classes, or a picture that was already explained.
     """
-    explained = explained_images(folder)
+    manifest.verify(folder)
     before = _environment(folder)
-    if before is None and explained:
-        raise OutputError(f"{folder / ENVIRONMENT}: missing, but there are records; {_CURE}")
+    changed: list[str] = []
     if before is not None:
         differences = environment.differences(decisive(before, folder), decisive(facts, folder))
         changed = [difference.removeprefix("identity.") for difference in differences]
+    check = partial(refuse_impossible, score=config.score, models=facts["models"])
+    explained = _explained_images(folder, None if changed else check)
+    if before is None and explained:
+        raise OutputError(f"{folder / ENVIRONMENT}: missing, but there are records; {_CURE}")
+    if before is not None:
         known = picture_hashes(folder)
         changed += [f"picture {name}" for name in sorted(explained) if known.get(name) != pictures.get(name)]
         if changed:
@@ -165,12 +171,24 @@ def claim(folder: Path, config: RunConfig, facts: Mapping[str, Any], pictures: M
     describe(folder, config, facts, pictures)
 
 
+def _explained_images(folder: Path, check: Callable[..., None] | None) -> set[str]:
+    """Ids of the images that the folder holds an explanation of; ``check`` sees all records on the way."""
+    name = FINISHED if only_finished_is_left(folder) else IN_FLIGHT
+    explained: set[str] = set()
+    for records in record_batches(folder):
+        if check:
+            check(records, where=str(folder / name), cure=cure(folder, name))
+        explained.update(records["image_id"][records["error"].isna()])
+    return explained
+
+
 def describe(folder: Path, config: RunConfig, facts: Mapping[str, Any], pictures: Mapping[str, str]) -> None:
-    """Write what :func:`claim` writes, whatever the folder holds.
+    """Write what :func:`claim` writes, whatever the folder holds; its manifest no longer stands.
 
     Raises:
         OutputError: it cannot be written.
     """
+    manifest.unseal(folder)
     settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
     hashes = "".join(f"{digest}  {image_id}\n" for image_id, digest in pictures.items())
     write_text_atomically(folder / CONFIG, settings)
@@ -284,6 +302,7 @@ def decisive(facts: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     chosen = {key: facts.get(key) for key in (*environment.DECISIVE, "identity")}
     try:
         chosen["weights"] = {name: model["weights_sha256"] for name, model in facts["models"].items()}
+        chosen[evidence.NAME] = evidence.of_run(facts)
         if facts.get("deterministic"):
             chosen["threads"] = facts["threads"]
             chosen["engine"] = {name: model["engine"] for name, model in facts["models"].items()}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adasise_bench import run_folder
+from adasise_bench import manifest, run_folder
 from adasise_bench.config import RunConfig
 from adasise_bench.determinism import deterministic
 from adasise_bench.errors import BenchError
@@ -75,6 +75,7 @@ def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher) -> O
                         progress.update(records)
                 _refuse_missing(KeySet(plan.keys, store.missing), folder)
                 store.finish()
+                manifest.seal(folder)
             finally:
                 store.close()
     return Outcome(len(todo), len(plan.keys) - len(todo), store.errors)
@@ -87,6 +88,7 @@ def _facts(plan: Plan, pictures: dict[str, str]) -> dict[str, Any]:
     return {
         "data": {
             "name": plan.dataset.name,
+            "classes": list(plan.dataset.classes),
             "fingerprint": hashlib.sha256(json.dumps(pictures).encode()).hexdigest(),
             "images": len(plan.annotations),
             "pairs": len(plan.pairs),

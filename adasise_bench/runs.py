@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ from typing import Any
 import pandas as pd
 from pydantic import BaseModel, ValidationError
 
-from adasise_bench import plain_yaml
+from adasise_bench import evidence, manifest, plain_yaml
 from adasise_bench.errors import ConfigError, DataError
 from adasise_bench.files import read_text
-from adasise_bench.records import Key, read_records
+from adasise_bench.folder_names import CONFIG, ENVIRONMENT, FINISHED, IN_FLIGHT
+from adasise_bench.record_checks import refuse_impossible
+from adasise_bench.records import Key, cure, read_records
 from adasise_bench.validation import first_problem
 
 
@@ -88,14 +90,24 @@ def load_run(folder: Path) -> Run:
     """Read a run folder, finished or in flight.
 
     Raises:
-        DataError: a file is missing or damaged, or the folder holds no run.
+        DataError: a file is missing, damaged or was changed after the run, the records cannot be of it, or
+            the folder holds no run.
     """
+    manifest.verify(folder)
     records = read_records(folder)
-    config = _read(folder / "config.yaml", plain_yaml.parse, _Config)
-    environment = _read(folder / "environment.json", json.loads, _Environment)
+    config = _read(folder / CONFIG, plain_yaml.parse, _Config)
+    environment = _read(folder / ENVIRONMENT, json.loads, _Environment)
     for model in records["model"].unique():
         if model not in environment["models"]:
-            raise DataError(f"{folder / 'environment.json'}: says nothing of {model}; run again")
+            raise DataError(f"{folder / ENVIRONMENT}: says nothing of {model}; run again")
+    name = FINISHED if (folder / FINISHED).exists() else IN_FLIGHT
+    refuse_impossible(
+        records,
+        score=config["score"],
+        models=environment["models"],
+        where=str(folder / name),
+        cure=cure(folder, name),
+    )
     return Run(folder, config, environment, records)
 
 
@@ -122,7 +134,8 @@ def combine(runs: Sequence[Run]) -> pd.DataFrame:
     and precision that ``seconds`` comes from.
 
     Raises:
-        ConfigError: two runs measured one model, or one method on it, under different settings.
+        ConfigError: two runs measured one model, or one method on it, under different settings, on other
+            pictures, or for other classes.
         DataError: there is not one record.
     """
     _refuse_disagreement(runs)
@@ -161,10 +174,20 @@ def _refuse_disagreement(runs: Sequence[Run]) -> None:
         for model, setting, value in _settings(run):
             first, folder = seen.setdefault((model, setting), (value, run.folder))
             if first != value:
+                name, one, other = _first_difference(setting, first, value)
                 raise ConfigError(
-                    f"{folder} and {run.folder} differ in {setting} of {model}: {first} and {value}; "
+                    f"{folder} and {run.folder} differ in {name} of {model}: {one} and {other}; "
                     "report them separately"
                 )
+
+
+def _first_difference(setting: str, one: Any, other: Any) -> tuple[str, Any, Any]:
+    """Where two values of a setting differ: of mappings the first entry that does."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        keys = sorted(one.keys() | other.keys())
+        key = next(key for key in keys if one.get(key) != other.get(key))
+        return _first_difference(f"{setting}.{key}", one.get(key), other.get(key))
+    return setting, one, other
 
 
 def _settings(run: Run) -> Iterator[tuple[str, str, Any]]:
@@ -177,6 +200,12 @@ def _settings(run: Run) -> Iterator[tuple[str, str, Any]]:
         yield model, "precision", run.environment["precision"]
         yield model, "adasise-bench", run.environment["tool"]["version"]
         yield model, "data", run.environment["data"]["name"]
+        if "fingerprint" in run.environment["data"]:
+            yield model, "pictures (SHA-256)", str(run.environment["data"]["fingerprint"])[:16]
+        for name, fact in evidence.of_data(run.environment).items():
+            yield model, f"data.{name}", fact
+        for name, fact in evidence.of_network(run.environment, model).items():
+            yield model, f"network.{name}", fact
         yield model, "data.input_size", data["input_size"]
         yield model, "data.resize", data["resize"]
         for metric, definition in run.environment["definitions"].items():

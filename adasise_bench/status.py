@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 from collections import Counter
@@ -10,8 +11,6 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
-
-import filelock
 
 from adasise_bench import plain_yaml
 from adasise_bench.errors import DataError
@@ -40,8 +39,9 @@ class Status:
     Attributes:
         counts: by model and method.
         last_record: when the last record was written, in seconds since 1970, if there is one.
-        session: what the last session's driver told of itself: ``host``, ``pid``, ``workers`` and
-            ``samples`` of (time, records made); empty if it told nothing.
+        session: what the last session's driver told of itself: ``host``, ``pid``, ``workers``, ``samples`` of
+            (seconds by a clock that nobody sets, records made), and when they were ``written``, in seconds
+            since 1970; empty if it told nothing.
     """
 
     folder: Path
@@ -55,7 +55,7 @@ class Status:
         samples = self.session.get("samples", [])
         if self.state != "running" or not samples or samples[-1][1] == samples[0][1]:
             return None
-        seconds: float = now - samples[0][0]
+        seconds: float = samples[-1][0] - samples[0][0] + max(0.0, now - self.session["written"])
         return float(samples[-1][1] - samples[0][1]) / max(seconds, 1e-9)
 
 
@@ -155,14 +155,13 @@ def _counted(path: Path) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, s
 
 
 def _state(folder: Path) -> State:
-    """The lock of a run is held for as long as its driver lives."""
-    path = folder / LOCK
-    lock = filelock.FileLock(path)
+    """The lock of a run is held for as long as its driver lives; those who only look share it."""
     try:
-        if path.is_file() and not path.is_symlink():
-            lock.acquire(timeout=0)
-            lock.release()
-    except filelock.Timeout:
+        with regular(folder / LOCK, within=folder) as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        pass
+    except BlockingIOError:
         return "running"
     except OSError:
         return "finished" if (folder / FINISHED).exists() else "running or dead"
@@ -173,6 +172,7 @@ def _session(folder: Path) -> dict[str, Any]:
     """What the last session's driver told of itself; empty where it told nothing that can be read."""
     try:
         tree = json.loads(read_text(folder / PROGRESS, within=folder))
+        samples = [(_finite(time), int(made)) for time, made in tree["samples"]]
         return {
             "host": str(tree["host"]),
             "pid": int(tree["pid"]),
@@ -185,9 +185,10 @@ def _session(folder: Path) -> dict[str, Any]:
                 }
                 for worker in tree["workers"]
             ],
-            "samples": [(_finite(time), int(made)) for time, made in tree["samples"]],
+            "samples": samples,
+            "written": _finite(tree.get("written", samples[-1][0])),
         }
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return {}
 
 

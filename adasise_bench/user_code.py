@@ -7,13 +7,15 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from adasise_bench.errors import BenchError, ConfigError
+from adasise_bench.errors import BenchError, ConfigError, text_of
+from adasise_bench.files import regular
 
 _LOCATION = re.compile(r"[\w.]+:[\w.]+")
 
@@ -27,7 +29,8 @@ def installed(group: str) -> dict[str, EntryPoint]:
 def load(location: str) -> Any:
     """Import what ``module:attribute`` names; modules of the working directory are found as well.
 
-    The module is executed as any other that is imported: it can do whatever the user can.
+    The module is executed as any other that is imported: it can do whatever the user can. What it sets for
+    the whole process, such as torch's default dtype, is undone; see :func:`undone`.
 
     Raises:
         ConfigError: the import fails, for whatever reason, or the module has no such attribute.
@@ -37,11 +40,35 @@ def load(location: str) -> Any:
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # last, so that nothing here hides an installed module
     try:
-        return EntryPoint("", location, "").load()
+        with undone(location):
+            return EntryPoint("", location, "").load()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # foreign code may raise anything, SystemExit included
         raise ConfigError(f"{location}: cannot be imported: {reason(error)}") from None
+
+
+@contextmanager
+def undone(where: str) -> Iterator[None]:
+    """Undo what an import, or the making of a network, sets for the whole process; see ``process_state``.
+
+    Environment variables and functions that were replaced in torch stay, since the code may need them later.
+    Random numbers begin at 0, and go on afterwards as if nobody had drawn any.
+
+    Args:
+        where: what a message calls the code.
+
+    Raises:
+        BenchError: something cannot be put back.
+    """
+    import torch
+
+    from adasise_bench.models.precision import arithmetic
+    from adasise_bench.process_state import restored, seeded
+
+    cpu, lasting = torch.device("cpu"), ("environment variables", "functions of torch")
+    with seeded(0, cpu), arithmetic("fp32", cpu), restored(where, keep=lasting):
+        yield
 
 
 def load_function(location: str) -> Callable[..., Any]:
@@ -75,40 +102,90 @@ def check_arguments(location: str, *positional: object, **options: object) -> No
 
 
 def definition(location: str) -> str:
-    """``module:function`` with the SHA-256 of the source file that defines it; what it imports is not in it.
+    """``module:function`` with the SHA-256 of the source files that define it; what they import is not in it.
 
     Raises:
         ConfigError: the import fails.
     """
-    path = source_file(location)
-    if path is None:
-        return f"{location} (no source file)"
-    return f"{location} (SHA-256 of {path.name}: {hashlib.sha256(path.read_bytes()).hexdigest()[:16]})"
+    digests = [
+        f"{path.name}: {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+        for path in source_files(location)
+    ]
+    return f"{location} (SHA-256 of {', '.join(digests)})" if digests else f"{location} (no source file)"
 
 
-def source_file(location: str) -> Path | None:
-    """The file that defines what ``location`` names, else that of the named module; ``None`` without one."""
-    found = inspect.unwrap(load(location))
+def source_files(location: str) -> list[Path]:
+    """The files that define what ``location`` names, else that of the named module; none without one.
+
+    A plain function or class has one. What was put together from others (a ``functools.partial``, a wrapped
+    or bound function, an object that can be called) also has those of its parts and of the named module, in
+    which it was put together.
+    """
+    parts = _parts(load(location), [])
     module = sys.modules.get(location.partition(":")[0])
-    for candidate in (found, type(found), module):
-        try:
-            path = Path(inspect.getsourcefile(candidate) or "")  # type: ignore[arg-type]
-        except TypeError:
-            continue
-        if path.is_file():
-            return path
-    return None
+    files = [_source_file(part) for part in (parts if len(parts) == 1 else [*parts, module])]
+    found = list(dict.fromkeys(path for path in files if path is not None))
+    named = _source_file(module)
+    return found or ([named] if named else [])
+
+
+def _parts(found: Any, known: list[Any]) -> list[Any]:
+    """What can be called, and all that it calls in turn as far as Python shows it, each once."""
+    if not callable(found) or any(found is other for other in known):
+        return known
+    known.append(found)
+    if isinstance(found, partial):
+        for inner in (found.func, *found.args, *found.keywords.values()):
+            _parts(inner, known)
+    elif inspect.ismethod(found):
+        _parts(found.__func__, known)
+        _parts(found.__self__ if isinstance(found.__self__, type) else type(found.__self__), known)
+    elif hasattr(found, "__wrapped__"):
+        _parts(found.__wrapped__, known)
+    elif not isinstance(found, type) and not inspect.isroutine(found):
+        _parts(type(found), known)
+    return known
+
+
+def _source_file(part: Any) -> Path | None:
+    """The file of a function, class or module; ``None`` for an object, whose class has one."""
+    try:
+        path = Path(inspect.getsourcefile(part) or "")
+    except TypeError:
+        return None
+    return path if path.is_file() else None
+
+
+def named_files(options: Mapping[str, Any]) -> dict[str, str]:
+    """SHA-256 of every file that a value among the options names, by the value's dotted key.
+
+    Relative paths begin in the working directory, as they do for the code that the options are passed to.
+    """
+    found: dict[str, str] = {}
+    for key, value in options.items():
+        if isinstance(value, Mapping):
+            found |= {f"{key}.{name}": digest for name, digest in named_files(value).items()}
+        elif isinstance(value, list | tuple):
+            numbered = {str(number): one for number, one in enumerate(value)}
+            found |= {f"{key}.{name}": digest for name, digest in named_files(numbered).items()}
+        elif isinstance(value, str | Path) and (digest := _file_sha256(value)):
+            found[str(key)] = digest
+    return found
+
+
+def _file_sha256(path: str | Path) -> str | None:
+    try:
+        with regular(Path(path)) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, ValueError):  # no file, or a text that cannot name one
+        return None
 
 
 def reason(error: BaseException) -> str:
     """An exception in one line: its type, its message, and the line of code that raised it."""
     if isinstance(error, BenchError):
         return str(error)
-    try:
-        text = str(error)
-    except Exception:  # a class of a user's own may fail to say what is wrong
-        text = "its message cannot be read"
-    message = " ".join(f"{type(error).__name__}: {text}".split()).rstrip(": ")
+    message = " ".join(f"{type(error).__name__}: {text_of(error)}".split()).rstrip(": ")
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_of_a_user(frame.filename)]
     return f"{message} ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else message
 

@@ -242,3 +242,75 @@ def test_runs_that_do_not_say_what_they_are_make_no_baseline(tmp_path: Path) -> 
     (folder / "environment.json").write_text(json.dumps(facts))
     with pytest.raises(DataError, match="does not say what was run"):
         baseline_of(load_run(folder))
+
+
+def test_a_baseline_of_an_unfinished_run_says_so_and_fails(tmp_path: Path) -> None:
+    whole, part = run_folder(tmp_path / "whole"), run_folder(tmp_path / "part", RECORDS[1:])
+    made = call("baseline", part, "--output", tmp_path / "part.json")
+    assert made.exit_code == 0
+    assert "had not finished: 3 of 4 explanations" in made.stderr
+    for base in (part, tmp_path / "part.json"):
+        for option in ([], ["--partial"]):
+            result = call("compare", base, whole, *option)
+            assert result.exit_code == 1
+            assert f"base: {base} is of a run that had not finished" in result.stderr
+            assert "failed" in result.stderr
+            assert "pairs of sise" in result.stderr
+            assert "pairs of ada_sise" not in result.stderr
+    assert call("compare", whole, part, "--partial").exit_code == 0
+    assert open_baseline(whole).planned_pairs is None
+
+
+def test_edits_of_a_baseline_are_named(made: Baseline, tmp_path: Path) -> None:
+    write_baseline(made, tmp_path / "base.json")
+    good = json.loads((tmp_path / "base.json").read_text())
+    edits = [("ebpg", 43.333333, "ebpg of sise on resnet50 do not have their mean"),
+             ("miou", 25000.0, "resnet50 sise 1 dog: miou cannot be 25000")]  # fmt: skip
+    for metric, value, named in edits:
+        tree = json.loads(json.dumps(good))
+        tree["values"]["resnet50"]["sise"][metric][0] = value
+        (tmp_path / "edited.json").write_text(json.dumps(tree))
+        result = call("compare", tmp_path / "edited.json", tmp_path / "base.json")
+        assert result.exit_code == 3
+        assert named in result.stderr
+
+
+NETWORK = {"weights_sha256": "aa", "weights_file": "x", "published": False, "maps_available": [4, 8],
+           "classes": ["dog", "cat"], "blocks": ["layer4"],
+           "preprocessing": {"mean": [0.5, 0.5, 0.5], "std": [1.0, 1.0, 1.0], "scale": 1}}  # fmt: skip
+DATA = {"name": "VOC", "images": 2, "pairs": 2, "embedded": False, "full_images": 2, "full_pairs": 2,
+        "fingerprint": "ff", "classes": ["dog", "cat"]}  # fmt: skip
+TOLD: dict[str, Any] = {
+    "models": {"resnet50": NETWORK},
+    "data": DATA,
+    "definitions": {"ebpg": "v1", "models.resnet50": "nets:two (SHA-256 of nets.py: 00)", "sise.file": "11"},
+}
+
+
+@pytest.mark.parametrize(
+    ("facts", "named"),
+    [
+        ({"data": DATA | {"classes": ["cat", "dog"]}}, "data.classes.0: dog -> cat"),
+        ({"models": {"resnet50": NETWORK | {"classes": ["dog", "cow"]}}},
+         "models.resnet50.classes.1: cat -> cow"),
+        ({"models": {"resnet50": NETWORK | {"preprocessing": NETWORK["preprocessing"] | {"scale": 255}}}},
+         "models.resnet50.preprocessing.scale: 1 -> 255"),
+        ({"models": {"resnet50": NETWORK | {"blocks": ["layer3"]}}}, "models.resnet50.blocks"),
+        ({"definitions": TOLD["definitions"] | {"models.resnet50": "nets:two (SHA-256 of nets.py: 22)"}},
+         "models.resnet50: nets:two"),
+        ({"definitions": TOLD["definitions"] | {"sise.file": "33"}}, "sise.file: 11 -> 33"),
+    ],
+)  # fmt: skip
+def test_classes_preprocessing_code_and_files_are_part_of_what_is_compared(
+    tmp_path: Path, facts: dict[str, Any], named: str
+) -> None:
+    base = run_folder(tmp_path / "base", **TOLD)
+    new = run_folder(tmp_path / "new", **(TOLD | facts))
+    result = call("compare", base, new)
+    assert result.exit_code == 2
+    assert named in result.stderr
+    earlier = run_folder(tmp_path / "earlier")
+    for first, second in ((earlier, new), (new, earlier), (base, base)):
+        assert call("compare", first, second).exit_code == 0
+    if "sise.file" in named:
+        assert call("compare", base, new, "--methods", "ada_sise").exit_code == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import runpy
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 from drawn_scenes import usual_signals
 
-from adasise_bench import __version__, worker
+from adasise_bench import __version__, errors, worker
 from adasise_bench.cli import main
 from adasise_bench.methods import METHODS
 from adasise_bench.metrics import METRICS
@@ -229,3 +230,44 @@ def test_tables_take_the_terminals_width_and_the_same_elsewhere(monkeypatch: pyt
         widths.append(table.terminal_width())
     monkeypatch.undo()
     assert widths == [137, 60, 100]
+
+
+def test_what_nobody_foresaw_ends_in_70_and_one_line_that_names_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_given: object) -> None:
+        raise ZeroDivisionError("of the planet")
+
+    monkeypatch.setattr("adasise_bench.status.read_status", crash)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    result = call("status", tmp_path)
+    assert result.exit_code == 70
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: unexpected ZeroDivisionError: of the planet; please report it")
+    (log,) = tmp_path.glob("adasise-bench-crash-*.log")
+    assert line.endswith(f"which is in {log}")
+    assert "in crash" in log.read_text()
+    assert log.read_text().endswith("ZeroDivisionError: of the planet\n")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
+    unlogged = call("status", tmp_path)
+    assert unlogged.exit_code == 70
+    assert "Traceback" in unlogged.stderr
+    assert unlogged.stderr.splitlines()[-1].endswith("which is in the lines above")
+
+
+def test_all_exit_codes_are_listed() -> None:
+    listed = {
+        int(line.split()[0]) for line in call("--help").output.splitlines() if line.strip()[:1].isdigit()
+    }
+    own = {kind.exit_code for kind in [errors.BenchError, *errors.BenchError.__subclasses__()]}
+    assert listed == own | {0, 130}
+
+
+def test_a_workers_crash_reaches_the_driver_as_it_is() -> None:
+    crash = pickle.loads(pickle.dumps(errors.CrashError("ValueError: x", Path("logs/worker-3.log"))))
+    assert isinstance(crash, errors.CrashError)
+    assert crash.exit_code == 70
+    assert (
+        str(crash)
+        == "unexpected ValueError: x; please report it with the traceback, which is in logs/worker-3.log"
+    )

@@ -10,7 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 from coco_layout import name, save_caffe_resnet, write_coco
 
+from adasise_bench import environment, evidence
 from adasise_bench.cli import main
+from adasise_bench.data.coco import open_coco
 from adasise_bench.records import read_records
 
 SIDE = 32
@@ -134,3 +136,27 @@ def test_networks_of_other_classes_are_refused(base: Path, tmp_path: Path) -> No
     )  # fmt: skip
     assert own.exit_code == 2
     assert "no output for 'lemming', a class of own set in COCO layout, mine.json" in own.stderr
+
+
+def test_classes_in_another_order_are_another_run(tmp_path: Path) -> None:
+    """Other category ids put the classes in another order, and other outputs would stand for them."""
+    set_of = {}
+    for kind, ids in (("before", {"wing": 1, "tail": 2}), ("after", {"wing": 12, "tail": 7})):
+        categories = [{"id": number, "name": name} for name, number in ids.items()]
+        objects = [
+            {"id": number, "image_id": 1, "category_id": ids[name], "bbox": [3, 3, 20, 20]}
+            for number, name in enumerate(ids)
+        ]
+        pictures = [{"id": 1, "file_name": "1.png", "width": 80, "height": 60}]
+        tree = {"images": pictures, "annotations": objects, "categories": categories}
+        path = tmp_path / f"{kind}.json"
+        path.write_text(json.dumps(tree))
+        set_of[kind] = open_coco("mine", path, tmp_path)
+    before, after = set_of["before"], set_of["after"]
+    assert (before.classes, after.classes) == (("wing", "tail"), ("tail", "wing"))
+    assert before.annotation_digest(next(iter(before.images))) == after.annotation_digest(
+        next(iter(after.images))
+    )
+    facts = [{"data": {"classes": list(one.classes)}, "models": {}} for one in (before, after)]
+    told = [{"evidence": evidence.of_run(one)} for one in facts]
+    assert environment.differences(*told) == ["data.classes.0: wing -> tail", "data.classes.1: tail -> wing"]

@@ -226,3 +226,32 @@ def test_findings_for_people_programs_and_ci() -> None:
     }  # fmt: skip
     assert "<torn> &   second line" in (cases["errors"][0].get("message") or "")
     assert cases["speed"].find("skipped") is not None
+
+
+def test_records_without_values_and_without_an_error_are_missing() -> None:
+    nothing = dict.fromkeys(MEASURES)
+    base, new = frame({}, {}, {}), frame({}, nothing, {})
+    pairs = check("pairs", base, new)
+    assert (pairs.verdict, pairs.detail) == ("failed", "1 missing: 1 dog")
+    assert check("pairs", frame({}, nothing), frame({}, nothing)).verdict == "failed"
+    assert check("pairs", new, base).verdict == "passed"
+
+
+@pytest.mark.parametrize("metric", [*QUALITY[1:], "maps_kept"])
+def test_a_value_that_one_of_the_two_lacks_is_a_difference(metric: str) -> None:
+    whole, lacking = frame({}, {}), frame({}, {metric: None})
+    free: list[tuple[str, float | None]] = [("", None)]
+    for base, new in ((whole, lacking), (lacking, whole)):
+        finding = check(metric, base, new, Limits(free, free))
+        assert finding.verdict == "failed"
+        assert "1 without a value in one of the two: 1 dog" in finding.detail
+
+
+def test_pairs_that_an_unfinished_base_lacks_fail() -> None:
+    base, new = frame({}, {}), frame({}, {}, {})
+    for limits in (Limits(planned_pairs=3), Limits(planned_pairs=3, partial=True)):
+        pairs = check("pairs", base, new, limits)
+        assert pairs.verdict == "failed"
+        assert "had not finished, and lacks 1" in pairs.detail
+        assert check("pairs", base, base, limits).verdict == "failed"
+    assert check("pairs", base, new, Limits(planned_pairs=2)).verdict == "passed"

@@ -74,6 +74,10 @@ def boxes_swapped(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(dataset, "box_mask", lambda *given: box_mask(*given).T)
 
 
+def sigmoid_for_softmax(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(classifier, "psi", lambda outputs, _score: outputs.float().sigmoid())
+
+
 def softmax_left_out(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(classifier, "psi", lambda outputs, _score: outputs.float())
 
@@ -93,7 +97,7 @@ def masks_normalised_globally(patch: pytest.MonkeyPatch) -> None:
         (selector_off_by_one, {("ada_sise", "maps_kept")}, {"sise"}),
         (boxes_shifted, {("sise", "ebpg"), ("ada_sise", "ebpg")}, {"drop", "increase", "maps_kept"}),
         (boxes_swapped, {("sise", "ebpg"), ("sise", "bbox")}, {"drop", "increase", "maps_kept"}),
-        (softmax_left_out, {("sise", "drop"), ("ada_sise", "drop")}, {"maps_kept", "errors"}),
+        (sigmoid_for_softmax, {("sise", "drop"), ("ada_sise", "drop")}, {"maps_kept", "errors"}),
         (masks_normalised_globally, {("sise", "ebpg"), ("ada_sise", "ebpg")}, {"maps_kept", "pairs"}),
     ],
 )  # fmt: skip
@@ -110,6 +114,16 @@ def test_a_planted_defect_is_caught_and_named(
     failed = failed_checks(baseline, tmp_path / "run")
     assert named <= failed
     assert not [words for words in failed if unharmed & set(words)]
+
+
+def test_scores_that_no_softmax_gives_are_no_records_to_compare(
+    baseline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    softmax_left_out(monkeypatch)
+    small_run(tmp_path / "run", monkeypatch)
+    result = call("compare", baseline, tmp_path / "run")
+    assert result.exit_code == 3
+    assert "drop is 118.987, and can only be within 0 and 100" in result.stderr
 
 
 def test_scoring_that_is_20_percent_slower_is_caught(

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from click.testing import CliRunner, Result
 from test_faults import assert_same, settings, tiny_network
 
-from adasise_bench import environment
+from adasise_bench import environment, manifest
 from adasise_bench.cli import main
 from adasise_bench.config_file import validate
+from adasise_bench.folder_names import MANIFEST
 from adasise_bench.merging import merge
 from adasise_bench.record_store import RecordStore
 from adasise_bench.records import FINISHED, Record, read_records
@@ -106,6 +109,7 @@ def test_shards_of_different_runs_are_refused_and_named(
     path = shards[3] / file
     tree = json.loads(path.read_text()) if file.endswith("json") else yaml.safe_load(path.read_text())
     path.write_text(json.dumps(tree | change))
+    (shards[3] / MANIFEST).unlink()
     result = call(tmp_path / "merged", *shards)
     assert result.exit_code == 2
     assert "are not shards of one run" in result.output
@@ -114,8 +118,8 @@ def test_shards_of_different_runs_are_refused_and_named(
 
 
 def rewritten(folder: Path, records: list[Record]) -> None:
-    for name in (FINISHED, "records.jsonl"):
-        (folder / name).unlink()
+    for name in (FINISHED, "records.jsonl", MANIFEST):
+        (folder / name).unlink(missing_ok=True)
     store = RecordStore(folder)
     store.append(records)
     store.finish()
@@ -141,10 +145,10 @@ def test_lacking_doubled_and_misplaced_records_are_named(tmp_path: Path, shards:
 
 def test_a_record_given_twice_in_one_file_is_named(tmp_path: Path, shards: list[Path]) -> None:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     table = pq.read_table(shards[3] / FINISHED)
     pq.write_table(pa.concat_tables([table, table.slice(0, 1)]), shards[3] / FINISHED)
+    (shards[3] / MANIFEST).unlink()
     assert "holds resnet50 sise 000002 person twice" in call(tmp_path / "merged", *shards).output
 
 
@@ -154,3 +158,34 @@ def test_an_empty_shard_is_no_failure(voc_root: Path, shards: list[Path]) -> Non
     result = CliRunner().invoke(main, ["run", "--config", str(config), "--output", str(shards[0])])
     assert result.exit_code == 0, result.output
     assert len(read_records(shards[0])) == 0
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "environment.json", FINISHED, "pictures.sha256"])
+def test_a_shard_that_was_edited_after_it_had_finished_is_named(
+    tmp_path: Path, shards: list[Path], name: str
+) -> None:
+    path = shards[2] / name
+    path.write_bytes(path.read_bytes() + b"\n")
+    result = call(tmp_path / "merged", *shards)
+    assert result.exit_code == 3
+    assert f"{path}: was changed after the run had finished" in result.output
+    assert not (tmp_path / "merged").exists()
+
+
+def test_a_shard_with_a_value_that_no_metric_gives_is_named(tmp_path: Path, shards: list[Path]) -> None:
+    first, *others = [Record(**row) for row in _rows(shards[2])]
+    rewritten(shards[2], [replace(first, ebpg=25000.0), *others])
+    result = call(tmp_path / "merged", *shards)
+    assert result.exit_code == 3
+    assert "ebpg is 25000, and can only be within 0 and 100" in result.output
+
+
+def test_the_merged_folder_has_a_manifest(tmp_path: Path, shards: list[Path]) -> None:
+    assert call(tmp_path / "merged", *shards).exit_code == 0
+    assert (tmp_path / "merged" / MANIFEST).exists()
+    manifest.verify(tmp_path / "merged")
+
+
+def _rows(folder: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(folder / FINISHED).to_pylist()
+    return rows

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import tracemalloc
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from adasise_bench import record_store
+from adasise_bench import record_store, records
 from adasise_bench.errors import DataError, OutputError
 from adasise_bench.files import write_atomically
 from adasise_bench.planned_keys import PlannedKeys
@@ -26,6 +27,7 @@ from adasise_bench.records import (
     SCHEMA,
     Record,
     read_records,
+    record_batches,
 )
 
 
@@ -99,12 +101,12 @@ def test_the_finished_file_is_the_one_written_in_one_go_whatever_the_pieces(
 ) -> None:
     monkeypatch.setattr(record_store, "_ROWS_AT_ONCE", 3)
     monkeypatch.setattr(record_store, "_ROWS_PER_GROUP", 6)
-    records = [record(number, error="torn" if number % 3 else None) for number in range(20)]
+    every = [record(number, error="torn" if number % 3 else None) for number in range(20)]
     store = RecordStore(tmp_path, planned(*range(20)))
-    store.append(reversed(records))
+    store.append(reversed(every))
     store.finish()
     store.close()
-    table = pa.Table.from_pylist([asdict(one) for one in records], schema=SCHEMA)
+    table = pa.Table.from_pylist([asdict(one) for one in every], schema=SCHEMA)
     pq.write_table(table, tmp_path / "at once", row_group_size=6, write_page_checksum=True)
     assert (tmp_path / FINISHED).read_bytes() == (tmp_path / "at once").read_bytes()
 
@@ -218,3 +220,73 @@ def test_damage_is_named(tmp_path: Path) -> None:
     pq.write_table(pq.ParquetFile.__module__ and __import__("pyarrow").table({"x": [1]}), tmp_path / FINISHED)
     with pytest.raises(DataError, match="damaged records"):
         read_records(tmp_path)
+
+
+def test_every_line_ends_with_the_checksum_of_what_stands_before_it(tmp_path: Path) -> None:
+    store = RecordStore(tmp_path, planned(1, 2))
+    store.append([record(1), record(2, error='"}', ebpg=None)])
+    store.close()
+    for line in (tmp_path / IN_FLIGHT).read_text().splitlines():
+        tree = json.loads(line)
+        stated = tree.pop("crc32")
+        assert zlib.crc32(json.dumps(tree).encode()) == int(stated, 16)
+
+
+@pytest.mark.parametrize("at", range(0, 400, 7))
+def test_a_changed_letter_never_becomes_another_record(tmp_path: Path, at: int) -> None:
+    store = RecordStore(tmp_path, planned(1, 2))
+    store.append([record(1), record(2)])
+    store.close()
+    path = tmp_path / IN_FLIGHT
+    content = path.read_bytes()
+    path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    with pytest.raises(DataError, match=r"records\.jsonl: line 1 .*; remove that line and resume"):
+        read_records(tmp_path)
+    with pytest.raises(DataError, match="line 1"):
+        RecordStore(tmp_path)
+
+
+def test_lines_of_earlier_versions_are_read_but_no_line_loses_its_checksum(tmp_path: Path) -> None:
+    bare = json.dumps(asdict(record(1))) + "\n"
+    (tmp_path / IN_FLIGHT).write_text(bare)
+    store = RecordStore(tmp_path, planned(1, 2))
+    store.append([record(2)])
+    store.close()
+    assert len(read_records(tmp_path)) == 2
+    with (tmp_path / IN_FLIGHT).open("a") as file:
+        file.write(bare)
+    with pytest.raises(DataError, match="line 3 has lost its checksum"):
+        read_records(tmp_path)
+
+
+@pytest.mark.parametrize("left", ["nothing", "an empty file"])
+def test_where_only_the_finished_file_is_left_nothing_is_lost(tmp_path: Path, left: str) -> None:
+    store = RecordStore(tmp_path, planned(1, 2, 3))
+    store.append([record(1), record(2, seconds_plain_forward=0.25), record(3, ebpg=None, error="torn")])
+    store.finish()
+    store.close()
+    before, lines = (tmp_path / FINISHED).read_bytes(), (tmp_path / IN_FLIGHT).read_bytes()
+    (tmp_path / IN_FLIGHT).unlink()
+    if left == "an empty file":
+        (tmp_path / IN_FLIGHT).touch()
+    (batch,) = record_batches(tmp_path)
+    assert batch["image_id"].tolist() == ["000001", "000002", "000003"]
+    store = RecordStore(tmp_path, planned(1, 2, 3))
+    assert (store.errors, store.explained.tolist()) == (1, [True, True, False])
+    assert (tmp_path / IN_FLIGHT).read_bytes() == lines
+    store.append([record(3)])
+    store.finish()
+    store.close()
+    assert (tmp_path / FINISHED).read_bytes() != before
+    assert read_records(tmp_path)["error"].isna().all()
+
+
+def test_batches_hold_some_thousand_records_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "_ROWS_AT_ONCE", 3)
+    store = RecordStore(tmp_path, planned(*range(8)))
+    store.append([record(number) for number in range(8)])
+    store.finish()
+    store.close()
+    assert [len(batch) for batch in record_batches(tmp_path)] == [3, 3, 2]
+    (tmp_path / IN_FLIGHT).unlink()
+    assert [len(batch) for batch in record_batches(tmp_path)] == [3, 3, 2]

@@ -10,25 +10,29 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from conftest import TinyVGG, make_classifier
 from torch import nn
 
-from adasise_bench import measure, network, worker
+from adasise_bench import manifest, measure, network, worker
 from adasise_bench.chunks import chunks_of
 from adasise_bench.config import RunConfig
 from adasise_bench.config_file import validate
 from adasise_bench.data.voc import VOC_CLASSES
-from adasise_bench.errors import DeviceError, OutputError
+from adasise_bench.errors import DataError, DeviceError, OutputError
+from adasise_bench.folder_names import MANIFEST
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
 from adasise_bench.plan import Plan, make_plan
 from adasise_bench.planned_keys import KeySet
 from adasise_bench.record_store import RecordStore
-from adasise_bench.records import read_records
+from adasise_bench.records import SCHEMA, read_records
 from adasise_bench.run_folder import exclusive
 from adasise_bench.runner import run
+from adasise_bench.runs import load_run
 from adasise_bench.worker import Worker
 
 MEASURES = ["ebpg", "bbox", "drop", "increase", "miou", "score", "box_share", "forwards", "backwards",
@@ -317,6 +321,7 @@ def test_records_without_their_environment_are_refused(
     config: Callable[..., RunConfig], tmp_path: Path
 ) -> None:
     run(config(limit=1), tmp_path / "out")
+    (tmp_path / "out" / MANIFEST).unlink()
     (tmp_path / "out/environment.json").unlink()
     with pytest.raises(OutputError, match=r"environment\.json: missing"):
         run(config(limit=1), tmp_path / "out")
@@ -377,6 +382,7 @@ def test_another_configuration_is_refused_and_named(
 def test_other_code_versions_are_refused(config: Callable[..., RunConfig], tmp_path: Path) -> None:
     run(config(limit=1), tmp_path / "out")
     path = tmp_path / "out/environment.json"
+    (tmp_path / "out" / MANIFEST).unlink()
     path.write_text(path.read_text().replace(torch.__version__, "1.0.0"))
     with pytest.raises(OutputError, match=r"torch: 1\.0\.0 ->"):
         run(config(limit=1), tmp_path / "out")
@@ -538,3 +544,79 @@ def test_planned_forwards_count_the_asked_for_measures(config: Callable[..., Run
     for index in range(3):
         base = plain.expected_forwards("resnet50", index)
         assert more.expected_forwards("resnet50", index) == 2 * base + 4 * 49
+
+
+def test_a_folder_with_the_finished_records_alone_is_gone_on_from(
+    config: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    run(config(), tmp_path / "out")
+    whole = read_records(tmp_path / "out")
+    (tmp_path / "out/records.jsonl").unlink()
+    outcome = run(config(), tmp_path / "out")
+    assert (outcome.computed, outcome.reused) == (0, len(whole))
+    pd.testing.assert_frame_equal(read_records(tmp_path / "out"), whole)
+    manifest.verify(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "environment.json", "records.parquet", "pictures.sha256"])
+def test_edits_of_a_finished_folder_are_named_by_resume_and_table(
+    config: Callable[..., RunConfig], tmp_path: Path, name: str
+) -> None:
+    run(config(limit=1), tmp_path / "out")
+    path = tmp_path / "out" / name
+    path.write_bytes(path.read_bytes() + b"\n")
+    for read in (lambda: run(config(limit=1), tmp_path / "out"), lambda: load_run(tmp_path / "out")):
+        with pytest.raises(DataError, match=rf"{name}: was changed after the run had finished"):
+            read()
+
+
+@pytest.mark.parametrize("left", ["records.jsonl", "records.parquet"])
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"ebpg": 25000.0}, "ebpg is 25000, and can only be within 0 and 100"),
+        ({"weights": "deadbeef0000"}, "weights is deadbeef0000, while environment.json says"),
+    ],
+)
+def test_impossible_records_of_a_folder_without_checksums_are_named(
+    config: Callable[..., RunConfig], tmp_path: Path, left: str, change: dict[str, Any], problem: str
+) -> None:
+    """As an earlier version wrote it: no manifest, and lines without a checksum."""
+    folder = tmp_path / "out"
+    run(config(limit=1), folder)
+    (folder / MANIFEST).unlink()
+    first, *others = pq.read_table(folder / "records.parquet").to_pylist()
+    rows = [first | change, *others]
+    for name in ("records.jsonl", "records.parquet"):
+        (folder / name).unlink()
+    if left == "records.jsonl":
+        (folder / left).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), folder / left)
+    for read in (lambda: run(config(limit=1), folder), lambda: load_run(folder)):
+        with pytest.raises(DataError, match=problem) as caught:
+            read()
+        assert str(folder / left) in str(caught.value)
+
+
+def test_other_classes_of_a_network_or_the_data_are_other_runs(
+    config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(config(limit=1), tmp_path / "out")
+    classifier = twenty_classes()
+    turned = replace(classifier, classes=(*classifier.classes[1:], classifier.classes[0]))
+    monkeypatch.setattr(network, "load_classifier", lambda name, **settings: turned)
+    with pytest.raises(OutputError, match=r"models\.resnet50\.classes\.0: aeroplane -> bicycle"):
+        run(config(limit=1), tmp_path / "out")
+
+
+def test_folders_that_tell_no_classes_are_gone_on_from(
+    config: Callable[..., RunConfig], tmp_path: Path
+) -> None:
+    run(config(limit=1), tmp_path / "out")
+    path = tmp_path / "out/environment.json"
+    (tmp_path / "out" / MANIFEST).unlink()
+    facts = json.loads(path.read_text())
+    del facts["data"]["classes"], facts["models"]["resnet50"]["classes"]
+    path.write_text(json.dumps(facts))
+    assert run(config(limit=1), tmp_path / "out").computed == 0

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from adasise_bench import progress
 from adasise_bench.cli import main
 from adasise_bench.errors import DataError
 from adasise_bench.record_store import RecordStore
@@ -114,6 +117,44 @@ def test_damage_is_one_line(folder: Path, file: str, text: str) -> None:
         read_status(folder)
 
 
+WORKER = {"number": 0, "place": "here", "state": "busy", "made": 4}
+
+
+@pytest.mark.parametrize(
+    "session",
+    [
+        {"host": "h", "pid": 1, "workers": [{}], "samples": []},
+        {"host": "h", "pid": 1, "workers": ["a"], "samples": []},
+        {"host": "h", "pid": 1, "workers": 3, "samples": []},
+        {"host": "h", "pid": 1, "workers": [WORKER | {"number": None}], "samples": []},
+        {"host": "h", "pid": 1, "workers": [WORKER | {"made": "many"}], "samples": []},
+        {"host": "h", "pid": [], "workers": [], "samples": []},
+        {"host": "h", "pid": 1, "workers": [], "samples": [[1]]},
+        {"host": "h", "pid": 1, "workers": [], "samples": [["x", 1]]},
+        {"host": "h", "pid": 1, "workers": [], "samples": [[float("nan"), 1], [float("inf"), 2]]},
+        {"host": "h", "pid": 1, "workers": [], "samples": [[10**400, 1]]},
+        [],
+        None,
+        {},
+    ],
+)
+def test_a_foreign_progress_file_tells_nothing(folder: Path, session: object) -> None:
+    (folder / "progress.json").write_text(json.dumps(session))
+    with exclusive(folder):
+        status = read_status(folder)
+        assert (status.state, status.session) == ("running", {})
+        assert describe_status(status, 1080.0).startswith(f"{folder}: running\n")
+
+
+def test_what_a_progress_file_says_is_no_order_for_a_ci_server(folder: Path) -> None:
+    place = "\n::error::forged \x1b[31m ##[error]"
+    session = {"host": place, "pid": 1, "workers": [WORKER | {"place": place}], "samples": []}
+    (folder / "progress.json").write_text(json.dumps(session))
+    text = describe_status(read_status(folder), 1080.0)
+    assert all(line.isprintable() for line in text.splitlines())
+    assert not any(line.lstrip().startswith("::") or "##[" in line for line in text.splitlines())
+
+
 def test_no_run_folder(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["status", str(tmp_path)])
     assert result.exit_code == 3
@@ -128,3 +169,38 @@ def test_status_imports_nothing_heavy(folder: Path) -> None:
     )
     output = subprocess.check_output([sys.executable, "-c", code, str(folder)], text=True)
     assert output.splitlines()[-1] == "[]"
+
+
+def test_a_clock_that_was_set_back_changes_no_rate(folder: Path) -> None:
+    session = json.loads((folder / "progress.json").read_text())
+    (folder / "progress.json").write_text(json.dumps(session | {"written": 5000.0}))
+    with exclusive(folder):
+        status = read_status(folder)
+    assert status.pairs_per_second(5040.0) == pytest.approx(4 / 80)
+    assert status.pairs_per_second(1400.0) == pytest.approx(4 / 40)
+
+
+def test_progress_is_told_although_the_clock_is_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launcher = SimpleNamespace(workers=list)
+    clock = iter(range(5000, 0, -100))
+    monkeypatch.setattr(progress.time, "time", lambda: float(next(clock)))
+    steady = iter(range(0, 1000, 10))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(steady)))
+    with progress.Progress(tmp_path, launcher, 4, 4) as bar:  # type: ignore[arg-type]
+        for number in range(4):
+            bar.update([record(number)])
+        told = json.loads((tmp_path / "progress.json").read_text())
+    assert told["samples"][-1][1] == 4
+    times = [time for time, _ in told["samples"]]
+    assert times == sorted(times)
+
+
+def test_two_who_look_at_once_do_not_take_each_other_for_a_run(folder: Path) -> None:
+    """A look shares the lock, so that a dead run is never called running."""
+    with exclusive(folder):
+        pass
+    with (folder / ".lock").open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)
+        assert read_status(folder).state == "dead"

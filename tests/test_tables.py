@@ -185,7 +185,7 @@ def test_table1_and_table2_carry_intervals(folder: Folder) -> None:
 
 
 def test_differences_are_paired(folder: Folder) -> None:
-    records = _many({"sise": lambda image: 10.0 * image, "ada_sise": lambda image: 11.0 * image + 1})
+    records = _many({"sise": lambda image: 8.0 * image, "ada_sise": lambda image: 9.0 * image + 1})
     records = [one for one in records if (one.method, one.image_id) != ("sise", "05")]
     records.append(record("mine", "77", ebpg=1.0))
     built = build(folder(records), against="sise")
@@ -383,13 +383,39 @@ DISAGREEMENTS: dict[str, Callable[[dict[str, Any], dict[str, Any]], object]] = {
     "precision": lambda _, environment: environment.update(precision="bf16"),
     "adasise-bench": lambda _, environment: environment["tool"].update(version="0.2.0"),
     "definition of ebpg": lambda _, environment: environment["definitions"].update(ebpg="other-v1"),
+    "pictures \\(SHA-256\\)": lambda _, environment: environment["data"].update(fingerprint="00"),
+    "data.classes.1": lambda _, environment: environment["data"].update(classes=["dog", "tail"]),
+    "network.classes.0": lambda _, environment: environment["models"]["resnet50"].update(
+        classes=["cat", "dog"]
+    ),
+    "network.preprocessing.scale": lambda _, environment: environment["models"]["resnet50"].update(
+        preprocessing={"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0], "scale": 1}
+    ),
+    "network.blocks": lambda _, environment: environment["models"]["resnet50"].update(blocks=["layer4"]),
 }
+
+
+def told(_config: dict[str, Any], environment: dict[str, Any]) -> None:
+    """What runs of this version tell of their data and networks, and earlier ones did not."""
+    environment["data"] |= {"fingerprint": "ff", "classes": ["dog", "cat"]}
+    preprocessing = {"mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0], "scale": 255}
+    environment["models"]["resnet50"] |= {
+        "classes": ["dog", "cat"], "preprocessing": preprocessing, "blocks": ["layer3", "layer4"]
+    }  # fmt: skip
+
+
+def test_runs_of_earlier_versions_join_those_that_tell_more(folder: Folder) -> None:
+    earlier = load_run(folder([record("sise", "1", ebpg=10.0)], "earlier"))
+    now = load_run(folder([record("ada_sise", "1", ebpg=20.0)], "now", told))
+    assert sorted(combine([earlier, now])["ebpg"]) == [10.0, 20.0]
 
 
 @pytest.mark.parametrize("setting", DISAGREEMENTS)
 def test_runs_that_disagree_are_refused(folder: Folder, setting: str) -> None:
-    one = load_run(folder([record("sise", "1")], "one"))
-    two = load_run(folder([record("sise", "1")], "two", DISAGREEMENTS[setting]))
+    one = load_run(folder([record("sise", "1")], "one", told))
+    two = load_run(
+        folder([record("sise", "1")], "two", lambda *both: (told(*both), DISAGREEMENTS[setting](*both)))
+    )
     with pytest.raises(ConfigError, match=rf"differ in {setting} of resnet50: .+ and .+") as caught:
         combine([one, two])
     assert "\n" not in str(caught.value)

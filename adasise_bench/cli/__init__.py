@@ -6,7 +6,10 @@ Heavy modules are imported inside the commands, so that ``--help`` is instant.
 from __future__ import annotations
 
 import io
+import os
 import sys
+import tempfile
+import traceback
 from typing import Any
 
 import click
@@ -22,7 +25,7 @@ from adasise_bench.cli.report import report
 from adasise_bench.cli.run import run
 from adasise_bench.cli.status import status
 from adasise_bench.cli.table import table
-from adasise_bench.errors import BenchError, OutputError
+from adasise_bench.errors import BenchError, CrashError, OutputError
 from adasise_bench.printable import terminal
 from adasise_bench.streams import open_closed_streams, outlive_readers
 
@@ -34,6 +37,7 @@ Exit codes:
   3    missing or unusable data, records or weights
   4    no such device
   5    run folder in use, not writable, full, or of another run
+  70   a fault of adasise-bench that nobody foresaw; where its traceback is stands in the last line
   130  interrupted; everything finished so far is kept
 """
 
@@ -65,6 +69,24 @@ class _Group(click.Group):
         except OSError as error:
             click.echo(f"Error: cannot write the output: {error.strerror or error}", err=True)
             ctx.exit(OutputError.exit_code)
+        except (click.exceptions.Exit, click.Abort, click.ClickException):
+            raise
+        except Exception as error:  # whatever it is, it is no fault of the user's input that we know of
+            crash = _logged(error)
+            click.echo(f"Error: {crash}", err=True)
+            ctx.exit(crash.exit_code)
+
+
+def _logged(error: Exception) -> CrashError:
+    """Write the traceback of what nobody foresaw into a file of its own."""
+    try:
+        file, log = tempfile.mkstemp(".log", f"adasise-bench-crash-{os.getpid()}-")
+        with os.fdopen(file, "w", encoding="utf-8", errors="backslashreplace") as lines:
+            traceback.print_exception(error, file=lines)
+    except OSError:
+        traceback.print_exception(error)
+        log = "the lines above"
+    return CrashError(f"{type(error).__name__}: {error}", log)
 
 
 @click.group(cls=_Group, epilog=_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})

@@ -29,5 +29,7 @@ def baseline(folder: Path, output: Path | None, untimed: bool) -> None:
     run = load_run(folder)
     path = output or Path("results") / "baselines" / f"{run.config['name']}.json"
     made = baseline_of(run)
+    if made.unfinished:
+        click.echo(f"{folder}: {made.unfinished}; the baseline says so, and compare fails on it", err=True)
     write_baseline(made.untimed() if untimed else made, path)
     click.echo(path)

@@ -13,7 +13,7 @@ Exit codes:
   0  everything within its limits
   1  something is not
   2  not comparable (what differs is named), or an unusable command line
-  3  missing or damaged baseline or run folder
+  3  missing, damaged or edited baseline or run folder
 """
 
 
@@ -83,7 +83,11 @@ def compare(
         slower,
         "--no-speed" if no_speed else why_untimed(before, now),
         partial,
+        before.planned_pairs,
     )
+    for side, path, read in (("base", base, before), ("new", new, now)):
+        if read.unfinished:
+            click.echo(f"{side}: {path} is {read.unfinished}", err=True)
     found = comparison.compare(before.values, now.values, limits)
     if junit:
         write_text_atomically(junit, findings.as_junit(found))

@@ -34,6 +34,8 @@ def table(
 ) -> None:
     """Print Table 1 and Table 2 from run folders, measured beside published.
 
+    In csv, an apostrophe stands before a name that a spreadsheet would take for a formula.
+
     Means stand with their 95 % bootstrap intervals over images. With several folders, each value comes from
     the first folder that has it, so that an accuracy run and a run-time run fill one table.
 

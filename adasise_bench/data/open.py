@@ -18,6 +18,8 @@ from adasise_bench.sharding import parse_shard, shard_of
 def open_dataset(config: DataConfig) -> Dataset:
     """The set named by ``data``: the drawn scenes, PASCAL VOC, COCO, or one's own in their layouts.
 
+    Paths are made absolute: pictures are read while methods run, and one may change the working directory.
+
     Raises:
         ConfigError: no such year or image set, or nothing to decode masks with.
         DataError: nothing usable at ``data.root``.
@@ -29,7 +31,7 @@ def open_dataset(config: DataConfig) -> Dataset:
         return replace(scenes, name="drawn scenes", classes=SCENE_CLASSES)
     if config.layout == "coco":
         return _open_coco(config)
-    dataset = open_voc(config.root, config.year, config.image_set, config.download)
+    dataset = open_voc(config.root.absolute(), config.year, config.image_set, config.download)
     if config.classes is None:
         return dataset
     name = f"own set in VOC layout, {config.year} {config.image_set}"
@@ -47,8 +49,8 @@ def _located(config: DataConfig) -> DataConfig:
 
 def _open_coco(config: DataConfig) -> Dataset:
     set_name = f"{config.image_set}{config.year}"
-    images = config.images or config.root / set_name
-    file = config.annotations or config.root / "annotations" / f"instances_{set_name}.json"
+    images = (config.images or config.root / set_name).absolute()
+    file = (config.annotations or config.root / "annotations" / f"instances_{set_name}.json").absolute()
     dataset = open_coco(f"COCO {config.year} {config.image_set}", file, images, config.region, config.classes)
     if config.annotations or dataset.classes != COCO_CLASSES:
         dataset = replace(dataset, name=f"own set in COCO layout, {file.name}")

@@ -18,7 +18,7 @@ from adasise_bench.chunks import Chunk
 from adasise_bench.config import RunConfig
 from adasise_bench.data.open import open_dataset
 from adasise_bench.determinism import deterministic
-from adasise_bench.errors import BenchError, OutputError
+from adasise_bench.errors import BenchError, CrashError, OutputError
 from adasise_bench.files import open_to_append
 from adasise_bench.folder_names import LOCK, LOGS
 from adasise_bench.launchers.events import Died, Done, Event, Failed, Made, Ready
@@ -107,7 +107,7 @@ class Service:
         if (reason := loss_of(self._device, error)) is not None:
             return Died(f"lost {self._device} ({reason})")
         log = log_path(self._assignment.folder, self._assignment.number)
-        return Failed(BenchError(f"{type(error).__name__}: {error}; the traceback is in {log}"))
+        return Failed(CrashError(f"{type(error).__name__}: {error}", log))
 
 
 def _write_into(log: Path) -> None:

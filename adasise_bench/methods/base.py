@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import wraps
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from adasise_bench.methods.untouched import contained
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.timing import PhaseClock
 
@@ -42,6 +44,14 @@ class MethodOptions(BaseModel):
     needs_region: ClassVar[bool] = False
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        """A method of another package runs contained; the tool's own are trusted, and tested, to behave."""
+        super().__pydantic_init_subclass__(**options)
+        if not cls.__module__.startswith("adasise_bench."):
+            for name in {"check", "explain", "explain_together"} & vars(cls).keys():
+                setattr(cls, name, (_checked if name == "check" else _explained)(vars(cls)[name]))
 
     name: str
     label: str = Field("", pattern=r"^([A-Za-z0-9][A-Za-z0-9._+-]*)?$", max_length=100)
@@ -150,3 +160,34 @@ class Request(NamedTuple):
     target: int
     seed: int = 0
     inside: torch.Tensor | None = None
+
+
+def _checked(function: Callable[..., None]) -> Callable[..., None]:
+    """``check`` of another package: given a copy, and undone in what it changes."""
+
+    @wraps(function)
+    def call(self: MethodOptions, classifier: Classifier, image: torch.Tensor) -> None:
+        with contained(self.name, classifier.module, 0, classifier.device):
+            function(self, classifier, image.clone())
+
+    return call
+
+
+def _explained(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``explain`` or ``explain_together`` of another package: given copies, and undone in what it changes.
+
+    The maps are copied as well, so that a method may write the next one into the same memory.
+    """
+
+    @wraps(function)
+    def call(self: MethodOptions, classifier: Classifier, asked: Any, *others: Any) -> Any:
+        several = not isinstance(asked, Request)
+        requests: list[Request] = list(asked) if several else [asked]
+        images = {id(request.image): request.image.clone() for request in requests}
+        copies = [request._replace(image=images[id(request.image)]) for request in requests]
+        with contained(self.name, classifier.module, requests[0].seed, classifier.device):
+            made = function(self, classifier, copies if several else copies[0], *others)
+        owned = [replace(one, saliency=one.saliency.clone()) for one in (made if several else [made])]
+        return owned if several else owned[0]
+
+    return call

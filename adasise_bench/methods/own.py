@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import copy
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import nn
 
 from adasise_bench import user_code
 from adasise_bench.errors import BenchError, ConfigError
 from adasise_bench.methods import METHODS, Explanation, MethodOptions, Request
-from adasise_bench.methods.untouched import seeded, untouched
+from adasise_bench.methods.untouched import contained
 from adasise_bench.models.batching import is_out_of_memory
 from adasise_bench.models.classifier import Classifier, image_level
 from adasise_bench.models.lost_device import is_lost_device
-from adasise_bench.models.precision import arithmetic
 from adasise_bench.timing import PhaseClock
 
 GROUP = "adasise_bench.methods"
@@ -38,8 +41,8 @@ def location_of(name: str) -> str | None:
 def own_definitions(methods: Sequence[MethodOptions]) -> dict[str, str]:
     """What values depend on that neither the options nor the tool's version tell.
 
-    For methods that do not come with the tool: where each is, and its source's hash; and every method's
-    :meth:`~MethodOptions.evidence`.
+    For methods that do not come with the tool: where each is, its source's hash, and those of the files that
+    its options name; and every method's :meth:`~MethodOptions.evidence`.
 
     Raises:
         ConfigError: one of them cannot be imported.
@@ -47,7 +50,14 @@ def own_definitions(methods: Sequence[MethodOptions]) -> dict[str, str]:
     """
     located = {method.name: location_of(method.name) for method in methods if method.name not in METHODS}
     sources = {name: user_code.definition(location) for name, location in located.items() if location}
-    return sources | {name: value for method in methods for name, value in method.evidence().items()}
+    files = {
+        f"{method.label}.{option}": digest
+        for method in methods
+        if method.name in located
+        for option, digest in user_code.named_files(method.model_dump(exclude={"name", "label"})).items()
+    }
+    evidence = {name: value for method in methods for name, value in method.evidence().items()}
+    return sources | files | evidence
 
 
 class OwnMethod(MethodOptions):
@@ -60,9 +70,12 @@ class OwnMethod(MethodOptions):
     - ``image``: (1, 3, H, W) float32 network input, a leaf that requires its gradient.
     - ``target``: index of the class.
 
-    It returns a tensor or array (H, W), without negative values; leading dimensions of 1 are dropped, and a
-    map of another size is resized bilinearly. It runs in fp32 with gradients enabled; the random numbers of
-    Python, NumPy and torch begin at the request's seed. The network is afterwards as it was before.
+    It returns a tensor (dense or sparse) or array (H, W) of real numbers, without negative values; leading
+    dimensions of 1 are dropped, and a map of another size is resized bilinearly. Maps are kept in float32;
+    one whose values become one and the same there is named on stderr. The function runs in fp32 with
+    gradients enabled; the random numbers of Python, NumPy and torch begin at the request's seed. The network,
+    and what is set for the whole process, are afterwards as they were before; the options and the image are
+    copies.
     """
 
     name: str
@@ -108,22 +121,29 @@ class OwnMethod(MethodOptions):
         module, device = classifier.module, classifier.device
         image = request.image.detach().clone().requires_grad_()
         with (
-            untouched(module),
+            contained(self.name, module, request.seed, device),
             _counted(module) as count,
-            seeded(request.seed, device),
-            arithmetic("fp32", device),
             torch.enable_grad(),
         ):
             result = self._call(function, module, image, request.target)
-        saliency = self._map(result, (image.shape[2], image.shape[3])).to(device)
+        with self._errors_named():
+            saliency = self._map(result, (request.image.shape[2], request.image.shape[3])).to(device)
         return Explanation(saliency, count.forwards, count.backwards)
 
     def _call(self, function: Callable[..., Any], module: nn.Module, image: torch.Tensor, target: int) -> Any:
+        with self._errors_named():
+            return function(module, image, target, **copy.deepcopy(self.options))
+
+    @contextmanager
+    def _errors_named(self) -> Iterator[None]:
+        """Let whatever foreign code, or a map of an odd kind, raises become one record's error.
+
+        Raises:
+            BenchError: instead; what more memory or another device can mend stays as it is.
+        """
         try:
-            return function(module, image, target, **self.options)
-        except BenchError:
-            raise
-        except KeyboardInterrupt:
+            yield
+        except (BenchError, KeyboardInterrupt):
             raise
         except BaseException as error:
             if isinstance(error, MemoryError) or is_lost_device(error):
@@ -133,16 +153,29 @@ class OwnMethod(MethodOptions):
             raise BenchError(f"{self.name}: {user_code.reason(error)}") from None
 
     def _map(self, result: Any, size: tuple[int, int]) -> torch.Tensor:
-        """What the function returned as an (H, W) float32 map of the input's size.
+        """What the function returned as an (H, W) float32 map of the input's size, in memory of its own.
+
+        The function may keep what it returned, and write into it again.
 
         Raises:
             BenchError: it is no map, or has negative values.
         """
         if isinstance(result, np.ndarray) and result.dtype.kind in "fiub":
-            result = torch.from_numpy(np.ascontiguousarray(result))
+            if np.ma.is_masked(result):
+                raise BenchError(f"{self.name}: gave a masked array; fill its masked values in")
+            result = torch.from_numpy(_for_torch(result))
         if not isinstance(result, torch.Tensor) or result.is_complex():
             raise BenchError(f"{self.name}: gave a {type(result).__name__}, not a map of real numbers")
-        saliency = result.detach().float()
+        if result.is_meta:
+            raise BenchError(f"{self.name}: gave a tensor on the meta device, which has no values")
+        values = result.detach().to_dense() if result.layout != torch.strided else result.detach()
+        saliency = values.to(torch.float32, copy=True)
+        if _becomes_flat(values, saliency):
+            _say_once(
+                f"note: {self.name}: gave a map in {str(values.dtype).removeprefix('torch.')} whose values "
+                "become one and the same in float32, in which maps are kept; it counts as degenerate. "
+                "Shift and scale it, so that its values differ by more than 1e-7 of the largest"
+            )
         while saliency.ndim > 2 and saliency.shape[0] == 1:
             saliency = saliency[0]
         if saliency.ndim != 2 or not saliency.numel():
@@ -160,6 +193,25 @@ class OwnMethod(MethodOptions):
 
     def expected_forwards(self, maps_available: tuple[int, ...]) -> None:
         """Nobody knows before the function has run."""
+
+
+def _for_torch(array: NDArray[Any]) -> NDArray[Any]:
+    """A copy of an array of real numbers, in this machine's order of bytes and at most double precision."""
+    kind = array.dtype.newbyteorder("=")
+    return np.array(array, dtype=np.float64 if kind.kind == "f" and kind.itemsize > 8 else kind, order="C")
+
+
+def _becomes_flat(values: torch.Tensor, saliency: torch.Tensor) -> bool:
+    """Whether a map's values differ, but no longer in float32; one that is no finer is not looked at."""
+    if values.dtype not in (torch.float64, torch.int32, torch.int64, torch.uint32, torch.uint64):
+        return False
+    flat = saliency.numel() > 0 and bool((saliency == saliency.flatten()[0]).all())
+    return flat and bool((values != values.flatten()[0]).any())
+
+
+@cache
+def _say_once(line: str) -> None:
+    print(line, file=sys.stderr)  # noqa: T201
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import torch
 
-from adasise_bench.errors import DeviceError
+from adasise_bench.errors import DeviceError, text_of
 
 _Result = TypeVar("_Result")
 
@@ -103,8 +103,8 @@ def torch_failures() -> Iterator[None]:
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise DeviceError(_out_of_memory(error)) from None
-        if "deterministic" in str(error):
-            raise DeviceError(f"deterministic: {str(error).split('.')[0]}") from None
+        if "deterministic" in text_of(error):
+            raise DeviceError(f"deterministic: {text_of(error).split('.')[0]}") from None
         raise
 
 
@@ -114,7 +114,7 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     torch's own error type is only raised by its allocator; cuDNN, cuBLAS and the CUDA runtime allocate by
     themselves and say so in a plain ``RuntimeError``, as torch does on the CPU.
     """
-    text = str(error)
+    text = text_of(error)
     return (
         isinstance(error, torch.OutOfMemoryError)
         or _NO_MEMORY.search(text) is not None
@@ -128,7 +128,7 @@ def _out_of_memory(error: Exception) -> str:
 
 def _doubt(error: Exception) -> str:
     """What else may be wrong, to be added to a message that speaks of memory; mostly empty."""
-    text = str(error)
+    text = text_of(error)
     certain = isinstance(error, torch.OutOfMemoryError | MemoryError) or _NO_MEMORY.search(text)
     if certain:
         return ""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import torch
 
-from adasise_bench.errors import DeviceError
+from adasise_bench.errors import DeviceError, text_of
 from adasise_bench.timing import synchronize
 
 _STICKY = re.compile(
@@ -41,7 +41,7 @@ All further work on the GPU gives the same error; only another process can use t
 
 def is_lost_device(error: BaseException) -> bool:
     """Whether torch says that this process has lost its GPU: a faulty kernel, or faulty hardware."""
-    return isinstance(error, RuntimeError) and _STICKY.search(str(error)) is not None
+    return isinstance(error, RuntimeError) and _STICKY.search(text_of(error)) is not None
 
 
 def loss_of(device: torch.device, error: BaseException) -> str | None:
@@ -84,4 +84,4 @@ def named_if_lost(device: torch.device) -> Iterator[None]:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
+    return text_of(error).strip().partition("\n")[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import NamedTuple
 
@@ -15,9 +15,11 @@ from adasise_bench.data.transforms import Preprocessing
 from adasise_bench.errors import ConfigError
 from adasise_bench.models.engine import LAYOUTS, LayoutName
 from adasise_bench.models.function_check import refuse_no_function
+from adasise_bench.models.input_copies import protect_inputs
 from adasise_bench.models.output_check import add_up_to_one, checked_outputs, refuse_senseless_score
 from adasise_bench.models.precision import arithmetic
 from adasise_bench.models.score import ScoreName
+from adasise_bench.process_state import restored
 
 _ROUNDING = 1e-3
 """Largest difference between outputs of two memory layouts, relative to the largest, taken for rounding."""
@@ -50,7 +52,8 @@ def check_network(
 
     Args:
         where: how the configuration names the network.
-        module: the network in evaluation mode, on ``device``; it is left in the first layout that works.
+        module: the network in evaluation mode, on ``device``; it is left in the first layout that works, and
+            gets copies of its inputs from now on if it changes them.
         preprocessing: how pictures become its inputs.
         classes: names of its outputs.
         score: the configuration's score Ψ.
@@ -64,10 +67,12 @@ def check_network(
     """
     probes = noise_pictures(input_size, preprocessing).to(device)
     with arithmetic("fp32", device):
+        _refuse_changes(where, module, probes)
         outputs = _outputs_by_layout(where, module, probes, classes)
         first = next(iter(outputs))
         if first != "contiguous":
             module.to(memory_format=LAYOUTS[first])
+        protect_inputs(module, probes)
         refuse_no_function(where, module, probes)
         outputs = _agreeing(where, outputs)
         refuse_senseless_score(where, module, probes, outputs[first], score)
@@ -83,6 +88,25 @@ def noise_pictures(side: int, preprocessing: Preprocessing) -> torch.Tensor:
     pictures[1] = 0.6 + 0.3 * pictures[1]
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (preprocessing.mean, preprocessing.std))
     return (pictures * preprocessing.scale - mean) / std
+
+
+def _refuse_changes(where: str, module: nn.Module, probes: torch.Tensor) -> None:
+    """Refuse a forward pass that changes what holds for the whole process; undoing it each time would cost.
+
+    Raises:
+        ConfigError: it does; names what it changes.
+    """
+    with (
+        suppress(ConfigError),  # one that fails fails again, in all memory layouts
+        restored(where, keep=("warning filters",)) as changed,
+        torch.no_grad(),
+    ):
+        module(probes.clone())
+    if changed:
+        raise ConfigError(
+            f"{where}: its forward pass changes {', '.join(dict.fromkeys(changed))} for the whole process; "
+            "do that where the network is made, which the tool undoes, or in a `with` block"
+        )
 
 
 def _outputs_by_layout(

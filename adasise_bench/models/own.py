@@ -133,7 +133,8 @@ def load(
         DeviceError: the device cannot compute its gradients.
     """
     where = f"models.{name}"
-    built = _BUILDERS.get(settings.source, _from_function)(name, settings, data_classes)
+    with user_code.undone(where):
+        built = _BUILDERS.get(settings.source, _from_function)(name, settings, data_classes)
     settings = _completed(where, settings, built.facts)
     module = name_errors(_prepared(where, built.module), where)
     weights = _weights(where, module, settings, built.origin)
@@ -264,7 +265,10 @@ def _from_function(name: str, settings: OwnModel, _data_classes: tuple[str, ...]
             f"models.{name}: {location} returned a {type(module).__name__}; "
             "it shall return an nn.Module, or one and a dictionary of settings"
         )
-    return _Built(module, f"weights of {location}", facts, user_code.definition(location))
+    files = user_code.named_files(settings.options)
+    named = [f"; options.{name}: {sha256[:16]}" for name, sha256 in files.items()]
+    definition = user_code.definition(location) + "".join(named)
+    return _Built(module, f"weights of {location}", facts, definition)
 
 
 _BUILDERS: Mapping[str, Callable[[str, OwnModel, tuple[str, ...]], _Built]] = {

@@ -139,7 +139,7 @@ def _stream(content: dict[str, Any], path: Path) -> None:
         "script_hash": _base64(hashlib.sha256(script.encode()).digest()),
     }
     template = environment.get_template("report.html")
-    with path.open("w", encoding="utf-8") as file:
+    with path.open("w", encoding="utf-8", errors="replace") as file:  # names of folders may be no UTF-8
         file.writelines(template.generate(content | assets))
 
 

@@ -214,6 +214,29 @@ def test_vocs_layout_takes_other_classes(voc_root: Path) -> None:
     assert dataset.annotation("000001").class_names == ["dog", "person"]
 
 
+def test_a_folder_named_from_here_is_found_from_elsewhere(
+    voc_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures are read by a thread while a method runs that may change the working directory."""
+    monkeypatch.chdir(voc_root.parent)
+    dataset = open_dataset(DataConfig(root=Path(voc_root.name), classes=("cat", "dog", "person")))
+    monkeypatch.chdir("/")
+    annotation = dataset.annotation("000001")
+    assert dataset.picture("000001", annotation).size == (60, 40)
+    assert dataset.annotation_digest("000001")
+
+
+def test_a_coco_folder_named_from_here_is_found_from_elsewhere(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root.parent)
+    dataset = open_dataset(DataConfig(layout="coco", root=Path(root.name)))
+    monkeypatch.chdir("/")
+    for image_id in dataset.images:
+        assert dataset.picture(image_id, dataset.annotation(image_id)).size
+        assert dataset.annotation_digest(image_id)
+
+
 def test_the_official_categories_are_known_by_their_names() -> None:
     renamed = {number for number in OFFICIAL if OFFICIAL[number] != COCO_CATEGORIES[number]}
     assert renamed == {4, 5, 63, 64, 67, 72}

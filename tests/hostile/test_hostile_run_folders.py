@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -382,6 +383,31 @@ def test_a_link_in_the_place_of_the_lock_is_not_emptied(folder: Path) -> None:
     refused(lambda: resume(folder), "is a link", kind=OutputError)
     assert read_status(folder).state == "finished"
     assert (folder.parent / "elsewhere").read_text() == "kept"
+
+
+def test_a_folder_whose_name_is_not_utf_8(folder: Path) -> None:
+    odd = folder.rename(folder.with_name(os.fsdecode(b"bad\xff")))
+    assert "50.00" in table(odd)
+    assert resume(odd).explained.sum() == 4
+    assert "finished" in command("status", odd).output
+    for fmt in ("terminal", "md", "latex", "csv", "json"):
+        assert command("table", odd, "--format", fmt).exit_code == 0
+    assert command("report", odd).exit_code == 0
+    run_folder.move_aside(odd)
+    assert odd.with_name(f"{odd.name}.1").is_dir()
+
+
+def test_the_working_folder_is_not_moved_aside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for inside in (folder, folder / "maps"):
+        inside.mkdir(exist_ok=True)
+        monkeypatch.chdir(inside)
+        for name in (".", "..", str(folder)) if inside != folder else (".", str(folder)):
+            refused(lambda name=name: run_folder.move_aside(Path(name)), "leave out --no-resume")
+    assert folder.is_dir()
+    (folder.parent / "beside").mkdir()
+    monkeypatch.chdir(folder.parent / "beside")
+    run_folder.move_aside(Path("../run"))
+    assert (folder.parent / "run.1").is_dir()
 
 
 def test_a_run_folder_may_itself_be_a_link(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import sys
 from collections.abc import Callable
@@ -21,11 +22,13 @@ from adasise_bench import user_code
 from adasise_bench.cli import main
 from adasise_bench.config_file import load_config, validate
 from adasise_bench.errors import BenchError, ConfigError
-from adasise_bench.methods import parse_method
+from adasise_bench.methods import Request, own, parse_method
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.records import read_records
+from adasise_bench.timing import PhaseClock
 
 SOURCE = """
+import os
 import random
 import numpy as np
 import torch
@@ -56,6 +59,54 @@ def vandal(model, image, target):
     model.forward = lambda x: x
     raise SystemExit("planted")
 
+class Guided(torch.nn.ReLU):
+    def forward(self, x):
+        return super().forward(x) * 2
+
+def swaps_classes(model, image, target):
+    for part in model.modules():
+        if type(part) is torch.nn.ReLU:
+            part.__class__ = Guided
+    return saliency(model, image, target)
+
+def patches_classes(model, image, target):
+    torch.nn.ReLU.forward = lambda self, x: x.abs()
+    torch.nn.ReLU.__call__ = lambda self, x: x * 3
+    return saliency(model, image, target)
+
+def hooks_parameters(model, image, target):
+    weight = next(model.parameters()).requires_grad_()
+    weight.register_hook(lambda gradient: gradient * 3)
+    return saliency(model, image, target)
+
+def writes_elsewhere(model, image, target):
+    model.offset.add_(1)
+    model.offsets.append(model.offset)
+    return saliency(model, image, target)
+
+def leaks(model, image, target):
+    torch.set_default_dtype(torch.float16)
+    torch.set_grad_enabled(False)
+    torch.backends.cudnn.benchmark = True
+    torch.nn.modules.module.register_module_forward_hook(lambda _m, _i, out: out * 1.01)
+    torch.nn.functional.relu = torch.nn.functional.relu6
+    random.seed(0), np.random.seed(0), torch.manual_seed(0)
+    os.environ["OMP_NUM_THREADS"] = "64"
+    os.chdir("/")
+    return torch.ones(image.shape[2:])
+
+buffer = torch.zeros(48, 40)
+
+def own_buffer(model, image, target):
+    return buffer.copy_(saliency(model, image, target))
+
+def numpy_view(model, image, target):
+    return own_buffer(model, image, target)[None].numpy()
+
+def uses_up(model, image, target, areas=()):
+    areas.clear()
+    return torch.ones(image.shape[2:])
+
 def fails(model, image, target):
     raise ValueError("no\\nway")
 
@@ -65,6 +116,34 @@ def of_shape(model, image, target, shape=(), low=0.0, numpy=False, dtype="float3
 
 def text(model, image, target):
     return "a map"
+
+def of_kind(model, image, target, kind):
+    values = torch.linspace(0, 1, 48 * 40).reshape(48, 40)
+    return {
+        "big-endian": lambda: values.numpy().astype(">f4"),
+        "big-endian integers": lambda: (values * 100).numpy().astype(">i8"),
+        "long double": lambda: values.numpy().astype(np.longdouble),
+        "half": lambda: values.half(),
+        "read-only": lambda: np.broadcast_to(values.numpy(), (1, 48, 40)),
+        "no mask": lambda: np.ma.masked_array(values.numpy()),
+        "sparse": lambda: values.to_sparse(),
+        "sparse rows": lambda: values.to_sparse_csr(),
+        "meta": lambda: values.to("meta"),
+        "masked": lambda: np.ma.masked_array(values.numpy(), values.numpy() > 0.5),
+        "structured": lambda: np.zeros((48, 40), dtype=[("a", "f4")]),
+        "objects": lambda: values.numpy().astype(object),
+        "nested": lambda: torch.nested.nested_tensor([values]),
+        "double": lambda: 1 + 1e-12 * values.double(),
+        "tiny": lambda: 1e-60 * values.double(),
+        "flat": lambda: torch.ones(48, 40, dtype=torch.float64),
+        "large integers": lambda: 2**40 + (100 * values).long(),
+    }[kind]()
+
+def speechless(model, image, target):
+    class Wordless(RuntimeError):
+        def __str__(self):
+            raise ValueError("no")
+    raise Wordless
 
 number = 3
 """
@@ -145,6 +224,84 @@ def test_whatever_is_done_to_the_network_is_undone(tiny: Classifier, image: torc
     assert torch.equal(explained(entry("saliency"), tiny, image, 1).saliency, maps)
 
 
+def fingerprint(module: nn.Module) -> dict[str, Any]:
+    """What a network is made of and what it does, and how torch and the process are set."""
+    picture = torch.linspace(-1, 1, 3 * 48 * 40).reshape(1, 3, 48, 40)
+    leaf = picture.clone().requires_grad_()
+    with torch.enable_grad():
+        module(leaf)[0, 1].backward()
+    assert leaf.grad is not None
+    return {
+        "outputs": module(picture).tolist(),
+        "gradient": leaf.grad.tolist(),
+        "parts": [(type(part), part.training, sorted(vars(part))) for part in module.modules()],
+        "hooks": [len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules()],
+        "parameters": [
+            (name, value.tolist(), value.requires_grad, value.grad, dict(value._backward_hooks or {}))
+            for name, value in module.named_parameters()
+        ],
+        "other": (getattr(module, "offset", None), len(getattr(module, "offsets", ()))),
+        "torch": (torch.get_default_dtype(), torch.is_grad_enabled(), torch.backends.cudnn.benchmark),
+        "random": (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()),  # type: ignore[index]
+        "process": (Path.cwd(), os.environ.get("OMP_NUM_THREADS")),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", ["swaps_classes", "patches_classes", "hooks_parameters", "writes_elsewhere", "leaks", "saliency"]
+)
+def test_network_and_process_are_as_before(tiny: Classifier, image: torch.Tensor, name: str) -> None:
+    tiny.module.offset, tiny.module.offsets = torch.zeros(1), [1]  # type: ignore[assignment]
+    before = fingerprint(tiny.module)
+    ours = explained("gradient", tiny, image, 1).saliency
+    first = explained(entry(name), tiny, image, 1).saliency
+    second = explained(entry(name), tiny, image, 1).saliency
+    assert fingerprint(tiny.module) == before
+    assert torch.equal(explained("gradient", tiny, image, 1).saliency, ours)
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("name", ["own_buffer", "numpy_view"])
+def test_a_buffer_that_is_written_again_changes_no_earlier_map(
+    tiny: Classifier, image: torch.Tensor, name: str
+) -> None:
+    method = parse_method(entry(name))
+    requests = [Request(method, image, target) for target in (0, 1)]
+    together = [found.saliency for found in method.explain_together(tiny, requests)]
+    alone = [explained(entry("saliency"), tiny, image, target).saliency for target in (0, 1)]
+    assert not torch.equal(alone[0], alone[1])
+    for found, wanted in zip(together, alone, strict=True):
+        assert torch.equal(found, wanted)
+
+
+def test_options_are_copies(tiny: Classifier, image: torch.Tensor) -> None:
+    method = parse_method(entry("uses_up", areas=[1, 2]))
+    method.explain(tiny, Request(method, image, 0), PhaseClock(tiny.device))
+    assert method.changed_options() == {"areas": [1, 2]}
+
+
+def test_what_cannot_be_undone_is_the_records_error(
+    tiny: Classifier, image: torch.Tensor, mine: Path
+) -> None:
+    mine.write_text(SOURCE + "mode = torch.inference_mode()\ndef stays(*_):\n    mode.__enter__()\n")
+    try:
+        refused(
+            lambda: explained(entry("stays"), tiny, image, 0), "mine:stays: changed torch's inference mode"
+        )
+    finally:
+        user_code.load("mine:mode").__exit__(None, None, None)
+
+
+def test_an_import_sets_nothing_for_the_process(tiny: Classifier, image: torch.Tensor, mine: Path) -> None:
+    mine.write_text(
+        SOURCE + "torch.set_default_dtype(torch.float64)\nos.chdir('/')\nDRAWN = random.random()\n"
+    )
+    before = fingerprint(tiny.module)
+    parsed = user_code.load("mine:DRAWN")
+    assert fingerprint(tiny.module) == before
+    assert parsed == random.Random(0).random()
+
+
 @pytest.mark.parametrize("shape", [(48, 40), (1, 1, 48, 40), (12, 10), (1, 7, 5)])
 @pytest.mark.parametrize(("numpy", "dtype"), [(False, "float32"), (True, "float64"), (True, "uint8")])
 def test_maps_of_any_kind_and_size_become_float32_of_the_inputs_size(
@@ -161,8 +318,53 @@ def test_maps_of_any_kind_and_size_become_float32_of_the_inputs_size(
 
 
 @pytest.mark.parametrize(
+    ("kind", "tolerance"),
+    {
+        "big-endian": 0, "big-endian integers": 0.01, "long double": 0, "half": 1e-3, "read-only": 0,
+        "no mask": 0, "sparse": 0, "sparse rows": 0,
+    }.items(),
+)  # fmt: skip
+def test_maps_of_odd_kinds_are_maps(
+    tiny: Classifier, image: torch.Tensor, kind: str, tolerance: float
+) -> None:
+    saliency = explained(entry("of_kind", kind=kind), tiny, image, 0).saliency
+    expected = torch.linspace(0, 1, 48 * 40).reshape(48, 40)
+    scale = 100 if "integers" in kind else 1
+    assert (saliency.dtype, saliency.layout) == (torch.float32, torch.strided)
+    torch.testing.assert_close(saliency / scale, expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("double", "float64"),
+        ("tiny", "float64"),
+        ("large integers", "int64"),
+        ("flat", ""),
+        ("big-endian", ""),
+    ],
+)
+def test_a_map_that_float32_makes_flat_is_named_once(
+    tiny: Classifier, image: torch.Tensor, capsys: pytest.CaptureFixture[str], kind: str, told: str
+) -> None:
+    own._say_once.cache_clear()
+    for _ in range(2):
+        saliency = explained(entry("of_kind", kind=kind), tiny, image, 0).saliency
+    assert bool((saliency == saliency[0, 0]).all()) == (kind != "big-endian")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == bool(told)
+    assert all(f"mine:of_kind: gave a map in {told}" in line for line in lines)
+
+
+@pytest.mark.parametrize(
     ("name", "options", "named"),
     [
+        ("of_kind", {"kind": "meta"}, "meta device, which has no values"),
+        ("of_kind", {"kind": "masked"}, "masked array"),
+        ("of_kind", {"kind": "structured"}, "not a map of real numbers"),
+        ("of_kind", {"kind": "objects"}, "not a map of real numbers"),
+        ("of_kind", {"kind": "nested"}, ""),
+        ("speechless", {}, "Wordless: its message cannot be read (mine.py:"),
         ("of_shape", {"shape": (3, 48, 40)}, "shape (3, 48, 40), not (H, W)"),
         ("of_shape", {"shape": ()}, "shape ()"),
         ("of_shape", {"shape": (0, 4)}, "shape (0, 4)"),
@@ -277,6 +479,21 @@ def test_values_do_not_depend_on_the_order_of_methods(run: Callable[..., Any], t
     assert {name: values for name, values in first.items() if name != "vandal"} == maps()
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_relative_paths_hold_where_a_method_leaves_the_folder(tmp_path: Path, shared: bool) -> None:
+    """Pictures, the run folder and maps are named from where the command was given."""
+    (tmp_path / "c.json").write_text(
+        json.dumps(config("mine:leaks", "gradient") | {"share_forwards": shared})
+    )
+    result = command("run", "--config", "c.json", "--output", "out", "--save-maps")
+    assert result.exit_code == 0, result.output
+    assert read_records(tmp_path / "out")["error"].isna().all()
+    (tmp_path / "alone.json").write_text(json.dumps(config("gradient")))
+    assert command("run", "--config", "alone.json", "--output", "alone").exit_code == 0
+    both = [read_records(tmp_path / name).query("method == 'gradient'") for name in ("out", "alone")]
+    assert both[0]["ebpg"].tolist() == both[1]["ebpg"].tolist()
+
+
 def install(folder: Path, **points: str) -> None:
     """What pip leaves of a package with entry points."""
     info = folder / "my_package-1.2.dist-info"
@@ -301,6 +518,44 @@ class Flat(MethodOptions):
     def expected_forwards(self, maps_available):
         return 0
 """
+
+
+VANDAL_CLASS = """
+from typing import Literal
+import torch
+from adasise_bench.methods import Explanation, MethodOptions
+
+BUFFER = torch.zeros(48, 40)
+
+class Vandal(MethodOptions):
+    name: Literal["vandal"] = "vandal"
+
+    def check(self, classifier, image):
+        torch.set_default_dtype(torch.float16)
+        next(classifier.module.parameters()).add_(1)
+        image.zero_()
+
+    def explain(self, classifier, request, clock):
+        torch.set_default_dtype(torch.float16)
+        next(classifier.module.parameters()).add_(1)
+        request.image.zero_()
+        return Explanation(BUFFER.add_(1), 0, 0)
+"""
+
+
+def test_an_installed_class_is_contained_as_well(
+    tiny: Classifier, image: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path, vandal="vandal_method:Vandal")
+    (tmp_path / "vandal_method.py").write_text(VANDAL_CLASS)
+    monkeypatch.syspath_prepend(tmp_path)
+    before, picture = fingerprint(tiny.module), image.clone()
+    method = parse_method("vandal")
+    method.check(tiny, image)
+    found = method.explain_together(tiny, [Request(method, image, 0), Request(method, image, 1)])
+    assert [one.saliency.unique().tolist() for one in found] == [[1], [2]]
+    assert fingerprint(tiny.module) == before
+    assert torch.equal(image, picture)
 
 
 def test_installed_methods_go_by_their_names(

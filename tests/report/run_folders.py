@@ -51,6 +51,7 @@ def some_records(ids: Sequence[str], classes: Sequence[str] = ("cat", "dog")) ->
 
 def _random_record(random: np.random.Generator, method: str, image_id: str, class_name: str) -> Record:
     ebpg, bbox, drop, miou, seconds = random.uniform(0, 100, 5).tolist()
+    increase = float(random.choice([0, 100]))
     return Record(
         "resnet50",
         method,
@@ -58,8 +59,8 @@ def _random_record(random: np.random.Generator, method: str, image_id: str, clas
         class_name,
         ebpg=ebpg,
         bbox=bbox,
-        drop=drop,
-        increase=float(random.choice([0, 100])),
+        drop=0.0 if increase else drop,
+        increase=increase,
         miou=miou,
         seconds=seconds / 50,
         seconds_scoring=seconds / 50,
