@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import click
 import timm
@@ -97,7 +98,8 @@ module of your own that permutes them.
 
 def page(networks: list[tuple[str, str]]) -> str:
     """The text of docs/blocks.md with these networks (library, name)."""
-    found, refused = [], []
+    found: list[str] = []
+    refused: list[str] = []
     for library, name in networks:
         line, is_found = row(library, name)
         (found if is_found else refused).append(line)
@@ -120,7 +122,7 @@ def row(library: str, name: str) -> tuple[str, bool]:
 def build(library: str, name: str) -> tuple[nn.Module, int]:
     """A network with random weights in evaluation mode, and the side of the input that it was made for."""
     if library == "timm":
-        network = timm.create_model(name)
+        network: Any = timm.create_model(name)
         side = network.pretrained_cfg["input_size"][1]
     else:
         own = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}

@@ -89,7 +89,8 @@ def test_timm() -> None:
 def block_table() -> ModuleType:
     """scripts/block_table.py as a module."""
     spec = importlib.util.spec_from_file_location("block_table", ROOT / "scripts/block_table.py")
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules["block_table"] = module
     spec.loader.exec_module(module)
@@ -156,9 +157,9 @@ def test_a_block_is_the_very_tensor_that_a_layer_makes_smaller(
     "name",
     [
         "torchvision alexnet", "torchvision inception_v3", "torchvision mobilenet_v2", "torchvision resnet18",
-        "torchvision swin_t", "timm efficientvit_m0", "timm fastvit_t8", "timm hgnetv2_b0",
-        "timm hrnet_w18_small", "timm levit_conv_128s", "timm mambaout_femto", "timm swiftformer_xs",
-        "timm tf_efficientnetv2_b0", "timm xcit_nano_12_p16_224",
+        "torchvision swin_t", "timm efficientformerv2_s0", "timm efficientvit_m0", "timm fastvit_t8",
+        "timm hgnetv2_b0", "timm hrnet_w18_small", "timm levit_conv_128s", "timm mambaout_femto",
+        "timm swiftformer_xs", "timm tf_efficientnetv2_b0", "timm xcit_nano_12_p16_224",
     ],
 )  # fmt: skip
 def test_the_page_of_blocks_is_what_the_script_writes(block_table: ModuleType, name: str) -> None:
@@ -252,6 +253,15 @@ def test_what_belongs_to_the_down_sampling_is_left_out() -> None:
     maximum = (nn.Conv2d(4, 4, 1), nn.MaxPool2d(2))
     module = sequence(conv(3), nn.ReLU(), *maximum, conv(), nn.ReLU(), nn.BatchNorm2d(4))
     assert find_blocks(module, noise()) == ("2", "5")
+
+
+def test_pooled_maps_are_no_block() -> None:
+    """Neither those of a pooling without a stride, nor those on which no layer works before the next one."""
+    module = sequence(
+        conv(3), nn.ReLU(), nn.MaxPool2d(2, stride=1), conv(stride=2), nn.ReLU(), nn.MaxPool2d(2), nn.ReLU(),
+        conv(stride=2), nn.ReLU(),
+    )  # fmt: skip
+    assert find_blocks(module, noise()) == ("1", "4", "8")
 
 
 def test_larger_maps_than_before_are_left_out() -> None:
