@@ -73,7 +73,7 @@ class _Group(click.Group):
             raise
         except Exception as error:  # whatever it is, it is no fault of the user's input that we know of
             crash = _logged(error)
-            click.echo(f"Error: {crash}", err=True)
+            click.echo(terminal(f"Error: {crash}"), err=True)
             ctx.exit(crash.exit_code)
 
 
