@@ -74,12 +74,19 @@ def exclusive(folder: Path) -> Iterator[None]:
         raise OutputError(f"{folder}: cannot write: {error.strerror}; choose another --output") from None
     try:
         _refuse_second_writer(folder)
-        with suppress(OSError):
-            for half_written in folder.rglob(f".*{TEMPORARY}"):
-                half_written.unlink()
-        yield
+        _remove_half_written(folder)
+        try:
+            yield
+        finally:
+            _remove_half_written(folder)  # of workers that were killed meanwhile
     finally:
         lock.release()
+
+
+def _remove_half_written(folder: Path) -> None:
+    with suppress(OSError):
+        for half_written in folder.rglob(f".*{TEMPORARY}"):
+            half_written.unlink()
 
 
 def _refuse_second_writer(folder: Path) -> None:

@@ -149,6 +149,7 @@ def test_a_run_from_before_the_modes_had_names_goes_on(
     facts = json.loads(environment.read_text())
     facts["models"]["scenes_vgg"]["engine"]["compile"] = True
     environment.write_text(json.dumps(facts))
+    (tmp_path / "out/manifest.json").unlink()
     assert run(scenes(engine=settings, limit=2), tmp_path / "out").computed > 0
     again = json.loads(environment.read_text())["models"]["scenes_vgg"]["engine"]
     assert again == settings | {"compile": "default"}

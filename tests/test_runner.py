@@ -620,3 +620,10 @@ def test_folders_that_tell_no_classes_are_gone_on_from(
     del facts["data"]["classes"], facts["models"]["resnet50"]["classes"]
     path.write_text(json.dumps(facts))
     assert run(config(limit=1), tmp_path / "out").computed == 0
+
+
+def test_half_written_files_of_killed_workers_do_not_outlive_the_run(tmp_path: Path) -> None:
+    with exclusive(tmp_path):
+        (tmp_path / "maps").mkdir()
+        (tmp_path / "maps/.a.npy.1.tmp").write_bytes(b"half")
+    assert not list(tmp_path.rglob(".*.tmp"))

@@ -94,7 +94,7 @@ def curves_of(
 def _panel(axes: Axes, metric: str, curves: Curves) -> None:
     measure = MEASURES[metric]
     arrow = f" {ARROWS[measure.direction]}" if measure.direction else ""
-    axes.set_title(f"{measure.title}{arrow}" + ("" if curves.measured else " (published)"))
+    axes.set_title(f"{measure.title}{arrow}" + ("" if curves.measured else "\n(published)"))
     style = look(0)
     axes.plot(*_points(curves.measured), style.dashes, color=style.color, marker=style.marker,
               label="SISE, measured")  # fmt: skip

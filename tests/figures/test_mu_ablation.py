@@ -57,7 +57,7 @@ def test_points_and_lines_are_means_of_the_records(tmp_path: Path) -> None:
 
 def test_run_times_come_from_another_run(tmp_path: Path) -> None:
     shared = shared_run(tmp_path / "shared")
-    assert panel([shared], "Run-time").get_title() == "Run-time, s ↓ (published)"
+    assert panel([shared], "Run-time").get_title() == "Run-time, s ↓\n(published)"
     assert len(panel([shared], "Run-time").lines[0].get_xdata()) == 0
     records = [record(label, "0", seconds=2.0 + number) for number, label in enumerate(EBPG)]
     timed = make_run(tmp_path / "timed", records, METHODS)
