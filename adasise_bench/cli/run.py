@@ -67,7 +67,7 @@ def run(
     Examples:
       adasise-bench run --config configs/quickstart.yaml
       adasise-bench run --config configs/table1.yaml --models resnet50 --methods sise,ada_sise
-      adasise-bench run --config configs/table1.yaml --set data.root=../shared/data \\
+      adasise-bench run --config configs/table1.yaml --set data.root=/path/to/voc \\
           --set models.resnet50.checkpoint=weights.pth.tar --set methods.extremal_perturbation=null
       adasise-bench run --config configs/table1.yaml --devices cuda:0,cuda:1
       adasise-bench run --config configs/table1.yaml --launcher ray

@@ -20,6 +20,7 @@ from adasise_bench.models.block_search import check_blocks, find_blocks
 from adasise_bench.models.classifier import Classifier, Weights
 from adasise_bench.models.engine import Engine
 from adasise_bench.models.forward_errors import name_errors
+from adasise_bench.models.lost_device import is_lost_device
 from adasise_bench.models.network_checks import check_network
 from adasise_bench.models.precision import PrecisionName, arithmetic
 from adasise_bench.models.preparation import prepared
@@ -181,6 +182,8 @@ def _maps(where: str, classifier: Classifier, image: torch.Tensor) -> tuple[int,
     except DeviceError as error:
         raise DeviceError(f"{where}: {error}") from None
     except (RuntimeError, ValueError) as error:
+        if is_lost_device(error):
+            raise
         raise ConfigError(f"{where}: blocks: no gradients of these: {user_code.reason(error)}") from None
 
 
