@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
 from adasise_bench.methods import METHODS, Explanation
+from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier
 
 BLOCKS = ("features.1", "features.4", "features.7")
@@ -126,3 +128,26 @@ def test_a_network_that_ignores_its_input_has_no_evidence(method: str, image: to
             return torch.ones(len(x), 4)
 
     assert not run(method, make_classifier(Deaf(), (), tuple("abcd")), image).saliency.any()
+
+
+@pytest.mark.parametrize(
+    "method", ["sise", "ada_sise", "rise", "score_cam", "ablation_cam", "integrated_gradients"]
+)
+def test_little_memory_in_the_middle_of_a_method_moves_its_map_by_rounding(
+    method: str, tiny: Classifier, image: torch.Tensor
+) -> None:
+    """From the third pass of many inputs on, no more than two fit."""
+    tiny = replace(tiny, batch_size=BatchSize(4))
+    expected, sizes = run(method, tiny, image).saliency, []
+
+    def refuse(_module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if len(inputs[0]) > 1:
+            sizes.append(len(inputs[0]))
+        if len(sizes) > 2 and len(inputs[0]) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with tiny.module.get_submodule("head").register_forward_pre_hook(refuse):
+        found = run(method, tiny, image).saliency
+    assert sizes[0] > 2
+    assert sizes[-1] == 2
+    torch.testing.assert_close(found, expected, atol=1e-5 * float(expected.max()), rtol=1e-5)
