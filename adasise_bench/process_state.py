@@ -105,7 +105,7 @@ def _settings() -> tuple[_Setting, ...]:
     cudnn, mkldnn, matmul = torch.backends.cudnn, torch.backends.mkldnn, torch.backends.cuda.matmul
     memory, modules = torch.utils.deterministic, torch.nn.modules.module
     return (
-        _Setting("torch's default device", torch.get_default_device, _set_default_device),
+        _Setting("torch's default device", _default_device, _set_default_device),
         _Setting("the modes of torch's functions", _function_modes, _set_function_modes),
         _Setting("the modes of torch's dispatch", _dispatch_modes, _set_dispatch_modes),
         _Setting("functions of torch", _functions, _set_functions),
@@ -146,6 +146,13 @@ def _attributes(name: str, owner: Any, *attributes: str) -> list[_Setting]:
         )
 
     return [setting(attribute) for attribute in attributes if hasattr(owner, attribute)]
+
+
+def _default_device() -> torch.device:
+    try:
+        return torch.get_default_device()
+    except AttributeError:  # torch 2.8, once somebody has taken a default device back
+        return torch.device("cpu")
 
 
 def _set_default_device(device: torch.device) -> None:
