@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import overrides
-from torch.utils import _python_dispatch
 
 from adasise_bench.errors import BenchError
 
@@ -46,7 +45,7 @@ def restored(where: str, *, keep: tuple[str, ...] = ()) -> Iterator[list[str]]:
     """Put back whatever the body changes for the whole process, also where it raises.
 
     What is put back: torch's default device and dtype, modes that were entered and not left (gradients,
-    autocast, anomaly detection, dispatch), deterministic and cuDNN flags, precision of float32 products,
+    autocast, anomaly detection), deterministic and cuDNN flags, precision of float32 products,
     threads, hooks of all modules, replaced functions; the working directory, the environment variables that
     torch reads, warning filters, and NumPy's error handling. Random numbers: see :func:`seeded`.
 
@@ -107,7 +106,6 @@ def _settings() -> tuple[_Setting, ...]:
     return (
         _Setting("torch's default device", _default_device, _set_default_device),
         _Setting("the modes of torch's functions", _function_modes, _set_function_modes),
-        _Setting("the modes of torch's dispatch", _dispatch_modes, _set_dispatch_modes),
         _Setting("functions of torch", _functions, _set_functions),
         _Setting("torch's default dtype", _default_type, _set_default_type),
         _Setting("torch's inference mode", torch.is_inference_mode_enabled, lambda _: None),
@@ -168,17 +166,6 @@ def _set_function_modes(modes: list[Any]) -> None:
         overrides._pop_mode()  # type: ignore[no-untyped-call]
     for mode in modes:
         overrides._push_mode(mode)  # type: ignore[no-untyped-call]
-
-
-def _dispatch_modes() -> list[Any]:
-    return list(_python_dispatch._get_current_dispatch_mode_stack())
-
-
-def _set_dispatch_modes(modes: list[Any]) -> None:
-    while _dispatch_modes():
-        _python_dispatch._pop_mode()
-    for mode in modes:
-        _python_dispatch._push_mode(mode)
 
 
 @cache

@@ -13,16 +13,8 @@ import pytest
 import torch
 from hostile.refusals import refused
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from adasise_bench.process_state import restored
-
-
-class _Twice(TorchDispatchMode):
-    """Doubles the result of everything that torch computes."""
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return func(*args, **(kwargs or {})) * 2
 
 
 def fingerprint() -> dict[str, Any]:
@@ -71,7 +63,6 @@ VANDALS: dict[str, Callable[[], Any]] = {
     "default type": lambda: torch.set_default_tensor_type(torch.DoubleTensor),
     "default device": lambda: torch.set_default_device("meta"),
     "device entered": lambda: torch.device("meta").__enter__(),
-    "dispatch mode": lambda: _Twice().__enter__(),
     "grad mode": lambda: torch.set_grad_enabled(not torch.is_grad_enabled()),
     "autocast": lambda: torch.autocast("cpu", dtype=torch.float16).__enter__(),
     "autocast's cache": lambda: torch.set_autocast_cache_enabled(False),
