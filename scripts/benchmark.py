@@ -28,9 +28,7 @@ import click
 import torch
 from tabulate import tabulate
 
-from adasise_bench import environment
-from adasise_bench.config import DataConfig
-from adasise_bench.data.open import open_dataset
+from adasise_bench.data.loading import open_dataset
 from adasise_bench.data.scenes import draw_scene
 from adasise_bench.data.transforms import to_input
 from adasise_bench.methods import Explanation, Request, parse_method
@@ -39,7 +37,9 @@ from adasise_bench.models import load_classifier
 from adasise_bench.models.engine import LAYOUTS, CompileMode, Engine
 from adasise_bench.models.precision import arithmetic
 from adasise_bench.models.tuning import tune
-from adasise_bench.timing import PhaseClock, synchronize
+from adasise_bench.records import environment
+from adasise_bench.run.config import DataConfig
+from adasise_bench.utils.timing import PhaseClock, synchronize
 
 _SPELL_SECONDS = 6.0
 _CAPTURED = 55

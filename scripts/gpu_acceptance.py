@@ -27,8 +27,8 @@ import torch
 from acceptance.materials import SCENES, Network, Setup, networks
 from acceptance.results import Results, Row, statuses
 
-from adasise_bench import environment
-from adasise_bench.errors import BenchError, ConfigError
+from adasise_bench.records import environment
+from adasise_bench.utils.errors import BenchError, ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
 _MESSAGE = 500

@@ -28,15 +28,15 @@ from scipy.stats import spearmanr
 from tabulate import tabulate
 from torch import nn
 
-from adasise_bench import environment
-from adasise_bench.config import DataConfig
-from adasise_bench.data.open import open_dataset
+from adasise_bench.data.loading import open_dataset
 from adasise_bench.data.transforms import to_input
 from adasise_bench.methods import METHODS, Request, parse_method
 from adasise_bench.models import load_classifier, torchray_networks
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.tuning import tune
-from adasise_bench.timing import PhaseClock
+from adasise_bench.records import environment
+from adasise_bench.run.config import DataConfig
+from adasise_bench.utils.timing import PhaseClock
 
 _INTEGRATION_STEPS = 50
 

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from torch import nn
 
-from adasise_bench import network, timing
-from adasise_bench.config_file import validate
 from adasise_bench.models import yardstick
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.runner import run
+from adasise_bench.run import network
+from adasise_bench.run.config_file import validate
+from adasise_bench.run.runner import run
+from adasise_bench.utils import timing
 
 SETTINGS = {
     "name": "gate",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from adasise_bench.methods import METHODS, Request, parse_method
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.timing import PhaseClock
+from adasise_bench.utils.timing import PhaseClock
 
 FOLDER = Path(__file__).parent / "golden"
 TOLERANCE = 1e-4

@@ -16,21 +16,21 @@ import torch
 from test_runner import twenty_classes, values
 from torch import nn
 
-from adasise_bench import network, worker
-from adasise_bench.config import RunConfig
-from adasise_bench.config_file import validate
-from adasise_bench.data.open import open_dataset
-from adasise_bench.determinism import ENGINES, deterministic, pair_seed
-from adasise_bench.errors import ConfigError, DeviceError, OutputError
+from adasise_bench.data.loading import open_dataset
 from adasise_bench.methods import METHODS as METHODS_OF_THE_TOOL
 from adasise_bench.methods import Request
-from adasise_bench.methods.sise import Sise
+from adasise_bench.methods.sise.sise import Sise
 from adasise_bench.models import load_classifier, torchray_networks, tuning, yardstick
 from adasise_bench.models.classifier import Classifier, Weights
 from adasise_bench.models.engine import Engine
 from adasise_bench.models.pooling import MatrixAveragePool
-from adasise_bench.records import read_records
-from adasise_bench.runner import run
+from adasise_bench.records.record import read_records
+from adasise_bench.run import network, worker
+from adasise_bench.run.config import RunConfig
+from adasise_bench.run.config_file import validate
+from adasise_bench.run.runner import run
+from adasise_bench.utils.determinism import ENGINES, deterministic, pair_seed
+from adasise_bench.utils.errors import ConfigError, DeviceError, OutputError
 
 METHODS = ["sise", "ada_sise", {"name": "extremal_perturbation", "iterations": 4}]
 

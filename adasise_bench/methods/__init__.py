@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from adasise_bench.methods.base import Explanation, MethodOptions, Request
-from adasise_bench.validation import first_problem, shown, suggest
+from adasise_bench.utils.settings import first_problem, shown, suggest
 
 __all__ = ["METHODS", "Explanation", "MethodEntry", "MethodOptions", "Request", "parse_method"]
 
@@ -35,96 +35,96 @@ class MethodEntry(NamedTuple):
 
 METHODS: Mapping[str, MethodEntry] = {
     "sise": MethodEntry(
-        "adasise_bench.methods.sise:Sise",
+        "adasise_bench.methods.sise.sise:Sise",
         "SISE: feature maps with positive gradient as masks, fused over blocks (arXiv 2010.00672)",
         "sise-v1",
     ),
     "ada_sise": MethodEntry(
-        "adasise_bench.methods.sise:AdaSise",
+        "adasise_bench.methods.sise.sise:AdaSise",
         "Ada-SISE: SISE with an adaptive threshold on the maps' gradients (arXiv 2102.07799)",
         "ada-sise-v1",
     ),
     "extremal_perturbation": MethodEntry(
-        "adasise_bench.methods.extremal_perturbation:ExtremalPerturbation",
+        "adasise_bench.methods.extremal_perturbation.extremal_perturbation:ExtremalPerturbation",
         "Extremal Perturbation: optimised masks with areas of the frame (Fong et al., ICCV 2019)",
         "extremal-perturbation-v1",
     ),
     "cam": MethodEntry(
-        "adasise_bench.methods.cam:Cam",
+        "adasise_bench.methods.cam.cam:Cam",
         "CAM: the averaged maps by the linear layer's weights (Zhou et al., CVPR 2016)",
         "cam-v1",
     ),
     "grad_cam": MethodEntry(
-        "adasise_bench.methods.grad_cam:GradCam",
+        "adasise_bench.methods.cam.grad_cam:GradCam",
         "Grad-CAM: maps weighted by mean gradients (Selvaraju et al., ICCV 2017)",
         "grad-cam-v1",
     ),
     "grad_cam_pp": MethodEntry(
-        "adasise_bench.methods.grad_cam:GradCamPlusPlus",
+        "adasise_bench.methods.cam.grad_cam:GradCamPlusPlus",
         "Grad-CAM++: positive gradients weighted by position (Chattopadhyay et al., WACV 2018)",
         "grad-cam-pp-v1",
     ),
     "score_cam": MethodEntry(
-        "adasise_bench.methods.score_cam:ScoreCam",
+        "adasise_bench.methods.cam.score_cam:ScoreCam",
         "Score-CAM: maps weighted by the score of the input they mask (Wang et al., CVPRW 2020)",
         "score-cam-v1",
     ),
     "ablation_cam": MethodEntry(
-        "adasise_bench.methods.ablation_cam:AblationCam",
+        "adasise_bench.methods.cam.ablation_cam:AblationCam",
         "Ablation-CAM: maps weighted by the fall of the output without them (Desai, WACV 2020)",
         "ablation-cam-v1",
     ),
     "gradient": MethodEntry(
-        "adasise_bench.methods.gradient:Gradient",
+        "adasise_bench.methods.gradients.gradient:Gradient",
         "Gradient: magnitude of the raw output's gradient at each pixel (Simonyan et al., arXiv 1312.6034)",
         "gradient-v1",
     ),
     "integrated_gradients": MethodEntry(
-        "adasise_bench.methods.integrated_gradients:IntegratedGradients",
+        "adasise_bench.methods.gradients.integrated_gradients:IntegratedGradients",
         "Integrated Gradients from the mean colour, 50 steps (Sundararajan et al., arXiv 1703.01365)",
         "integrated-gradients-v1",
     ),
     "full_grad": MethodEntry(
-        "adasise_bench.methods.full_grad:FullGrad",
+        "adasise_bench.methods.gradients.full_grad:FullGrad",
         "FullGrad: gradients of the input and of all biases (Srinivas & Fleuret, arXiv 1905.00780)",
         "full-grad-v1",
     ),
     "lrp": MethodEntry(
-        "adasise_bench.methods.lrp:Lrp",
+        "adasise_bench.methods.gradients.lrp:Lrp",
         "LRP: z+ rule, flat at the first layer, ε in linear layers (Kohlbrenner et al., arXiv 1910.09840)",
         "lrp-v1",
     ),
     "random": MethodEntry(
-        "adasise_bench.methods.baselines:Random",
+        "adasise_bench.methods.controls:Random",
         "baseline: uniform noise",
         "random-v1",
         baseline=True,
     ),
     "centre": MethodEntry(
-        "adasise_bench.methods.baselines:Centre",
+        "adasise_bench.methods.controls:Centre",
         "baseline: Gaussian in the middle of the picture",
         "centre-v1",
         baseline=True,
     ),
     "edge": MethodEntry(
-        "adasise_bench.methods.baselines:Edge",
+        "adasise_bench.methods.controls:Edge",
         "baseline: edges of the grey picture (Sobel)",
         "edge-v1",
         baseline=True,
     ),
     "box_oracle": MethodEntry(
-        "adasise_bench.methods.baselines:BoxOracle",
+        "adasise_bench.methods.controls:BoxOracle",
         "baseline: the class's own boxes, which no method may know",
         "box-oracle-v1",
         baseline=True,
     ),
     "rise": MethodEntry(
-        "adasise_bench.methods.rise:Rise",
+        "adasise_bench.methods.rise.rise:Rise",
         "RISE: random masks weighted by the score they leave (Petsiuk et al., BMVC 2018)",
         "rise-v1",
     ),
     "information_bottleneck": MethodEntry(
-        "adasise_bench.methods.information_bottleneck:InformationBottleneck",
+        "adasise_bench.methods.information_bottleneck.information_bottleneck:InformationBottleneck",
         "Information Bottleneck Attribution: bits that must pass a layer (Schulz et al., ICLR 2020)",
         "information-bottleneck-v1",
     ),
@@ -138,8 +138,8 @@ def _own(name: str) -> type[MethodOptions]:
         ValueError: there is no such method.
         ConfigError: an installed one cannot be imported.
     """
-    from adasise_bench import user_code
-    from adasise_bench.methods.own import GROUP, OwnMethod
+    from adasise_bench.methods.custom.custom import GROUP, OwnMethod
+    from adasise_bench.utils import plugins as user_code
 
     if ":" in name:
         return OwnMethod

@@ -9,7 +9,7 @@ from statistics import median
 import torch
 
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.timing import synchronize
+from adasise_bench.utils.timing import synchronize
 
 _SPELL_SECONDS = 0.1
 _SHARE = 0.05

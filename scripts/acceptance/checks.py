@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import torch
 
-from adasise_bench import environment as facts
+from adasise_bench.records import environment as facts
 
 from .materials import Setup
 from .results import Row

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torchvision.models import vgg16
 
-from adasise_bench import environment
 from adasise_bench.models.checkpoint import sha256_of
+from adasise_bench.records import environment
 
 SEED = 0
 _MILD = 0.02

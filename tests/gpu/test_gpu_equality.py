@@ -12,7 +12,7 @@ from gpu_network import tiny_on
 
 from adasise_bench.methods import METHODS, Explanation, Request, parse_method
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.timing import PhaseClock
+from adasise_bench.utils.timing import PhaseClock
 
 pytestmark = pytest.mark.gpu
 

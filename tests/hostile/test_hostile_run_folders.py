@@ -19,19 +19,22 @@ import torch
 import yaml
 from refusals import accepted, command, fifo, flipped, refused
 
-from adasise_bench import engine_cache, files, row_groups, run_folder
 from adasise_bench.cli.table import tables_text
-from adasise_bench.config_file import validate
 from adasise_bench.data.voc import VocDataset
-from adasise_bench.environment import DECISIVE
-from adasise_bench.errors import BenchError, DataError, OutputError
-from adasise_bench.files import write_text_atomically
-from adasise_bench.gallery import Gallery
+from adasise_bench.models import engine_cache
 from adasise_bench.models.engine import Engine
-from adasise_bench.planned_keys import PlannedKeys
-from adasise_bench.record_store import RecordStore
-from adasise_bench.records import FINISHED, IN_FLIGHT, SCHEMA, Key, Record
-from adasise_bench.status import read_status
+from adasise_bench.records import folder as run_folder
+from adasise_bench.records import row_groups
+from adasise_bench.records.environment import DECISIVE
+from adasise_bench.records.pictures import Gallery
+from adasise_bench.records.planned_keys import PlannedKeys
+from adasise_bench.records.record import FINISHED, IN_FLIGHT, SCHEMA, Key, Record
+from adasise_bench.records.store import RecordStore
+from adasise_bench.run.config_file import validate
+from adasise_bench.run.status import read_status
+from adasise_bench.utils import files
+from adasise_bench.utils.errors import BenchError, DataError, OutputError
+from adasise_bench.utils.files import write_text_atomically
 
 pytestmark = pytest.mark.usefixtures("bounded")
 

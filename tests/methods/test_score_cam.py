@@ -12,7 +12,7 @@ from test_class_activation import close
 from torch import nn
 
 from adasise_bench.methods import Request, parse_method
-from adasise_bench.methods.fusion import min_max
+from adasise_bench.methods.sise.fusion import min_max
 from adasise_bench.models.classifier import Classifier
 
 
