@@ -17,7 +17,7 @@ import click
 import pandas as pd
 from tabulate import tabulate
 
-from adasise_bench.records.record import read_records
+from adasise_bench.records.reading import read_records
 from adasise_bench.reporting.statistics import estimate_means
 from adasise_bench.run.config import RunConfig
 from adasise_bench.run.config_file import load_config, validate

@@ -16,7 +16,8 @@ from PIL import Image
 from torch import nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
-from adasise_bench.methods import Explanation, Request, parse_method
+from adasise_bench.methods import Explanation, Request
+from adasise_bench.methods.parsing import parse_method
 from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier, Weights
 from adasise_bench.models.engine import Engine

@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from adasise_bench.records.record import IN_FLIGHT, Record, read_records
+from adasise_bench.records.reading import read_records
+from adasise_bench.records.record import IN_FLIGHT, Record
 from adasise_bench.records.store import RecordStore
 from adasise_bench.run.config import RunConfig
 from adasise_bench.run.config_file import validate

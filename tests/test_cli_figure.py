@@ -12,7 +12,7 @@ from figure_checks import ADA_SISE, SISE, make_run, record
 from adasise_bench.cli import main
 from adasise_bench.methods.masking import score_masks
 from adasise_bench.methods.sise import sise
-from adasise_bench.records.record import read_records
+from adasise_bench.records.reading import read_records
 from adasise_bench.reporting.published import published_scores
 from adasise_bench.run.config_file import load_config
 from adasise_bench.run.runner import run

@@ -17,7 +17,7 @@ from torch import nn
 from adasise_bench.cli.table import tables_text
 from adasise_bench.data.voc import VOC_CLASSES
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.records.record import read_records
+from adasise_bench.records.reading import read_records
 from adasise_bench.run import network
 from adasise_bench.run.config_file import validate
 from adasise_bench.run.runner import run

@@ -16,7 +16,7 @@ from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
 from adasise_bench.models.tuning import LONG_RUN
 from adasise_bench.models.workload import Workload
-from adasise_bench.records.record import read_records
+from adasise_bench.records.reading import read_records
 from adasise_bench.run import network
 from adasise_bench.run.config import RunConfig
 from adasise_bench.run.config_file import validate

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from adasise_bench.records import environment
-from adasise_bench.records.environment import describe, differences, pick_device
+from adasise_bench.records.environment import describe, differences
+from adasise_bench.utils.devices import machine, pick_device
 from adasise_bench.utils.errors import DeviceError
 
 
@@ -48,7 +49,7 @@ def test_a_processor_has_a_name_without_linux(monkeypatch: pytest.MonkeyPatch) -
         raise FileNotFoundError(2, "No such file or directory")
 
     monkeypatch.setattr(Path, "read_text", absent)
-    assert environment.machine(torch.device("cpu"))[0] in (platform.processor(), platform.machine())
+    assert machine(torch.device("cpu"))[0] in (platform.processor(), platform.machine())
 
 
 def test_the_commit_says_whether_the_sources_are_changed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ from adasise_bench.cli import main
 from adasise_bench.data.scenes import embedded_root
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
-from adasise_bench.records.record import read_records
+from adasise_bench.records.reading import read_records
 from adasise_bench.run import network
 from adasise_bench.utils import plugins as user_code
 

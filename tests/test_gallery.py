@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adasise_bench.records.folder import map_path
+from adasise_bench.records.maps import map_path
 from adasise_bench.records.pictures import Gallery
 from adasise_bench.records.record import Key
 from adasise_bench.records.run import load_run

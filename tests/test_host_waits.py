@@ -13,7 +13,8 @@ from host_waits import HostWaits
 
 from adasise_bench.data.boxes import Box
 from adasise_bench.data.dataset import Annotation
-from adasise_bench.methods import Explanation, Request, parse_method
+from adasise_bench.methods import Explanation, Request
+from adasise_bench.methods.parsing import parse_method
 from adasise_bench.metrics import measured_metrics as metrics
 from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier

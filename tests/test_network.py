@@ -13,7 +13,7 @@ from torch import nn
 
 from adasise_bench.data.scenes import SCENE_CLASSES
 from adasise_bench.methods import base
-from adasise_bench.records.record import read_records
+from adasise_bench.records.reading import read_records
 from adasise_bench.run import network
 from adasise_bench.run.config import RunConfig
 from adasise_bench.run.config_file import validate

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 from torch import nn
 
-from adasise_bench.methods import Explanation, MethodOptions, Request, parse_method
+from adasise_bench.methods import Explanation, MethodOptions, Request
+from adasise_bench.methods.parsing import parse_method
 from adasise_bench.metrics.network_metrics import (
     NETWORK_MEASURES,
     blurred,

@@ -24,7 +24,8 @@ from adasise_bench.records import manifest
 from adasise_bench.records.folder import exclusive
 from adasise_bench.records.folder_names import MANIFEST
 from adasise_bench.records.planned_keys import KeySet
-from adasise_bench.records.record import SCHEMA, read_records
+from adasise_bench.records.reading import read_records
+from adasise_bench.records.record import SCHEMA
 from adasise_bench.records.run import load_run
 from adasise_bench.records.store import RecordStore
 from adasise_bench.run import measure, network, worker

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adasise_bench.data.loading import chosen_images
-from adasise_bench.data.selection import parse_shard, shard_of
-from adasise_bench.records.folder import default_folder
+from adasise_bench.data.selection import chosen_images, parse_shard, shard_of
 from adasise_bench.run.config_file import validate
+from adasise_bench.run.runner import default_folder
 from adasise_bench.utils.errors import ConfigError
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from adasise_bench.methods import parse_method
 from adasise_bench.methods.custom.custom import own_definitions
+from adasise_bench.methods.parsing import parse_method
 from adasise_bench.utils import plugins as user_code
 
 PARTS = """

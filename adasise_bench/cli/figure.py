@@ -76,13 +76,14 @@ def gradients(
     """
     from adasise_bench.reporting.figures import gradients, save
     from adasise_bench.run.config_file import load_config
+    from adasise_bench.run.picture_gradients import of_picture
     from adasise_bench.utils.errors import ConfigError
 
     settings = [f"device={device}"] if device else []
     config = load_config(config_path, [*overrides, *settings], [model] if model else [])
     if len(config.models) > 1:
         raise ConfigError(f"{config_path}: has {', '.join(config.models)}; name one with --model")
-    measured = gradients.of_picture(config, next(iter(config.models)), *_image_and_class(image))
+    measured = of_picture(config, next(iter(config.models)), *_image_and_class(image))
     save(gradients.draw(measured), output)
 
 

@@ -93,8 +93,8 @@ def run(
 
         click.echo(terminal(describe_plan(make_plan(config, download=False))))
         return
-    from adasise_bench.records.folder import default_folder
     from adasise_bench.run.launchers.choice import choose_launcher
+    from adasise_bench.run.runner import default_folder
     from adasise_bench.run.start_notes import start_notes
     from adasise_bench.utils.devices import pick_devices
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable
 from dataclasses import replace
 
 from adasise_bench.data.coco import COCO_CLASSES, MASKS, open_coco
+from adasise_bench.data.config import DataConfig, DataKind
 from adasise_bench.data.dataset import Dataset
 from adasise_bench.data.scenes import SCENE_CLASSES, embedded_root
-from adasise_bench.data.selection import parse_shard, shard_of
 from adasise_bench.data.voc import VOC_CLASSES, open_voc
-from adasise_bench.models import DataKind
-from adasise_bench.run.config import DataConfig
 
 
 def open_dataset(config: DataConfig) -> Dataset:
@@ -65,21 +61,3 @@ def usual_classes(config: DataConfig) -> tuple[str, ...]:
 def known_classes(kind: DataKind) -> tuple[str, ...]:
     """The class names that the known networks of one kind have, in the order of their outputs."""
     return {"scenes": SCENE_CLASSES, "voc": VOC_CLASSES, "coco": COCO_CLASSES}[kind]
-
-
-def chosen_images(
-    image_ids: Iterable[str], sample: int | None, seed: int, limit: int | None, shard: str | None = None
-) -> list[str]:
-    """Image ids to explain: a random sample in the list's order, cut after ``limit``, and of these the shard.
-
-    The sample depends on the list and the seed alone, and a smaller ``limit`` gives a prefix.
-    """
-    ids = list(image_ids)
-    if sample is not None and sample < len(ids):
-        drawn = set(random.Random(seed).sample(ids, sample))  # noqa: S311 - not for security
-        ids = [image_id for image_id in ids if image_id in drawn]
-    ids = ids[:limit]
-    if shard is None:
-        return ids
-    index, count = parse_shard(shard)
-    return [image_id for image_id in ids if shard_of(image_id, count) == index]

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from adasise_bench.methods.base import Explanation, MethodOptions, Request
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.precision import arithmetic
 from adasise_bench.utils.errors import BenchError
+from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.timing import PhaseClock
 
 _LUMA = (0.299, 0.587, 0.114)

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.precision import arithmetic
 from adasise_bench.utils.errors import BenchError, ConfigError
+from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.settings import suggest
 
 

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-from adasise_bench.models.precision import arithmetic
+from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.process_state import put_back, restored, seeded
 
 Versions = dict[str, tuple[int, int]]

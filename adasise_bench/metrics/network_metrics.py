@@ -17,11 +17,11 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 
 from adasise_bench.methods.base import Request
-from adasise_bench.methods.masking import in_batches
 from adasise_bench.metrics import measured_metrics as metrics
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.precision import arithmetic
+from adasise_bench.models.scoring import in_batches
 from adasise_bench.utils.errors import BenchError
+from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.timing import PhaseClock
 
 BLUR_SIDE = 11

@@ -4,101 +4,35 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import ValidationError
 from torch import nn
 
 from adasise_bench.data.transforms import Preprocessing
-from adasise_bench.models import ARCHITECTURES, checkpoint
+from adasise_bench.models import checkpoint
 from adasise_bench.models.batching import BatchSize, torch_failures
 from adasise_bench.models.blocks import check_blocks, find_blocks
 from adasise_bench.models.classifier import Classifier, Weights
+from adasise_bench.models.config import OwnModel
 from adasise_bench.models.engine import Engine
 from adasise_bench.models.forward_errors import name_errors
 from adasise_bench.models.lost_device import is_lost_device
 from adasise_bench.models.network_checks import check_network
-from adasise_bench.models.precision import PrecisionName, arithmetic
 from adasise_bench.models.preparation import prepared
 from adasise_bench.models.score import ScoreName
 from adasise_bench.models.state import load_state
-from adasise_bench.run.config import ModelConfig
 from adasise_bench.utils import plugins as user_code
 from adasise_bench.utils.errors import BenchError, ConfigError, DeviceError, WeightsError
-from adasise_bench.utils.settings import first_problem, shown, suggest
+from adasise_bench.utils.precision import PrecisionName, arithmetic
+from adasise_bench.utils.settings import first_problem, suggest
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
-_LIBRARIES = ("torchvision", "timm")
-_SOURCES = (*_LIBRARIES, "module:function")
 
 _SCALING_INPUTS = ("googlenet", "inception_v3")
 """torchvision's networks that may normalise their inputs once more, which no parameter shows."""
-
-Channels = tuple[float, float, float]
-
-
-def _usable(names: list[str] | None) -> list[str] | None:
-    if names is not None and len(set(names)) < len(names):
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
-    for name in names or ():
-        if not name.isprintable() or not name:
-            raise ValueError(f"{name!r} is no printable name, as a class must have")
-    return names
-
-
-class OwnModel(ModelConfig):
-    """One network that does not come with the tool; an entry under ``models`` that has a ``source``."""
-
-    source: str = Field(description="`torchvision`, `timm` or `module:function`")
-    arch: str | None = Field(None, description="the library's name of the architecture; default: the key")
-    weights: str | None = Field(None, description="pretrained weights of the library: a name, or `DEFAULT`")
-    options: dict[str, Any] = Field({}, description="keyword arguments of the function that builds it")
-    classes: Annotated[list[str] | None, AfterValidator(_usable)] = Field(
-        None, min_length=1, description="names of the outputs, in order; default: the data's classes"
-    )
-    blocks: Literal["auto"] | Annotated[list[str], Field(min_length=1)] | None = None  # type: ignore[assignment]
-    mean: Channels | None = Field(None, description="subtracted from the scaled picture, per channel")
-    std: Channels | None = Field(None, description="what it is then divided by, per channel")
-    scale: Literal[1, 255] | None = Field(None, description="value of white before `mean` is subtracted")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> OwnModel:
-        library = self.source in _LIBRARIES
-        if not library and ":" not in self.source:
-            raise ValueError(f"source: no {shown(self.source)}{suggest(self.source, _SOURCES)}")
-        if self.weights and self.checkpoint:
-            raise ValueError("weights and checkpoint: one of them")
-        if self.sha256 and not self.checkpoint:
-            raise ValueError("sha256: is that of a `checkpoint`, and there is none")
-        for name in ("arch", "weights"):
-            if getattr(self, name) and not library:
-                raise ValueError(f"{name}: only for {' and '.join(_LIBRARIES)}")
-        if self.std and min(self.std) <= 0:
-            raise ValueError("std: must be above 0")
-        return self
-
-
-def parse_model(name: Any, entry: Any) -> Any:
-    """Validate an entry under ``models`` that has a ``source``; others are returned as they are.
-
-    Raises:
-        ValueError: one line naming the model, the key and the nearest valid one.
-    """
-    if not isinstance(entry, dict) or "source" not in entry or not isinstance(name, str):
-        return entry
-    if name in ARCHITECTURES:
-        raise ValueError(
-            f"models.{name}: that is the name of a network that comes with the tool; "
-            f"choose another, and set `arch: {name}`"
-        )
-    if not name.isprintable() or not set("/\\").isdisjoint(name) or name.startswith("."):
-        raise ValueError(f"models: {name!r} cannot name a folder, as a model must")
-    try:
-        return OwnModel.model_validate(entry)
-    except ValidationError as error:
-        raise ValueError(f"models.{name}: {first_problem(error, OwnModel)}") from None
 
 
 def load(

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from adasise_bench.models.classifier import image_level
-from adasise_bench.models.precision import arithmetic
 from adasise_bench.utils.errors import ConfigError
+from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.process_state import seeded
 
 _ROUNDING = 1e-4

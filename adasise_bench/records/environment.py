@@ -13,37 +13,18 @@ from typing import Any
 import torch
 
 from adasise_bench import __version__
-from adasise_bench.methods import METHODS
-from adasise_bench.metrics.measured_metrics import METRICS
 from adasise_bench.records import evidence
-from adasise_bench.utils.errors import DeviceError
+from adasise_bench.utils.devices import machine
 
 
-def pick_device(name: str) -> torch.device:
-    """The device called ``auto``, ``cpu``, ``cuda`` or ``cuda:N``; a GPU always with its number.
+def describe(device: torch.device, precision: str, definitions: Mapping[str, str]) -> dict[str, Any]:
+    """Versions and hardware, ready for JSON.
 
-    A plain ``cuda`` is the first GPU that this process sees. Without a number it would differ from the device
-    of its own tensors, and ``torch.cuda.set_device`` would refuse it.
-
-    Raises:
-        DeviceError: no such CUDA device.
+    Args:
+        device: what the networks run on.
+        precision: arithmetic of the scoring passes.
+        definitions: names of what metrics and methods compute, by their own names.
     """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device("cuda:0" if name == "cuda" else name)
-    if device.type == "cuda" and device.index >= torch.cuda.device_count():
-        raise DeviceError(f"--device {name}: torch {torch.__version__} sees no such GPU; use --device cpu")
-    return device
-
-
-def machine(device: torch.device) -> tuple[str, int, str]:
-    """What the fastest way to run a network depends on: the device's name, CPU threads, torch's version."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
-    return name, torch.get_num_threads(), torch.__version__
-
-
-def describe(device: torch.device, precision: str, own: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Versions and hardware, ready for JSON; ``own`` holds the definitions of what is the user's."""
     device_name, threads, torch_version = machine(device)
     return {
         "tool": {"version": __version__, "commit": _commit()},
@@ -56,9 +37,7 @@ def describe(device: torch.device, precision: str, own: Mapping[str, str] | None
         "device_name": device_name,
         "threads": threads,
         "precision": precision,
-        "definitions": {name: metric.definition for name, metric in METRICS.items()}
-        | {name: method.definition for name, method in METHODS.items()}
-        | dict(own or {}),
+        "definitions": dict(definitions),
     }
 
 
@@ -129,13 +108,3 @@ def _driver() -> str | None:  # pragma: no cover - only called where there is a 
         return Path("/proc/driver/nvidia/version").read_text().splitlines()[0].split("  ")[1].strip()
     except (OSError, IndexError):
         return None
-
-
-def _cpu_name() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

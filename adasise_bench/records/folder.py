@@ -6,13 +6,11 @@ import json
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import filelock
-import numpy as np
-import torch
 import yaml
 from pydantic import BaseModel, ValidationError
 
@@ -21,21 +19,16 @@ from adasise_bench.records import environment, evidence, manifest
 from adasise_bench.records.checks import refuse_impossible
 from adasise_bench.records.folder_names import CONFIG as CONFIG
 from adasise_bench.records.folder_names import ENVIRONMENT as ENVIRONMENT
-from adasise_bench.records.folder_names import FINISHED, IN_FLIGHT, LOCK, LOGS, MAPS, PICTURES
-from adasise_bench.records.record import Key, cure, only_finished_is_left, record_batches
+from adasise_bench.records.folder_names import FINISHED, IN_FLIGHT, LOCK, LOGS, PICTURES
+from adasise_bench.records.reading import cure, only_finished_is_left, record_batches
 from adasise_bench.records.store import writes_alone
-from adasise_bench.run.config import RunConfig
 from adasise_bench.utils.errors import OutputError
-from adasise_bench.utils.file_names import file_name
 from adasise_bench.utils.files import (
     TEMPORARY,
-    as_output_error,
     read_text,
-    refuse_leading_out,
     refuse_special,
     regular,
     whole_lines,
-    write_atomically,
     write_text_atomically,
 )
 from adasise_bench.utils.settings import first_problem
@@ -44,12 +37,6 @@ _LOOKED_AT = 0.1
 """Seconds to wait for those who only look whether a run holds the lock."""
 
 _CURE = "use --no-resume or another --output"
-
-
-def default_folder(config: RunConfig) -> Path:
-    """``results/<name>-<digest of the configuration>``: another configuration or shard, another folder."""
-    shard = f"-shard-{config.shard.replace('/', '-of-')}" if config.shard else ""
-    return Path("results") / f"{config.name}-{config.digest()}{shard}"
 
 
 @contextmanager
@@ -146,12 +133,14 @@ def move_aside(folder: Path) -> None:
     print(f"earlier results moved to {aside}", file=sys.stderr)  # noqa: T201
 
 
-def claim(folder: Path, config: RunConfig, facts: Mapping[str, Any], pictures: Mapping[str, str]) -> None:
+def claim(
+    folder: Path, settings: Mapping[str, Any], facts: Mapping[str, Any], pictures: Mapping[str, str]
+) -> None:
     """Write the resolved configuration, the environment and the pictures' hashes.
 
     Args:
         folder: the run folder, held by this process.
-        config: the run.
+        settings: the resolved configuration as plain data.
         facts: the environment.
         pictures: SHA-256 of every picture with its annotation, by image id.
 
@@ -166,7 +155,7 @@ def claim(folder: Path, config: RunConfig, facts: Mapping[str, Any], pictures: M
     if before is not None:
         differences = environment.differences(decisive(before, folder), decisive(facts, folder))
         changed = [difference.removeprefix("identity.") for difference in differences]
-    check = partial(refuse_impossible, score=config.score, models=facts["models"])
+    check = partial(refuse_impossible, score=settings["score"], models=facts["models"])
     explained = _explained_images(folder, None if changed else check)
     if before is None and explained:
         raise OutputError(f"{folder / ENVIRONMENT}: missing, but there are records; {_CURE}")
@@ -175,7 +164,7 @@ def claim(folder: Path, config: RunConfig, facts: Mapping[str, Any], pictures: M
         changed += [f"picture {name}" for name in sorted(explained) if known.get(name) != pictures.get(name)]
         if changed:
             raise OutputError(f"{folder}: holds a run with other {'; '.join(changed[:4])}; {_CURE}")
-    describe(folder, config, facts, pictures)
+    describe(folder, settings, facts, pictures)
 
 
 def _explained_images(folder: Path, check: Callable[..., None] | None) -> set[str]:
@@ -189,16 +178,18 @@ def _explained_images(folder: Path, check: Callable[..., None] | None) -> set[st
     return explained
 
 
-def describe(folder: Path, config: RunConfig, facts: Mapping[str, Any], pictures: Mapping[str, str]) -> None:
+def describe(
+    folder: Path, settings: Mapping[str, Any], facts: Mapping[str, Any], pictures: Mapping[str, str]
+) -> None:
     """Write what :func:`claim` writes, whatever the folder holds; its manifest no longer stands.
 
     Raises:
         OutputError: it cannot be written.
     """
     manifest.unseal(folder)
-    settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    text = yaml.safe_dump(dict(settings), sort_keys=False)
     hashes = "".join(f"{digest}  {image_id}\n" for image_id, digest in pictures.items())
-    write_text_atomically(folder / CONFIG, settings)
+    write_text_atomically(folder / CONFIG, text)
     write_text_atomically(folder / PICTURES, hashes)
     write_text_atomically(folder / ENVIRONMENT, json.dumps(facts, indent=2) + "\n")
 
@@ -245,63 +236,6 @@ def engines(folder: Path) -> dict[str, Engine]:
         raise OutputError(f"{folder / ENVIRONMENT}: damaged (engine: {problem}); {_CURE}") from None
     except (AttributeError, KeyError, TypeError) as error:
         raise OutputError(f"{folder / ENVIRONMENT}: damaged ({error!r}); {_CURE}") from None
-
-
-def map_path(folder: Path, key: Key) -> Path:
-    """Where the saliency map of a record is kept; :func:`kept_map` finds those of older versions as well."""
-    return folder / MAPS / key.model / key.method / f"{file_name(key.image_id, str(key.class_name))}.npy"
-
-
-def kept_map(folder: Path, key: Key) -> Path:
-    """The file of a record's saliency map, which need not exist.
-
-    Older versions called it ``IMAGE_CLASS.npy`` whatever the names. Such a file is another pair's, or may be,
-    where a shorter or longer part of its name is a picture of the run as well; then it is not taken.
-    """
-    path = map_path(folder, key)
-    older = path.parent / f"{key.image_id}_{key.class_name}.npy"
-    if path == older or path.exists() or older.parent != path.parent or not _is_file(older):
-        return path
-    breaks = (position for position, letter in enumerate(older.stem) if letter == "_")
-    others = {older.stem[:position] for position in breaks} - {key.image_id}
-    return path if others & _picture_ids(folder / PICTURES) else older
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
-
-
-def _picture_ids(path: Path) -> frozenset[str]:
-    try:
-        return _picture_ids_at(path, path.stat().st_mtime_ns)
-    except OSError:
-        return frozenset()
-
-
-@lru_cache(maxsize=16)
-def _picture_ids_at(path: Path, _modified: int) -> frozenset[str]:
-    """The ids in a file of pictures' hashes, read again when it was written anew."""
-    return frozenset(picture_hashes(path.parent))
-
-
-def save_map(folder: Path, key: Key, saliency: torch.Tensor) -> None:
-    """Keep a (H, W) float32 map as a NumPy file.
-
-    Raises:
-        OutputError: the disk is full or gone, or the folder's maps are a link out of it.
-    """
-
-    def write(path: Path) -> None:
-        with path.open("wb") as file:
-            np.save(file, saliency.cpu().numpy())
-
-    path = map_path(folder, key)
-    with as_output_error(path):
-        refuse_leading_out(path, folder)
-    write_atomically(path, write)
 
 
 def decisive(facts: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ValidationError
 
+from adasise_bench.data.config import DataConfig
 from adasise_bench.data.dataset import Annotation, Dataset
 from adasise_bench.data.loading import open_dataset
 from adasise_bench.records import folder as run_folder
+from adasise_bench.records.maps import read_map
 from adasise_bench.records.record import Key
 from adasise_bench.records.run import Run
-from adasise_bench.run.config import RunConfig
 from adasise_bench.utils.errors import DataError
-from adasise_bench.utils.files import regular
 from adasise_bench.utils.settings import first_problem
 
 
@@ -43,11 +43,13 @@ class Gallery:
             DataError: they are no longer where the run's configuration says, or the folder is damaged.
         """
         try:
-            config = RunConfig.model_validate(run.config)
+            data = DataConfig.model_validate(run.config["data"])
         except ValidationError as error:
-            problem = first_problem(error, RunConfig)
-            raise DataError(f"{run.folder / run_folder.CONFIG}: damaged: {problem}; run again") from None
-        data = config.data.model_copy(update={"download": False})
+            problem = first_problem(error, DataConfig)
+            raise DataError(
+                f"{run.folder / run_folder.CONFIG}: damaged: data: {problem}; run again"
+            ) from None
+        data = data.model_copy(update={"download": False})
         return cls(run.folder, open_dataset(data), run_folder.picture_hashes(run.folder))
 
     def annotation(self, image_id: str) -> Annotation:
@@ -81,23 +83,3 @@ class Gallery:
             DataError: it was not saved, or is damaged.
         """
         return read_map(self.folder, key)
-
-
-def read_map(folder: Path, key: Key) -> NDArray[np.float32]:
-    """The (H, W) float32 map of one record of a run folder, at the network input's resolution.
-
-    Raises:
-        DataError: it was not saved, or is damaged.
-    """
-    path = run_folder.kept_map(folder, key)
-    try:
-        regular(path, within=folder).close()
-        saliency: NDArray[np.float32] = np.array(np.lib.format.open_memmap(path, mode="r"))
-    except FileNotFoundError:
-        raise DataError(f"{path}: no saliency map; give the run again with --save-maps") from None
-    except Exception as error:  # NumPy raises whatever a damaged header makes it trip over
-        raise DataError(f"{path}: damaged map ({error}); delete it and run again with --save-maps") from None
-    shaped = saliency.ndim == 2 and saliency.size and saliency.dtype == np.float32
-    if not shaped or not np.isfinite(saliency).all():
-        raise DataError(f"{path}: not a saliency map; delete it and run again with --save-maps")
-    return saliency

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from adasise_bench.methods import METHODS
+from adasise_bench.methods.registry import METHODS
 from adasise_bench.metrics.measured_metrics import METRICS
 from adasise_bench.records import environment, evidence
 from adasise_bench.records.checks import named, out_of_range, ranges

@@ -1,1 +1,1 @@
-"""What is shown to people: tables, figures and the report, with the published numbers beside the measured ones."""
+"""What people see: tables, figures and the report, with the published numbers beside the measured ones."""

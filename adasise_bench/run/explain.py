@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from adasise_bench.methods import Explanation, Request
-from adasise_bench.methods.custom.custom import own_definitions
 from adasise_bench.models.batching import torch_failures
 from adasise_bench.models.lost_device import named_if_lost
 from adasise_bench.records import environment
@@ -119,7 +118,7 @@ def _save(saliency: NDArray[np.float32], path: Path) -> None:
 
 def _facts(subject: Subject) -> dict[str, Any]:
     config, classifier = subject.config, subject.classifier
-    definitions = own_definitions(config.methods) | network.own_definitions([classifier])
+    definitions = network.definitions(config.methods, [classifier])
     return environment.describe(classifier.device, config.precision, definitions) | {
         "model": {"name": classifier.name} | network.facts(classifier),
         "picture": {

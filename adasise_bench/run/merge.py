@@ -17,14 +17,14 @@ import numpy as np
 import pyarrow as pa
 from pydantic import ValidationError
 
-from adasise_bench.data.loading import chosen_images
-from adasise_bench.data.selection import parse_shard, shard_of
+from adasise_bench.data.selection import chosen_images, parse_shard, shard_of
 from adasise_bench.records import environment, manifest
 from adasise_bench.records import folder as run_folder
 from adasise_bench.records.checks import refuse_impossible
 from adasise_bench.records.folder_names import CONFIG, ENVIRONMENT, FINISHED, MAPS
 from adasise_bench.records.planned_keys import PlannedKeys
-from adasise_bench.records.record import Key, Record, cure, finished_batches
+from adasise_bench.records.reading import cure, finished_batches
+from adasise_bench.records.record import Key, Record
 from adasise_bench.records.row_groups import row_groups
 from adasise_bench.records.store import RecordStore
 from adasise_bench.run.config import RunConfig
@@ -244,7 +244,9 @@ def _write_facts(folder: Path, shards: Sequence[Shard], planned: PlannedKeys) ->
             for shard in shards
         },
     }
-    run_folder.describe(folder, first.whole, facts, run_folder.picture_hashes(first.folder))
+    run_folder.describe(
+        folder, first.whole.model_dump(mode="json"), facts, run_folder.picture_hashes(first.folder)
+    )
 
 
 def _link_maps(folder: Path, shards: Sequence[Shard]) -> None:

@@ -10,21 +10,25 @@ import torch
 
 from adasise_bench.data.dataset import Dataset
 from adasise_bench.data.loading import usual_classes
+from adasise_bench.methods import METHODS, MethodOptions
+from adasise_bench.methods.custom.custom import own_definitions
+from adasise_bench.metrics.measured_metrics import METRICS
 from adasise_bench.metrics.network_metrics import scored_inputs
-from adasise_bench.models import ARCHITECTURES, engine_cache, load_classifier
 from adasise_bench.models import custom as own
+from adasise_bench.models import engine_cache
+from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.models.batching import BatchSize, torch_failures
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.custom import OwnModel
-from adasise_bench.models.engine import Engine
+from adasise_bench.models.config import ModelConfig, OwnModel
+from adasise_bench.models.engine import ENGINES, Engine
 from adasise_bench.models.function_check import refuse_random_numbers
-from adasise_bench.models.precision import arithmetic
+from adasise_bench.models.loading import load_classifier
 from adasise_bench.models.tuning import modes_to_try, tune
 from adasise_bench.models.workload import Workload
-from adasise_bench.records import environment
-from adasise_bench.run.config import ModelConfig, RunConfig
-from adasise_bench.utils.determinism import ENGINES
+from adasise_bench.run.config import RunConfig
+from adasise_bench.utils.devices import machine
 from adasise_bench.utils.errors import ConfigError
+from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.process_state import seeded
 from adasise_bench.utils.settings import suggest
 
@@ -127,8 +131,8 @@ def with_engine(
     workload = Workload() if pictures is None else _workload(config, classifier, pictures)
     modes = modes_to_try(wanted.compile, classifier.device, workload)
     built_by = classifier.definition or classifier.name
-    machine = environment.machine(classifier.device)
-    key = (built_by, config.precision, side, *machine, *modes, *workload.counts)
+    computer = machine(classifier.device)
+    key = (built_by, config.precision, side, *computer, *modes, *workload.counts)
     known = ENGINES[classifier.device.type] if config.deterministic else earlier or engine_cache.recall(key)
     if known is not None and (wanted.compile == "auto" or (wanted.compile and known.compile)):
         modes = (known.compile,)
@@ -176,9 +180,19 @@ def _compiled(classifier: Classifier, image: torch.Tensor) -> Classifier:
     return classifier
 
 
-def own_definitions(classifiers: Sequence[Classifier]) -> dict[str, str]:
-    """Which code built those networks that do not come with the tool."""
-    return {f"models.{model.name}": model.definition for model in classifiers if model.definition}
+def definitions(
+    methods: Sequence[MethodOptions] = (), classifiers: Sequence[Classifier] = ()
+) -> dict[str, str]:
+    """What every metric and method computes, and which code of the user's own a run executes, by name.
+
+    Raises:
+        ConfigError: code of the user's own cannot be imported.
+        BenchError: evidence that cannot be had.
+    """
+    known = {name: metric.definition for name, metric in METRICS.items()}
+    known |= {name: method.definition for name, method in METHODS.items()}
+    networks = {f"models.{model.name}": model.definition for model in classifiers if model.definition}
+    return known | own_definitions(methods) | networks
 
 
 def facts(classifier: Classifier) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from adasise_bench.data.dataset import Annotation, Dataset
-from adasise_bench.data.loading import chosen_images, known_classes, open_dataset
+from adasise_bench.data.loading import known_classes, open_dataset
+from adasise_bench.data.selection import chosen_images
 from adasise_bench.metrics.network_metrics import expected_forwards
-from adasise_bench.models import ARCHITECTURES
+from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.records.planned_keys import PlannedKeys
 from adasise_bench.run.config import RunConfig
 from adasise_bench.utils.errors import DataError

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from adasise_bench.records import folder as run_folder
 from adasise_bench.records import manifest
+from adasise_bench.records.folder_names import CONFIG as CONFIG
+from adasise_bench.records.folder_names import ENVIRONMENT as ENVIRONMENT
+from adasise_bench.records.maps import kept_map
 from adasise_bench.records.planned_keys import KeySet
 from adasise_bench.records.store import RecordStore
 from adasise_bench.run.config import RunConfig
@@ -64,7 +67,7 @@ def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher) -> O
         with run_folder.exclusive(folder):
             facts = launcher.settle(run_folder.engines(folder))
             pictures = plan.dataset.digests()
-            run_folder.claim(folder, config, facts | _facts(plan, pictures), pictures)
+            run_folder.claim(folder, config.model_dump(mode="json"), facts | _facts(plan, pictures), pictures)
             for note in plan.notes:
                 print(note, file=sys.stderr)  # noqa: T201
             store = RecordStore(folder, plan.keys)
@@ -129,5 +132,11 @@ def _done(store: RecordStore, plan: Plan, folder: Path) -> NDArray[np.bool_]:
     done = store.explained
     if plan.config.save_maps:
         for position, key in enumerate(plan.keys):
-            done[position] = done[position] and run_folder.kept_map(folder, key).exists()
+            done[position] = done[position] and kept_map(folder, key).exists()
     return done
+
+
+def default_folder(config: RunConfig) -> Path:
+    """``results/<name>-<digest of the configuration>``: another configuration or shard, another folder."""
+    shard = f"-shard-{config.shard.replace('/', '-of-')}" if config.shard else ""
+    return Path("results") / f"{config.name}-{config.digest()}{shard}"

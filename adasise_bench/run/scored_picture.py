@@ -10,17 +10,18 @@ from typing import Any
 
 import torch
 
+from adasise_bench.data.config import EMBEDDED
 from adasise_bench.data.pictures import Picture, read_picture
 from adasise_bench.data.transforms import refuse_elongated, to_input
-from adasise_bench.models import ARCHITECTURES
+from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.models.batching import torch_failures
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.lost_device import named_if_lost
-from adasise_bench.records import environment
 from adasise_bench.reporting.tables import title_of
 from adasise_bench.run import network
-from adasise_bench.run.config import EMBEDDED, RunConfig
+from adasise_bench.run.config import RunConfig
 from adasise_bench.run.config_file import apply_overrides, validate
+from adasise_bench.utils.devices import pick_device
 from adasise_bench.utils.errors import BenchError, ConfigError
 from adasise_bench.utils.settings import suggest
 
@@ -146,7 +147,7 @@ def open_subject(path: Path, config: RunConfig, classes: Sequence[str] = ()) -> 
         DeviceError: no such device.
         BenchError: scores that are not finite.
     """
-    device = environment.pick_device(config.device)
+    device = pick_device(config.device)
     picture = read_picture(path)
     mode, side = config.data.resize, config.data.input_size
     refuse_elongated(path, picture.image.size, mode, side)

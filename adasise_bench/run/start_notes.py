@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from adasise_bench.models.precision import PrecisionName
-from adasise_bench.records import environment
+from adasise_bench.utils.devices import machine, pick_device
+from adasise_bench.utils.precision import PrecisionName
 
 _DRIVER = Path("/proc/driver/nvidia")
 _DEVICES = Path("/dev")
@@ -27,7 +27,7 @@ def start_notes(devices: Sequence[str], precision: PrecisionName) -> Iterator[st
     Raises:
         DeviceError: no such device.
     """
-    yield f"device: {_described([environment.pick_device(name) for name in devices])}"
+    yield f"device: {_described([pick_device(name) for name in devices])}"
     yield from misfits(devices, precision)
 
 
@@ -41,7 +41,7 @@ def misfits(devices: Sequence[str], precision: PrecisionName) -> Iterator[str]:
     Raises:
         DeviceError: no such device.
     """
-    picked = [environment.pick_device(name) for name in devices]
+    picked = [pick_device(name) for name in devices]
     if "auto" in devices and picked[0].type == "cpu" and nvidia_driver_is_here():
         yield _unseen_gpu()
     if any(device.type == "cpu" for device in picked):
@@ -67,7 +67,7 @@ def _described(devices: Sequence[torch.device]) -> str:
     """Several devices go by their names in torch: asking a GPU for its own takes some of its memory."""
     if len(devices) > 1:
         return ", ".join(map(str, devices))
-    name, threads, _ = environment.machine(devices[0])
+    name, threads, _ = machine(devices[0])
     count = f", {threads} thread{'s' if threads > 1 else ''}" if devices[0].type == "cpu" else ""
     return f"{devices[0]} ({name}{count})"
 

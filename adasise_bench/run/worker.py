@@ -15,16 +15,15 @@ import torch
 
 from adasise_bench.data.dataset import Annotation, Dataset
 from adasise_bench.data.difficult import is_difficult
-from adasise_bench.data.loading import chosen_images
+from adasise_bench.data.selection import chosen_images
 from adasise_bench.data.transforms import Preprocessing, refuse_elongated, to_input
 from adasise_bench.methods import MethodOptions, Request
-from adasise_bench.methods.custom.custom import own_definitions
 from adasise_bench.models.batching import torch_failures
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
-from adasise_bench.models.yardstick import Yardstick
+from adasise_bench.models.tuning import Yardstick
 from adasise_bench.records import environment
-from adasise_bench.records import folder as run_folder
+from adasise_bench.records.maps import save_map
 from adasise_bench.records.record import Key, Record
 from adasise_bench.run import network
 from adasise_bench.run.config import RunConfig
@@ -78,7 +77,7 @@ class Worker:
             classifier = network.with_engine(self._config, classifier, engines.get(name), self._pictures)
             self._classifiers[name], self._yardsticks[name] = classifier, Yardstick(classifier)
         classifiers = list(self._classifiers.values())
-        definitions = own_definitions(self._config.methods) | network.own_definitions(classifiers)
+        definitions = network.definitions(self._config.methods, classifiers)
         return environment.describe(self._device, self._config.precision, definitions) | {
             "deterministic": self._config.deterministic,
             "models": {name: network.facts(classifier) for name, classifier in self._classifiers.items()},
@@ -218,7 +217,7 @@ def _alone(
     except BenchError as error:
         return failed(task.key, classifier, str(error))
     if config.save_maps:
-        run_folder.save_map(folder, task.key, saliency)
+        save_map(folder, task.key, saliency)
     return replace(record, seconds_plain_forward=plain)
 
 
@@ -240,7 +239,7 @@ def _together(
         return [record for task in tasks for record in _together(classifier, [task], config, folder)]
     if config.save_maps:
         for task, explanation in zip(tasks, explanations, strict=True):
-            run_folder.save_map(folder, task.key, explanation.saliency)
+            save_map(folder, task.key, explanation.saliency)
     return records
 
 

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Any
 
 import torch
-
-from adasise_bench.models.engine import Engine
-
-ENGINES: Mapping[str, Engine] = {"cpu": Engine("channels_last", 16), "cuda": Engine("channels_last", 64)}
-"""How a deterministic run passes inputs through a network, by type of device; nothing is measured."""
 
 _CUBLAS = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 

@@ -63,7 +63,7 @@ def undone(where: str) -> Iterator[None]:
     """
     import torch
 
-    from adasise_bench.models.precision import arithmetic
+    from adasise_bench.utils.precision import arithmetic
     from adasise_bench.utils.process_state import restored, seeded
 
     cpu, lasting = torch.device("cpu"), ("environment variables", "functions of torch")

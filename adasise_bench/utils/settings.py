@@ -6,7 +6,11 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+)
 
 
 def suggest(name: str, valid: Iterable[str]) -> str:
@@ -50,3 +54,9 @@ def _section(model: type[BaseModel], location: list[str]) -> type[BaseModel] | N
             current = current.__args__[-1]
             current = getattr(current, "__origin__", current)  # of Annotated[Section, ...]
     return current if isinstance(current, type) and issubclass(current, BaseModel) else None
+
+
+class Section(BaseModel):
+    """A part of the configuration; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)

@@ -14,7 +14,8 @@ import pandas as pd
 from precision_deviation import deviations
 
 from adasise_bench.records.planned_keys import KeySet
-from adasise_bench.records.record import Record, read_records
+from adasise_bench.records.reading import read_records
+from adasise_bench.records.record import Record
 from adasise_bench.run.config_file import load_config
 from adasise_bench.run.launchers.in_process import InProcess
 from adasise_bench.run.plan import Plan

@@ -9,7 +9,7 @@ import pytest
 from conftest import write_annotation
 from PIL import Image
 
-from adasise_bench.data.loading import chosen_images
+from adasise_bench.data.selection import chosen_images
 from adasise_bench.data.voc import VOC_CLASSES, open_voc, read_annotation
 from adasise_bench.utils.errors import ConfigError, DataError
 

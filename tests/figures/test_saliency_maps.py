@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from adasise_bench.data.boxes import Box
-from adasise_bench.records.folder import map_path
+from adasise_bench.records.maps import map_path
 from adasise_bench.records.record import Key
 from adasise_bench.records.run import load_run
 from adasise_bench.reporting.figures.saliency_maps import Row, Shelf, draw, shortened

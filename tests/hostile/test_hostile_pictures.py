@@ -19,7 +19,7 @@ from torch import nn
 
 from adasise_bench.data.pictures import read_picture
 from adasise_bench.data.voc import VOC_CLASSES, Annotation, VocDataset
-from adasise_bench.records.record import read_records
+from adasise_bench.records.reading import read_records
 from adasise_bench.run import network
 from adasise_bench.utils.errors import DataError
 

@@ -11,8 +11,8 @@ from conftest import explained, make_classifier
 from test_class_activation import close
 from torch import nn
 
-from adasise_bench.methods import parse_method
 from adasise_bench.methods.cam.cam import averaged_maps
+from adasise_bench.methods.parsing import parse_method
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.utils.errors import ConfigError
 

@@ -12,8 +12,9 @@ from conftest import explained
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adasise_bench.methods import Request, parse_method
+from adasise_bench.methods import Request
 from adasise_bench.methods.cam.base import weighted_maps
+from adasise_bench.methods.parsing import parse_method
 from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.utils.errors import BenchError, ConfigError, DeviceError

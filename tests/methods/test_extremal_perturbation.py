@@ -12,11 +12,13 @@ import torch
 from conftest import explained, make_classifier
 from torch import nn
 
-from adasise_bench.methods import METHODS, Request, parse_method
+from adasise_bench.methods import Request
 from adasise_bench.methods.custom.custom import own_definitions
 from adasise_bench.methods.extremal_perturbation import area_constraint, extremal_perturbation
 from adasise_bench.methods.extremal_perturbation.fused_masks import FusedMasks
 from adasise_bench.methods.extremal_perturbation.smooth_masks import AreaMasks, SmoothMasks
+from adasise_bench.methods.parsing import parse_method
+from adasise_bench.methods.registry import METHODS
 from adasise_bench.models import replay
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.utils.errors import DeviceError

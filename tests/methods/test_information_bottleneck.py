@@ -15,7 +15,7 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 from torchvision.transforms.functional import gaussian_blur
 
-from adasise_bench.methods import Request, parse_method
+from adasise_bench.methods import Request
 from adasise_bench.methods.information_bottleneck.information_bottleneck import (
     information,
     mirrored_gaussian,
@@ -26,6 +26,7 @@ from adasise_bench.methods.information_bottleneck.layer_statistics import (
     layer_output,
     layer_statistics,
 )
+from adasise_bench.methods.parsing import parse_method
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.utils.errors import BenchError, ConfigError
 from adasise_bench.utils.timing import PhaseClock

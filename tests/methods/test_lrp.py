@@ -14,13 +14,12 @@ from torchvision.models.resnet import Bottleneck, ResNet
 from zennit.attribution import Gradient
 from zennit.composites import EpsilonPlusFlat
 
-from adasise_bench.methods import parse_method
 from adasise_bench.methods.gradients.input_gradients import input_gradients
 from adasise_bench.methods.gradients.lrp import relevance
+from adasise_bench.methods.parsing import parse_method
 from adasise_bench.models import scenes_vgg
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.pooling import MatrixAveragePool
-from adasise_bench.models.surgery import fold_batchnorm
+from adasise_bench.models.surgery import MatrixAveragePool, fold_batchnorm
 from adasise_bench.utils.errors import ConfigError
 
 

@@ -19,10 +19,11 @@ from hostile.refusals import command, refused
 from torch import nn
 
 from adasise_bench.cli import main
-from adasise_bench.methods import Request, parse_method
+from adasise_bench.methods import Request
 from adasise_bench.methods.custom import custom as own
+from adasise_bench.methods.parsing import parse_method
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.records.record import read_records
+from adasise_bench.records.reading import read_records
 from adasise_bench.run.config_file import load_config, validate
 from adasise_bench.utils import plugins as user_code
 from adasise_bench.utils.errors import BenchError, ConfigError

@@ -11,8 +11,9 @@ import reference
 import torch
 from conftest import explained
 
-from adasise_bench.methods import Request, parse_method
+from adasise_bench.methods import Request
 from adasise_bench.methods.masking import layer_map, score_masks, varying
+from adasise_bench.methods.parsing import parse_method
 from adasise_bench.methods.sise.fusion import min_max
 from adasise_bench.methods.sise.selectors import normalized, threshold
 from adasise_bench.models.batching import BatchSize

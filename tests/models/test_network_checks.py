@@ -24,7 +24,7 @@ from adasise_bench.models.forward_errors import name_errors
 from adasise_bench.models.function_check import random_state, refuse_no_function
 from adasise_bench.models.network_checks import noise_pictures
 from adasise_bench.models.surgery import fold_batchnorm
-from adasise_bench.records.record import read_records
+from adasise_bench.records.reading import read_records
 from adasise_bench.run import network
 from adasise_bench.run.config_file import validate
 from adasise_bench.utils import plugins as user_code

@@ -25,7 +25,7 @@ from adasise_bench.models.checkpoint import sha256_of
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.custom import IMAGENET, state_sha256
 from adasise_bench.models.surgery import folded_where_exact
-from adasise_bench.records.record import read_records
+from adasise_bench.records.reading import read_records
 from adasise_bench.run import network
 from adasise_bench.run.config_file import load_config, validate
 from adasise_bench.utils import plugins as user_code

@@ -15,7 +15,7 @@ from conftest import write_annotation
 from PIL import Image
 
 from adasise_bench.data.voc import open_voc
-from adasise_bench.records.folder import map_path
+from adasise_bench.records.maps import map_path
 from adasise_bench.records.record import SCHEMA, Record
 from adasise_bench.run.config_file import validate
 

@@ -1,1 +1,1 @@
-"""Class activation maps: one layer's feature maps, weighted in the way of CAM, Grad-CAM, Score-CAM or Ablation-CAM."""
+"""Class activation maps: the weighted feature maps of one layer (CAM, Grad-CAM, Score-CAM, Ablation-CAM)."""

@@ -11,9 +11,9 @@ from adasise_bench.methods.base import Explanation, Request
 from adasise_bench.methods.cam.base import LayerActivation, weighted_maps
 from adasise_bench.methods.cam.partial_forward import Tail, tail_behind
 from adasise_bench.methods.layer_maps import layer_maps
-from adasise_bench.methods.masking import in_batches
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.precision import arithmetic
+from adasise_bench.models.scoring import in_batches
+from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.timing import PhaseClock
 
 

@@ -12,8 +12,8 @@ from adasise_bench.methods.base import Explanation, Request
 from adasise_bench.methods.cam.base import ClassActivation, weighted_maps
 from adasise_bench.methods.layer_maps import refuse_not_finite
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.precision import arithmetic
 from adasise_bench.utils.errors import ConfigError
+from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.timing import PhaseClock
 
 _SAME = 1e-4

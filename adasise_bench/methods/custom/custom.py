@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import nn
 
-from adasise_bench.methods import METHODS, Explanation, MethodOptions, Request
+from adasise_bench.methods import Explanation, MethodOptions, Request
 from adasise_bench.methods.preserve import contained
+from adasise_bench.methods.registry import METHODS
 from adasise_bench.models.batching import is_out_of_memory
 from adasise_bench.models.classifier import Classifier, image_level
 from adasise_bench.models.lost_device import is_lost_device

@@ -23,9 +23,9 @@ from adasise_bench.methods.extremal_perturbation.fused_masks import fused_where_
 from adasise_bench.methods.extremal_perturbation.mask_descent import MaskDescent
 from adasise_bench.methods.extremal_perturbation.smooth_masks import AreaMasks, area_masks
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.precision import arithmetic
 from adasise_bench.models.replay import RepeatedSteps, is_capturable
 from adasise_bench.utils.errors import DeviceError
+from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.timing import PhaseClock
 
 PRESETS: dict[str, dict[str, Any]] = {

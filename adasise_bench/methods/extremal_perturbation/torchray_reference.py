@@ -16,7 +16,7 @@ from torchray.attribution.extremal_perturbation import (
 )
 
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.precision import arithmetic
+from adasise_bench.utils.precision import arithmetic
 
 
 def explain(

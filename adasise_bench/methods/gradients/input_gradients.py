@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.precision import arithmetic
+from adasise_bench.utils.precision import arithmetic
 
 
 def input_gradients(classifier: Classifier, inputs: torch.Tensor, target: int) -> torch.Tensor:

@@ -10,9 +10,9 @@ from pydantic import Field
 
 from adasise_bench.methods.base import Explanation, MethodOptions, Request
 from adasise_bench.methods.gradients.input_gradients import input_gradients
-from adasise_bench.methods.masking import in_batches
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.precision import arithmetic
+from adasise_bench.models.scoring import in_batches
+from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.timing import PhaseClock
 
 _AT_ONCE = 25

@@ -16,9 +16,9 @@ from zennit.types import Convolution, Linear
 
 from adasise_bench.methods.base import Explanation, MethodOptions, Request
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.pooling import MatrixAveragePool
-from adasise_bench.models.precision import arithmetic
+from adasise_bench.models.surgery import MatrixAveragePool
 from adasise_bench.utils.errors import ConfigError
+from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.timing import PhaseClock
 
 CompositeName = Literal["epsilon_plus_flat", "epsilon_alpha2_beta1_flat", "epsilon"]

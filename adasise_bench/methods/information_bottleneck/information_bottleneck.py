@@ -20,9 +20,9 @@ from adasise_bench.methods.information_bottleneck.layer_statistics import (
 )
 from adasise_bench.methods.layer_maps import replaced_output
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.precision import arithmetic
 from adasise_bench.models.score import ScoreName
 from adasise_bench.utils.errors import BenchError, ConfigError
+from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.timing import PhaseClock
 
 _LAYERS = {"vgg16": "features.17", "resnet50": "layer2"}

@@ -18,8 +18,8 @@ from adasise_bench.data.pictures import read_picture
 from adasise_bench.data.scenes import draw_scene
 from adasise_bench.data.transforms import to_input
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.precision import arithmetic
 from adasise_bench.utils.errors import ConfigError, DataError
+from adasise_bench.utils.precision import arithmetic
 
 SCENES = "scenes"
 """Stands for the drawn scenes instead of a folder."""

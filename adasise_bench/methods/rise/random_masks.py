@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import torch
 
-from adasise_bench.models.precision import arithmetic
+from adasise_bench.utils.precision import arithmetic
 
 
 class RandomMasks:

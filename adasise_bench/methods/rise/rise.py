@@ -9,10 +9,11 @@ import torch
 from pydantic import Field
 
 from adasise_bench.methods.base import Explanation, MethodOptions, Request
-from adasise_bench.methods.masking import in_batches, masked_scores
+from adasise_bench.methods.masking import masked_scores
 from adasise_bench.methods.rise.random_masks import RandomMasks
-from adasise_bench.models import ARCHITECTURES
+from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.models.scoring import in_batches
 from adasise_bench.utils.errors import BenchError
 from adasise_bench.utils.timing import PhaseClock
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from adasise_bench.records.run import Run, combine
+from adasise_bench.records.joining import combine
+from adasise_bench.records.run import Run
 from adasise_bench.reporting.published import paper_order
 from adasise_bench.reporting.tables import baseline_labels, in_paper_order, title_of
 from adasise_bench.utils.errors import ConfigError, DataError
@@ -34,7 +35,7 @@ def records_of(runs: Sequence[Run], model: str, methods: Iterable[str] = ()) -> 
     """The joined records of one model by method, in the paper's order or that of ``methods``.
 
     Args:
-        runs: in order of precedence, as :func:`adasise_bench.records.run.combine` takes them.
+        runs: in order of precedence, as :func:`adasise_bench.records.joining.combine` takes them.
         model: architecture.
         methods: labels to keep; none keeps all.
 

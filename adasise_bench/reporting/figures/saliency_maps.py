@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from adasise_bench.data.boxes import Box
-from adasise_bench.records.folder import kept_map
+from adasise_bench.records.maps import kept_map
 from adasise_bench.records.pictures import Gallery
 from adasise_bench.records.record import Key
 from adasise_bench.records.run import Run

@@ -62,7 +62,7 @@ def build_index(
     metrics: Sequence[str] = DEFAULT_METRICS,
     baselines: Sequence[str] = (),
 ) -> Index:
-    """Lay out the records of :func:`~adasise_bench.records.run.combine`.
+    """Lay out the records of :func:`~adasise_bench.records.joining.combine`.
 
     Args:
         records: one row per explanation.

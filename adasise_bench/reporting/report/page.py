@@ -18,7 +18,8 @@ from markupsafe import Markup
 from tqdm import tqdm
 
 from adasise_bench import __version__
-from adasise_bench.records.run import Run, combine
+from adasise_bench.records.joining import combine
+from adasise_bench.records.run import Run
 from adasise_bench.reporting.overlay import DIMMING, OPACITY, colored
 from adasise_bench.reporting.report.cells import html_grid
 from adasise_bench.reporting.report.drawings import drawings_of

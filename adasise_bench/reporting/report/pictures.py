@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from adasise_bench.records.folder import kept_map
-from adasise_bench.records.pictures import Gallery, read_map
+from adasise_bench.records.maps import kept_map, read_map
+from adasise_bench.records.pictures import Gallery
 from adasise_bench.records.record import Key
 from adasise_bench.records.run import Run
 from adasise_bench.reporting.report.index import Pair

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from adasise_bench.metrics.rows import DEFAULT_METRICS, MEASURES, named_measures
-from adasise_bench.records.run import Run, combine
+from adasise_bench.records.joining import combine
+from adasise_bench.records.run import Run
 from adasise_bench.reporting.published import published_on, published_table1, published_table2
 from adasise_bench.reporting.tables.breakdown import Grouping, breakdown_tables
 from adasise_bench.reporting.tables.model import Table, Tables, title_of

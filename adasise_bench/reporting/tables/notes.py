@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from adasise_bench.methods import METHODS
+from adasise_bench.methods.registry import METHODS
 from adasise_bench.metrics.rows import MEASURES
 from adasise_bench.records.run import Run
 from adasise_bench.reporting import statistics

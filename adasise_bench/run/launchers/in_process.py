@@ -10,12 +10,12 @@ from typing import Any
 from adasise_bench.data.dataset import Dataset
 from adasise_bench.models.engine import Engine
 from adasise_bench.models.lost_device import named_if_lost
-from adasise_bench.records import environment
 from adasise_bench.records.planned_keys import KeySet
 from adasise_bench.records.record import Record
 from adasise_bench.run.config import RunConfig
 from adasise_bench.run.plan import Plan
 from adasise_bench.run.worker import Worker
+from adasise_bench.utils.devices import pick_device
 
 
 class InProcess:
@@ -31,7 +31,7 @@ class InProcess:
 
     def __init__(self, config: RunConfig, folder: Path) -> None:
         self._config, self._folder = config, folder.absolute()
-        self._device = environment.pick_device(config.device)
+        self._device = pick_device(config.device)
         self._made = 0
 
     def __enter__(self) -> InProcess:

@@ -16,7 +16,6 @@ import torch
 from adasise_bench.data.loading import open_dataset
 from adasise_bench.models.engine import Engine
 from adasise_bench.models.lost_device import loss_of
-from adasise_bench.records import environment
 from adasise_bench.records.folder_names import LOCK, LOGS
 from adasise_bench.run.config import RunConfig
 from adasise_bench.run.launchers.chunks import Chunk
@@ -24,6 +23,7 @@ from adasise_bench.run.launchers.events import Died, Done, Event, Failed, Made, 
 from adasise_bench.run.plan import Plan
 from adasise_bench.run.worker import Worker
 from adasise_bench.utils.determinism import deterministic
+from adasise_bench.utils.devices import pick_device
 from adasise_bench.utils.errors import BenchError, CrashError, OutputError
 from adasise_bench.utils.files import open_to_append
 
@@ -80,7 +80,7 @@ class Service:
         os.chdir(told.directory)
         _write_into(log_path(told.folder, told.number))
         torch.set_num_threads(told.threads)
-        self._device = environment.pick_device(told.device)
+        self._device = pick_device(told.device)
         if self._device.type == "cuda":
             torch.cuda.set_device(self._device)
         self._stack = ExitStack()
