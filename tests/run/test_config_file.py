@@ -9,7 +9,7 @@ import pytest
 from adasise_bench.run.config_file import load_config
 from adasise_bench.utils.errors import ConfigError
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from adasise_bench.cli import main
 from adasise_bench.regression.baseline import read_baseline
 from adasise_bench.run.config_file import load_config
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 SCRIPTS = [
     ROOT / ".ci/run",

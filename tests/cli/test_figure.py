@@ -17,7 +17,7 @@ from adasise_bench.reporting.published import published_scores
 from adasise_bench.run.config_file import load_config
 from adasise_bench.run.runner import run
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 SCENES = ["--set", "data={root: embedded, input_size: 32}", "--set", "models={scenes_vgg: {}}"]
 
 

@@ -15,7 +15,7 @@ from adasise_bench.reporting.published import (
     sources,
 )
 
-REFERENCE = Path(__file__).parents[1].parent / "shared" / "reference" / "published.yaml"
+REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference" / "published.yaml"
 
 
 def test_table1_of_both_papers() -> None:

@@ -54,7 +54,7 @@ def test_round_trip_through_both_files(tmp_path: Path) -> None:
 def test_the_readme_reads_records_with_pandas_as_they_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     (call,) = re.findall(r"^records = (pd\.read_json\(.*\))$", readme, re.MULTILINE)
     store = RecordStore(tmp_path, planned(27, 28))
     store.append([record(number, ebpg=number / 81) for number in (27, 28)])

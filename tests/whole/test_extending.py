@@ -30,7 +30,7 @@ from adasise_bench.records.reading import read_records
 from adasise_bench.run import network
 from adasise_bench.utils import plugins as user_code
 
-TEXT = (Path(__file__).resolve().parents[1] / "docs/extending.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).resolve().parents[2] / "docs/extending.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", TEXT, re.MULTILINE))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAME = re.compile(r"(?:# |<!-- )(\S+\.\w+)(?: -->)?\n")

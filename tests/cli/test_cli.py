@@ -27,7 +27,7 @@ from adasise_bench.records.reading import read_records
 from adasise_bench.run import worker
 from adasise_bench.utils import errors
 
-QUICKSTART = Path(__file__).resolve().parents[1] / "configs" / "quickstart.yaml"
+QUICKSTART = Path(__file__).resolve().parents[2] / "configs" / "quickstart.yaml"
 QUICK = ["run", "--config", str(QUICKSTART), "--limit", "2", "--methods", "sise,ada_sise"]
 
 
