@@ -1,4 +1,4 @@
-"""The baselines: closed forms, other libraries, and what they may know."""
+"""The controls: closed forms, other libraries, and what they may know."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_bad_options_are_refused(sigma: object) -> None:
 
 
 def _no_network() -> Classifier:
-    """Baselines do not look at it."""
+    """Controls do not look at it."""
     from conftest import TinyVGG, make_classifier
 
     return make_classifier(TinyVGG(), (), tuple("abcd"))

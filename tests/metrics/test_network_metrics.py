@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 from torch import nn
 
-from adasise_bench.methods import Explanation, MethodOptions, Request
+from adasise_bench.methods import Explanation, Method, Request
 from adasise_bench.methods.parsing import parse_method
 from adasise_bench.metrics.network_metrics import (
     NETWORK_MEASURES,
@@ -311,7 +311,7 @@ def test_head_sensitivity_by_hand(tiny: Classifier, image: torch.Tensor) -> None
     assert abs(found) < 0.999
 
 
-class Fixed(MethodOptions):
+class Fixed(Method):
     """Ignores the network."""
 
     name: Literal["fixed"] = "fixed"

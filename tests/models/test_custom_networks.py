@@ -28,7 +28,7 @@ from adasise_bench.models.surgery import folded_where_exact
 from adasise_bench.records.reading import read_records
 from adasise_bench.run import network
 from adasise_bench.run.config_file import load_config, validate
-from adasise_bench.utils import plugins as user_code
+from adasise_bench.utils import plugins
 from adasise_bench.utils.errors import ConfigError, WeightsError
 
 NORMALISED = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
@@ -86,7 +86,7 @@ def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delitem(sys.modules, "nets", raising=False)
-    user_code.load.cache_clear()
+    plugins.load.cache_clear()
     path = tmp_path / "nets.py"
     path.write_text(SOURCE)
     return path
@@ -197,7 +197,7 @@ def test_a_function_may_say_what_its_network_needs() -> None:
     classifier = load({"source": "nets:with_facts", "options": {"classes": list("abcdef"), "blocks": ["2"]}})
     assert classifier.preprocessing == Preprocessing(255, (0.1, 0.2, 0.3), (1, 1, 1))
     assert (classifier.classes, classifier.blocks) == (tuple("abcdef"), ("2",))
-    assert classifier.definition == user_code.definition("nets:with_facts")
+    assert classifier.definition == plugins.definition("nets:with_facts")
     assert classifier.weights.file == "weights of nets:with_facts"
     overruled = load(
         {"source": "nets:with_facts", "options": {"blocks": ["2"]}, "blocks": "auto", "scale": 1}
@@ -343,7 +343,7 @@ def test_the_same_network_by_its_own_name_and_by_a_function_gives_the_same_recor
     again = network.load(load_config(Path("out/config.yaml")), "mine", torch.device("cpu"))
     assert again.preprocessing == CAFFE
     environment = json.loads(Path("out/environment.json").read_text())
-    assert environment["definitions"]["models.mine"] == user_code.definition("nets:scenes")
+    assert environment["definitions"]["models.mine"] == plugins.definition("nets:scenes")
     nets.write_text(SOURCE + "# changed\n")
     assert "definitions.models.mine" in run(config, code=5).stderr
 
@@ -369,7 +369,7 @@ def test_explaining_a_picture_with_it(tmp_path: Path) -> None:
     assert "mine: not the published weights: weights of nets:scenes" in result.stderr
     facts = json.loads(Path("explain-noise/explanation.json").read_text())
     assert facts["model"]["preprocessing"]["scale"] == 255
-    assert facts["definitions"]["models.mine"] == user_code.definition("nets:scenes")
+    assert facts["definitions"]["models.mine"] == plugins.definition("nets:scenes")
 
 
 def test_methods_see_an_own_network_as_any_other() -> None:

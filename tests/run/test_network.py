@@ -70,7 +70,7 @@ def test_memory_that_runs_out_is_an_error_of_one_line(monkeypatch: pytest.Monkey
     def full(*_args: object) -> None:
         raise torch.OutOfMemoryError("no memory")
 
-    monkeypatch.setattr(base.MethodOptions, "check", full)
+    monkeypatch.setattr(base.Method, "check", full)
     with pytest.raises(DeviceError, match="out of memory"):
         network.load(scenes("sise"), "scenes_vgg", CPU)
 
@@ -80,7 +80,7 @@ def test_methods_are_asked_with_noise_of_the_inputs_kind(
     monkeypatch: pytest.MonkeyPatch, resize: str, shape: tuple[int, ...]
 ) -> None:
     seen: list[torch.Tensor] = []
-    monkeypatch.setattr(base.MethodOptions, "check", lambda _self, _classifier, image: seen.append(image))
+    monkeypatch.setattr(base.Method, "check", lambda _self, _classifier, image: seen.append(image))
     config = scenes("sise", data={"root": "embedded", "input_size": 48, "resize": resize})
     network.load(config, "scenes_vgg", CPU)
     assert [image.shape for image in seen] == [shape]

@@ -234,7 +234,7 @@ def test_chunks_with_shared_forwards_change_no_value(
     run(settings, tmp_path / "whole")
     plan = make_plan(settings)
     one = Worker(settings, torch.device("cpu"), tmp_path, plan.dataset)
-    one.settle({})
+    one.prepare({})
     records = {}
     everything = KeySet(plan.keys, np.ones(len(plan.keys), np.bool_))
     for chunk in chunks_of(plan, everything, plan.dataset.digests(), 2):

@@ -11,7 +11,7 @@ from drawn_scenes import settings
 
 from adasise_bench.cli import main
 from adasise_bench.run.launchers.choice import choose_launcher
-from adasise_bench.run.launchers.dispatcher import HandOut
+from adasise_bench.run.launchers.dispatcher import Dispatcher
 from adasise_bench.run.launchers.in_process import InProcess
 from adasise_bench.utils.devices import pick_devices
 from adasise_bench.utils.errors import ConfigError, DeviceError
@@ -57,7 +57,7 @@ def test_absent_gpus_are_named(monkeypatch: pytest.MonkeyPatch, listed: str) -> 
 def test_one_device_needs_no_other_process(tmp_path: Path) -> None:
     assert isinstance(choose_launcher(settings(), tmp_path, "local", None, None), InProcess)
     assert isinstance(choose_launcher(settings(), tmp_path, "local", "cpu", None), InProcess)
-    assert isinstance(choose_launcher(settings(), tmp_path, "local", "cpu,cpu", None), HandOut)
+    assert isinstance(choose_launcher(settings(), tmp_path, "local", "cpu,cpu", None), Dispatcher)
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from adasise_bench.methods.custom.custom import own_definitions
+from adasise_bench.methods.custom.custom import custom_definitions
 from adasise_bench.methods.parsing import parse_method
-from adasise_bench.utils import plugins as user_code
+from adasise_bench.utils import plugins
 
 PARTS = """
 def plain(model, image, target, weight=1.0, path=""):
@@ -57,9 +57,9 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name, text in FILES.items():
         (tmp_path / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
-    user_code.load.cache_clear()
+    plugins.load.cache_clear()
     yield tmp_path
-    user_code.load.cache_clear()
+    plugins.load.cache_clear()
     for name in FILES:
         sys.modules.pop(name, None)
 
@@ -79,34 +79,34 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 )
 def test_all_files_behind_a_name_are_hashed(modules: Path, name: str, files: set[str]) -> None:
     location = f"named_of_mine:{name}"
-    assert {path.stem for path in user_code.source_files(location)} == files
-    before = user_code.definition(location)
+    assert {path.stem for path in plugins.source_files(location)} == files
+    before = plugins.definition(location)
     for file in FILES:
         path = modules / f"{file}.py"
         text = path.read_text()
         path.write_text(text + "\n# changed\n")
-        assert (user_code.definition(location) != before) == (file in files)
+        assert (plugins.definition(location) != before) == (file in files)
         path.write_text(text)
 
 
 def test_one_file_is_said_as_ever(modules: Path) -> None:
     digest = hashlib.sha256((modules / "named_of_mine.py").read_bytes()).hexdigest()[:16]
-    assert user_code.definition("named_of_mine:own") == (
+    assert plugins.definition("named_of_mine:own") == (
         f"named_of_mine:own (SHA-256 of named_of_mine.py: {digest})"
     )
 
 
 def test_code_without_a_source_file_is_said_to_have_none(modules: Path) -> None:
-    assert user_code.definition("math:sqrt") == "math:sqrt (no source file)"
+    assert plugins.definition("math:sqrt") == "math:sqrt (no source file)"
 
 
 def test_files_that_options_name_are_part_of_a_method(modules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(modules)
     entry = {"name": "named_of_mine:bound", "label": "mine", "options": {"path": "mask.npy"}}
-    assert not any("mask" in value for value in own_definitions([parse_method(entry)]).values())
+    assert not any("mask" in value for value in custom_definitions([parse_method(entry)]).values())
     for content in (b"one", b"other"):
         (modules / "mask.npy").write_bytes(content)
-        found = own_definitions([parse_method(entry)])
+        found = custom_definitions([parse_method(entry)])
         assert found["mine.options.path"] == hashlib.sha256(content).hexdigest()
 
 
@@ -115,4 +115,4 @@ def test_files_are_found_at_every_depth_and_nothing_else_is(tmp_path: Path) -> N
     name = str(tmp_path / "a")
     options = {"x": name, "y": {"z": [1, name]}, "n": 3, "t": "\0", "long": "x" * 5000, "dir": str(tmp_path)}
     digest = hashlib.sha256(b"a").hexdigest()
-    assert user_code.named_files(options) == {"x": digest, "y.z.1": digest}
+    assert plugins.named_files(options) == {"x": digest, "y.z.1": digest}

@@ -1,4 +1,4 @@
-"""Numbers that a definition has to settle: they are defined, counted and shown in the table."""
+"""Numbers that a definition has to prepare: they are defined, counted and shown in the table."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
 from adasise_bench.records.reading import read_records
 from adasise_bench.run import network
-from adasise_bench.utils import plugins as user_code
+from adasise_bench.utils import plugins
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs/extending.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", TEXT, re.MULTILINE))
@@ -100,7 +100,7 @@ def do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Done]
     monkeypatch.setattr(network, "tune", lambda *_, **__: Engine("contiguous", 8))
     for name in ("my_method", "my_network"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    user_code.load.cache_clear()
+    plugins.load.cache_clear()
 
     def run(section: str) -> Done:
         write_files(section, tmp_path)

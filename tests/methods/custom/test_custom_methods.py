@@ -25,7 +25,7 @@ from adasise_bench.methods.parsing import parse_method
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.records.reading import read_records
 from adasise_bench.run.config_file import load_config, validate
-from adasise_bench.utils import plugins as user_code
+from adasise_bench.utils import plugins
 from adasise_bench.utils.errors import BenchError, ConfigError
 from adasise_bench.utils.timing import PhaseClock
 
@@ -157,7 +157,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delitem(sys.modules, "mine", raising=False)
-    user_code.load.cache_clear()
+    plugins.load.cache_clear()
     path = tmp_path / "mine.py"
     path.write_text(SOURCE)
     return path
@@ -291,7 +291,7 @@ def test_what_cannot_be_undone_is_the_records_error(
             lambda: explained(entry("stays"), tiny, image, 0), "mine:stays: changed torch's inference mode"
         )
     finally:
-        user_code.load("mine:mode").__exit__(None, None, None)
+        plugins.load("mine:mode").__exit__(None, None, None)
 
 
 def test_an_import_sets_nothing_for_the_process(tiny: Classifier, image: torch.Tensor, mine: Path) -> None:
@@ -299,7 +299,7 @@ def test_an_import_sets_nothing_for_the_process(tiny: Classifier, image: torch.T
         SOURCE + "torch.set_default_dtype(torch.float64)\nos.chdir('/')\nDRAWN = random.random()\n"
     )
     before = fingerprint(tiny.module)
-    parsed = user_code.load("mine:DRAWN")
+    parsed = plugins.load("mine:DRAWN")
     assert fingerprint(tiny.module) == before
     assert parsed == random.Random(0).random()
 
@@ -464,7 +464,7 @@ def test_a_run_records_values_and_failures_and_the_source(run: Callable[..., Any
     assert bad["error"].str.startswith("mine:fails: ValueError: no way (mine.py:").all()
     assert bad["ebpg"].isna().all()
     definitions = json.loads(Path("out/environment.json").read_text())["definitions"]
-    assert definitions["mine:saliency"] == user_code.definition("mine:saliency")
+    assert definitions["mine:saliency"] == plugins.definition("mine:saliency")
     mine.write_text(SOURCE + "# changed\n")
     assert "definitions.mine:saliency" in run("mine:saliency", labelled, "mine:fails", code=5).stderr
 
@@ -508,9 +508,9 @@ def install(folder: Path, **points: str) -> None:
 OPTIONS_CLASS = """
 from typing import Literal
 import torch
-from adasise_bench.methods import Explanation, MethodOptions
+from adasise_bench.methods import Explanation, Method
 
-class Flat(MethodOptions):
+class Flat(Method):
     name: Literal["flat"] = "flat"
     height: float = 1.0
 
@@ -525,11 +525,11 @@ class Flat(MethodOptions):
 VANDAL_CLASS = """
 from typing import Literal
 import torch
-from adasise_bench.methods import Explanation, MethodOptions
+from adasise_bench.methods import Explanation, Method
 
 BUFFER = torch.zeros(48, 40)
 
-class Vandal(MethodOptions):
+class Vandal(Method):
     name: Literal["vandal"] = "vandal"
 
     def check(self, classifier, image):
@@ -574,7 +574,7 @@ def test_installed_methods_go_by_their_names(
     assert records["error"].isna().all()
     assert records[records["method"] == "flat"]["degenerate"].all()
     definitions = json.loads(Path("out/environment.json").read_text())["definitions"]
-    assert definitions["flat"] == user_code.definition("flat_method:Flat")
+    assert definitions["flat"] == plugins.definition("flat_method:Flat")
     assert "flat_method.py" in definitions["flat"]
     assert definitions["sise"] == "sise-v1"
     refused(lambda: validate(config({"name": "flat", "hight": 2}), "test"), "did you mean 'height'")

@@ -13,7 +13,7 @@ from conftest import explained, make_classifier
 from torch import nn
 
 from adasise_bench.methods import Request
-from adasise_bench.methods.custom.custom import own_definitions
+from adasise_bench.methods.custom.custom import custom_definitions
 from adasise_bench.methods.extremal_perturbation import area_constraint, extremal_perturbation
 from adasise_bench.methods.extremal_perturbation.fused_masks import FusedMasks
 from adasise_bench.methods.extremal_perturbation.smooth_masks import AreaMasks, SmoothMasks
@@ -287,10 +287,10 @@ def test_areas_of_the_picture_have_a_definition_of_their_own_and_the_default_lea
     frame = parse_method("extremal_perturbation")
     picture = parse_method({"name": "extremal_perturbation", "label": "ep", "areas_of": "picture"})
     assert "areas_of" not in frame.model_dump(mode="json")
-    assert own_definitions([frame]) == {}
+    assert custom_definitions([frame]) == {}
     assert picture.model_dump(mode="json")["areas_of"] == "picture"
     assert picture.changed_options() == {"areas_of": "picture"}
-    definitions = own_definitions([picture])
+    definitions = custom_definitions([picture])
     assert definitions == {"ep.areas_of": "extremal-perturbation-picture-v1"}
     assert not set(definitions.values()) & {method.definition for method in METHODS.values()}
     assert parse_method(picture.model_dump(mode="json")) == picture

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from adasise_bench.data.transforms import to_input
-from adasise_bench.methods.custom.custom import own_definitions
+from adasise_bench.methods.custom.custom import custom_definitions
 from adasise_bench.methods.information_bottleneck.layer_statistics import layer_output, layer_statistics
 from adasise_bench.methods.parsing import parse_method
 from adasise_bench.models.classifier import Classifier
@@ -78,10 +78,10 @@ def test_a_damaged_picture_is_named(tiny: Classifier, pictures: Path) -> None:
 def test_a_folders_pictures_are_evidence(pictures: Path) -> None:
     entry = {"name": "information_bottleneck", "label": "ib", "statistics": str(pictures), "pictures": 2}
     method = parse_method(entry)
-    (name, digest), *_ = before = list(own_definitions([method]).items())
+    (name, digest), *_ = before = list(custom_definitions([method]).items())
     assert (name, len(digest)) == ("ib.statistics", 64)
     (pictures / "2.png").write_bytes(b"beyond the second")
-    assert list(own_definitions([method]).items()) == before
+    assert list(custom_definitions([method]).items()) == before
     (pictures / "1.png").write_bytes(b"another picture")
-    assert list(own_definitions([method]).items()) != before
+    assert list(custom_definitions([method]).items()) != before
     assert parse_method("information_bottleneck").evidence() == {}

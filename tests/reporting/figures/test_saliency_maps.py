@@ -15,7 +15,7 @@ from adasise_bench.data.boxes import Box
 from adasise_bench.records.maps import map_path
 from adasise_bench.records.record import Key
 from adasise_bench.records.run import load_run
-from adasise_bench.reporting.figures.saliency_maps import Row, Shelf, draw, shortened
+from adasise_bench.reporting.figures.saliency_maps import Row, SavedMaps, draw, shortened
 from adasise_bench.reporting.figures.style import COLUMN, TWO_COLUMNS
 from adasise_bench.reporting.overlay import overlay
 from adasise_bench.run.config_file import validate
@@ -42,16 +42,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def shelf(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
+def saved(folder: Path, monkeypatch: pytest.MonkeyPatch) -> SavedMaps:
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder.parent / "cache"))
-    return Shelf.of([load_run(folder)], "scenes_vgg")
+    return SavedMaps.of([load_run(folder)], "scenes_vgg")
 
 
-def test_a_row_holds_what_the_run_recorded_and_saved(folder: Path, shelf: Shelf) -> None:
+def test_a_row_holds_what_the_run_recorded_and_saved(folder: Path, saved: SavedMaps) -> None:
     records = load_run(folder).records
     first = records.iloc[0]
     pair = (first["image_id"], first["class_name"])
-    row = shelf.row(pair)
+    row = saved.row(pair)
     assert row.score == first["score"]
     assert list(row.maps) == ["sise", "ada_sise"]
     for label, saliency in row.maps.items():
@@ -61,47 +61,47 @@ def test_a_row_holds_what_the_run_recorded_and_saved(folder: Path, shelf: Shelf)
     assert {box.class_name for box in row.boxes} == {pair[1]}
 
 
-def test_rows_by_picture_by_class_and_by_seed(shelf: Shelf) -> None:
-    group = shelf.records["sise"]
+def test_rows_by_picture_by_class_and_by_seed(saved: SavedMaps) -> None:
+    group = saved.records["sise"]
     every = list(zip(group["image_id"], group["class_name"], strict=True))
     image_id = next(image_id for image_id, _ in every if group["image_id"].eq(image_id).sum() > 1)
-    pairs = shelf.pairs(image_id, None)
+    pairs = saved.pairs(image_id, None)
     assert pairs == [pair for pair in every if pair[0] == image_id]
-    assert shelf.pairs(*pairs[-1]) == [pairs[-1]]
-    drawn = shelf.sample(3, seed=1)
-    assert drawn == shelf.sample(3, seed=1)
+    assert saved.pairs(*pairs[-1]) == [pairs[-1]]
+    drawn = saved.sample(3, seed=1)
+    assert drawn == saved.sample(3, seed=1)
     assert drawn == [pair for pair in every if pair in drawn]
-    assert len({tuple(shelf.sample(3, seed)) for seed in range(8)}) > 1
-    assert shelf.sample(len(every), seed=5) == every
+    assert len({tuple(saved.sample(3, seed)) for seed in range(8)}) > 1
+    assert saved.sample(len(every), seed=5) == every
 
 
-def test_only_complete_pairs_are_drawn_at_random(folder: Path, shelf: Shelf) -> None:
-    every = shelf.sample(len(shelf.records["sise"]), seed=0)
+def test_only_complete_pairs_are_drawn_at_random(folder: Path, saved: SavedMaps) -> None:
+    every = saved.sample(len(saved.records["sise"]), seed=0)
     path = map_path(folder, Key("scenes_vgg", "ada_sise", *every[0]))
     aside = path.rename(path.with_suffix(".aside"))
     try:
-        assert shelf.sample(len(every) - 1, seed=0) == every[1:]
+        assert saved.sample(len(every) - 1, seed=0) == every[1:]
         with pytest.raises(ConfigError, match=rf"--random {len(every)}: .*run has all methods' maps of "):
-            shelf.sample(len(every), seed=0)
+            saved.sample(len(every), seed=0)
         with pytest.raises(DataError, match=r"no saliency map.*--save-maps"):
-            shelf.row(every[0])
+            saved.row(every[0])
     finally:
         aside.rename(path)
 
 
-def test_what_is_not_there_is_named(folder: Path, shelf: Shelf) -> None:
-    image_id, class_name = shelf.sample(1, seed=0)[0]
+def test_what_is_not_there_is_named(folder: Path, saved: SavedMaps) -> None:
+    image_id, class_name = saved.sample(1, seed=0)[0]
     with pytest.raises(DataError, match=r"--image nowhere: .*run explained no such picture"):
-        shelf.pairs("nowhere", None)
+        saved.pairs("nowhere", None)
     with pytest.raises(DataError, match=rf"not explained; did you mean '{class_name}'"):
-        shelf.pairs(image_id, class_name[:-1])
+        saved.pairs(image_id, class_name[:-1])
     with pytest.raises(ConfigError, match=r"no records of method 'sis'; did you mean 'sise'"):
-        Shelf.of([load_run(folder)], "scenes_vgg", ["sis"])
+        SavedMaps.of([load_run(folder)], "scenes_vgg", ["sis"])
     maps = folder / "maps"
     maps.rename(folder / "aside")
     try:
         with pytest.raises(DataError, match=r"run: no saliency maps of scenes_vgg; .*--save-maps"):
-            Shelf.of([load_run(folder)], "scenes_vgg")
+            SavedMaps.of([load_run(folder)], "scenes_vgg")
     finally:
         (folder / "aside").rename(maps)
 
@@ -149,8 +149,8 @@ def test_text_is_legible(methods: list[str], width: float) -> None:
     assert "SISE" in written
 
 
-def test_the_note_says_what_the_maps_are_of(shelf: Shelf) -> None:
-    figure = draw([shelf.row(pair) for pair in shelf.sample(1, 0)], shelf.note)
+def test_the_note_says_what_the_maps_are_of(saved: SavedMaps) -> None:
+    figure = draw([saved.row(pair) for pair in saved.sample(1, 0)], saved.note)
     assert "scenes_vgg, drawn scenes. Not photographs: not comparable with the paper." in texts(figure)
 
 

@@ -688,13 +688,13 @@ def test_areas_of_the_frame_are_called_so(folder: Folder) -> None:
     assert note.startswith("Extremal Perturbation: areas are shares of the frame")
 
 
-def test_baselines_come_last_and_are_never_the_best(folder: Folder) -> None:
-    def with_baselines(config: dict[str, Any], _: dict[str, Any]) -> None:
+def test_controls_come_last_and_are_never_the_best(folder: Folder) -> None:
+    def with_controls(config: dict[str, Any], _: dict[str, Any]) -> None:
         config["methods"] += [{"name": "box_oracle", "label": "bound"}, {"name": "lrp", "label": "lrp"}]
 
     values = {"bound": 100.0, "lrp": 10.0, "sise": 20.0}
     records = [record(method, "1", ebpg=value) for method, value in values.items()]
-    built = build(folder(records, change=with_baselines))
+    built = build(folder(records, change=with_controls))
     assert built.tables[0].columns == ("sise", "lrp", "bound")
     assert [cell.best for cell in row(built.tables[0], "EBPG, %").cells] == [True, False, False]
     assert "Never marked as best, for they ask no network: bound." in built.notes

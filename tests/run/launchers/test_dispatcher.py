@@ -18,7 +18,7 @@ from adasise_bench.records.record import Record
 from adasise_bench.run.config_file import validate
 from adasise_bench.run.launchers import chunks
 from adasise_bench.run.launchers.chunks import Chunk
-from adasise_bench.run.launchers.dispatcher import ATTEMPTS, HandOut
+from adasise_bench.run.launchers.dispatcher import ATTEMPTS, Dispatcher
 from adasise_bench.run.launchers.events import Died, Done, Event, Failed, Made, Ready
 from adasise_bench.run.plan import Plan, make_plan
 from adasise_bench.utils.errors import BenchError, DeviceError
@@ -102,20 +102,20 @@ def everything(plan: Plan) -> KeySet:
     return KeySet(plan.keys, np.ones(len(plan.keys), np.bool_))
 
 
-def keep(crew: Puppets, plan: Plan, todo: KeySet, records: list[Record]) -> None:
-    with HandOut(crew) as launcher:
-        facts = launcher.settle({})
-        assert facts["devices"] == crew.devices
+def keep(pool: Puppets, plan: Plan, todo: KeySet, records: list[Record]) -> None:
+    with Dispatcher(pool) as launcher:
+        facts = launcher.prepare({})
+        assert facts["devices"] == pool.devices
         for some in launcher.records(plan, todo, plan.dataset.digests()):
             records += some
 
 
-def made(crew: Puppets, plan: Plan, todo: KeySet | None = None) -> list[Record]:
+def made(pool: Puppets, plan: Plan, todo: KeySet | None = None) -> list[Record]:
     records: list[Record] = []
     try:
-        keep(crew, plan, everything(plan) if todo is None else todo, records)
+        keep(pool, plan, everything(plan) if todo is None else todo, records)
     finally:
-        assert crew.closed
+        assert pool.closed
     return records
 
 
@@ -136,43 +136,43 @@ def test_every_wanted_record_comes_once_whoever_dies(
 
 
 def test_only_the_deadly_picture_is_lost_and_its_records_say_why(plan: Plan) -> None:
-    crew = Puppets(deadly=Counter({"000005": 99}))
-    lost = [record for record in made(crew, plan) if record.error is not None]
+    pool = Puppets(deadly=Counter({"000005": 99}))
+    lost = [record for record in made(pool, plan) if record.error is not None]
     assert {record.image_id for record in lost} == {"000005"}
     assert len(lost) == 4
     assert lost[0].error == f"the worker was killed, {ATTEMPTS} times over this picture"
     assert (lost[0].weights, lost[0].published_model) == ("ab" * 6, True)
-    assert max(chunk.attempt for chunk in crew.given) == ATTEMPTS
-    assert all(len(chunk.annotations) == 1 for chunk in crew.given if chunk.attempt > 1)
+    assert max(chunk.attempt for chunk in pool.given) == ATTEMPTS
+    assert all(len(chunk.annotations) == 1 for chunk in pool.given if chunk.attempt > 1)
 
 
 def test_all_workers_run_networks_as_the_first_chose(plan: Plan) -> None:
-    crew = Puppets(3)
-    made(crew, plan)
+    pool = Puppets(3)
+    made(pool, plan)
     chosen = {"resnet50": Engine("contiguous", 4)}
-    assert crew.started == [(0, {}), (1, chosen), (2, chosen)]
+    assert pool.started == [(0, {}), (1, chosen), (2, chosen)]
 
 
 def test_nothing_to_do_needs_one_worker(plan: Plan) -> None:
-    crew = Puppets(3)
-    assert made(crew, plan, KeySet(plan.keys, np.zeros(len(plan.keys), np.bool_))) == []
-    assert len(crew.started) == 1
+    pool = Puppets(3)
+    assert made(pool, plan, KeySet(plan.keys, np.zeros(len(plan.keys), np.bool_))) == []
+    assert len(pool.started) == 1
 
 
 def test_a_worker_of_another_kind_is_refused_and_named(plan: Plan) -> None:
-    crew = Puppets(facts=[FACTS, FACTS | {"device_name": "other chip", "driver": "2"}])
+    pool = Puppets(facts=[FACTS, FACTS | {"device_name": "other chip", "driver": "2"}])
     with pytest.raises(DeviceError, match=r"worker 1 .* device_name: chip -> other chip;"):
-        made(crew, plan)
+        made(pool, plan)
 
 
 @pytest.mark.parametrize("deaths", range(1, ATTEMPTS + 1))
 def test_workers_that_cannot_start_are_given_up(plan: Plan, deaths: int) -> None:
-    crew = Puppets(dead_on_arrival=deaths)
+    pool = Puppets(dead_on_arrival=deaths)
     if deaths < ATTEMPTS:
-        assert len(made(crew, plan)) == len(plan.keys)
+        assert len(made(pool, plan)) == len(plan.keys)
     else:
         with pytest.raises(BenchError, match="before it could work"):
-            made(crew, plan)
+            made(pool, plan)
 
 
 def test_a_worker_that_never_gets_ready_is_left_out_while_others_work(
@@ -184,14 +184,14 @@ def test_a_worker_that_never_gets_ready_is_left_out_while_others_work(
             super().start(number, engines)
 
     monkeypatch.setattr(chunks, "_PICTURES", 1)  # so that the others are still at work then
-    crew = OneBroken(3)
-    with HandOut(crew) as launcher:
-        launcher.settle({})
+    pool = OneBroken(3)
+    with Dispatcher(pool) as launcher:
+        launcher.prepare({})
         given = launcher.records(plan, everything(plan), plan.dataset.digests())
         records = [record for some in given for record in some]
     assert len(records) == len(plan.keys)
     assert not any(record.error for record in records)
-    assert [number for number, _ in crew.started].count(1) == ATTEMPTS
+    assert [number for number, _ in pool.started].count(1) == ATTEMPTS
     assert [worker["state"] for worker in launcher.workers()] == ["idle", "given up", "idle"]
     said = f"worker 1 on cpu was killed, {ATTEMPTS} times before it could work; the run goes on without it"
     assert said in capsys.readouterr().err

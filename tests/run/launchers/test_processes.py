@@ -27,11 +27,11 @@ from drawn_scenes import (
 from adasise_bench.data.voc import VocDataset
 from adasise_bench.records.folder_names import IN_FLIGHT, PROGRESS
 from adasise_bench.run.config import RunConfig
-from adasise_bench.run.launchers.dispatcher import HandOut
-from adasise_bench.run.launchers.local import LocalCrew
+from adasise_bench.run.launchers.dispatcher import Dispatcher
+from adasise_bench.run.launchers.local import LocalWorkerPool
 from adasise_bench.run.runner import run
 from adasise_bench.run.status import read_status
-from adasise_bench.utils import plugins as user_code
+from adasise_bench.utils import plugins
 from adasise_bench.utils.errors import DeviceError, WeightsError
 
 CONFIG = settings(save_maps=True)
@@ -45,12 +45,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def two(folder: Path) -> HandOut:
-    return HandOut(LocalCrew(CONFIG, folder, ["cpu", "cpu"]))
+def two(folder: Path) -> Dispatcher:
+    return Dispatcher(LocalWorkerPool(CONFIG, folder, ["cpu", "cpu"]))
 
 
 def test_two_workers_make_the_records_of_one_process(whole: Path, tmp_path: Path) -> None:
-    launcher = HandOut(Patient(LocalCrew(CONFIG, tmp_path / "out", ["cpu", "cpu"])))
+    launcher = Dispatcher(Patient(LocalWorkerPool(CONFIG, tmp_path / "out", ["cpu", "cpu"])))
     outcome = run(CONFIG, tmp_path / "out", launcher=launcher)
     assert (outcome.computed, outcome.reused, outcome.errors) == (len(values(whole)), 0, 0)
     assert_same(tmp_path / "out", whole)
@@ -103,7 +103,7 @@ def broken_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "broken_once.py").write_text(BROKEN_ONCE)
-    user_code.load.cache_clear()
+    plugins.load.cache_clear()
     monkeypatch.delitem(sys.modules, "broken_once", raising=False)
     return settings(methods=["broken_once:saliency"])
 
@@ -111,7 +111,7 @@ def broken_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
 def test_a_worker_that_loses_its_device_is_replaced_and_loses_nothing(
     broken_once: RunConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    launcher = HandOut(LocalCrew(broken_once, tmp_path / "out", ["cpu", "cpu"]))
+    launcher = Dispatcher(LocalWorkerPool(broken_once, tmp_path / "out", ["cpu", "cpu"]))
     outcome = run(broken_once, tmp_path / "out", launcher=launcher)
     assert (outcome.errors, len(values(tmp_path / "out"))) == (0, outcome.computed)
     said = "lost cpu (CUDA error: uncorrectable ECC error encountered); another takes its place"
@@ -192,7 +192,7 @@ def test_workers_end_with_their_driver_and_the_run_resumes(
 
 def test_weights_that_no_worker_can_load_are_one_line_and_leave_the_folder_usable(tmp_path: Path) -> None:
     config = settings(models={"scenes_vgg": {"sha256": "deadbeef"}}, limit=1)
-    launcher = HandOut(LocalCrew(config, tmp_path / "out", ["cpu", "cpu"]))
+    launcher = Dispatcher(LocalWorkerPool(config, tmp_path / "out", ["cpu", "cpu"]))
     with pytest.raises(WeightsError, match="expected deadbeef"):
         run(config, tmp_path / "out", launcher=launcher)
     assert run(settings(limit=1), tmp_path / "out").errors == 0

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from drawn_scenes import PYTHONPATH, Patient, after, assert_same, kill, settings, values
 
-from adasise_bench.run.launchers.dispatcher import HandOut
-from adasise_bench.run.launchers.ray import RayCrew
+from adasise_bench.run.launchers.dispatcher import Dispatcher
+from adasise_bench.run.launchers.ray import RayWorkerPool
 from adasise_bench.run.runner import run
 from adasise_bench.utils.errors import ConfigError, DeviceError
 
@@ -52,7 +52,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_three_workers_make_the_records_of_one_process(cluster: Any, whole: Path, tmp_path: Path) -> None:
-    launcher = HandOut(Patient(RayCrew(CONFIG, tmp_path / "out", 3)))
+    launcher = Dispatcher(Patient(RayWorkerPool(CONFIG, tmp_path / "out", 3)))
     assert run(CONFIG, tmp_path / "out", launcher=launcher).errors == 0
     assert_same(tmp_path / "out", whole)
     assert len(launcher.workers()) == 3
@@ -67,7 +67,7 @@ def test_a_lost_node_and_a_killed_worker_lose_nothing(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    launcher = HandOut(Patient(RayCrew(CONFIG, tmp_path / "out", 3)))
+    launcher = Dispatcher(Patient(RayWorkerPool(CONFIG, tmp_path / "out", 3)))
     after(3, monkeypatch, lambda: cluster.remove_node(cluster.second, allow_graceful=False))
     after(9, monkeypatch, lambda: kill(next(w["pid"] for w in launcher.workers() if w["state"] == "busy")))
     assert run(CONFIG, tmp_path / "out", launcher=launcher).errors == 0
@@ -77,17 +77,17 @@ def test_a_lost_node_and_a_killed_worker_lose_nothing(
 
 
 def test_a_cluster_without_room_is_named(cluster: Any, tmp_path: Path) -> None:
-    crew = RayCrew(settings(device="cuda"), tmp_path, None)
+    pool = RayWorkerPool(settings(device="cuda"), tmp_path, None)
     with pytest.raises(DeviceError, match="the cluster has no GPU"):
-        crew.open()
+        pool.open()
 
 
 def test_no_ray_and_certain_gpus_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="Ray chooses the GPUs"):
-        RayCrew(settings(device="cuda:1"), tmp_path, None)
+        RayWorkerPool(settings(device="cuda:1"), tmp_path, None)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ConfigError, match=r"pip install 'adasise-bench\[ray\]'"):
-        RayCrew(CONFIG, tmp_path, None)
+        RayWorkerPool(CONFIG, tmp_path, None)
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
 
 
@@ -122,10 +122,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def crew_on(cluster: Joined, folder: Path) -> RayCrew:
-    crew = RayCrew(CONFIG, folder, 1)
-    crew._ray = cluster
-    return crew
+def crew_on(cluster: Joined, folder: Path) -> RayWorkerPool:
+    pool = RayWorkerPool(CONFIG, folder, 1)
+    pool._ray = cluster
+    return pool
 
 
 @pytest.mark.parametrize(
@@ -158,8 +158,8 @@ def test_a_cluster_of_its_own_leaves_no_token_in_the_users_home(home: Path) -> N
     """In a process of its own, as Ray keeps its token for the life of a process."""
     code = (
         "from pathlib import Path; from drawn_scenes import settings; "
-        "from adasise_bench.run.launchers.ray import RayCrew; "
-        "crew = RayCrew(settings(), Path('out'), 1); crew.open(); crew.close()"
+        "from adasise_bench.run.launchers.ray import RayWorkerPool; "
+        "pool = RayWorkerPool(settings(), Path('out'), 1); pool.open(); pool.close()"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     environment |= {"HOME": str(home), "PYTHONPATH": PYTHONPATH}

@@ -37,7 +37,7 @@ def test_a_worker_makes_its_gpu_the_current_one(
 
     def worker(_config: object, on: torch.device, *_rest: object) -> Any:
         loaded.append(on)
-        return SimpleNamespace(settle=lambda _engines: {"models": {}})
+        return SimpleNamespace(prepare=lambda _engines: {"models": {}})
 
     monkeypatch.setattr(service, "_write_into", lambda _log: None)
     monkeypatch.setattr(service, "Worker", worker)
