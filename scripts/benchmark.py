@@ -28,18 +28,21 @@ import click
 import torch
 from tabulate import tabulate
 
-from adasise_bench import environment
-from adasise_bench.config import DataConfig
-from adasise_bench.data.open import open_dataset
+from adasise_bench.data.config import DataConfig
+from adasise_bench.data.loading import open_dataset
 from adasise_bench.data.scenes import draw_scene
 from adasise_bench.data.transforms import to_input
-from adasise_bench.methods import Explanation, Request, parse_method
+from adasise_bench.methods import Explanation, Request
 from adasise_bench.methods.masking import build_masks
-from adasise_bench.models import load_classifier
+from adasise_bench.methods.parsing import parse_method
 from adasise_bench.models.engine import LAYOUTS, CompileMode, Engine
-from adasise_bench.models.precision import arithmetic
+from adasise_bench.models.loading import load_classifier
 from adasise_bench.models.tuning import tune
-from adasise_bench.timing import PhaseClock, synchronize
+from adasise_bench.records import environment
+from adasise_bench.run.network import definitions
+from adasise_bench.utils.devices import pick_device
+from adasise_bench.utils.precision import arithmetic
+from adasise_bench.utils.timing import PhaseClock, synchronize
 
 _SPELL_SECONDS = 6.0
 _CAPTURED = 55
@@ -403,12 +406,12 @@ def main(
     iterations: int, masks: int, pictures: int, output: Path,
 ) -> None:  # fmt: skip
     """Run the parts and write the results."""
-    chosen = environment.pick_device(device)
+    chosen = pick_device(device)
     with quiet():
         bench = Bench(model, checkpoint, root, chosen, precision)
     wanted = parts.split(",")
     result: dict[str, Any] = {
-        "environment": environment.describe(chosen, precision),
+        "environment": environment.describe(chosen, precision, definitions()),
         "model": model,
         "weights_sha256": bench.classifier.weights.sha256,
         "published_model": bench.classifier.weights.published,

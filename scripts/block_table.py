@@ -17,7 +17,7 @@ import torch
 import torchvision
 from torch import nn
 
-from adasise_bench.models.block_search import Block, search_blocks
+from adasise_bench.models.blocks import Block, search_blocks
 
 PAGE = Path(__file__).parents[1] / "docs/blocks.md"
 

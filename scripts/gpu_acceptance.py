@@ -27,8 +27,10 @@ import torch
 from acceptance.materials import SCENES, Network, Setup, networks
 from acceptance.results import Results, Row, statuses
 
-from adasise_bench import environment
-from adasise_bench.errors import BenchError, ConfigError
+from adasise_bench.records import environment
+from adasise_bench.run.network import definitions
+from adasise_bench.utils.devices import machine, pick_device
+from adasise_bench.utils.errors import BenchError, ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
 _MESSAGE = 500
@@ -104,7 +106,7 @@ def accept(given: argparse.Namespace) -> int:
     Raises:
         BenchError: no such device, folder, checkpoint or step.
     """
-    device = environment.pick_device(given.device)
+    device = pick_device(given.device)
     output = _output(given.output, device)
     chosen = _chosen(given.steps)
     for path in (given.data, given.resnet50, given.vgg16):
@@ -149,7 +151,7 @@ def _chosen(listed: str) -> list[Step]:
 
 
 def _card(device: torch.device) -> str:
-    return environment.machine(device)[0]
+    return machine(device)[0]
 
 
 def _slug(name: str) -> str:
@@ -157,7 +159,7 @@ def _slug(name: str) -> str:
 
 
 def _facts(setup: Setup, device: torch.device) -> dict[str, Any]:
-    described = environment.describe(device, "fp32")
+    described = environment.describe(device, "fp32", definitions())
     return {
         "card": described["device_name"],
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

@@ -28,15 +28,20 @@ from scipy.stats import spearmanr
 from tabulate import tabulate
 from torch import nn
 
-from adasise_bench import environment
-from adasise_bench.config import DataConfig
-from adasise_bench.data.open import open_dataset
+from adasise_bench.data.config import DataConfig
+from adasise_bench.data.loading import open_dataset
 from adasise_bench.data.transforms import to_input
-from adasise_bench.methods import METHODS, Request, parse_method
-from adasise_bench.models import load_classifier, torchray_networks
+from adasise_bench.methods import Request
+from adasise_bench.methods.parsing import parse_method
+from adasise_bench.methods.registry import METHODS
+from adasise_bench.models import torchray_networks
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.models.loading import load_classifier
 from adasise_bench.models.tuning import tune
-from adasise_bench.timing import PhaseClock
+from adasise_bench.records import environment
+from adasise_bench.run.network import definitions
+from adasise_bench.utils.devices import pick_device
+from adasise_bench.utils.timing import PhaseClock
 
 _INTEGRATION_STEPS = 50
 
@@ -283,7 +288,7 @@ def main(
     iterations: int, rounds: int, output: Path,
 ) -> None:  # fmt: skip
     """Measure the methods and write the results."""
-    chosen = environment.pick_device(device)
+    chosen = pick_device(device)
     classifier = load_classifier(
         model, data="voc", checkpoint=checkpoint, sha256=None, blocks="pool-input", resize="stretch",
         score="softmax", precision="fp32", device=chosen,
@@ -306,7 +311,7 @@ def main(
         rows += measure(name, classifier, as_loaded, case, rounds)
         print(json.dumps(rows[-1]), file=sys.stderr)
     result = {
-        "environment": environment.describe(chosen, "fp32"),
+        "environment": environment.describe(chosen, "fp32", definitions()),
         "model": model,
         "weights_sha256": classifier.weights.sha256,
         "published_model": classifier.weights.published,

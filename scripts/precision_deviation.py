@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
-from adasise_bench.config_file import load_config
-from adasise_bench.records import read_records
-from adasise_bench.runner import run
+from adasise_bench.records.reading import read_records
+from adasise_bench.run.config_file import load_config
+from adasise_bench.run.runner import run
 
 METRICS = ["ebpg", "bbox", "drop", "increase", "miou"]
 

@@ -17,13 +17,13 @@ import click
 import pandas as pd
 from tabulate import tabulate
 
-from adasise_bench.config import RunConfig
-from adasise_bench.config_file import load_config, validate
-from adasise_bench.errors import BenchError
-from adasise_bench.files import write_text_atomically
-from adasise_bench.records import read_records
-from adasise_bench.runner import run
-from adasise_bench.statistics import estimate_means
+from adasise_bench.records.reading import read_records
+from adasise_bench.reporting.statistics import estimate_means
+from adasise_bench.run.config import RunConfig
+from adasise_bench.run.config_file import load_config, validate
+from adasise_bench.run.runner import run
+from adasise_bench.utils.errors import BenchError
+from adasise_bench.utils.files import write_text_atomically
 
 METRICS = ["ebpg", "bbox", "drop", "increase", "miou"]
 PAIR = ["model", "image_id", "class_name"]

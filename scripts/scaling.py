@@ -40,7 +40,7 @@ def main() -> None:
 
 def fake_record(model: str, method: str, image_id: str) -> Any:
     """A record as long as real ones."""
-    from adasise_bench.records import Record
+    from adasise_bench.records.record import Record
 
     third = 100 / 3
     seconds: dict[str, Any] = {
@@ -71,8 +71,8 @@ def memory(records: int | None, methods: int) -> None:
                 check=True,
             )
         return
-    from adasise_bench.planned_keys import PlannedKeys
-    from adasise_bench.record_store import RecordStore
+    from adasise_bench.records.planned_keys import PlannedKeys
+    from adasise_bench.records.store import RecordStore
 
     begun = resident()
     images = {f"n{number:08}": ["dog"] for number in range(records // methods)}
@@ -111,7 +111,7 @@ def seconds_each(work: Callable[[], Any], times: int) -> float:
 
 def _echo(connection: Connection) -> None:
     """Answers a chunk as a worker does that needs no time."""
-    from adasise_bench.launchers.events import Done, Made
+    from adasise_bench.run.launchers.events import Done, Made
 
     while True:
         chunk = connection.recv()
@@ -126,13 +126,13 @@ def costs(output: Path | None) -> None:
     """Seconds of everything but the explanations, on this machine and disk."""
     import numpy as np
 
-    from adasise_bench.chunks import chunks_of
-    from adasise_bench.config_file import load_config
     from adasise_bench.data.transforms import to_input
-    from adasise_bench.launchers.events import Done
-    from adasise_bench.plan import make_plan
-    from adasise_bench.planned_keys import KeySet
-    from adasise_bench.record_store import RecordStore
+    from adasise_bench.records.planned_keys import KeySet
+    from adasise_bench.records.store import RecordStore
+    from adasise_bench.run.config_file import load_config
+    from adasise_bench.run.launchers.chunks import chunks_of
+    from adasise_bench.run.launchers.events import Done
+    from adasise_bench.run.plan import make_plan
 
     plan = make_plan(load_config(CONFIG))
     found: dict[str, float] = {}
@@ -185,13 +185,13 @@ def records_per_second(workers: int, limit: int) -> float:
     """Run the quickstart with so many workers, pinned to cores."""
     import numpy as np
 
-    from adasise_bench import run_folder
-    from adasise_bench.config_file import load_config
-    from adasise_bench.launchers.hand_out import HandOut
-    from adasise_bench.launchers.local import LocalCrew
-    from adasise_bench.plan import make_plan
-    from adasise_bench.planned_keys import KeySet
-    from adasise_bench.record_store import RecordStore
+    from adasise_bench.records import folder as run_folder
+    from adasise_bench.records.planned_keys import KeySet
+    from adasise_bench.records.store import RecordStore
+    from adasise_bench.run.config_file import load_config
+    from adasise_bench.run.launchers.dispatcher import HandOut
+    from adasise_bench.run.launchers.local import LocalCrew
+    from adasise_bench.run.plan import make_plan
 
     engine = ["engine.layout=contiguous", "engine.batch_size=16", "device=cpu"]
     config = load_config(CONFIG, [*engine, f"limit={limit}"])

@@ -16,11 +16,12 @@ from PIL import Image
 from torch import nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
-from adasise_bench.methods import Explanation, Request, parse_method
+from adasise_bench.methods import Explanation, Request
+from adasise_bench.methods.parsing import parse_method
 from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier, Weights
 from adasise_bench.models.engine import Engine
-from adasise_bench.timing import PhaseClock
+from adasise_bench.utils.timing import PhaseClock
 
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"

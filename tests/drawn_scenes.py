@@ -12,13 +12,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from adasise_bench.chunks import Chunk
-from adasise_bench.config import RunConfig
-from adasise_bench.config_file import validate
-from adasise_bench.launchers.events import Event, Ready
-from adasise_bench.launchers.hand_out import Crew
-from adasise_bench.record_store import RecordStore
-from adasise_bench.records import IN_FLIGHT, Record, read_records
+from adasise_bench.records.reading import read_records
+from adasise_bench.records.record import IN_FLIGHT, Record
+from adasise_bench.records.store import RecordStore
+from adasise_bench.run.config import RunConfig
+from adasise_bench.run.config_file import validate
+from adasise_bench.run.launchers.chunks import Chunk
+from adasise_bench.run.launchers.dispatcher import Crew
+from adasise_bench.run.launchers.events import Event, Ready
 
 PICTURES = 12
 

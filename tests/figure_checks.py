@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from adasise_bench.figures.style import styled
-from adasise_bench.records import SCHEMA, Record
-from adasise_bench.runs import Run, load_run
+from adasise_bench.records.record import SCHEMA, Record
+from adasise_bench.records.run import Run, load_run
+from adasise_bench.reporting.figures.style import styled
 
 SISE = {"name": "sise", "label": "sise", "selector": "fixed", "mu": 0.0, "fusion": "hard"}
 ADA_SISE = SISE | {"name": "ada_sise", "label": "ada_sise", "selector": "printed"}

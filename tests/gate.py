@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from torch import nn
 
-from adasise_bench import network, timing
-from adasise_bench.config_file import validate
-from adasise_bench.models import yardstick
+from adasise_bench.models import tuning
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.runner import run
+from adasise_bench.run import network
+from adasise_bench.run.config_file import validate
+from adasise_bench.run.runner import run
+from adasise_bench.utils import timing
 
 SETTINGS = {
     "name": "gate",
@@ -51,5 +52,5 @@ def small_run(folder: Path, patch: pytest.MonkeyPatch, clock: CountingClock | No
     with patch.context() as inner:
         inner.setattr(network, "load_classifier", load_counted)
         inner.setattr(timing, "time", clock)
-        inner.setattr(yardstick, "time", clock)
+        inner.setattr(tuning, "time", clock)
         run(validate(SETTINGS, "test"), folder)

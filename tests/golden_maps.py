@@ -1,7 +1,7 @@
 """Maps of a tiny network, kept in git; ``python tests/golden_maps.py`` writes those that are missing.
 
 A file is named by the definition of its method. A change that moves the map by more than ``TOLERANCE``
-takes a new name in ``adasise_bench.methods.METHODS``, and this command then writes a new file.
+takes a new name in ``adasise_bench.methods.registry.METHODS``, and this command then writes a new file.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import torch
 from conftest import TinyVGG, make_classifier
 from numpy.typing import NDArray
 
-from adasise_bench.methods import METHODS, Request, parse_method
+from adasise_bench.methods import Request
+from adasise_bench.methods.parsing import parse_method
+from adasise_bench.methods.registry import METHODS
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.timing import PhaseClock
+from adasise_bench.utils.timing import PhaseClock
 
 FOLDER = Path(__file__).parent / "golden"
 TOLERANCE = 1e-4

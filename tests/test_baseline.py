@@ -11,7 +11,11 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from adasise_bench.baseline import (
+from adasise_bench.cli import main
+from adasise_bench.records.record import Key, Record
+from adasise_bench.records.run import load_run
+from adasise_bench.records.store import RecordStore
+from adasise_bench.regression.baseline import (
     Baseline,
     baseline_of,
     open_baseline,
@@ -20,11 +24,7 @@ from adasise_bench.baseline import (
     why_untimed,
     write_baseline,
 )
-from adasise_bench.cli import main
-from adasise_bench.errors import ConfigError, DataError
-from adasise_bench.record_store import RecordStore
-from adasise_bench.records import Key, Record
-from adasise_bench.runs import load_run
+from adasise_bench.utils.errors import ConfigError, DataError
 
 SISE, ADA_SISE = ({"name": name, "mu": 0.0} for name in ("sise", "ada_sise"))
 IDENTITY = {"score": "softmax", "seed": 0, "share_forwards": False, "timing": {"warmup": 0},

@@ -18,12 +18,14 @@ import pytest
 from click.testing import CliRunner, Result
 from drawn_scenes import usual_signals
 
-from adasise_bench import __version__, errors, worker
+from adasise_bench import __version__
 from adasise_bench.cli import main
-from adasise_bench.methods import METHODS
-from adasise_bench.metrics import METRICS
-from adasise_bench.models import ARCHITECTURES
-from adasise_bench.records import read_records
+from adasise_bench.methods.registry import METHODS
+from adasise_bench.metrics.measured_metrics import METRICS
+from adasise_bench.models.architectures import ARCHITECTURES
+from adasise_bench.records.reading import read_records
+from adasise_bench.run import worker
+from adasise_bench.utils import errors
 
 QUICKSTART = Path(__file__).resolve().parents[1] / "configs" / "quickstart.yaml"
 QUICK = ["run", "--config", str(QUICKSTART), "--limit", "2", "--methods", "sise,ada_sise"]
@@ -137,7 +139,7 @@ def test_mistakes_end_in_one_line_and_their_exit_code(
 def test_failed_explanations_end_in_exit_code_1_unless_tolerated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from adasise_bench.errors import BenchError
+    from adasise_bench.utils.errors import BenchError
 
     def fail(*_arguments: object) -> None:
         raise BenchError("planted")
@@ -153,7 +155,7 @@ def test_an_interruption_of_the_start_ends_in_130(monkeypatch: pytest.MonkeyPatc
     def interrupt(*_arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("adasise_bench.config_file.load_config", interrupt)
+    monkeypatch.setattr("adasise_bench.run.config_file.load_config", interrupt)
     result = call(*QUICK)
     assert result.exit_code == 130
     assert "Traceback" not in result.output
@@ -238,7 +240,7 @@ def test_what_nobody_foresaw_ends_in_70_and_one_line_that_names_its_log(
     def crash(*_given: object) -> None:
         raise ZeroDivisionError("of the planet")
 
-    monkeypatch.setattr("adasise_bench.status.read_status", crash)
+    monkeypatch.setattr("adasise_bench.run.status.read_status", crash)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     result = call("status", tmp_path)
     assert result.exit_code == 70

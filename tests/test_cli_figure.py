@@ -10,12 +10,12 @@ from click.testing import CliRunner, Result
 from figure_checks import ADA_SISE, SISE, make_run, record
 
 from adasise_bench.cli import main
-from adasise_bench.config_file import load_config
-from adasise_bench.methods import sise
 from adasise_bench.methods.masking import score_masks
-from adasise_bench.published import published_scores
-from adasise_bench.records import read_records
-from adasise_bench.runner import run
+from adasise_bench.methods.sise import sise
+from adasise_bench.records.reading import read_records
+from adasise_bench.reporting.published import published_scores
+from adasise_bench.run.config_file import load_config
+from adasise_bench.run.runner import run
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 SCENES = ["--set", "data={root: embedded, input_size: 32}", "--set", "models={scenes_vgg: {}}"]

@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner, Result
 from coco_layout import name, save_caffe_resnet, write_coco
 
-from adasise_bench import environment, evidence
 from adasise_bench.cli import main
 from adasise_bench.data.coco import open_coco
-from adasise_bench.records import read_records
+from adasise_bench.records import environment, evidence
+from adasise_bench.records.reading import read_records
 
 SIDE = 32
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adasise_bench.comparison import BOUNDS, QUALITY, TOLERANCES, Finding, Limits, compare
-from adasise_bench.findings import as_json, as_junit, as_text, is_passed, summary
+from adasise_bench.regression.comparison import BOUNDS, QUALITY, TOLERANCES, Finding, Limits, compare
+from adasise_bench.regression.output import as_json, as_junit, as_text, is_passed, summary
 
 GOOD: dict[str, Any] = {
     "model": "resnet50", "method": "sise", "class_name": "dog", "ebpg": 50.0, "bbox": 60.0, "drop": 20.0,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from adasise_bench.config_file import load_config
-from adasise_bench.errors import ConfigError
+from adasise_bench.run.config_file import load_config
+from adasise_bench.utils.errors import ConfigError
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 

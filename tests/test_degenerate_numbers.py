@@ -14,13 +14,13 @@ from PIL import Image
 from test_runner import twenty_classes
 from torch import nn
 
-from adasise_bench import network
 from adasise_bench.cli.table import tables_text
-from adasise_bench.config_file import validate
 from adasise_bench.data.voc import VOC_CLASSES
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.records import read_records
-from adasise_bench.runner import run
+from adasise_bench.records.reading import read_records
+from adasise_bench.run import network
+from adasise_bench.run.config_file import validate
+from adasise_bench.run.runner import run
 
 MEASURES = ["ebpg", "bbox", "drop", "increase", "miou", "score"]
 FIVE_BLOCKS = tuple(f"features.{layer}" for layer in (1, 2, 4, 5, 7))

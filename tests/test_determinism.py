@@ -16,21 +16,22 @@ import torch
 from test_runner import twenty_classes, values
 from torch import nn
 
-from adasise_bench import network, worker
-from adasise_bench.config import RunConfig
-from adasise_bench.config_file import validate
-from adasise_bench.data.open import open_dataset
-from adasise_bench.determinism import ENGINES, deterministic, pair_seed
-from adasise_bench.errors import ConfigError, DeviceError, OutputError
-from adasise_bench.methods import METHODS as METHODS_OF_THE_TOOL
+from adasise_bench.data.loading import open_dataset
 from adasise_bench.methods import Request
-from adasise_bench.methods.sise import Sise
-from adasise_bench.models import load_classifier, torchray_networks, tuning, yardstick
+from adasise_bench.methods.registry import METHODS as METHODS_OF_THE_TOOL
+from adasise_bench.methods.sise.sise import Sise
+from adasise_bench.models import torchray_networks, tuning
 from adasise_bench.models.classifier import Classifier, Weights
-from adasise_bench.models.engine import Engine
-from adasise_bench.models.pooling import MatrixAveragePool
-from adasise_bench.records import read_records
-from adasise_bench.runner import run
+from adasise_bench.models.engine import ENGINES, Engine
+from adasise_bench.models.loading import load_classifier
+from adasise_bench.models.surgery import MatrixAveragePool
+from adasise_bench.records.reading import read_records
+from adasise_bench.run import network, worker
+from adasise_bench.run.config import RunConfig
+from adasise_bench.run.config_file import validate
+from adasise_bench.run.runner import run
+from adasise_bench.utils.determinism import deterministic, pair_seed
+from adasise_bench.utils.errors import ConfigError, DeviceError, OutputError
 
 METHODS = ["sise", "ada_sise", {"name": "extremal_perturbation", "iterations": 4}]
 
@@ -329,7 +330,7 @@ def test_a_yardstick_that_does_not_fit_ends_no_run(
     def short_of_memory(*_: object) -> float:
         raise torch.OutOfMemoryError("planted")
 
-    monkeypatch.setattr(yardstick, "plain_forward_seconds", short_of_memory)
+    monkeypatch.setattr(tuning, "plain_forward_seconds", short_of_memory)
     outcome = run(config(methods=["sise"]), tmp_path / "out")
     records = read_records(tmp_path / "out")
     assert outcome.errors == 0

@@ -10,11 +10,11 @@ from click.testing import CliRunner
 from drawn_scenes import settings
 
 from adasise_bench.cli import main
-from adasise_bench.devices import pick_devices
-from adasise_bench.errors import ConfigError, DeviceError
-from adasise_bench.launchers.choice import choose_launcher
-from adasise_bench.launchers.hand_out import HandOut
-from adasise_bench.launchers.in_process import InProcess
+from adasise_bench.run.launchers.choice import choose_launcher
+from adasise_bench.run.launchers.dispatcher import HandOut
+from adasise_bench.run.launchers.in_process import InProcess
+from adasise_bench.utils.devices import pick_devices
+from adasise_bench.utils.errors import ConfigError, DeviceError
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from adasise_bench.engine_cache import cache_file, recall, remember
 from adasise_bench.models.engine import Engine
+from adasise_bench.models.engine_cache import cache_file, recall, remember
 
 
 @pytest.fixture(autouse=True)

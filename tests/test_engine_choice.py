@@ -11,17 +11,17 @@ import pytest
 import torch
 from torch import nn
 
-from adasise_bench import network
-from adasise_bench.config import RunConfig
-from adasise_bench.config_file import validate
-from adasise_bench.errors import ConfigError
 from adasise_bench.models import tuning
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
 from adasise_bench.models.tuning import LONG_RUN
 from adasise_bench.models.workload import Workload
-from adasise_bench.records import read_records
-from adasise_bench.runner import run
+from adasise_bench.records.reading import read_records
+from adasise_bench.run import network
+from adasise_bench.run.config import RunConfig
+from adasise_bench.run.config_file import validate
+from adasise_bench.run.runner import run
+from adasise_bench.utils.errors import ConfigError
 
 LONG = LONG_RUN // 8000
 

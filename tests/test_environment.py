@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from adasise_bench import environment
-from adasise_bench.environment import describe, differences, pick_device
-from adasise_bench.errors import DeviceError
+from adasise_bench.records import environment
+from adasise_bench.records.environment import describe, differences
+from adasise_bench.utils.devices import machine, pick_device
+from adasise_bench.utils.errors import DeviceError
 
 
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +49,7 @@ def test_a_processor_has_a_name_without_linux(monkeypatch: pytest.MonkeyPatch) -
         raise FileNotFoundError(2, "No such file or directory")
 
     monkeypatch.setattr(Path, "read_text", absent)
-    assert environment.machine(torch.device("cpu"))[0] in (platform.processor(), platform.machine())
+    assert machine(torch.device("cpu"))[0] in (platform.processor(), platform.machine())
 
 
 def test_the_commit_says_whether_the_sources_are_changed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +57,7 @@ def test_the_commit_says_whether_the_sources_are_changed(monkeypatch: pytest.Mon
     monkeypatch.setattr(Path, "exists", lambda _: True)
     monkeypatch.setattr(environment, "_git", lambda _root, verb, *_: answers[verb])
     assert describe(torch.device("cpu"), "fp32")["tool"]["commit"] == "0123456789ab"
-    answers["status"] = " M adasise_bench/metrics.py"
+    answers["status"] = " M adasise_bench/metrics/measured_metrics.py"
     changed = describe(torch.device("cpu"), "fp32")["tool"]["commit"]
     assert changed[:13] == "0123456789ab+"
     assert int(changed[13:], 16) >= 0

@@ -13,15 +13,16 @@ from click.testing import CliRunner, Result
 from conftest import save_turned
 from PIL import Image
 
-from adasise_bench import explain as explaining
-from adasise_bench import run_folder, subject
 from adasise_bench.cli import main
-from adasise_bench.config_file import validate
 from adasise_bench.data.scenes import SCENE_CLASSES, draw_scene, embedded_root
-from adasise_bench.errors import BenchError
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.runner import run
-from adasise_bench.subject import explain_config, open_subject
+from adasise_bench.records import folder as run_folder
+from adasise_bench.run import explain as explaining
+from adasise_bench.run import scored_picture as subject
+from adasise_bench.run.config_file import validate
+from adasise_bench.run.runner import run
+from adasise_bench.run.scored_picture import explain_config, open_subject
+from adasise_bench.utils.errors import BenchError
 
 SIDE = 32
 ENGINE = ["engine.layout=contiguous", "engine.batch_size=16"]
@@ -188,7 +189,7 @@ def test_a_flat_map_is_said_to_be_flat(folder: Path, monkeypatch: pytest.MonkeyP
         "side_by_side",
         lambda rows, text: titles.extend(p.title for p in rows[0]) or draw(rows, text),
     )
-    monkeypatch.setattr("adasise_bench.methods.sise.fuse", lambda layers, _fusion: 0 * layers[0])
+    monkeypatch.setattr("adasise_bench.methods.sise.sise.fuse", lambda layers, _fusion: 0 * layers[0])
     assert call("grey.png", "--methods", "sise").exit_code == 0
     assert titles[1] == "SISE\nno evidence: flat map"
 
@@ -288,7 +289,9 @@ def test_a_folder_in_use_is_refused(scene: Path) -> None:
 
 
 def test_values_that_are_not_finite_are_one_line(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adasise_bench.methods.sise.fuse", lambda layers, _fusion: layers[0] * float("nan"))
+    monkeypatch.setattr(
+        "adasise_bench.methods.sise.sise.fuse", lambda layers, _fusion: layers[0] * float("nan")
+    )
     result = call(scene, "--methods", "sise", "--class", "disc")
     assert result.exit_code == 1
     assert "sise: the map of disc is not finite" in result.stderr

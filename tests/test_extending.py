@@ -21,12 +21,14 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from adasise_bench import methods, network, user_code
+from adasise_bench import methods
 from adasise_bench.cli import main
 from adasise_bench.data.scenes import embedded_root
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
-from adasise_bench.records import read_records
+from adasise_bench.records.reading import read_records
+from adasise_bench.run import network
+from adasise_bench.utils import plugins as user_code
 
 TEXT = (Path(__file__).resolve().parents[1] / "docs/extending.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", TEXT, re.MULTILINE))

@@ -27,17 +27,19 @@ from PIL import Image, ImageOps
 from test_runner import twenty_classes
 from tqdm import tqdm
 
-from adasise_bench import environment, network, worker
-from adasise_bench.config import RunConfig
-from adasise_bench.config_file import validate
 from adasise_bench.data.voc import VocDataset
-from adasise_bench.errors import BenchError, DataError, OutputError
-from adasise_bench.folder_names import LOCK
-from adasise_bench.methods.sise import Sise
+from adasise_bench.methods.sise.sise import Sise
 from adasise_bench.models.classifier import Classifier, Weights
-from adasise_bench.record_store import RecordStore
-from adasise_bench.records import IN_FLIGHT, read_records
-from adasise_bench.runner import run
+from adasise_bench.records import environment
+from adasise_bench.records.folder_names import LOCK
+from adasise_bench.records.reading import read_records
+from adasise_bench.records.record import IN_FLIGHT
+from adasise_bench.records.store import RecordStore
+from adasise_bench.run import network, worker
+from adasise_bench.run.config import RunConfig
+from adasise_bench.run.config_file import validate
+from adasise_bench.run.runner import run
+from adasise_bench.utils.errors import BenchError, DataError, OutputError
 
 KILLS = 30
 EXPLANATIONS = 8
@@ -130,7 +132,7 @@ def _kill_at(write: int) -> None:
 @pytest.fixture(scope="module")
 def server() -> ForkServerContext:
     context = get_context("forkserver")
-    context.set_forkserver_preload(["test_faults", "torchvision.datasets", "adasise_bench.methods.sise"])
+    context.set_forkserver_preload(["test_faults", "torchvision.datasets", "adasise_bench.methods.sise.sise"])
     with pytest.MonkeyPatch.context() as patch:  # the server finds what it imports here, not in sys.path
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
         process = context.Process(target=int)

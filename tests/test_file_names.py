@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adasise_bench.file_names import file_name
+from adasise_bench.utils.file_names import file_name
 
 names = st.text(alphabet="aAbB_~-/. %ä", min_size=1, max_size=4)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from adasise_bench import files
-from adasise_bench.errors import OutputError
+from adasise_bench.utils import files
+from adasise_bench.utils.errors import OutputError
 
 pytestmark = pytest.mark.usefixtures("bounded")
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adasise_bench.config_file import validate
-from adasise_bench.errors import DataError
-from adasise_bench.gallery import Gallery
-from adasise_bench.records import Key
-from adasise_bench.run_folder import map_path
-from adasise_bench.runner import run
-from adasise_bench.runs import load_run
+from adasise_bench.records.maps import map_path
+from adasise_bench.records.pictures import Gallery
+from adasise_bench.records.record import Key
+from adasise_bench.records.run import load_run
+from adasise_bench.run.config_file import validate
+from adasise_bench.run.runner import run
+from adasise_bench.utils.errors import DataError
 
 
 @pytest.fixture(scope="module")

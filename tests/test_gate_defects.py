@@ -16,9 +16,10 @@ from gate import CountingClock, small_run
 from adasise_bench.cli import main
 from adasise_bench.data import dataset
 from adasise_bench.data.boxes import box_mask
-from adasise_bench.methods import masking, sise
+from adasise_bench.methods import masking
 from adasise_bench.methods.masking import score_masks
-from adasise_bench.methods.selectors import printed_criterion, threshold
+from adasise_bench.methods.sise import sise
+from adasise_bench.methods.sise.selectors import printed_criterion, threshold
 from adasise_bench.models import classifier
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from golden_maps import FOLDER, TOLERANCE, golden_map, golden_path, network, tolerance
 
-from adasise_bench.methods import METHODS
 from adasise_bench.methods.masking import ScoredMaps
+from adasise_bench.methods.registry import METHODS
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -172,7 +172,7 @@ def test_targets_take_the_best_row_that_fits() -> None:
 
 
 def test_the_random_vgg16_loads_and_the_page_calls_it_a_stand_in(tmp_path: Path, results: Results) -> None:
-    from adasise_bench.models import load_classifier
+    from adasise_bench.models.loading import load_classifier
 
     found = materials.networks(tmp_path, None, None, tmp_path)
     assert [network.name for network in found] == ["vgg16"]

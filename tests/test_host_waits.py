@@ -11,14 +11,15 @@ import torch
 from conftest import explained
 from host_waits import HostWaits
 
-from adasise_bench import metrics
 from adasise_bench.data.boxes import Box
 from adasise_bench.data.dataset import Annotation
-from adasise_bench.measure import Truth, measured
-from adasise_bench.methods import Explanation, Request, parse_method
+from adasise_bench.methods import Explanation, Request
+from adasise_bench.methods.parsing import parse_method
+from adasise_bench.metrics import measured_metrics as metrics
 from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.records import Key
+from adasise_bench.records.record import Key
+from adasise_bench.run.measure import Truth, measured
 
 MOST = {
     "sise": 6,

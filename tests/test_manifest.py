@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from adasise_bench import manifest
-from adasise_bench.errors import DataError
-from adasise_bench.folder_names import FINISHED, IN_FLIGHT, MANIFEST
+from adasise_bench.records import manifest
+from adasise_bench.records.folder_names import FINISHED, IN_FLIGHT, MANIFEST
+from adasise_bench.utils.errors import DataError
 
 
 @pytest.fixture

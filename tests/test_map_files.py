@@ -13,13 +13,13 @@ from click.testing import CliRunner
 from conftest import save_turned
 
 from adasise_bench.cli import main
-from adasise_bench.config_file import validate
-from adasise_bench.errors import DataError
-from adasise_bench.folder_names import PICTURES
-from adasise_bench.gallery import read_map
-from adasise_bench.records import Key, read_records
-from adasise_bench.run_folder import kept_map, map_path, save_map
-from adasise_bench.runner import run
+from adasise_bench.records.folder_names import PICTURES
+from adasise_bench.records.maps import kept_map, map_path, read_map, save_map
+from adasise_bench.records.reading import read_records
+from adasise_bench.records.record import Key
+from adasise_bench.run.config_file import validate
+from adasise_bench.run.runner import run
+from adasise_bench.utils.errors import DataError
 
 CLASSES = ("red_mug", "mug", "Mug", "pen/pencil")
 LONG = "x" * 140
@@ -66,7 +66,7 @@ def test_names_that_used_to_collide_have_maps_of_their_own(
     settings = write_set(tmp_path, {"a": 1, "a_red": 1, LONG: 1})
     saved: dict[Path, torch.Tensor] = {}
     monkeypatch.setattr(
-        "adasise_bench.run_folder.save_map",
+        "adasise_bench.records.maps.save_map",
         lambda folder, key, saliency: (saved.setdefault(key, saliency), save_map(folder, key, saliency)),
     )
     run(validate(settings, "test"), tmp_path / "out")

@@ -14,14 +14,15 @@ import yaml
 from click.testing import CliRunner, Result
 from test_faults import assert_same, settings, tiny_network
 
-from adasise_bench import environment, manifest
 from adasise_bench.cli import main
-from adasise_bench.config_file import validate
-from adasise_bench.folder_names import MANIFEST
-from adasise_bench.merging import merge
-from adasise_bench.record_store import RecordStore
-from adasise_bench.records import FINISHED, Record, read_records
-from adasise_bench.runner import run
+from adasise_bench.records import environment, manifest
+from adasise_bench.records.folder_names import MANIFEST
+from adasise_bench.records.reading import read_records
+from adasise_bench.records.record import FINISHED, Record
+from adasise_bench.records.store import RecordStore
+from adasise_bench.run.config_file import validate
+from adasise_bench.run.merge import merge
+from adasise_bench.run.runner import run
 
 SHARDS = 4
 """Of the three pictures 000001 and 000003 are in shard 3, 000002 is in shard 4; 1 and 2 have none."""
@@ -127,7 +128,7 @@ def rewritten(folder: Path, records: list[Record]) -> None:
 
 
 def test_lacking_doubled_and_misplaced_records_are_named(tmp_path: Path, shards: list[Path]) -> None:
-    from adasise_bench.merging import Shard
+    from adasise_bench.run.merge import Shard
 
     config = validate(yaml.safe_load((shards[2] / "config.yaml").read_text()), "x")
     records = [Record(**row) for row in Shard(shards[2], config, {}, 3, 4).rows()]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from adasise_bench import metrics
+from adasise_bench.metrics import measured_metrics as metrics
 
 SHAPE = (6, 10)
 maps = arrays(np.float32, SHAPE, elements=st.floats(0, 1, width=32)).map(torch.from_numpy)

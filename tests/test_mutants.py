@@ -24,7 +24,8 @@ from skimage.filters import threshold_otsu
 from torch import nn
 
 import adasise_bench
-from adasise_bench.methods import Request, parse_method
+from adasise_bench.methods import Request
+from adasise_bench.methods.parsing import parse_method
 from adasise_bench.models.batching import BatchSize
 
 PACKAGE = Path(adasise_bench.__file__).parent

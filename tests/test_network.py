@@ -11,14 +11,14 @@ import torch
 from conftest import TinyVGG, make_classifier
 from torch import nn
 
-from adasise_bench import network
-from adasise_bench.config import RunConfig
-from adasise_bench.config_file import validate
 from adasise_bench.data.scenes import SCENE_CLASSES
-from adasise_bench.errors import ConfigError, DeviceError
 from adasise_bench.methods import base
-from adasise_bench.records import read_records
-from adasise_bench.runner import run
+from adasise_bench.records.reading import read_records
+from adasise_bench.run import network
+from adasise_bench.run.config import RunConfig
+from adasise_bench.run.config_file import validate
+from adasise_bench.run.runner import run
+from adasise_bench.utils.errors import ConfigError, DeviceError
 
 CPU = torch.device("cpu")
 ACTIVATION = ["cam", "grad_cam", "grad_cam_pp", "score_cam", "ablation_cam"]

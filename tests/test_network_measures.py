@@ -17,11 +17,9 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 from torch import nn
 
-from adasise_bench.errors import BenchError, DeviceError
-from adasise_bench.methods import Explanation, MethodOptions, Request, parse_method
-from adasise_bench.models.batching import BatchSize
-from adasise_bench.models.classifier import Classifier
-from adasise_bench.network_measures import (
+from adasise_bench.methods import Explanation, MethodOptions, Request
+from adasise_bench.methods.parsing import parse_method
+from adasise_bench.metrics.network_metrics import (
     NETWORK_MEASURES,
     blurred,
     deletion,
@@ -30,7 +28,10 @@ from adasise_bench.network_measures import (
     insertion,
     randomized_head,
 )
-from adasise_bench.timing import PhaseClock
+from adasise_bench.models.batching import BatchSize
+from adasise_bench.models.classifier import Classifier
+from adasise_bench.utils.errors import BenchError, DeviceError
+from adasise_bench.utils.timing import PhaseClock
 
 
 class Weighted(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from adasise_bench.overlay import colored, normalized, overlay
+from adasise_bench.reporting.overlay import colored, normalized, overlay
 
 
 def test_colour_lies_where_the_map_is_high() -> None:

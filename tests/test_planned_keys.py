@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adasise_bench.planned_keys import KeySet, PlannedKeys
-from adasise_bench.records import Key
+from adasise_bench.records.planned_keys import KeySet, PlannedKeys
+from adasise_bench.records.record import Key
 
 classes = st.lists(st.sampled_from(["cat", "dog", None]), unique=True, max_size=3)
 

@@ -18,12 +18,12 @@ from torchray.benchmark.datasets import voc_as_mask
 from torchray.benchmark.pointing_game import PointingGame, PointingGameBenchmark
 from torchvision.datasets import VOCDetection
 
-from adasise_bench import metrics
 from adasise_bench.data.boxes import Box
 from adasise_bench.data.difficult import is_difficult
 from adasise_bench.data.voc import VOC_CLASSES, Annotation, open_voc
-from adasise_bench.measure import pointing_game
-from adasise_bench.statistics import estimate_means
+from adasise_bench.metrics import measured_metrics as metrics
+from adasise_bench.reporting.statistics import estimate_means
+from adasise_bench.run.measure import pointing_game
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.meshgrid")
 

@@ -13,11 +13,11 @@ from defusedxml import ElementTree
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from adasise_bench.comparison import Finding
-from adasise_bench.findings import as_json, as_junit, as_text, summary
-from adasise_bench.printable import csv_cell, json_text, latex, markdown, printable, terminal
-from adasise_bench.render import render
-from adasise_bench.tables import Cell, Row, Table, Tables
+from adasise_bench.regression.comparison import Finding
+from adasise_bench.regression.output import as_json, as_junit, as_text, summary
+from adasise_bench.reporting.tables import Cell, Row, Table, Tables
+from adasise_bench.reporting.tables.formats import render
+from adasise_bench.utils.messages import csv_cell, json_text, latex, markdown, printable, terminal
 
 HOSTILE = [
     "2\x1b]0;title\x07\x1b[2J\n::error::forged\n```\n<b>forged</b>",

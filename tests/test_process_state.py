@@ -14,7 +14,7 @@ import torch
 from hostile.refusals import refused
 from torch import nn
 
-from adasise_bench.process_state import restored
+from adasise_bench.utils.process_state import restored
 
 
 def fingerprint() -> dict[str, Any]:

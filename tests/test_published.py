@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from adasise_bench.published import (
+from adasise_bench.reporting.published import (
     COCO,
     VOC,
     paper_order,

@@ -9,15 +9,16 @@ import pandas as pd
 import pytest
 import torch
 
-from adasise_bench.config_file import validate
 from adasise_bench.data.transforms import to_input
 from adasise_bench.data.voc import open_voc
-from adasise_bench.methods import Request, parse_method
-from adasise_bench.models import load_classifier
+from adasise_bench.methods import Request
+from adasise_bench.methods.parsing import parse_method
 from adasise_bench.models.engine import Engine
-from adasise_bench.records import read_records
-from adasise_bench.runner import run
-from adasise_bench.timing import PhaseClock
+from adasise_bench.models.loading import load_classifier
+from adasise_bench.records.reading import read_records
+from adasise_bench.run.config_file import validate
+from adasise_bench.run.runner import run
+from adasise_bench.utils.timing import PhaseClock
 
 SIDE = 64
 """Small inputs: the network is fully convolutional up to its average, and a forward pass 12 times cheaper."""

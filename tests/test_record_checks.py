@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from adasise_bench.errors import DataError
-from adasise_bench.record_checks import RANGES, refuse_impossible
-from adasise_bench.records import SCHEMA, Record
+from adasise_bench.records.checks import RANGES, refuse_impossible
+from adasise_bench.records.record import SCHEMA, Record
+from adasise_bench.utils.errors import DataError
 
 MODELS = {"vgg16": {"weights_sha256": "0123456789abcdef" * 4, "published": False}}
 

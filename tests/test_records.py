@@ -16,19 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from adasise_bench import record_store, records
-from adasise_bench.errors import DataError, OutputError
-from adasise_bench.files import write_atomically
-from adasise_bench.planned_keys import PlannedKeys
-from adasise_bench.record_store import RecordStore
-from adasise_bench.records import (
-    FINISHED,
-    IN_FLIGHT,
-    SCHEMA,
-    Record,
-    read_records,
-    record_batches,
-)
+from adasise_bench.records import record as records
+from adasise_bench.records import store as record_store
+from adasise_bench.records.planned_keys import PlannedKeys
+from adasise_bench.records.reading import read_records, record_batches
+from adasise_bench.records.record import FINISHED, IN_FLIGHT, SCHEMA, Record
+from adasise_bench.records.store import RecordStore
+from adasise_bench.utils.errors import DataError, OutputError
+from adasise_bench.utils.files import write_atomically
 
 
 def record(number: int, **changes: object) -> Record:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from adasise_bench.render import FORMATS, render
-from adasise_bench.tables import Cell, Direction, Row, Table, Tables
+from adasise_bench.reporting.tables import Cell, Direction, Row, Table, Tables
+from adasise_bench.reporting.tables.formats import FORMATS, render
 
 METHODS = ("extremal_perturbation", "sise", "odd_label")
 NOTE = r"a_file & 50 % of #1: {x} \ ~ ^ $ <b> | é"

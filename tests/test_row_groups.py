@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from adasise_bench import row_groups
+from adasise_bench.records import row_groups
 
 
 def read(path: Path, columns: list[str] | None = None) -> pa.Table:

@@ -17,23 +17,25 @@ import torch
 from conftest import TinyVGG, make_classifier
 from torch import nn
 
-from adasise_bench import manifest, measure, network, worker
-from adasise_bench.chunks import chunks_of
-from adasise_bench.config import RunConfig
-from adasise_bench.config_file import validate
 from adasise_bench.data.voc import VOC_CLASSES
-from adasise_bench.errors import DataError, DeviceError, OutputError
-from adasise_bench.folder_names import MANIFEST
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
-from adasise_bench.plan import Plan, make_plan
-from adasise_bench.planned_keys import KeySet
-from adasise_bench.record_store import RecordStore
-from adasise_bench.records import SCHEMA, read_records
-from adasise_bench.run_folder import exclusive
-from adasise_bench.runner import run
-from adasise_bench.runs import load_run
-from adasise_bench.worker import Worker
+from adasise_bench.records import manifest
+from adasise_bench.records.folder import exclusive
+from adasise_bench.records.folder_names import MANIFEST
+from adasise_bench.records.planned_keys import KeySet
+from adasise_bench.records.reading import read_records
+from adasise_bench.records.record import SCHEMA
+from adasise_bench.records.run import load_run
+from adasise_bench.records.store import RecordStore
+from adasise_bench.run import measure, network, worker
+from adasise_bench.run.config import RunConfig
+from adasise_bench.run.config_file import validate
+from adasise_bench.run.launchers.chunks import chunks_of
+from adasise_bench.run.plan import Plan, make_plan
+from adasise_bench.run.runner import run
+from adasise_bench.run.worker import Worker
+from adasise_bench.utils.errors import DataError, DeviceError, OutputError
 
 MEASURES = ["ebpg", "bbox", "drop", "increase", "miou", "score", "box_share", "forwards", "backwards",
             "degenerate", "error"]  # fmt: skip
@@ -100,10 +102,10 @@ def test_one_record_per_model_method_image_and_class(
 
 
 def test_a_record_holds_the_measures_of_its_map(config: Callable[..., RunConfig], tmp_path: Path) -> None:
-    from adasise_bench import metrics
     from adasise_bench.data.boxes import box_mask
-    from adasise_bench.data.open import open_dataset
+    from adasise_bench.data.loading import open_dataset
     from adasise_bench.data.transforms import to_input
+    from adasise_bench.metrics import measured_metrics as metrics
 
     settings = config(methods=["sise"], save_maps=True)
     run(settings, tmp_path / "out")
@@ -251,7 +253,7 @@ def test_chunks_with_shared_forwards_change_no_value(
 def test_one_failure_among_shared_explanations_is_recorded_alone(
     config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from adasise_bench.errors import BenchError
+    from adasise_bench.utils.errors import BenchError
 
     measured = worker.measured
 
@@ -417,7 +419,7 @@ def test_an_absent_gpu_is_named(config: Callable[..., RunConfig], tmp_path: Path
 def test_whole_explanations_are_discarded_first(
     config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from adasise_bench.methods.sise import Sise
+    from adasise_bench.methods.sise.sise import Sise
 
     calls = []
     explain = Sise.explain
@@ -435,8 +437,8 @@ def test_whole_explanations_are_discarded_first(
 def test_a_failing_warm_up_loses_no_other_picture(
     config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from adasise_bench.errors import BenchError
-    from adasise_bench.methods.sise import Sise
+    from adasise_bench.methods.sise.sise import Sise
+    from adasise_bench.utils.errors import BenchError
 
     calls = []
     explain = Sise.explain
@@ -452,7 +454,7 @@ def test_a_failing_warm_up_loses_no_other_picture(
 
 
 def test_failed_records_carry_no_measure() -> None:
-    from adasise_bench.records import Key
+    from adasise_bench.records.record import Key
 
     record = measure.failed(Key("resnet50", "sise", "1", None), twenty_classes(), "why")
     filled = {name for name, value in asdict(record).items() if value is not None}
@@ -465,10 +467,11 @@ BEYOND = ["pointing", "pointing_difficult", "average_gain", "insertion", "deleti
 def test_measures_beyond_table1_are_recorded_where_they_are_asked_for(
     config: Callable[..., RunConfig], tmp_path: Path
 ) -> None:
-    from adasise_bench import metrics, network_measures
-    from adasise_bench.data.open import open_dataset
+    from adasise_bench.data.loading import open_dataset
     from adasise_bench.data.transforms import to_input
     from adasise_bench.methods import Request
+    from adasise_bench.metrics import measured_metrics as metrics
+    from adasise_bench.metrics import network_metrics as network_measures
 
     settings = config(
         methods=["sise"], save_maps=True, measures=["insertion", "deletion", "head_sensitivity"]
@@ -538,7 +541,7 @@ def test_only_difficult_objects_of_a_class_do_not_count_in_the_pointing_game(
 
 
 def test_planned_forwards_count_the_asked_for_measures(config: Callable[..., RunConfig]) -> None:
-    from adasise_bench.plan import make_plan
+    from adasise_bench.run.plan import make_plan
 
     plain, more = (make_plan(config(measures=names)) for names in ([], ["deletion", "head_sensitivity"]))
     for index in range(3):

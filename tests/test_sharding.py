@@ -6,11 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adasise_bench.config_file import validate
-from adasise_bench.data.open import chosen_images
-from adasise_bench.errors import ConfigError
-from adasise_bench.run_folder import default_folder
-from adasise_bench.sharding import parse_shard, shard_of
+from adasise_bench.data.selection import chosen_images, parse_shard, shard_of
+from adasise_bench.run.config_file import validate
+from adasise_bench.run.runner import default_folder
+from adasise_bench.utils.errors import ConfigError
 
 
 @given(st.lists(st.text(), unique=True), st.integers(1, 9), st.one_of(st.none(), st.integers(1, 50)))

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from adasise_bench.side_by_side import Panel, side_by_side
+from adasise_bench.reporting.panels import Panel, side_by_side
 
 TITLE = "Extremal Perturbation\nno evidence: flat map"
 

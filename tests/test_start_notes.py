@@ -9,9 +9,9 @@ import torch
 from click.testing import CliRunner
 from drawn_scenes import settings
 
-from adasise_bench import start_notes
 from adasise_bench.cli import main
-from adasise_bench.models.precision import PrecisionName
+from adasise_bench.run import start_notes
+from adasise_bench.utils.precision import PrecisionName
 
 
 @pytest.fixture(autouse=True)

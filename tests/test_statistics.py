@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adasise_bench import statistics
-from adasise_bench.statistics import MINIMUM_IMAGES, Estimate, estimate_means, paired_differences
+from adasise_bench.reporting import statistics
+from adasise_bench.reporting.statistics import MINIMUM_IMAGES, Estimate, estimate_means, paired_differences
 
 
 def frame(rows: list[tuple[str, str, float]], name: str = "x") -> pd.DataFrame:

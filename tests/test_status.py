@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from adasise_bench import progress
 from adasise_bench.cli import main
-from adasise_bench.errors import DataError
-from adasise_bench.record_store import RecordStore
-from adasise_bench.records import Record
-from adasise_bench.run_folder import exclusive
-from adasise_bench.status import describe_status, read_status
+from adasise_bench.records.folder import exclusive
+from adasise_bench.records.record import Record
+from adasise_bench.records.store import RecordStore
+from adasise_bench.run import progress
+from adasise_bench.run.status import describe_status, read_status
+from adasise_bench.utils.errors import DataError
 
 
 def record(number: int, method: str = "sise", **changes: Any) -> Record:

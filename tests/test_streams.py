@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from drawn_scenes import PYTHONPATH, settings
 
-from adasise_bench.records import read_records
+from adasise_bench.records.reading import read_records
 
 
 def shell(script: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:

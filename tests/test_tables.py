@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from adasise_bench.errors import ConfigError, DataError
-from adasise_bench.records import SCHEMA, Record
-from adasise_bench.runs import combine, load_run
-from adasise_bench.tables import Cell, Row, Table, Tables, build_tables, number
+from adasise_bench.records.joining import combine
+from adasise_bench.records.record import SCHEMA, Record
+from adasise_bench.records.run import load_run
+from adasise_bench.reporting.tables import Cell, Row, Table, Tables, build_tables, number
+from adasise_bench.utils.errors import ConfigError, DataError
 
 CONFIG: dict[str, Any] = {
     "name": "small",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from adasise_bench import timing
-from adasise_bench.timing import PhaseClock, watch_peak_memory
+from adasise_bench.utils import timing
+from adasise_bench.utils.timing import PhaseClock, watch_peak_memory
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from adasise_bench import user_code
-from adasise_bench.methods import parse_method
-from adasise_bench.methods.own import own_definitions
+from adasise_bench.methods.custom.custom import own_definitions
+from adasise_bench.methods.parsing import parse_method
+from adasise_bench.utils import plugins as user_code
 
 PARTS = """
 def plain(model, image, target, weight=1.0, path=""):

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from adasise_bench.baseline import read_baseline
 from adasise_bench.cli import main
-from adasise_bench.config_file import load_config
+from adasise_bench.regression.baseline import read_baseline
+from adasise_bench.run.config_file import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))

@@ -25,9 +25,9 @@ from adasise_bench.cli.report import report
 from adasise_bench.cli.run import run
 from adasise_bench.cli.status import status
 from adasise_bench.cli.table import table
-from adasise_bench.errors import BenchError, CrashError, OutputError
-from adasise_bench.printable import terminal
-from adasise_bench.streams import open_closed_streams, outlive_readers
+from adasise_bench.utils.errors import BenchError, CrashError, OutputError
+from adasise_bench.utils.messages import terminal
+from adasise_bench.utils.streams import open_closed_streams, outlive_readers
 
 _EXIT_CODES = """\b
 Exit codes:

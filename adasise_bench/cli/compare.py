@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from adasise_bench.errors import BenchError, ConfigError
+from adasise_bench.utils.errors import BenchError, ConfigError
 
 _EXIT_CODES = """\b
 Exit codes:
@@ -68,10 +68,11 @@ def compare(
       adasise-bench compare base.json new.json --tolerance drop=.2 --tolerance extremal_perturbation=3 \\
           --bound extremal_perturbation=none
     """
-    from adasise_bench import comparison, findings
-    from adasise_bench.baseline import open_baseline, refuse_incomparable, why_untimed
     from adasise_bench.cli.run import names
-    from adasise_bench.files import write_text_atomically
+    from adasise_bench.regression import comparison
+    from adasise_bench.regression import output as findings
+    from adasise_bench.regression.baseline import open_baseline, refuse_incomparable, why_untimed
+    from adasise_bench.utils.files import write_text_atomically
 
     before, now = (open_baseline(path).only(names(methods)) for path in (base, new))
     refuse_incomparable(before, now)
@@ -100,7 +101,7 @@ def compare(
 
 def _rules(option: str, given: tuple[str, ...], known: set[str]) -> list[tuple[str, float | None]]:
     """Limits as given, ``[WHAT=]POINTS``."""
-    from adasise_bench.validation import suggest
+    from adasise_bench.utils.settings import suggest
 
     rules = []
     for text in given:

@@ -49,11 +49,11 @@ def explain(
       adasise-bench explain dog.jpg --model vgg16 --checkpoint vgg16.pth.tar --output dog
       adasise-bench explain dog.jpg --set methods.ada_sise.selector=otsu --set data.resize=short-side
     """
-    from adasise_bench import explain as explaining
     from adasise_bench.cli.run import names
-    from adasise_bench.printable import terminal
-    from adasise_bench.start_notes import misfits
-    from adasise_bench.subject import explain_config, open_subject
+    from adasise_bench.run import explain as explaining
+    from adasise_bench.run.scored_picture import explain_config, open_subject
+    from adasise_bench.run.start_notes import misfits
+    from adasise_bench.utils.messages import terminal
 
     folder = output or Path(f"explain-{image.stem}")
     config = explain_config(

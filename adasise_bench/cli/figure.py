@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from adasise_bench.runs import Run
+    from adasise_bench.records.run import Run
 
 
 def _checked(_context: click.Context, _option: click.Parameter, path: Path) -> Path:
-    from adasise_bench.figures.saving import format_of
+    from adasise_bench.reporting.figures.saving import format_of
 
     format_of(path)
     return path
@@ -74,15 +74,16 @@ def gradients(
       adasise-bench figure gradients --config configs/table1.yaml --model vgg16 --set data.root=/data/voc \\
           --image 000004 --output fig1.png
     """
-    from adasise_bench.config_file import load_config
-    from adasise_bench.errors import ConfigError
-    from adasise_bench.figures import gradients, save
+    from adasise_bench.reporting.figures import gradients, save
+    from adasise_bench.run.config_file import load_config
+    from adasise_bench.run.picture_gradients import of_picture
+    from adasise_bench.utils.errors import ConfigError
 
     settings = [f"device={device}"] if device else []
     config = load_config(config_path, [*overrides, *settings], [model] if model else [])
     if len(config.models) > 1:
         raise ConfigError(f"{config_path}: has {', '.join(config.models)}; name one with --model")
-    measured = gradients.of_picture(config, next(iter(config.models)), *_image_and_class(image))
+    measured = of_picture(config, next(iter(config.models)), *_image_and_class(image))
     save(gradients.draw(measured), output)
 
 
@@ -113,8 +114,8 @@ def maps(
     """
     if bool(images) == (count is not None):
         raise click.UsageError("say which rows: --image ID[:CLASS], or --random N")
-    from adasise_bench.figures import save
-    from adasise_bench.figures.saliency_maps import Shelf, draw
+    from adasise_bench.reporting.figures import save
+    from adasise_bench.reporting.figures.saliency_maps import Shelf, draw
 
     runs, model = _runs_and_model(folders, model)
     shelf = Shelf.of(runs, model, _names(methods))
@@ -137,7 +138,7 @@ def phases(folders: tuple[Path, ...], model: str | None, methods: str, output: P
     Example:
       adasise-bench figure phases results/runtime-5e6f7a8b --methods sise,ada_sise --output phases.pdf
     """
-    from adasise_bench.figures.phases import draw
+    from adasise_bench.reporting.figures.phases import draw
 
     _draw_runs(draw, folders, model, output, methods=_names(methods))
 
@@ -153,7 +154,7 @@ def mu(folders: tuple[Path, ...], model: str | None, output: Path) -> None:
     Example:
       adasise-bench figure mu results/mu_ablation-1a2b3c4d results/mu_runtime-5e6f7a8b --output mu.pdf
     """
-    from adasise_bench.figures.mu_ablation import draw
+    from adasise_bench.reporting.figures.mu_ablation import draw
 
     _draw_runs(draw, folders, model, output)
 
@@ -170,7 +171,7 @@ def kept(folders: tuple[Path, ...], model: str | None, methods: str, output: Pat
     Example:
       adasise-bench figure kept results/table2-1a2b3c4d --output kept.pdf
     """
-    from adasise_bench.figures.kept_maps import draw
+    from adasise_bench.reporting.figures.kept_maps import draw
 
     _draw_runs(draw, folders, model, output, methods=_names(methods))
 
@@ -178,15 +179,15 @@ def kept(folders: tuple[Path, ...], model: str | None, methods: str, output: Pat
 def _draw_runs(
     draw: Callable[..., Any], folders: tuple[Path, ...], model: str | None, output: Path, **options: Any
 ) -> None:
-    from adasise_bench.figures import save
+    from adasise_bench.reporting.figures import save
 
     runs, model = _runs_and_model(folders, model)
     save(draw(runs, model, **options), output)
 
 
 def _runs_and_model(folders: tuple[Path, ...], model: str | None) -> tuple[list[Run], str]:
-    from adasise_bench.figures.basis import the_model
-    from adasise_bench.runs import load_run
+    from adasise_bench.records.run import load_run
+    from adasise_bench.reporting.figures.basis import the_model
 
     runs = [load_run(folder) for folder in folders]
     return runs, model or the_model(runs)

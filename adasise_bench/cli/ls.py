@@ -8,12 +8,12 @@ import click
 @click.command("ls")
 def list_() -> None:
     """List methods, models and metrics, one line each."""
-    from adasise_bench.methods import METHODS
-    from adasise_bench.methods.own import GROUP
-    from adasise_bench.metrics import METRICS
-    from adasise_bench.models import ARCHITECTURES
-    from adasise_bench.printable import printable, terminal
-    from adasise_bench.user_code import installed
+    from adasise_bench.methods.custom.custom import GROUP
+    from adasise_bench.methods.registry import METHODS
+    from adasise_bench.metrics.measured_metrics import METRICS
+    from adasise_bench.models.architectures import ARCHITECTURES
+    from adasise_bench.utils.messages import printable, terminal
+    from adasise_bench.utils.plugins import installed
 
     lines = ["Methods"]
     lines += [f"  {name:22} {method.summary}" for name, method in METHODS.items()]

@@ -20,7 +20,7 @@ def merge_(out: Path, folders: tuple[Path, ...]) -> None:
     Examples:
       adasise-bench merge results/table1 results/table1-1a2b3c4d-shard-*
     """
-    from adasise_bench.merging import merge
+    from adasise_bench.run.merge import merge
 
     count = merge(out, folders)
     click.echo(f"{count} explanations of {len(folders)} shards, in {out}", err=True)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from adasise_bench.cli.table import tables_text
-from adasise_bench.errors import BenchError, ConfigError
+from adasise_bench.utils.errors import BenchError, ConfigError
 
 if TYPE_CHECKING:
-    from adasise_bench.config import RunConfig
-    from adasise_bench.launchers import Launcher
+    from adasise_bench.run.config import RunConfig
+    from adasise_bench.run.launchers import Launcher
 
 
 @click.command()
@@ -74,7 +74,7 @@ def run(
       adasise-bench run --config configs/table1.yaml --shard 3/8
       adasise-bench run --config configs/table1.yaml --dry-run
     """
-    from adasise_bench.config_file import load_config
+    from adasise_bench.run.config_file import load_config
 
     if device and devices:
         raise ConfigError("--device and --devices: give one of them")
@@ -88,15 +88,15 @@ def run(
     settings = [f"{key}={value}" for key, value in flags.items() if value is not None]
     config = load_config(config_path, [*overrides, *settings], names(models), names(methods))
     if dry_run:
-        from adasise_bench.plan import describe_plan, make_plan
-        from adasise_bench.printable import terminal
+        from adasise_bench.run.plan import describe_plan, make_plan
+        from adasise_bench.utils.messages import terminal
 
         click.echo(terminal(describe_plan(make_plan(config, download=False))))
         return
-    from adasise_bench.devices import pick_devices
-    from adasise_bench.launchers.choice import choose_launcher
-    from adasise_bench.run_folder import default_folder
-    from adasise_bench.start_notes import start_notes
+    from adasise_bench.run.launchers.choice import choose_launcher
+    from adasise_bench.run.runner import default_folder
+    from adasise_bench.run.start_notes import start_notes
+    from adasise_bench.utils.devices import pick_devices
 
     folder = output or default_folder(config)
     chosen = choose_launcher(config, folder, launcher, devices, workers)
@@ -107,7 +107,7 @@ def run(
 
 
 def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher) -> None:
-    from adasise_bench.runner import run as run_benchmark
+    from adasise_bench.run.runner import run as run_benchmark
 
     try:
         outcome = run_benchmark(config, folder, resume=resume, launcher=launcher)

@@ -19,6 +19,6 @@ def status(folders: tuple[Path, ...]) -> None:
     """
     import time
 
-    from adasise_bench.status import describe_status, read_status
+    from adasise_bench.run.status import describe_status, read_status
 
     click.echo("\n\n".join(describe_status(read_status(folder), time.time()) for folder in folders))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from adasise_bench.tables import Grouping
+    from adasise_bench.reporting.tables import Grouping
 
 _NARROWEST = 60
 
@@ -59,9 +59,9 @@ def tables_text(
     against: str | None = None,
 ) -> str:
     """The tables of run folders in one of :data:`FORMATS`; the options are those of ``build_tables``."""
-    from adasise_bench.render import render
-    from adasise_bench.runs import load_run
-    from adasise_bench.tables import build_tables
+    from adasise_bench.records.run import load_run
+    from adasise_bench.reporting.tables import build_tables
+    from adasise_bench.reporting.tables.formats import render
 
     runs = [load_run(folder) for folder in folders]
     tables = build_tables(runs, metrics=metrics or (), by=by, against=against)
@@ -70,7 +70,7 @@ def tables_text(
 
 def terminal_width() -> int:
     """Letters in a line of the terminal that the tables go to; files get the same everywhere."""
-    from adasise_bench.render import WIDTH
+    from adasise_bench.reporting.tables.formats import WIDTH
 
     if not sys.stdout.isatty():
         return WIDTH

@@ -15,13 +15,13 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from adasise_bench.data.boxes import Box, turned
+from adasise_bench.data.class_names import refuse_unusable
 from adasise_bench.data.dataset import Annotation, Dataset
-from adasise_bench.data.names import refuse_unusable
-from adasise_bench.data.outlines import Outline, require_decoder
 from adasise_bench.data.pictures import MAX_PIXELS
-from adasise_bench.errors import ConfigError, DataError
-from adasise_bench.files import regular
-from adasise_bench.validation import suggest
+from adasise_bench.data.segmentation import Outline, require_decoder
+from adasise_bench.utils.errors import ConfigError, DataError
+from adasise_bench.utils.files import regular
+from adasise_bench.utils.settings import suggest
 
 Region = Literal["boxes", "masks"]
 

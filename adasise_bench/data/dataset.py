@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 
 from adasise_bench.data.boxes import Box, box_mask
-from adasise_bench.data.outlines import Outline, in_frame
 from adasise_bench.data.pictures import decode, read_bytes, turned_on_trust
-from adasise_bench.errors import DataError
-from adasise_bench.files import regular
+from adasise_bench.data.segmentation import Outline, in_frame
+from adasise_bench.utils.errors import DataError
+from adasise_bench.utils.files import regular
 
 FULL_SETS = {"VOC 2007 test": (4952, 7632)}
 """Pictures and image-class pairs of complete sets, to say when a run rests on a part of one."""

@@ -16,8 +16,8 @@ from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base as ExifTag
 from PIL.Image import Transpose
 
-from adasise_bench.errors import DataError
-from adasise_bench.files import regular
+from adasise_bench.utils.errors import DataError
+from adasise_bench.utils.files import regular
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 MAX_PIXELS = 64_000_000

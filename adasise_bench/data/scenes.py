@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from adasise_bench.data.boxes import Box
-from adasise_bench.errors import OutputError
+from adasise_bench.utils.errors import OutputError
 
 SCENE_CLASSES: tuple[str, ...] = ("cross", "disc", "ring", "square", "star", "triangle")
 

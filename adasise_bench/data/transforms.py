@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from adasise_bench.errors import DataError
+from adasise_bench.utils.errors import DataError
 
 ResizeMode = Literal["stretch", "short-side"]
 

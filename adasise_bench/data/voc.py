@@ -20,8 +20,8 @@ from defusedxml.ElementTree import parse as parse_xml
 
 from adasise_bench.data.boxes import Box, turned
 from adasise_bench.data.dataset import Annotation, Dataset, file_digest
-from adasise_bench.errors import ConfigError, DataError
-from adasise_bench.files import regular
+from adasise_bench.utils.errors import ConfigError, DataError
+from adasise_bench.utils.files import regular
 
 VOC_CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",

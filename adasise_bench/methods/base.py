@@ -10,9 +10,9 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from adasise_bench.methods.untouched import contained
+from adasise_bench.methods.preserve import contained
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.timing import PhaseClock
+from adasise_bench.utils.timing import PhaseClock
 
 
 @dataclass(frozen=True)

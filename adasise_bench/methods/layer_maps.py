@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from adasise_bench.errors import BenchError, ConfigError
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.precision import arithmetic
-from adasise_bench.validation import suggest
+from adasise_bench.utils.errors import BenchError, ConfigError
+from adasise_bench.utils.precision import arithmetic
+from adasise_bench.utils.settings import suggest
 
 
 @dataclass(frozen=True)

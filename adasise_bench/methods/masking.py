@@ -8,18 +8,14 @@ in the batch being scored, and the result does not depend on how masks were spli
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 
-from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier
-
-_Batch = TypeVar("_Batch")
+from adasise_bench.models.scoring import in_batches
 
 
 @dataclass(frozen=True)
@@ -78,40 +74,6 @@ def build_masks(maps: torch.Tensor, size: tuple[int, int]) -> tuple[torch.Tensor
     low = masks.amin(dim=(1, 2))
     spans = masks.amax(dim=(1, 2)) - low
     return masks.sub_(low[:, None, None]).div_(spans[:, None, None]), spans
-
-
-def in_batches(
-    classifier: Classifier,
-    total: int,
-    work: Callable[[int, int], _Batch],
-    most: int | None = None,
-    batch_size: BatchSize | None = None,
-) -> Iterator[tuple[slice, _Batch]]:
-    """Do some work on items 0 to ``total``, as many at a time as pass through the network.
-
-    When memory runs out, the batch is halved and what was already yielded stays.
-
-    Args:
-        classifier: says how many items make a batch; its ``watch`` is told after every one.
-        total: number of items.
-        work: takes the first item and the one after the last; not ``None`` is what it gives.
-        most: items at a time where a whole batch would be too many.
-        batch_size: how many items make a batch, where that is not the classifier's for forward passes.
-
-    Yields:
-        The items' numbers, in order, and what ``work`` gave.
-    """
-    done = 0
-    batch_size = batch_size or classifier.batch_size
-    while done < total:
-        size = batch_size.value
-        stop = min(total, done + (size if most is None else min(most, size)))
-        batch = batch_size.attempt(partial(work, done, stop))
-        if batch is not None:
-            yield slice(done, stop), batch
-            done = stop
-            if classifier.watch:
-                classifier.watch(done, total)
 
 
 def masked_scores(classifier: Classifier, image: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:

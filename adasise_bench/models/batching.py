@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import torch
 
-from adasise_bench.errors import DeviceError, text_of
+from adasise_bench.utils.errors import DeviceError, text_of
 
 _Result = TypeVar("_Result")
 

@@ -16,8 +16,8 @@ from urllib.error import URLError
 import torch
 from safetensors.torch import load_file
 
-from adasise_bench.errors import WeightsError
-from adasise_bench.files import regular
+from adasise_bench.utils.errors import WeightsError
+from adasise_bench.utils.files import regular
 
 _HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.")
 _FORBIDDEN = re.compile(r"Unsupported global: GLOBAL ([\w.]{1,80})")

@@ -14,8 +14,8 @@ from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.compiled import CompiledForward
 from adasise_bench.models.engine import LAYOUTS, Engine, LayoutName
 from adasise_bench.models.kernel_choice import kernels_timed
-from adasise_bench.models.precision import PrecisionName, arithmetic
 from adasise_bench.models.score import ScoreName, monotone_psi, psi
+from adasise_bench.utils.precision import PrecisionName, arithmetic
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import nn
 from tqdm import tqdm
 
 from adasise_bench.models.batching import is_out_of_memory
-from adasise_bench.printable import printable
+from adasise_bench.utils.messages import printable
 
 _MOST_SHAPES = 4
 """Each shape takes up to minutes to compile, and memory of its own where CUDA graphs are used."""

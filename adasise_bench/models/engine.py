@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -55,3 +56,7 @@ class Engine:
 
 
 _ENGINE = TypeAdapter(Engine)
+
+
+ENGINES: Mapping[str, Engine] = {"cpu": Engine("channels_last", 16), "cuda": Engine("channels_last", 64)}
+"""How a deterministic run passes inputs through a network, by type of device; nothing is measured."""

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from adasise_bench import user_code
-from adasise_bench.errors import BenchError, ConfigError
 from adasise_bench.models.batching import is_out_of_memory
 from adasise_bench.models.lost_device import is_lost_device
+from adasise_bench.utils import plugins as user_code
+from adasise_bench.utils.errors import BenchError, ConfigError
 
 
 def name_errors(module: nn.Module, where: str) -> nn.Module:

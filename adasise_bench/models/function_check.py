@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from adasise_bench.errors import ConfigError
 from adasise_bench.models.classifier import image_level
-from adasise_bench.models.precision import arithmetic
-from adasise_bench.process_state import seeded
+from adasise_bench.utils.errors import ConfigError
+from adasise_bench.utils.precision import arithmetic
+from adasise_bench.utils.process_state import seeded
 
 _ROUNDING = 1e-4
 """Largest difference of outputs, relative to the largest of them, that may be rounding: kernels of torch that

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import torch
 
-from adasise_bench.errors import DeviceError, text_of
-from adasise_bench.timing import synchronize
+from adasise_bench.utils.errors import DeviceError, text_of
+from adasise_bench.utils.timing import synchronize
 
 _STICKY = re.compile(
     "|".join(

@@ -12,14 +12,14 @@ import torch
 from torch import nn
 
 from adasise_bench.data.transforms import Preprocessing
-from adasise_bench.errors import ConfigError
 from adasise_bench.models.engine import LAYOUTS, LayoutName
 from adasise_bench.models.function_check import refuse_no_function
 from adasise_bench.models.input_copies import protect_inputs
 from adasise_bench.models.output_check import add_up_to_one, checked_outputs, refuse_senseless_score
-from adasise_bench.models.precision import arithmetic
 from adasise_bench.models.score import ScoreName
-from adasise_bench.process_state import restored
+from adasise_bench.utils.errors import ConfigError
+from adasise_bench.utils.precision import arithmetic
+from adasise_bench.utils.process_state import restored
 
 _ROUNDING = 1e-3
 """Largest difference between outputs of two memory layouts, relative to the largest, taken for rounding."""

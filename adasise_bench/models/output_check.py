@@ -7,9 +7,9 @@ import sys
 import torch
 from torch import nn
 
-from adasise_bench.errors import ConfigError, WeightsError
 from adasise_bench.models.classifier import image_level
 from adasise_bench.models.score import ScoreName
+from adasise_bench.utils.errors import ConfigError, WeightsError
 
 _ROUNDING = 1e-4
 """How far from 1 the sum of probabilities may be: networks may end in half precision."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from adasise_bench.models.folding import fold_batchnorm, folded_where_exact
-from adasise_bench.models.pooling import with_repeatable_pooling
+from adasise_bench.models.surgery import fold_batchnorm, folded_where_exact, with_repeatable_pooling
 
 
 def prepared(

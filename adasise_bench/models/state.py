@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from adasise_bench.errors import WeightsError
 from adasise_bench.models import checkpoint
+from adasise_bench.utils.errors import WeightsError
 
 State = dict[str, torch.Tensor]
 

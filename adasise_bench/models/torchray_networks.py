@@ -12,9 +12,9 @@ from unittest.mock import patch
 import torch
 from torch import nn
 
-from adasise_bench.errors import WeightsError
 from adasise_bench.models import checkpoint
 from adasise_bench.models.classifier import Weights
+from adasise_bench.utils.errors import WeightsError
 
 BLOCKS = {
     ("vgg16", "pool-input"): ("features.3", "features.8", "features.15", "features.22", "features.29"),

@@ -10,6 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from statistics import median
 
 import torch
 
@@ -25,7 +27,7 @@ from adasise_bench.models.engine import (
     LayoutName,
 )
 from adasise_bench.models.workload import Workload
-from adasise_bench.models.yardstick import batch_seconds
+from adasise_bench.utils.timing import synchronize
 
 LONG_RUN = 5_000_000
 """Forward passes from which compiling is tried unasked. An estimate, for no GPU was at hand: some 20 minutes
@@ -155,3 +157,84 @@ def _seconds_per_input(classifier: Classifier, engine: Engine, image: torch.Tens
         if candidate.compiled is not None:
             candidate.compiled.release()
     return float("inf") if candidate.compiled is not None and candidate.compiled.failed else seconds
+
+
+_SPELL_SECONDS = 0.1
+
+
+_SHARE = 0.05
+"""Of a run's time, what timing the plain forward pass may take."""
+
+
+def batch_seconds(classifier: Classifier, image: torch.Tensor, least: float) -> list[float]:
+    """Seconds of whole batches through the scoring pass, after one that is discarded.
+
+    Args:
+        classifier: the network, run as its engine says.
+        image: (1, 3, H, W) network input that fills the batch.
+        least: seconds that the batches take in all; there is at least one.
+    """
+    inputs = classifier.empty_batch(image).copy_(image)
+    seconds: list[float] = []
+    while len(seconds) < 2 or sum(seconds[1:]) < least:
+        synchronize(classifier.device)
+        start = time.perf_counter()
+        classifier.scores(inputs)
+        synchronize(classifier.device)
+        seconds.append(time.perf_counter() - start)
+    return seconds[1:]
+
+
+class Yardstick:
+    """The plain forward pass of one network, timed again and again between the explanations of a run.
+
+    It takes at least two whole batches, some 1.5 seconds for a ResNet-50 on a CPU: little beside an
+    explanation of a minute, but many times one Grad-CAM. It is therefore timed for the first picture of every
+    size, and again just before a picture when all timings so far have taken no more than a twentieth of the
+    time since the first began. Otherwise the last one of that size stands.
+    """
+
+    def __init__(self, classifier: Classifier) -> None:
+        self._classifier = classifier
+        self._known: dict[tuple[torch.Size, int], float] = {}
+        self._spent = 0.0
+        self._began = float("inf")
+
+    def seconds(self, image: torch.Tensor) -> float:
+        """Seconds per input of the plain batched forward pass.
+
+        Args:
+            image: (1, 3, H, W) network input that fills the batch.
+
+        Raises:
+            DeviceError: a single input does not fit in memory.
+        """
+        start = time.perf_counter()
+        known = self._known.get(self._kind(image))
+        if known is not None and self._spent > _SHARE * (start - self._began):
+            return known
+        self._began = min(self._began, start)
+        seconds = plain_forward_seconds(self._classifier, image)
+        self._spent += time.perf_counter() - start
+        self._known[self._kind(image)] = seconds
+        return seconds
+
+    def _kind(self, image: torch.Tensor) -> tuple[torch.Size, int]:
+        """What a timing holds for: the batch's shape, which changes when memory runs out."""
+        return image.shape, self._classifier.batch_size.value
+
+
+def plain_forward_seconds(classifier: Classifier, image: torch.Tensor) -> float:
+    """Seconds per input of the plain batched forward pass, as fast as the machine is just now.
+
+    The median of the batches of a tenth of a second; the batch is halved for good when memory runs out.
+
+    Args:
+        classifier: the network, run as its engine says.
+        image: (1, 3, H, W) network input that fills the batch.
+    """
+    batch = classifier.batch_size
+    spell = None
+    while spell is None:
+        spell = batch.attempt(partial(batch_seconds, classifier, image, _SPELL_SECONDS))
+    return median(spell) / batch.value

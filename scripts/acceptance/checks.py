@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import torch
 
-from adasise_bench import environment as facts
+from adasise_bench.records import environment as facts
 
 from .materials import Setup
 from .results import Row
@@ -21,7 +21,7 @@ from .runs import ROOT
 def environment(setup: Setup) -> Iterator[Row]:
     """Card, driver and versions."""
     device = setup.torch_device
-    found = facts.describe(device, "fp32")
+    found = facts.describe(device, "fp32", {})
     tool = found.pop("tool")
     del found["definitions"], found["precision"]
     found |= {"tool": tool["version"], "commit": tool["commit"], "cores": os.cpu_count()}

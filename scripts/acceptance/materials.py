@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torchvision.models import vgg16
 
-from adasise_bench import environment
 from adasise_bench.models.checkpoint import sha256_of
+from adasise_bench.utils.devices import pick_device
 
 SEED = 0
 _MILD = 0.02
@@ -71,7 +71,7 @@ class Setup:
     @property
     def torch_device(self) -> torch.device:
         """The device as torch knows it, a GPU with its number."""
-        return environment.pick_device(self.device)
+        return pick_device(self.device)
 
     @property
     def precisions(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from adasise_bench.files import write_text_atomically
+from adasise_bench.utils.files import write_text_atomically
 
 Row = dict[str, Any]
 """One line of a step's table: JSON values by the column's name."""

@@ -13,12 +13,13 @@ from typing import Any
 import pandas as pd
 from precision_deviation import deviations
 
-from adasise_bench.config_file import load_config
-from adasise_bench.launchers.in_process import InProcess
-from adasise_bench.plan import Plan
-from adasise_bench.planned_keys import KeySet
-from adasise_bench.records import Record, read_records
-from adasise_bench.runner import run
+from adasise_bench.records.planned_keys import KeySet
+from adasise_bench.records.reading import read_records
+from adasise_bench.records.record import Record
+from adasise_bench.run.config_file import load_config
+from adasise_bench.run.launchers.in_process import InProcess
+from adasise_bench.run.plan import Plan
+from adasise_bench.run.runner import run
 
 from .materials import SCENES, Network, Setup
 from .results import Row

@@ -11,7 +11,7 @@ import benchmark
 from benchmark import Bench
 
 from adasise_bench.models.engine import CPU_MODES, GPU_MODES, CompileMode, Engine
-from adasise_bench.timing import watch_peak_memory
+from adasise_bench.utils.timing import watch_peak_memory
 
 from .materials import Network, Setup
 from .results import Row

@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from adasise_bench.config import DataConfig
 from adasise_bench.data.boxes import Box, box_mask
 from adasise_bench.data.coco import COCO_CATEGORIES, COCO_CLASSES, CocoDataset, _box, open_coco
-from adasise_bench.data.open import open_dataset
-from adasise_bench.data.outlines import Outline, in_frame
-from adasise_bench.errors import ConfigError, DataError
+from adasise_bench.data.config import DataConfig
+from adasise_bench.data.loading import open_dataset
+from adasise_bench.data.segmentation import Outline, in_frame
+from adasise_bench.utils.errors import ConfigError, DataError
 
 
 @pytest.fixture

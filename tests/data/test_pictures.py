@@ -20,7 +20,7 @@ from adasise_bench.data import pictures as reader
 from adasise_bench.data.coco import CocoDataset
 from adasise_bench.data.dataset import Annotation
 from adasise_bench.data.pictures import read_picture, turned_on_trust
-from adasise_bench.errors import DataError
+from adasise_bench.utils.errors import DataError
 
 
 def pixels(height: int = 12, width: int = 20) -> NDArray[np.uint8]:

@@ -24,7 +24,7 @@ from adasise_bench.data.scenes import (
     write_scenes,
 )
 from adasise_bench.data.voc import VocDataset, open_voc
-from adasise_bench.errors import OutputError
+from adasise_bench.utils.errors import OutputError
 
 FILLED = {
     "cross": (0.25, 0.8),

@@ -9,9 +9,9 @@ import pytest
 from conftest import write_annotation
 from PIL import Image
 
-from adasise_bench.data.open import chosen_images
+from adasise_bench.data.selection import chosen_images
 from adasise_bench.data.voc import VOC_CLASSES, open_voc, read_annotation
-from adasise_bench.errors import ConfigError, DataError
+from adasise_bench.utils.errors import ConfigError, DataError
 
 
 def test_all_annotations_of_voc_2007_test(shared: Path, tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from figure_checks import assert_legible, texts
 
-from adasise_bench.config import RunConfig
-from adasise_bench.config_file import validate
-from adasise_bench.errors import ConfigError, DataError
-from adasise_bench.figures.gradients import Gradients, draw, of_picture
-from adasise_bench.plan import make_plan
-from adasise_bench.runner import run
-from adasise_bench.runs import load_run
+from adasise_bench.records.run import load_run
+from adasise_bench.reporting.figures.gradients import Gradients, draw
+from adasise_bench.run.config import RunConfig
+from adasise_bench.run.config_file import validate
+from adasise_bench.run.picture_gradients import of_picture
+from adasise_bench.run.plan import make_plan
+from adasise_bench.run.runner import run
+from adasise_bench.utils.errors import ConfigError, DataError
 
 METHODS: list[Any] = [
     "sise",

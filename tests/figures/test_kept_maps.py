@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from figure_checks import ADA_SISE, EP, SISE, assert_legible, make_run, record, texts
 
-from adasise_bench.errors import DataError
-from adasise_bench.figures import kept_maps
-from adasise_bench.published import published_table2
-from adasise_bench.records import Record
+from adasise_bench.records.record import Record
+from adasise_bench.reporting.figures import kept_maps
+from adasise_bench.reporting.published import published_table2
+from adasise_bench.utils.errors import DataError
 
 AVAILABLE = np.array([64, 256, 512, 1024, 2048])
 OTSU = ADA_SISE | {"label": "otsu", "selector": "otsu"}

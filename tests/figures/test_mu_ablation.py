@@ -8,10 +8,10 @@ import pytest
 from figure_checks import ADA_SISE, EP, SISE, assert_legible, make_run, record, texts
 from matplotlib.axes import Axes
 
-from adasise_bench.errors import DataError
-from adasise_bench.figures import mu_ablation
-from adasise_bench.published import published_scores
-from adasise_bench.runs import Run
+from adasise_bench.records.run import Run
+from adasise_bench.reporting.figures import mu_ablation
+from adasise_bench.reporting.published import published_scores
+from adasise_bench.utils.errors import DataError
 
 METHODS = (
     SISE | {"label": "half", "mu": 0.5},

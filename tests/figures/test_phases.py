@@ -8,12 +8,12 @@ import pytest
 from figure_checks import ADA_SISE, EP, SISE, assert_legible, make_run, record, texts
 from matplotlib.container import BarContainer
 
-from adasise_bench.errors import ConfigError, DataError
-from adasise_bench.figures import phases, to_svg
-from adasise_bench.figures.style import COLUMN
-from adasise_bench.published import published, published_table1
-from adasise_bench.records import Record
-from adasise_bench.runs import Run
+from adasise_bench.records.record import Record
+from adasise_bench.records.run import Run
+from adasise_bench.reporting.figures import phases, to_svg
+from adasise_bench.reporting.figures.style import COLUMN
+from adasise_bench.reporting.published import published, published_table1
+from adasise_bench.utils.errors import ConfigError, DataError
 
 
 def timed(method: str, image: str, maps: float, choice: float, scoring: float, fusion: float) -> Record:

@@ -11,16 +11,16 @@ from figure_checks import assert_legible, drawn_texts, texts
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from adasise_bench.config_file import validate
 from adasise_bench.data.boxes import Box
-from adasise_bench.errors import ConfigError, DataError
-from adasise_bench.figures.saliency_maps import Row, Shelf, draw, shortened
-from adasise_bench.figures.style import COLUMN, TWO_COLUMNS
-from adasise_bench.overlay import overlay
-from adasise_bench.records import Key
-from adasise_bench.run_folder import map_path
-from adasise_bench.runner import run
-from adasise_bench.runs import load_run
+from adasise_bench.records.maps import map_path
+from adasise_bench.records.record import Key
+from adasise_bench.records.run import load_run
+from adasise_bench.reporting.figures.saliency_maps import Row, Shelf, draw, shortened
+from adasise_bench.reporting.figures.style import COLUMN, TWO_COLUMNS
+from adasise_bench.reporting.overlay import overlay
+from adasise_bench.run.config_file import validate
+from adasise_bench.run.runner import run
+from adasise_bench.utils.errors import ConfigError, DataError
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from defusedxml.ElementTree import fromstring
 from matplotlib.figure import Figure
 from PIL import Image
 
-from adasise_bench.errors import ConfigError, OutputError
-from adasise_bench.figures import save, to_svg
-from adasise_bench.figures.style import blank, styled
+from adasise_bench.reporting.figures import save, to_svg
+from adasise_bench.reporting.figures.style import blank, styled
+from adasise_bench.utils.errors import ConfigError, OutputError
 
 
 @styled

@@ -7,7 +7,7 @@ import pytest
 from figure_checks import assert_legible, drawn_texts
 from matplotlib.figure import Figure
 
-from adasise_bench.figures.style import COLUMN, LOOKS, TWO_COLUMNS, blank, look, note, styled
+from adasise_bench.reporting.figures.style import COLUMN, LOOKS, TWO_COLUMNS, blank, look, note, styled
 
 
 @styled

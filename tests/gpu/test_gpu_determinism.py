@@ -10,8 +10,8 @@ import pytest
 import torch
 from drawn_scenes import assert_same
 
-from adasise_bench.config_file import validate
-from adasise_bench.runner import run
+from adasise_bench.run.config_file import validate
+from adasise_bench.run.runner import run
 
 pytestmark = pytest.mark.gpu
 

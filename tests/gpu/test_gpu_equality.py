@@ -10,9 +10,11 @@ import torch
 from golden_maps import OPTIONS
 from gpu_network import tiny_on
 
-from adasise_bench.methods import METHODS, Explanation, Request, parse_method
+from adasise_bench.methods import Explanation, Request
+from adasise_bench.methods.parsing import parse_method
+from adasise_bench.methods.registry import METHODS
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.timing import PhaseClock
+from adasise_bench.utils.timing import PhaseClock
 
 pytestmark = pytest.mark.gpu
 

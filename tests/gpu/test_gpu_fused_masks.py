@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from adasise_bench.methods.area_masks import AreaMasks
-from adasise_bench.methods.fused_masks import FusedMasks, fused_where_possible
+from adasise_bench.methods.extremal_perturbation.fused_masks import FusedMasks, fused_where_possible
+from adasise_bench.methods.extremal_perturbation.smooth_masks import AreaMasks
 
 pytestmark = pytest.mark.gpu
 

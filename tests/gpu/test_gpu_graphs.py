@@ -8,11 +8,12 @@ import pytest
 import torch
 from gpu_network import tiny_on
 
-from adasise_bench.determinism import deterministic
-from adasise_bench.methods import Request, parse_method
+from adasise_bench.methods import Request
+from adasise_bench.methods.parsing import parse_method
 from adasise_bench.models import replay
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.replay import RepeatedSteps
+from adasise_bench.utils.determinism import deterministic
 
 pytestmark = pytest.mark.gpu
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 from gpu_network import tiny_on
 
-from adasise_bench.methods import Explanation, Request, parse_method
+from adasise_bench.methods import Explanation, Request
+from adasise_bench.methods.parsing import parse_method
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.timing import PhaseClock
+from adasise_bench.utils.timing import PhaseClock
 
 pytestmark = pytest.mark.gpu
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from adasise_bench.timing import PhaseClock, watch_peak_memory
+from adasise_bench.utils.timing import PhaseClock, watch_peak_memory
 
 pytestmark = pytest.mark.gpu
 

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from adasise_bench.cli import main
-from adasise_bench.errors import BenchError
+from adasise_bench.utils.errors import BenchError
 
 LONGEST = 1000
 

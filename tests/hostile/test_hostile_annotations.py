@@ -12,7 +12,7 @@ from refusals import accepted, fifo, flipped, refused
 
 from adasise_bench.data.boxes import box_mask
 from adasise_bench.data.voc import VOC_CLASSES, Annotation, open_voc, read_annotation
-from adasise_bench.errors import DataError
+from adasise_bench.utils.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("bounded")
 

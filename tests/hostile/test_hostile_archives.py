@@ -15,7 +15,7 @@ from refusals import refused
 from torchvision.datasets import utils, voc
 
 from adasise_bench.data.voc import open_voc
-from adasise_bench.errors import DataError
+from adasise_bench.utils.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("bounded")
 

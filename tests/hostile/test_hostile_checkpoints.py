@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from refusals import accepted, command, fifo, flipped, refused
 from safetensors.torch import save
 
-from adasise_bench.errors import WeightsError
 from adasise_bench.models import checkpoint, scenes_vgg, torchray_networks
 from adasise_bench.models.checkpoint import read_state
+from adasise_bench.utils.errors import WeightsError
 
 pytestmark = pytest.mark.usefixtures("bounded")
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from refusals import accepted, command, fifo, flipped, refused
 
 from adasise_bench.data.coco import CocoDataset, open_coco
-from adasise_bench.data.outlines import Outline, decompressed
-from adasise_bench.errors import DataError
+from adasise_bench.data.segmentation import Outline, decompressed
+from adasise_bench.utils.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("bounded")
 

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from refusals import accepted, check, command, fifo, flipped, refused
 
-from adasise_bench.config import RunConfig
-from adasise_bench.config_file import load_config
-from adasise_bench.errors import ConfigError
-from adasise_bench.methods import METHODS
+from adasise_bench.methods.registry import METHODS
+from adasise_bench.run.config import RunConfig
+from adasise_bench.run.config_file import load_config
+from adasise_bench.utils.errors import ConfigError
 
 pytestmark = pytest.mark.usefixtures("bounded")
 

@@ -17,11 +17,11 @@ from PIL import Image
 from refusals import accepted, check, command, fifo, flipped, refused
 from torch import nn
 
-from adasise_bench import network
 from adasise_bench.data.pictures import read_picture
 from adasise_bench.data.voc import VOC_CLASSES, Annotation, VocDataset
-from adasise_bench.errors import DataError
-from adasise_bench.records import read_records
+from adasise_bench.records.reading import read_records
+from adasise_bench.run import network
+from adasise_bench.utils.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("bounded")
 

@@ -19,19 +19,22 @@ import torch
 import yaml
 from refusals import accepted, command, fifo, flipped, refused
 
-from adasise_bench import engine_cache, files, row_groups, run_folder
 from adasise_bench.cli.table import tables_text
-from adasise_bench.config_file import validate
 from adasise_bench.data.voc import VocDataset
-from adasise_bench.environment import DECISIVE
-from adasise_bench.errors import BenchError, DataError, OutputError
-from adasise_bench.files import write_text_atomically
-from adasise_bench.gallery import Gallery
+from adasise_bench.models import engine_cache
 from adasise_bench.models.engine import Engine
-from adasise_bench.planned_keys import PlannedKeys
-from adasise_bench.record_store import RecordStore
-from adasise_bench.records import FINISHED, IN_FLIGHT, SCHEMA, Key, Record
-from adasise_bench.status import read_status
+from adasise_bench.records import folder as run_folder
+from adasise_bench.records import maps, row_groups
+from adasise_bench.records.environment import DECISIVE
+from adasise_bench.records.pictures import Gallery
+from adasise_bench.records.planned_keys import PlannedKeys
+from adasise_bench.records.record import FINISHED, IN_FLIGHT, SCHEMA, Key, Record
+from adasise_bench.records.store import RecordStore
+from adasise_bench.run.config_file import validate
+from adasise_bench.run.status import read_status
+from adasise_bench.utils import files
+from adasise_bench.utils.errors import BenchError, DataError, OutputError
+from adasise_bench.utils.files import write_text_atomically
 
 pytestmark = pytest.mark.usefixtures("bounded")
 
@@ -91,7 +94,7 @@ def folder(tmp_path: Path) -> Path:
     """A finished run."""
     path = tmp_path / "run"
     path.mkdir()
-    run_folder.claim(path, CONFIG, FACTS, PICTURES)
+    run_folder.claim(path, CONFIG.model_dump(mode="json"), FACTS, PICTURES)
     store = RecordStore(path, PLANNED)
     store.append(RECORDS)
     store.finish()
@@ -109,7 +112,7 @@ def resume(folder: Path) -> RecordStore:
     with run_folder.exclusive(folder):
         engines = run_folder.engines(folder)
         assert all(1 <= engine.batch_size <= 4096 for engine in engines.values())
-        run_folder.claim(folder, CONFIG, FACTS, PICTURES)
+        run_folder.claim(folder, CONFIG.model_dump(mode="json"), FACTS, PICTURES)
         store = RecordStore(folder, PLANNED)
         store.finish()
         store.close()
@@ -429,7 +432,7 @@ def test_folders_in_the_place_of_files(folder: Path, file: str) -> None:
 
 def test_a_picture_whose_name_has_odd_separators_can_be_resumed(tmp_path: Path) -> None:
     pictures = {"a\x85b": "ab" * 32, "c d": "cd" * 32}
-    run_folder.claim(tmp_path, CONFIG, FACTS, pictures)
+    run_folder.claim(tmp_path, CONFIG.model_dump(mode="json"), FACTS, pictures)
     assert run_folder.picture_hashes(tmp_path) == pictures
 
 
@@ -502,7 +505,7 @@ MAPS["npz"] = zipped(np.ones((4, 4), np.float32))
 
 def reading(folder: Path, content: bytes) -> Callable[[], Any]:
     key = Key("resnet50", "sise", "000001", "dog")
-    path = run_folder.map_path(folder, key)
+    path = maps.map_path(folder, key)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     gallery = Gallery(folder, VocDataset("none", (), {}, {}), {})
@@ -518,7 +521,7 @@ def test_maps(tmp_path: Path, kind: str) -> None:
 def test_a_map_that_is_a_pipe_or_elsewhere(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     read = reading(folder, SOUND_MAP)
-    path = run_folder.map_path(folder, Key("resnet50", "sise", "000001", "dog"))
+    path = maps.map_path(folder, Key("resnet50", "sise", "000001", "dog"))
     path.rename(tmp_path / "elsewhere.npy")
     fifo(path)
     refused(read, "000001_dog.npy", "not a plain file", kind=DataError)
@@ -528,7 +531,7 @@ def test_a_map_that_is_a_pipe_or_elsewhere(tmp_path: Path) -> None:
     (folder / "maps").rename(tmp_path / "maps")
     (folder / "maps").symlink_to("../maps")
     key = Key("resnet50", "sise", "000002", "dog")
-    refused(lambda: run_folder.save_map(folder, key, torch.zeros(2, 2)), "leads out of the folder")
+    refused(lambda: maps.save_map(folder, key, torch.zeros(2, 2)), "leads out of the folder")
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -12,16 +12,16 @@ from conftest import write_annotation
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adasise_bench import chunks
-from adasise_bench.chunks import Chunk
-from adasise_bench.config_file import validate
-from adasise_bench.errors import BenchError, DeviceError
-from adasise_bench.launchers.events import Died, Done, Event, Failed, Made, Ready
-from adasise_bench.launchers.hand_out import ATTEMPTS, HandOut
 from adasise_bench.models.engine import Engine
-from adasise_bench.plan import Plan, make_plan
-from adasise_bench.planned_keys import KeySet
-from adasise_bench.records import Record
+from adasise_bench.records.planned_keys import KeySet
+from adasise_bench.records.record import Record
+from adasise_bench.run.config_file import validate
+from adasise_bench.run.launchers import chunks
+from adasise_bench.run.launchers.chunks import Chunk
+from adasise_bench.run.launchers.dispatcher import ATTEMPTS, HandOut
+from adasise_bench.run.launchers.events import Died, Done, Event, Failed, Made, Ready
+from adasise_bench.run.plan import Plan, make_plan
+from adasise_bench.utils.errors import BenchError, DeviceError
 
 FACTS: dict[str, Any] = {
     "device_name": "chip",
@@ -223,7 +223,7 @@ def test_what_came_before_a_failure_is_kept(plan: Plan) -> None:
 
 
 def test_chunks_are_small_but_fill_a_batch_where_forwards_are_shared(plan: Plan) -> None:
-    from adasise_bench.chunks import pictures_at_once
+    from adasise_bench.run.launchers.chunks import pictures_at_once
 
     engines = {"resnet50": Engine("contiguous", 256)}
     assert pictures_at_once(plan.config, engines, 5000, 2) == 4

@@ -24,15 +24,15 @@ from drawn_scenes import (
     values,
 )
 
-from adasise_bench import user_code
-from adasise_bench.config import RunConfig
 from adasise_bench.data.voc import VocDataset
-from adasise_bench.errors import DeviceError, WeightsError
-from adasise_bench.folder_names import IN_FLIGHT, PROGRESS
-from adasise_bench.launchers.hand_out import HandOut
-from adasise_bench.launchers.local import LocalCrew
-from adasise_bench.runner import run
-from adasise_bench.status import read_status
+from adasise_bench.records.folder_names import IN_FLIGHT, PROGRESS
+from adasise_bench.run.config import RunConfig
+from adasise_bench.run.launchers.dispatcher import HandOut
+from adasise_bench.run.launchers.local import LocalCrew
+from adasise_bench.run.runner import run
+from adasise_bench.run.status import read_status
+from adasise_bench.utils import plugins as user_code
+from adasise_bench.utils.errors import DeviceError, WeightsError
 
 CONFIG = settings(save_maps=True)
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from drawn_scenes import PYTHONPATH, Patient, after, assert_same, kill, settings, values
 
-from adasise_bench.errors import ConfigError, DeviceError
-from adasise_bench.launchers.hand_out import HandOut
-from adasise_bench.launchers.ray import RayCrew
-from adasise_bench.runner import run
+from adasise_bench.run.launchers.dispatcher import HandOut
+from adasise_bench.run.launchers.ray import RayCrew
+from adasise_bench.run.runner import run
+from adasise_bench.utils.errors import ConfigError, DeviceError
 
 pytest.importorskip("ray", reason="needs Ray: pip install 'adasise-bench[ray]'")
 
@@ -158,7 +158,7 @@ def test_a_cluster_of_its_own_leaves_no_token_in_the_users_home(home: Path) -> N
     """In a process of its own, as Ray keeps its token for the life of a process."""
     code = (
         "from pathlib import Path; from drawn_scenes import settings; "
-        "from adasise_bench.launchers.ray import RayCrew; "
+        "from adasise_bench.run.launchers.ray import RayCrew; "
         "crew = RayCrew(settings(), Path('out'), 1); crew.open(); crew.close()"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}

@@ -10,10 +10,10 @@ import pytest
 import torch
 from drawn_scenes import settings
 
-from adasise_bench.folder_names import LOCK
-from adasise_bench.launchers import service
-from adasise_bench.launchers.events import Ready
-from adasise_bench.launchers.service import Assignment, Service
+from adasise_bench.records.folder_names import LOCK
+from adasise_bench.run.launchers import service
+from adasise_bench.run.launchers.events import Ready
+from adasise_bench.run.launchers.service import Assignment, Service
 
 
 @pytest.fixture

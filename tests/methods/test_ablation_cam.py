@@ -15,11 +15,12 @@ from test_class_activation import close
 from test_grad_cam import PICTURE, two_maps
 from torch import nn
 
-from adasise_bench.methods import ablation_cam, tail
-from adasise_bench.methods.class_activation import weighted_maps
-from adasise_bench.methods.fusion import min_max
+from adasise_bench.methods.cam import ablation_cam
+from adasise_bench.methods.cam import partial_forward as tail
+from adasise_bench.methods.cam.base import weighted_maps
+from adasise_bench.methods.cam.partial_forward import tail_behind, traced_behind
 from adasise_bench.methods.layer_maps import layer_maps
-from adasise_bench.methods.tail import tail_behind, traced_behind
+from adasise_bench.methods.sise.fusion import min_max
 from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier
 
@@ -167,7 +168,8 @@ def test_a_tail_that_does_not_give_the_outputs_is_not_used(
     tiny: Classifier, image: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "adasise_bench.methods.tail.traced_behind", lambda *_args: lambda maps: maps.new_zeros(len(maps), 4)
+        "adasise_bench.methods.cam.partial_forward.traced_behind",
+        lambda *_args: lambda maps: maps.new_zeros(len(maps), 4),
     )
     found = layer_maps(tiny, image, "features.7")
     tail = tail_behind(tiny, image, "features.7", found)

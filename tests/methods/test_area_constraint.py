@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from adasise_bench.methods.area_constraint import (
+from adasise_bench.methods.extremal_perturbation.area_constraint import (
     AreaConstraint,
     first_high_pixels,
     largest_of_low,

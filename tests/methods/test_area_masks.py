@@ -10,8 +10,8 @@ import pytest
 import torch
 from torchray.attribution.extremal_perturbation import MaskGenerator
 
-from adasise_bench.methods import area_masks
-from adasise_bench.methods.area_masks import AreaMasks
+from adasise_bench.methods.extremal_perturbation import smooth_masks as area_masks
+from adasise_bench.methods.extremal_perturbation.smooth_masks import AreaMasks
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torchray.attribution.extremal_perturbation import Perturbation
 
-from adasise_bench.methods.blur_pyramid import BlurPyramid
+from adasise_bench.methods.extremal_perturbation.blur_pyramid import BlurPyramid
 
 
 def test_equals_torchrays_perturbation(image: torch.Tensor) -> None:

@@ -11,10 +11,10 @@ from conftest import explained, make_classifier
 from test_class_activation import close
 from torch import nn
 
-from adasise_bench.errors import ConfigError
-from adasise_bench.methods import parse_method
-from adasise_bench.methods.cam import averaged_maps
+from adasise_bench.methods.cam.cam import averaged_maps
+from adasise_bench.methods.parsing import parse_method
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.utils.errors import ConfigError
 
 
 def test_equals_plain_loops(tiny: Classifier, image: torch.Tensor) -> None:

@@ -12,12 +12,13 @@ from conftest import explained
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adasise_bench.errors import BenchError, ConfigError, DeviceError
-from adasise_bench.methods import Request, parse_method
-from adasise_bench.methods.class_activation import weighted_maps
+from adasise_bench.methods import Request
+from adasise_bench.methods.cam.base import weighted_maps
+from adasise_bench.methods.parsing import parse_method
 from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.timing import PhaseClock
+from adasise_bench.utils.errors import BenchError, ConfigError, DeviceError
+from adasise_bench.utils.timing import PhaseClock
 
 LAYERED = tuple(method for method in METHODS if method != "cam")
 
@@ -215,7 +216,7 @@ def test_a_pass_that_never_fits_is_an_error_of_one_line(
     def full(*_args: object) -> None:
         raise torch.OutOfMemoryError("no memory")
 
-    monkeypatch.setattr("adasise_bench.methods.ablation_cam._one_batch", full)
+    monkeypatch.setattr("adasise_bench.methods.cam.ablation_cam._one_batch", full)
     with pytest.raises(DeviceError, match="a single input does not fit"):
         explained("ablation_cam", replace(tiny, batch_size=BatchSize(8)), image, 0)
 

@@ -15,7 +15,8 @@ from golden_maps import OPTIONS
 from torch import nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
-from adasise_bench.methods import METHODS, Explanation
+from adasise_bench.methods import Explanation
+from adasise_bench.methods.registry import METHODS
 from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier
 

@@ -12,13 +12,16 @@ import torch
 from conftest import explained, make_classifier
 from torch import nn
 
-from adasise_bench.errors import DeviceError
-from adasise_bench.methods import METHODS, Request, area_constraint, extremal_perturbation, parse_method
-from adasise_bench.methods.area_masks import AreaMasks, SmoothMasks
-from adasise_bench.methods.fused_masks import FusedMasks
-from adasise_bench.methods.own import own_definitions
+from adasise_bench.methods import Request
+from adasise_bench.methods.custom.custom import own_definitions
+from adasise_bench.methods.extremal_perturbation import area_constraint, extremal_perturbation
+from adasise_bench.methods.extremal_perturbation.fused_masks import FusedMasks
+from adasise_bench.methods.extremal_perturbation.smooth_masks import AreaMasks, SmoothMasks
+from adasise_bench.methods.parsing import parse_method
+from adasise_bench.methods.registry import METHODS
 from adasise_bench.models import replay
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.utils.errors import DeviceError
 
 
 def explain(classifier: Classifier, image: torch.Tensor, target: int, **options: object):
@@ -230,7 +233,7 @@ def test_a_network_that_cannot_be_captured_is_explained_plainly(
 def test_compiled_masks_are_used_where_the_engine_compiles(
     tiny: Classifier, image: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from adasise_bench.methods import fused_masks
+    from adasise_bench.methods.extremal_perturbation import fused_masks
 
     monkeypatch.setattr(fused_masks, "_is_compilable", lambda _bell: True)
     monkeypatch.setattr(fused_masks, "_compiled", lambda function: function)

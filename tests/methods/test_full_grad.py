@@ -14,9 +14,9 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
-from adasise_bench.methods.full_grad import full_gradients
+from adasise_bench.methods.gradients.full_grad import full_gradients
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.folding import fold_batchnorm
+from adasise_bench.models.surgery import fold_batchnorm
 
 
 def resnet(folded: bool) -> Classifier:

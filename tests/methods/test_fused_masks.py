@@ -11,9 +11,9 @@ import pytest
 import torch
 from torchray.attribution.extremal_perturbation import MaskGenerator
 
-from adasise_bench.methods import fused_masks
-from adasise_bench.methods.area_masks import AreaMasks
-from adasise_bench.methods.fused_masks import FusedMasks, fused_where_possible
+from adasise_bench.methods.extremal_perturbation import fused_masks
+from adasise_bench.methods.extremal_perturbation.fused_masks import FusedMasks, fused_where_possible
+from adasise_bench.methods.extremal_perturbation.smooth_masks import AreaMasks
 
 
 def assert_equal_torchrays(size: tuple[int, int], step: int, sigma: float) -> None:

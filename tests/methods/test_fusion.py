@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.filters import threshold_otsu
 
-from adasise_bench.methods.fusion import fuse, min_max, otsu_thresholds
+from adasise_bench.methods.sise.fusion import fuse, min_max, otsu_thresholds
 
 
 @given(st.integers(0, 10_000), st.sampled_from(["uniform", "normal", "two", "few"]))

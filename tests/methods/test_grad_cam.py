@@ -10,8 +10,8 @@ from conftest import explained, make_classifier
 from test_class_activation import close
 from torch import nn
 
-from adasise_bench.methods.fusion import min_max
 from adasise_bench.methods.layer_maps import layer_maps
+from adasise_bench.methods.sise.fusion import min_max
 from adasise_bench.models.classifier import Classifier
 
 LAYERS = ("features.1", "features.4", "features.7", "features.3")

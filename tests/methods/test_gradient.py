@@ -8,7 +8,7 @@ import torch
 from conftest import explained
 from torchray.attribution.gradient import gradient as torchray_gradient
 
-from adasise_bench.methods.input_gradients import input_gradients
+from adasise_bench.methods.gradients.input_gradients import input_gradients
 from adasise_bench.models.classifier import Classifier
 
 

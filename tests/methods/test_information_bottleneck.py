@@ -15,12 +15,21 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 from torchvision.transforms.functional import gaussian_blur
 
-from adasise_bench.errors import BenchError, ConfigError
-from adasise_bench.methods import Request, parse_method
-from adasise_bench.methods.information_bottleneck import information, mirrored_gaussian, mixed
-from adasise_bench.methods.layer_statistics import LayerStatistics, layer_output, layer_statistics
+from adasise_bench.methods import Request
+from adasise_bench.methods.information_bottleneck.information_bottleneck import (
+    information,
+    mirrored_gaussian,
+    mixed,
+)
+from adasise_bench.methods.information_bottleneck.layer_statistics import (
+    LayerStatistics,
+    layer_output,
+    layer_statistics,
+)
+from adasise_bench.methods.parsing import parse_method
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.timing import PhaseClock
+from adasise_bench.utils.errors import BenchError, ConfigError
+from adasise_bench.utils.timing import PhaseClock
 
 CPU = torch.device("cpu")
 ENTRY = {"name": "information_bottleneck", "pictures": 2}

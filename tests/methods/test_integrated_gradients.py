@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from adasise_bench.methods.integrated_gradients import attributions
+from adasise_bench.methods.gradients.integrated_gradients import attributions
 from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier
 

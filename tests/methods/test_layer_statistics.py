@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from adasise_bench.data.transforms import to_input
-from adasise_bench.errors import DataError
-from adasise_bench.methods import parse_method
-from adasise_bench.methods.layer_statistics import layer_output, layer_statistics
-from adasise_bench.methods.own import own_definitions
+from adasise_bench.methods.custom.custom import own_definitions
+from adasise_bench.methods.information_bottleneck.layer_statistics import layer_output, layer_statistics
+from adasise_bench.methods.parsing import parse_method
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.utils.errors import DataError
 
 LAYER = "features.4"
 

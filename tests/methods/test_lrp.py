@@ -14,14 +14,13 @@ from torchvision.models.resnet import Bottleneck, ResNet
 from zennit.attribution import Gradient
 from zennit.composites import EpsilonPlusFlat
 
-from adasise_bench.errors import ConfigError
-from adasise_bench.methods import parse_method
-from adasise_bench.methods.input_gradients import input_gradients
-from adasise_bench.methods.lrp import relevance
+from adasise_bench.methods.gradients.input_gradients import input_gradients
+from adasise_bench.methods.gradients.lrp import relevance
+from adasise_bench.methods.parsing import parse_method
 from adasise_bench.models import scenes_vgg
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.folding import fold_batchnorm
-from adasise_bench.models.pooling import MatrixAveragePool
+from adasise_bench.models.surgery import MatrixAveragePool, fold_batchnorm
+from adasise_bench.utils.errors import ConfigError
 
 
 class Modules(nn.Sequential):

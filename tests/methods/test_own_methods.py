@@ -18,14 +18,16 @@ from conftest import explained, make_classifier
 from hostile.refusals import command, refused
 from torch import nn
 
-from adasise_bench import user_code
 from adasise_bench.cli import main
-from adasise_bench.config_file import load_config, validate
-from adasise_bench.errors import BenchError, ConfigError
-from adasise_bench.methods import Request, own, parse_method
+from adasise_bench.methods import Request
+from adasise_bench.methods.custom import custom as own
+from adasise_bench.methods.parsing import parse_method
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.records import read_records
-from adasise_bench.timing import PhaseClock
+from adasise_bench.records.reading import read_records
+from adasise_bench.run.config_file import load_config, validate
+from adasise_bench.utils import plugins as user_code
+from adasise_bench.utils.errors import BenchError, ConfigError
+from adasise_bench.utils.timing import PhaseClock
 
 SOURCE = """
 import os
@@ -431,7 +433,7 @@ def test_labels_and_settings_go_by_the_functions_name(tmp_path: Path) -> None:
 
 def test_only_a_run_imports_the_module(mine: Path) -> None:
     """Reading somebody else's results executes nothing."""
-    from adasise_bench.config import RunConfig
+    from adasise_bench.run.config import RunConfig
 
     mine.write_text("raise RuntimeError('executed')")
     RunConfig.model_validate(config("mine:saliency"))

@@ -14,13 +14,14 @@ from skimage.transform import resize
 from torch import nn
 from torchray.attribution.rise import rise
 
-from adasise_bench.errors import BenchError
-from adasise_bench.methods import Request, parse_method
-from adasise_bench.methods.random_masks import RandomMasks
-from adasise_bench.models import ARCHITECTURES
+from adasise_bench.methods import Request
+from adasise_bench.methods.parsing import parse_method
+from adasise_bench.methods.rise.random_masks import RandomMasks
+from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.timing import PhaseClock
+from adasise_bench.utils.errors import BenchError
+from adasise_bench.utils.timing import PhaseClock
 
 CPU = torch.device("cpu")
 

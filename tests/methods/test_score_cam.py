@@ -11,8 +11,9 @@ from conftest import explained, make_classifier
 from test_class_activation import close
 from torch import nn
 
-from adasise_bench.methods import Request, parse_method
-from adasise_bench.methods.fusion import min_max
+from adasise_bench.methods import Request
+from adasise_bench.methods.parsing import parse_method
+from adasise_bench.methods.sise.fusion import min_max
 from adasise_bench.models.classifier import Classifier
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.filters import threshold_otsu
 
-from adasise_bench.methods.selectors import normalized, otsu_criterion, printed_criterion, threshold
+from adasise_bench.methods.sise.selectors import normalized, otsu_criterion, printed_criterion, threshold
 
 gradients = st.lists(st.floats(-5, 5).map(lambda x: round(x, 6)), min_size=1, max_size=60)
 

@@ -11,14 +11,15 @@ import reference
 import torch
 from conftest import explained
 
-from adasise_bench.errors import BenchError
-from adasise_bench.methods import Request, parse_method
-from adasise_bench.methods.fusion import min_max
+from adasise_bench.methods import Request
 from adasise_bench.methods.masking import layer_map, score_masks, varying
-from adasise_bench.methods.selectors import normalized, threshold
+from adasise_bench.methods.parsing import parse_method
+from adasise_bench.methods.sise.fusion import min_max
+from adasise_bench.methods.sise.selectors import normalized, threshold
 from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.timing import PhaseClock
+from adasise_bench.utils.errors import BenchError
+from adasise_bench.utils.timing import PhaseClock
 
 
 def explain(

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from adasise_bench.errors import DeviceError
-from adasise_bench.methods.integrated_gradients import attributions
+from adasise_bench.methods.gradients.integrated_gradients import attributions
 from adasise_bench.methods.masking import score_masks
 from adasise_bench.models.batching import BatchSize, torch_failures
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.utils.errors import DeviceError
 
 ACCELERATOR_ERROR: type[RuntimeError] = getattr(torch, "AcceleratorError", RuntimeError)
 CPU_MESSAGE = "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 99 bytes"

@@ -17,7 +17,7 @@ from conftest import TinyVGG, make_classifier
 from torch import nn
 
 from adasise_bench.models import scenes_vgg
-from adasise_bench.models.block_search import check_blocks, find_blocks, search_blocks
+from adasise_bench.models.blocks import check_blocks, find_blocks, search_blocks
 from adasise_bench.models.torchray_networks import BLOCKS
 
 ROOT = Path(__file__).parents[2]

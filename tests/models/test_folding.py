@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
-from adasise_bench.models.folding import fold_batchnorm
+from adasise_bench.models.surgery import fold_batchnorm
 
 
 def test_folded_network_is_the_same_function() -> None:

@@ -11,11 +11,12 @@ import torch
 from conftest import explained
 from hostile.refusals import refused
 
-from adasise_bench import network, user_code
-from adasise_bench.config_file import validate
-from adasise_bench.errors import ConfigError
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.input_copies import _OnCopy
+from adasise_bench.run import network
+from adasise_bench.run.config_file import validate
+from adasise_bench.utils import plugins as user_code
+from adasise_bench.utils.errors import ConfigError
 
 SOURCE = """
 import os

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from adasise_bench.errors import DeviceError
 from adasise_bench.models import lost_device
 from adasise_bench.models.batching import is_out_of_memory
 from adasise_bench.models.lost_device import is_lost_device, loss_of, named_if_lost
+from adasise_bench.utils.errors import DeviceError
 
 GPU = torch.device("cuda:1")
 STICKY = {

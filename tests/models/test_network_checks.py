@@ -17,17 +17,18 @@ import torchvision
 from hostile.refusals import command, refused
 from torch import nn
 
-from adasise_bench import network, user_code
-from adasise_bench.config_file import validate
 from adasise_bench.data.transforms import Preprocessing
-from adasise_bench.errors import ConfigError
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
-from adasise_bench.models.folding import fold_batchnorm
 from adasise_bench.models.forward_errors import name_errors
 from adasise_bench.models.function_check import random_state, refuse_no_function
 from adasise_bench.models.network_checks import noise_pictures
-from adasise_bench.records import read_records
+from adasise_bench.models.surgery import fold_batchnorm
+from adasise_bench.records.reading import read_records
+from adasise_bench.run import network
+from adasise_bench.run.config_file import validate
+from adasise_bench.utils import plugins as user_code
+from adasise_bench.utils.errors import ConfigError
 
 CPU = torch.device("cpu")
 FACTS = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25), "scale": 1}

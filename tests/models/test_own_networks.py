@@ -18,17 +18,18 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from adasise_bench import network, user_code
-from adasise_bench.config_file import load_config, validate
 from adasise_bench.data.scenes import SCENE_CLASSES
 from adasise_bench.data.transforms import CAFFE, Preprocessing, to_input
-from adasise_bench.errors import ConfigError, WeightsError
 from adasise_bench.models import scenes_vgg
 from adasise_bench.models.checkpoint import sha256_of
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.folding import folded_where_exact
-from adasise_bench.models.own import IMAGENET, state_sha256
-from adasise_bench.records import read_records
+from adasise_bench.models.custom import IMAGENET, state_sha256
+from adasise_bench.models.surgery import folded_where_exact
+from adasise_bench.records.reading import read_records
+from adasise_bench.run import network
+from adasise_bench.run.config_file import load_config, validate
+from adasise_bench.utils import plugins as user_code
+from adasise_bench.utils.errors import ConfigError, WeightsError
 
 NORMALISED = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 
@@ -162,7 +163,7 @@ def test_pretrained_weights_bring_their_classes_and_preprocessing(monkeypatch: p
     assert "golden retriever" in classifier.classes
     assert classifier.weights.file == "torchvision's squeezenet1_1 IMAGENET1K_V1"
     config = validate(tree({"source": "torchvision", "weights": "DEFAULT"}, "squeezenet1_1"), "test")
-    from adasise_bench.data.open import open_dataset
+    from adasise_bench.data.loading import open_dataset
 
     dataset = open_dataset(config.data)
     refused(

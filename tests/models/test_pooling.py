@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from adasise_bench.models.pooling import MatrixAveragePool, with_repeatable_pooling
+from adasise_bench.models.surgery import MatrixAveragePool, with_repeatable_pooling
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (7, 9), (14, 21), (3, 5), (7, 7)])

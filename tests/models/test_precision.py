@@ -14,11 +14,13 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from adasise_bench import network
-from adasise_bench.config_file import validate
-from adasise_bench.methods import METHODS, Request, parse_method
-from adasise_bench.models.precision import arithmetic
-from adasise_bench.timing import PhaseClock
+from adasise_bench.methods import Request
+from adasise_bench.methods.parsing import parse_method
+from adasise_bench.methods.registry import METHODS
+from adasise_bench.run import network
+from adasise_bench.run.config_file import validate
+from adasise_bench.utils.precision import arithmetic
+from adasise_bench.utils.timing import PhaseClock
 
 CPU = torch.device("cpu")
 HAS_NEW = hasattr(torch.backends.cuda.matmul, "fp32_precision")

@@ -12,8 +12,8 @@ import torch
 from hostile.refusals import refused
 from torch import nn
 
-from adasise_bench.errors import WeightsError
 from adasise_bench.models.state import load_state, states_in
+from adasise_bench.utils.errors import WeightsError
 
 State = dict[str, torch.Tensor]
 

@@ -14,9 +14,10 @@ import torch
 from coco_layout import save_caffe_resnet
 
 from adasise_bench.data.coco import COCO_CLASSES
-from adasise_bench.errors import WeightsError
-from adasise_bench.models import checkpoint, load_classifier, torchray_networks
+from adasise_bench.models import checkpoint, torchray_networks
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.models.loading import load_classifier
+from adasise_bench.utils.errors import WeightsError
 
 
 def load(arch: str, path: Path | None, **changes: Any) -> Classifier:

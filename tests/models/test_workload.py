@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from adasise_bench.methods import parse_method
-from adasise_bench.models import ARCHITECTURES
+from adasise_bench.methods.parsing import parse_method
+from adasise_bench.metrics.network_metrics import scored_inputs
+from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.models.workload import Workload
-from adasise_bench.network_measures import scored_inputs
 
 
 def passed(count: int, batch_size: int) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from adasise_bench.models import yardstick
+from adasise_bench.models import tuning
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.yardstick import Yardstick, batch_seconds, plain_forward_seconds
+from adasise_bench.models.tuning import Yardstick, batch_seconds, plain_forward_seconds
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def passed(tiny: Classifier, monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     now = [0.0]
     tiny.module.register_forward_pre_hook(count)
-    monkeypatch.setattr(yardstick, "time", Clock)
+    monkeypatch.setattr(tuning, "time", Clock)
     return sizes
 
 
@@ -55,15 +55,15 @@ def test_short_of_memory_the_batch_is_halved(
 @pytest.fixture
 def clock(passed: list[float], monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time that the planted clock shows, for explanations to pass."""
-    shown = [yardstick.time.perf_counter()]
-    inner = yardstick.time
+    shown = [tuning.time.perf_counter()]
+    inner = tuning.time
 
     class Clock:
         @staticmethod
         def perf_counter() -> float:
             return inner.perf_counter() + shown[0]
 
-    monkeypatch.setattr(yardstick, "time", Clock)
+    monkeypatch.setattr(tuning, "time", Clock)
     return shown
 
 
@@ -108,7 +108,7 @@ def test_a_failure_is_tried_again(
 ) -> None:
     stick = Yardstick(tiny)
     with monkeypatch.context() as inner:
-        inner.setattr(yardstick, "plain_forward_seconds", lambda *_: pytest.fail("planted"))
+        inner.setattr(tuning, "plain_forward_seconds", lambda *_: pytest.fail("planted"))
         with pytest.raises(pytest.fail.Exception):
             stick.seconds(image)
     assert stick.seconds(image) == 0.5 / 16

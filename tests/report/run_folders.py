@@ -14,10 +14,10 @@ import yaml
 from conftest import write_annotation
 from PIL import Image
 
-from adasise_bench.config_file import validate
 from adasise_bench.data.voc import open_voc
-from adasise_bench.records import SCHEMA, Record
-from adasise_bench.run_folder import map_path
+from adasise_bench.records.maps import map_path
+from adasise_bench.records.record import SCHEMA, Record
+from adasise_bench.run.config_file import validate
 
 METHODS = ("sise", "ada_sise", "extremal_perturbation")
 SIZE = (24, 16)

@@ -14,9 +14,10 @@ import pytest
 from run_folders import draw_pictures, some_records, write_run
 
 from adasise_bench.data.voc import VOC_CLASSES
-from adasise_bench.records import Record
-from adasise_bench.report.page import write_report
-from adasise_bench.runs import combine, load_run
+from adasise_bench.records.joining import combine
+from adasise_bench.records.record import Record
+from adasise_bench.records.run import load_run
+from adasise_bench.reporting.report.page import write_report
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 CHROMIUM = shutil.which("chromium")

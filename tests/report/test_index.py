@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from adasise_bench.records import Record
-from adasise_bench.report.index import Pair, build_index, index_json
+from adasise_bench.records.record import Record
+from adasise_bench.reporting.report.index import Pair, build_index, index_json
 
 
 def frame(*records: Record) -> pd.DataFrame:

@@ -18,11 +18,12 @@ from PIL import Image
 from run_folders import METHODS, SIZE, draw_pictures, some_records, write_run
 
 from adasise_bench.cli import main
-from adasise_bench.records import Record
-from adasise_bench.report.drawings import drawings_of
-from adasise_bench.report.page import write_report
-from adasise_bench.runs import combine, load_run
-from adasise_bench.tables import build_tables, number
+from adasise_bench.records.joining import combine
+from adasise_bench.records.record import Record
+from adasise_bench.records.run import load_run
+from adasise_bench.reporting.report.drawings import drawings_of
+from adasise_bench.reporting.report.page import write_report
+from adasise_bench.reporting.tables import build_tables, number
 
 HOSTILE = "</script><img src=x onerror=alert(1)><!-- & \"'"
 

@@ -8,7 +8,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from adasise_bench.report.thumbnails import MAP_SIDE, PICTURE_SIDE, map_thumbnail, picture_thumbnail
+from adasise_bench.reporting.report.thumbnails import MAP_SIDE, PICTURE_SIDE, map_thumbnail, picture_thumbnail
 
 
 def decoded(webp: str) -> Image.Image:

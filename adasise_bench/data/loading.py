@@ -1,0 +1,63 @@
+"""Opens the pictures that a configuration asks for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from adasise_bench.data.coco import COCO_CLASSES, MASKS, open_coco
+from adasise_bench.data.config import DataConfig, DataKind
+from adasise_bench.data.dataset import Dataset
+from adasise_bench.data.scenes import SCENE_CLASSES, embedded_root
+from adasise_bench.data.voc import VOC_CLASSES, open_voc
+
+
+def open_dataset(config: DataConfig) -> Dataset:
+    """The set named by ``data``: the drawn scenes, PASCAL VOC, COCO, or one's own in their layouts.
+
+    Paths are made absolute: pictures are read while methods run, and one may change the working directory.
+
+    Raises:
+        ConfigError: no such year or image set, or nothing to decode masks with.
+        DataError: nothing usable at ``data.root``.
+        OutputError: the drawn scenes cannot be stored.
+    """
+    config = _located(config)
+    if config.embedded:
+        scenes = open_voc(embedded_root(), "2007", "test")
+        return replace(scenes, name="drawn scenes", classes=SCENE_CLASSES)
+    if config.layout == "coco":
+        return _open_coco(config)
+    dataset = open_voc(config.root.absolute(), config.year, config.image_set, config.download)
+    if config.classes is None:
+        return dataset
+    name = f"own set in VOC layout, {config.year} {config.image_set}"
+    return replace(dataset, name=name, classes=config.classes)
+
+
+def _located(config: DataConfig) -> DataConfig:
+    """The same with absolute paths: code of the user's may change the working directory later."""
+    if config.embedded:
+        return config
+    paths = {"root": config.root, "images": config.images, "annotations": config.annotations}
+    located = {name: path.absolute() for name, path in paths.items() if path is not None}
+    return config.model_copy(update=located)
+
+
+def _open_coco(config: DataConfig) -> Dataset:
+    set_name = f"{config.image_set}{config.year}"
+    images = (config.images or config.root / set_name).absolute()
+    file = (config.annotations or config.root / "annotations" / f"instances_{set_name}.json").absolute()
+    dataset = open_coco(f"COCO {config.year} {config.image_set}", file, images, config.region, config.classes)
+    if config.annotations or dataset.classes != COCO_CLASSES:
+        dataset = replace(dataset, name=f"own set in COCO layout, {file.name}")
+    return replace(dataset, name=dataset.name + MASKS) if config.region == "masks" else dataset
+
+
+def usual_classes(config: DataConfig) -> tuple[str, ...]:
+    """The class names of the set that ``data`` names, as far as they are known without opening it."""
+    return config.classes or known_classes(config.kind)
+
+
+def known_classes(kind: DataKind) -> tuple[str, ...]:
+    """The class names that the known networks of one kind have, in the order of their outputs."""
+    return {"scenes": SCENE_CLASSES, "voc": VOC_CLASSES, "coco": COCO_CLASSES}[kind]

@@ -1,0 +1,1 @@
+"""Class activation maps: the weighted feature maps of one layer (CAM, Grad-CAM, Score-CAM, Ablation-CAM)."""

@@ -1,0 +1,67 @@
+"""Grad-CAM (Selvaraju et al. 2017) and Grad-CAM++ (Chattopadhyay et al. 2018): gradients as weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+
+from adasise_bench.methods.base import Explanation, Request
+from adasise_bench.methods.cam.base import LayerActivation, weighted_maps
+from adasise_bench.methods.layer_maps import layer_maps
+from adasise_bench.models.classifier import Classifier
+from adasise_bench.utils.timing import PhaseClock
+
+
+class GradCam(LayerActivation):
+    """Grad-CAM, ICCV 2017 (arXiv 1610.02391), eqs. 1 and 2: L = ReLU(Σ_k α_k A_k), α_k = mean of ∂y/∂A_k.
+
+    y is the raw output of the class, before any softmax or sigmoid, as in the paper, whatever the
+    configuration's ``score``. A is the output of ``layer``: by default the last block (VGG16: features.29,
+    the last ReLU before the last pooling; ResNet-50: layer4). The method has no other parameter. Computed
+    here: one forward pass, and per class a backward pass that ends at the layer.
+    """
+
+    name: Literal["grad_cam"] = "grad_cam"
+
+    def explained(
+        self, classifier: Classifier, requests: Sequence[Request], clock: PhaseClock
+    ) -> list[Explanation]:
+        """One forward pass for all requests and one backward pass per class."""
+        image = requests[0].image
+        targets = sorted({request.target for request in requests})
+        with clock.phase("feature_maps"):
+            found = layer_maps(classifier, image, self.layer_in(classifier), targets)
+        with clock.phase("fusion"):
+            weights = self.weights(found.maps, found.gradients)
+            saliency = weighted_maps(found.maps, weights, (image.shape[2], image.shape[3]))
+        return [Explanation(saliency[targets.index(request.target)], 1, 1) for request in requests]
+
+    def weights(self, maps: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
+        """α: (T, K) float64 of (K, h, w) maps and (T, K, h, w) gradients."""
+        return gradients.double().mean(dim=(2, 3))
+
+    def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
+        """One."""
+        return 1
+
+
+class GradCamPlusPlus(GradCam):
+    """Grad-CAM++, WACV 2018 (arXiv 1710.11063): L = ReLU(Σ_k w_k A_k), w_k = Σ_ij α_ij ReLU(∂Y/∂A_ij).
+
+    With Y = exp(y), y the class's raw output, and a network that is piecewise linear behind the layer,
+    the paper's α = Y'' / (2 Y'' + Σ A Y''') (eq. 19) is 1 / (2 + g ΣA) with g = ∂y/∂A, and ∂Y/∂A is
+    g exp(y); the factor exp(y), which all weights share, is left out. α is the paper's: the authors' code
+    divides it by its sum over the positions with g > 0, which is not in the paper. Layer as in
+    :class:`GradCam`.
+    """
+
+    name: Literal["grad_cam_pp"] = "grad_cam_pp"  # type: ignore[assignment]
+
+    def weights(self, maps: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
+        """w: (T, K) float64 of (K, h, w) maps and (T, K, h, w) gradients; α is 0 where undefined."""
+        gradients = gradients.double()
+        denominators = 2 + gradients * maps.double().sum(dim=(1, 2))[:, None, None]
+        alphas = torch.where(denominators == 0, 0, 1 / denominators)
+        return (alphas * gradients.clamp(min=0)).sum(dim=(2, 3))

@@ -1,0 +1,63 @@
+"""Score-CAM (Wang et al. 2020): maps weighted by the score of the input that they mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, cast
+
+import torch
+from pydantic import Field
+
+from adasise_bench.methods.base import Explanation, Request
+from adasise_bench.methods.cam.base import LayerActivation, weighted_maps
+from adasise_bench.methods.layer_maps import layer_maps
+from adasise_bench.methods.masking import score_masks, varying
+from adasise_bench.models.classifier import Classifier
+from adasise_bench.utils.timing import PhaseClock
+
+
+class ScoreCam(LayerActivation):
+    """Score-CAM, CVPR workshops 2020 (arXiv 1910.01279), algorithm 1: L = ReLU(Σ_k α_k A_k).
+
+    Every map of the layer is resized to the input, scaled to [0, 1] and multiplied with the preprocessed
+    input; maps without any variation are left out. ``weighting`` says what becomes of the score Ψ:
+
+    - ``score``: α_k = Ψ of the masked input, as in the authors' code (with Ψ = softmax, the
+      configuration's default) and in the paper's first version. Default, since the SISE paper compares
+      with that code.
+    - ``channel_softmax``: α = softmax over the layer's maps of Ψ, as algorithm 1 of the second version.
+      Its baseline Ψ(X_b) is the same for all maps and drops out.
+
+    Computed by the scoring engine of SISE: a masked input is scored for all classes at once. Layer as in
+    Grad-CAM (VGG16: features.29; ResNet-50: layer4).
+    """
+
+    name: Literal["score_cam"] = "score_cam"
+    weighting: Literal["score", "channel_softmax"] = Field("score", description="what a map's weight is")
+
+    def explained(
+        self, classifier: Classifier, requests: Sequence[Request], clock: PhaseClock
+    ) -> list[Explanation]:
+        """Score every mask once for all requests."""
+        image = requests[0].image
+        with clock.phase("feature_maps"):
+            maps = layer_maps(classifier, image, self.layer_in(classifier)).maps
+            maps = maps[varying(maps)]
+        with clock.phase("scoring"):
+            scores = score_masks(classifier, image, [maps])[0].scores.double()
+        with clock.phase("fusion"):
+            weights = [cast(ScoreCam, one.method).weights(scores[:, one.target]) for one in requests]
+            saliency = weighted_maps(maps, torch.stack(weights), (image.shape[2], image.shape[3]))
+        return [Explanation(one, 1 + len(maps), 0) for one in saliency]
+
+    def weights(self, scores: torch.Tensor) -> torch.Tensor:
+        """α: (K,) float64 of the scores of one class."""
+        return scores.softmax(dim=0) if self.weighting == "channel_softmax" else scores
+
+    def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
+        """One, and one per map of the last block."""
+        return 1 + maps_available[-1]
+
+    def scored_inputs(self, maps_available: tuple[int, ...]) -> range:
+        """All maps of the last block but those that are constant, up to a fifth of them."""
+        return range(max(1, maps_available[-1] * 4 // 5), maps_available[-1] + 1)

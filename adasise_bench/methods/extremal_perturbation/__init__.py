@@ -1,0 +1,1 @@
+"""Extremal Perturbation: masks of given areas, optimised to keep the score."""

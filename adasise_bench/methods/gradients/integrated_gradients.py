@@ -1,0 +1,68 @@
+"""Integrated Gradients (Sundararajan, Taly, Yan, ICML 2017, arXiv 1703.01365)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from adasise_bench.methods.base import Explanation, MethodOptions, Request
+from adasise_bench.methods.gradients.input_gradients import input_gradients
+from adasise_bench.models.classifier import Classifier
+from adasise_bench.models.scoring import in_batches
+from adasise_bench.utils.precision import arithmetic
+from adasise_bench.utils.timing import PhaseClock
+
+_AT_ONCE = 25
+"""Steps per pass at most: every one keeps its activations until its gradient is known."""
+
+
+class IntegratedGradients(MethodOptions):
+    """The input times the mean gradient of the class's raw output on the way to it: equation 1.
+
+    The way begins at the zero input, which is the networks' mean colour. The integral is approximated by
+    Gauss-Legendre quadrature in 50 steps, the defaults of Captum's ``IntegratedGradients``; it is computed
+    here because Captum passes all steps at once whatever the memory, or in parts that it cannot shrink. The
+    map is the magnitude of the attributions' sum over the colour channels.
+    """
+
+    name: Literal["integrated_gradients"] = "integrated_gradients"
+    steps: int = Field(50, ge=1, le=1000, description="points of the quadrature")
+
+    def explain(self, classifier: Classifier, request: Request, clock: PhaseClock) -> Explanation:
+        """One forward and one backward per step; see :meth:`MethodOptions.explain`."""
+        found = attributions(classifier, request.image, request.target, self.steps)
+        return Explanation(found.sum(dim=0).abs(), forwards=self.steps, backwards=self.steps)
+
+    def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
+        """One per step."""
+        return self.steps
+
+
+def attributions(classifier: Classifier, image: torch.Tensor, target: int, steps: int) -> torch.Tensor:
+    """Signed attributions, which add up to the raw output minus that of the zero input.
+
+    Args:
+        classifier: the network; its batch of passes with gradients is halved when memory runs out.
+        image: (1, 3, H, W) float32 network input.
+        target: index of the class.
+        steps: points of the quadrature.
+
+    Returns:
+        (3, H, W) float32.
+    """
+    nodes, node_weights = np.polynomial.legendre.leggauss(steps)
+    shares, weights = (torch.tensor(values / 2).to(image) for values in (nodes + 1, node_weights))
+    mean_gradient = torch.zeros_like(image[0])
+
+    def gradients(start: int, stop: int) -> torch.Tensor:
+        return input_gradients(classifier, shares[start:stop, None, None, None] * image, target)
+
+    for part, batch in in_batches(
+        classifier, steps, gradients, _AT_ONCE, classifier.batch_size.with_gradients
+    ):
+        with arithmetic("fp32", classifier.device):
+            mean_gradient += torch.tensordot(weights[part], batch, dims=1)
+    return mean_gradient * image[0]

@@ -1,0 +1,50 @@
+"""Reads the entries under `methods` in a configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from adasise_bench.methods.base import MethodOptions
+from adasise_bench.methods.registry import METHODS
+from adasise_bench.utils.settings import first_problem, shown, suggest
+
+
+def _own(name: str) -> type[MethodOptions]:
+    """The options of a method of the user's own: an installed class, or those of any function.
+
+    Raises:
+        ValueError: there is no such method.
+        ConfigError: an installed one cannot be imported.
+    """
+    from adasise_bench.methods.custom.custom import GROUP, OwnMethod
+    from adasise_bench.utils import plugins as user_code
+
+    if ":" in name:
+        return OwnMethod
+    points = user_code.installed(GROUP)
+    if name not in points:
+        raise ValueError(f"methods: no method {name!r}{suggest(name, [*METHODS, *points])}")
+    found = user_code.load(points[name].value)
+    is_class = isinstance(found, type) and issubclass(found, MethodOptions)
+    return found if is_class else OwnMethod
+
+
+def parse_method(entry: Any) -> MethodOptions:
+    """Validate one entry under ``methods``: a name, or a mapping with ``name`` and options.
+
+    Raises:
+        ValueError: one line naming the method, the key and the nearest valid one.
+    """
+    if isinstance(entry, MethodOptions):
+        return entry
+    options = {"name": entry} if isinstance(entry, str) else entry
+    if not isinstance(options, dict) or not isinstance(options.get("name"), str):
+        raise ValueError(f"methods: each entry is a name or a mapping with a `name`, not {shown(entry)}")
+    name = options["name"]
+    options_class = METHODS[name].load() if name in METHODS else _own(name)
+    try:
+        return options_class.model_validate(options)
+    except ValidationError as error:
+        raise ValueError(f"methods.{name}: {first_problem(error, options_class)}") from None

@@ -1,0 +1,133 @@
+"""Lets foreign code use a network, and gives the network and the process back as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+
+from adasise_bench.utils.precision import arithmetic
+from adasise_bench.utils.process_state import put_back, restored, seeded
+
+Versions = dict[str, tuple[int, int]]
+
+_COPIES: WeakKeyDictionary[nn.Module, tuple[Versions, dict[str, torch.Tensor]]] = WeakKeyDictionary()
+
+
+@contextmanager
+def contained(where: str, module: nn.Module, seed: int, device: torch.device) -> Iterator[None]:
+    """Run foreign code in fp32, its random numbers beginning at ``seed``, and undo what it does to others.
+
+    Args:
+        where: what a message calls the code.
+        module: the network that it may use; see :func:`untouched`.
+        seed: where the random numbers of Python, NumPy and torch begin.
+        device: where the network is.
+
+    Raises:
+        BenchError: it changed something for the whole process that cannot be put back.
+    """
+    with untouched(module), seeded(seed, device), arithmetic("fp32", device), restored(where):
+        yield
+
+
+@contextmanager
+def untouched(module: nn.Module) -> Iterator[None]:
+    """Undo whatever the body does to the network: hooks, modes, classes, modules, parameters and values.
+
+    The first use copies the parameters and buffers, which takes their memory once more. Values changed in
+    place through ``parameter.data`` or a NumPy view, which torch does not count as a change, stay changed.
+    """
+    copies = _copies(module)
+    parts = [_Part(part, type(part), dict(vars(part)), _contents(part)) for part in module.modules()]
+    kinds = {kind: dict(vars(kind)) for part in parts for kind in part.kind.__mro__ if kind is not object}
+    tensors = [(tensor, tensor.requires_grad, _hooks(tensor)) for tensor in _tensors(module).values()]
+    try:
+        yield
+    finally:
+        for kind, attributes in kinds.items():
+            _restore_class(kind, attributes)
+        for part in parts:
+            part.restore()
+        for tensor, requires_grad, hooks in tensors:
+            if tensor.is_leaf:
+                tensor.requires_grad_(requires_grad).grad = None
+            if tensor._backward_hooks:
+                put_back(tensor._backward_hooks, hooks)
+        _restore_values(module, *copies)
+
+
+class _Part(NamedTuple):
+    """A module as it was found: its class, its attributes, and what the dictionaries and lists there hold."""
+
+    module: nn.Module
+    kind: type
+    attributes: dict[str, Any]
+    contents: list[tuple[Any, Any]]
+
+    def restore(self) -> None:
+        if type(self.module) is not self.kind:
+            object.__setattr__(self.module, "__class__", self.kind)
+        put_back(vars(self.module), self.attributes)
+        for container, content in self.contents:
+            if isinstance(container, dict):
+                put_back(container, content)
+            else:
+                container[:] = content
+
+
+def _contents(part: nn.Module) -> list[tuple[Any, Any]]:
+    """The lists and dictionaries of a module, such as those of hooks and parameters, and their content."""
+    return [(value, value.copy()) for value in vars(part).values() if isinstance(value, dict | list)]
+
+
+def _restore_class(kind: type, attributes: dict[str, Any]) -> None:
+    """Give a class the methods and attributes again that were replaced or added for all its modules."""
+    current = dict(vars(kind))
+    for name in current.keys() - attributes.keys():
+        delattr(kind, name)
+    for name, value in attributes.items():
+        if current.get(name) is not value:
+            setattr(kind, name, value)
+
+
+def _hooks(tensor: torch.Tensor) -> dict[Any, Any]:
+    return dict(tensor._backward_hooks or {})
+
+
+def _versions(module: nn.Module) -> Versions:
+    """What tells that a tensor was written to or exchanged."""
+    return {name: (tensor._version, tensor.data_ptr()) for name, tensor in _tensors(module).items()}
+
+
+def _tensors(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters, buffers, and tensors that are neither but attributes of a module."""
+    plain = {
+        f"{name}.{attribute}": value
+        for name, part in module.named_modules()
+        for attribute, value in vars(part).items()
+        if isinstance(value, torch.Tensor)
+    }
+    return {**plain, **dict(module.named_parameters()), **dict(module.named_buffers())}
+
+
+def _copies(module: nn.Module) -> tuple[Versions, dict[str, torch.Tensor]]:
+    versions = _versions(module)
+    known = _COPIES.get(module)
+    if known is None or known[0] != versions:
+        known = versions, {name: tensor.detach().clone() for name, tensor in _tensors(module).items()}
+        _COPIES[module] = known
+    return known
+
+
+@torch.no_grad()
+def _restore_values(module: nn.Module, versions: Versions, copies: dict[str, torch.Tensor]) -> None:
+    changed = [name for name, version in _versions(module).items() if versions.get(name) != version]
+    for name in changed:
+        _tensors(module)[name].data = copies[name].clone()
+    if changed:
+        _COPIES[module] = _versions(module), copies

@@ -1,0 +1,126 @@
+"""The saliency methods by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import NamedTuple
+
+from adasise_bench.methods.base import MethodOptions
+
+
+class MethodEntry(NamedTuple):
+    """Where a method lives, one line about it, and the name of what it computes with its default options.
+
+    A change that moves the maps by more than rounding takes a new name. A baseline asks no network: tables
+    show it, and mark none as the best.
+    """
+
+    location: str
+    summary: str
+    definition: str
+    baseline: bool = False
+
+    def load(self) -> type[MethodOptions]:
+        """Import the method's options class."""
+        module, _, attribute = self.location.partition(":")
+        loaded: type[MethodOptions] = getattr(import_module(module), attribute)
+        return loaded
+
+
+METHODS: Mapping[str, MethodEntry] = {
+    "sise": MethodEntry(
+        "adasise_bench.methods.sise.sise:Sise",
+        "SISE: feature maps with positive gradient as masks, fused over blocks (arXiv 2010.00672)",
+        "sise-v1",
+    ),
+    "ada_sise": MethodEntry(
+        "adasise_bench.methods.sise.sise:AdaSise",
+        "Ada-SISE: SISE with an adaptive threshold on the maps' gradients (arXiv 2102.07799)",
+        "ada-sise-v1",
+    ),
+    "extremal_perturbation": MethodEntry(
+        "adasise_bench.methods.extremal_perturbation.extremal_perturbation:ExtremalPerturbation",
+        "Extremal Perturbation: optimised masks with areas of the frame (Fong et al., ICCV 2019)",
+        "extremal-perturbation-v1",
+    ),
+    "cam": MethodEntry(
+        "adasise_bench.methods.cam.cam:Cam",
+        "CAM: the averaged maps by the linear layer's weights (Zhou et al., CVPR 2016)",
+        "cam-v1",
+    ),
+    "grad_cam": MethodEntry(
+        "adasise_bench.methods.cam.grad_cam:GradCam",
+        "Grad-CAM: maps weighted by mean gradients (Selvaraju et al., ICCV 2017)",
+        "grad-cam-v1",
+    ),
+    "grad_cam_pp": MethodEntry(
+        "adasise_bench.methods.cam.grad_cam:GradCamPlusPlus",
+        "Grad-CAM++: positive gradients weighted by position (Chattopadhyay et al., WACV 2018)",
+        "grad-cam-pp-v1",
+    ),
+    "score_cam": MethodEntry(
+        "adasise_bench.methods.cam.score_cam:ScoreCam",
+        "Score-CAM: maps weighted by the score of the input they mask (Wang et al., CVPRW 2020)",
+        "score-cam-v1",
+    ),
+    "ablation_cam": MethodEntry(
+        "adasise_bench.methods.cam.ablation_cam:AblationCam",
+        "Ablation-CAM: maps weighted by the fall of the output without them (Desai, WACV 2020)",
+        "ablation-cam-v1",
+    ),
+    "gradient": MethodEntry(
+        "adasise_bench.methods.gradients.gradient:Gradient",
+        "Gradient: magnitude of the raw output's gradient at each pixel (Simonyan et al., arXiv 1312.6034)",
+        "gradient-v1",
+    ),
+    "integrated_gradients": MethodEntry(
+        "adasise_bench.methods.gradients.integrated_gradients:IntegratedGradients",
+        "Integrated Gradients from the mean colour, 50 steps (Sundararajan et al., arXiv 1703.01365)",
+        "integrated-gradients-v1",
+    ),
+    "full_grad": MethodEntry(
+        "adasise_bench.methods.gradients.full_grad:FullGrad",
+        "FullGrad: gradients of the input and of all biases (Srinivas & Fleuret, arXiv 1905.00780)",
+        "full-grad-v1",
+    ),
+    "lrp": MethodEntry(
+        "adasise_bench.methods.gradients.lrp:Lrp",
+        "LRP: z+ rule, flat at the first layer, ε in linear layers (Kohlbrenner et al., arXiv 1910.09840)",
+        "lrp-v1",
+    ),
+    "random": MethodEntry(
+        "adasise_bench.methods.controls:Random",
+        "baseline: uniform noise",
+        "random-v1",
+        baseline=True,
+    ),
+    "centre": MethodEntry(
+        "adasise_bench.methods.controls:Centre",
+        "baseline: Gaussian in the middle of the picture",
+        "centre-v1",
+        baseline=True,
+    ),
+    "edge": MethodEntry(
+        "adasise_bench.methods.controls:Edge",
+        "baseline: edges of the grey picture (Sobel)",
+        "edge-v1",
+        baseline=True,
+    ),
+    "box_oracle": MethodEntry(
+        "adasise_bench.methods.controls:BoxOracle",
+        "baseline: the class's own boxes, which no method may know",
+        "box-oracle-v1",
+        baseline=True,
+    ),
+    "rise": MethodEntry(
+        "adasise_bench.methods.rise.rise:Rise",
+        "RISE: random masks weighted by the score they leave (Petsiuk et al., BMVC 2018)",
+        "rise-v1",
+    ),
+    "information_bottleneck": MethodEntry(
+        "adasise_bench.methods.information_bottleneck.information_bottleneck:InformationBottleneck",
+        "Information Bottleneck Attribution: bits that must pass a layer (Schulz et al., ICLR 2020)",
+        "information-bottleneck-v1",
+    ),
+}

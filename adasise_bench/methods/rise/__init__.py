@@ -1,0 +1,1 @@
+"""RISE: random masks, weighted by the score that they leave."""

@@ -1,0 +1,88 @@
+"""RISE (Petsiuk, Das, Saenko, BMVC 2018): the mean of random masks, weighted by the score each leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from pydantic import Field
+
+from adasise_bench.methods.base import Explanation, MethodOptions, Request
+from adasise_bench.methods.masking import masked_scores
+from adasise_bench.methods.rise.random_masks import RandomMasks
+from adasise_bench.models.architectures import ARCHITECTURES
+from adasise_bench.models.classifier import Classifier
+from adasise_bench.models.scoring import in_batches
+from adasise_bench.utils.errors import BenchError
+from adasise_bench.utils.timing import PhaseClock
+
+_MASKS = 8000
+_MASKS_OF = {"vgg16": 4000}
+
+
+class Rise(MethodOptions):
+    """Randomized Input Sampling for Explanation: S = Σ Ψ(I⊙m) m / (N p) over N random masks m (eq. 6).
+
+    Masks are 7x7 grids of zeros and ones with p = 0.5, N = 8000, or 4000 for VGG16: the paper's numbers
+    and, VGG16 apart, the defaults of TorchRay's ``rise``. (The example in the authors' repository takes
+    6000 masks of 8x8 cells with p = 0.1.) The masks are enlarged and shifted as in the authors' code
+    (TorchRay's cells are an eighth smaller). Our own engine computes it, because
+    all classes of a picture share its forward passes and no mask is kept: no layer is looked at.
+
+    The masks depend on ``seed`` and the input's size only: they are the same for all pictures, classes and
+    devices. Values below 0, which only raw logits as Ψ can give, become 0.
+    """
+
+    name: Literal["rise"] = "rise"
+    masks: int | None = Field(None, ge=1, description="number of masks; default: 4000 for VGG16, else 8000")
+    cells: int = Field(7, ge=2, description="cells of a mask's grid per side")
+    p: float = Field(0.5, gt=0, lt=1, description="probability that a cell is kept")
+    seed: int = Field(0, ge=0, lt=2**63, description="where the masks' random numbers begin")
+
+    def explain(self, classifier: Classifier, request: Request, clock: PhaseClock) -> Explanation:
+        """Score the masks and add them up; see :meth:`MethodOptions.explain`.
+
+        Raises:
+            BenchError: scores that are not finite.
+        """
+        return self._explain(classifier, request.image, [request.target], clock)[0]
+
+    def explain_together(self, classifier: Classifier, requests: Sequence[Request]) -> list[Explanation]:
+        """Score the masks once for all classes; all requests are for one image."""
+        targets = [request.target for request in requests]
+        return self._explain(classifier, requests[0].image, targets, PhaseClock(classifier.device))
+
+    def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
+        """One forward per mask; the network is known by its feature maps."""
+        known = [name for name, network in ARCHITECTURES.items() if network.maps == maps_available]
+        return self._count(known[0] if known else "")
+
+    def scored_inputs(self, maps_available: tuple[int, ...]) -> range:
+        """All masks, always as many."""
+        count = self.expected_forwards(maps_available)
+        return range(count, count + 1)
+
+    def _count(self, network: str) -> int:
+        return self.masks or _MASKS_OF.get(network, _MASKS)
+
+    def _explain(
+        self, classifier: Classifier, image: torch.Tensor, targets: Sequence[int], clock: PhaseClock
+    ) -> list[Explanation]:
+        count = self._count(classifier.name)
+        with clock.phase("scoring"):
+            size = (image.shape[2], image.shape[3])
+            masks = RandomMasks(count, self.cells, self.p, size, self.seed, image.device)
+            scores = image.new_empty(count, len(classifier.classes))
+
+            def score(start: int, stop: int) -> torch.Tensor:
+                return masked_scores(classifier, image, masks.built(start, stop))
+
+            for items, batch in in_batches(classifier, count, score):
+                scores[items] = batch
+        with clock.phase("fusion"):
+            asked = torch.stack([scores[:, target] for target in targets]).cpu()
+            if not torch.isfinite(asked).all():
+                raise BenchError("the network's scores of masked inputs are not finite for this picture")
+            maps = torch.stack([masks.weighted_sum(weights) / (count * self.p) for weights in asked])
+            return [Explanation(one, count, 0) for one in maps.clamp(min=0).float().to(image.device)]

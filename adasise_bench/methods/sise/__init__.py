@@ -1,0 +1,1 @@
+"""SISE and Ada-SISE: feature maps as masks, chosen by their gradients and fused over the blocks."""

@@ -1,0 +1,143 @@
+"""SISE (arXiv 2010.00672) and Ada-SISE (arXiv 2102.07799): one method, two selectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import torch
+from pydantic import Field
+
+from adasise_bench.methods.base import Explanation, MethodOptions, Request
+from adasise_bench.methods.masking import ScoredMaps, layer_map, numbers_of, score_masks, varying
+from adasise_bench.methods.sise.fusion import FusionName, fuse, min_max
+from adasise_bench.methods.sise.selectors import SelectorName, normalized, threshold
+from adasise_bench.models.classifier import BlockMaps, Classifier
+from adasise_bench.utils.errors import BenchError
+from adasise_bench.utils.timing import PhaseClock
+
+
+class Sise(MethodOptions):
+    """Semantic Input Sampling for Explanation: keeps every map with a positive summed gradient."""
+
+    name: Literal["sise"] = "sise"
+    selector: SelectorName = "fixed"
+    mu: float = Field(0.0, ge=0, lt=1, description="threshold of the `fixed` selector")
+    fusion: FusionName = "hard"
+
+    @property
+    def group(self) -> str:
+        """All selectors and fusions draw on the same masks."""
+        return "sise"
+
+    def explain(self, classifier: Classifier, request: Request, clock: PhaseClock) -> Explanation:
+        """The four phases of Ada-SISE's section 2.2; see :meth:`MethodOptions.explain`.
+
+        Raises:
+            BenchError: gradients or scores that are not finite.
+        """
+        return _explain(classifier, request.image, [(self, request.target)], clock)[0]
+
+    def explain_together(self, classifier: Classifier, requests: Sequence[Request]) -> list[Explanation]:
+        """Score the union of all requests' masks once; all requests are for one image."""
+        asked = [(cast(Sise, request.method), request.target) for request in requests]
+        return _explain(classifier, requests[0].image, asked, PhaseClock(classifier.device))
+
+    def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
+        """Half the maps have a positive gradient (Ada-SISE, Table 2)."""
+        return 1 + sum(maps_available) // 2
+
+    def scored_inputs(self, maps_available: tuple[int, ...]) -> range:
+        """The selected maps, whose number differs from picture to picture by about a fifth."""
+        count = self.expected_forwards(maps_available) - 1
+        return range(max(1, count * 4 // 5), count * 6 // 5 + 1)
+
+
+class AdaSise(Sise):
+    """SISE with a threshold chosen per block from the gradients themselves."""
+
+    name: Literal["ada_sise"] = "ada_sise"  # type: ignore[assignment]
+    selector: SelectorName = "printed"
+
+    def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
+        """Two thirds of SISE's maps are left (Ada-SISE, Table 2)."""
+        if self.selector == "fixed":
+            return super().expected_forwards(maps_available)
+        return 1 + sum(maps_available) // 3
+
+
+def _explain(
+    classifier: Classifier,
+    image: torch.Tensor,
+    asked: Sequence[tuple[Sise, int]],
+    clock: PhaseClock,
+) -> list[Explanation]:
+    """Explanations by several selectors and of several classes, every mask being scored once for all."""
+    size = (image.shape[2], image.shape[3])
+    targets = sorted({target for _, target in asked})
+    with clock.phase("feature_maps"):
+        blocks = classifier.block_maps(image, targets)
+    with clock.phase("selection"):
+        gradients, masks = _on_host(blocks)
+        selections = [
+            _Selection.of([block[targets.index(target)] for block in gradients], method, target)
+            for method, target in asked
+        ]
+        unions = []
+        for number, usable in enumerate(masks):
+            wanted = torch.stack([selection.kept[number] for selection in selections]).any(dim=0)
+            unions.append(wanted & usable)
+        chosen = numbers_of(unions, image.device)
+        maps = [block.maps[numbers] for block, numbers in zip(blocks, chosen, strict=True)]
+    with clock.phase("scoring"):
+        scored = score_masks(classifier, image, maps)
+    with clock.phase("fusion"):
+        return [selection.explanation(scored, unions, size) for selection in selections]
+
+
+def _on_host(blocks: Sequence[BlockMaps]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """What selecting needs of the blocks, on the CPU: one transfer instead of several per block.
+
+    Returns:
+        Per block the (T, K) float64 summed gradients, and which maps can be masks, (K,) bool.
+    """
+    tables = [torch.cat([block.gradients, varying(block.maps)[None].double()]) for block in blocks]
+    parts = torch.split(torch.cat(tables, dim=1).cpu(), [len(block.maps) for block in blocks], dim=1)
+    return [part[:-1] for part in parts], [part[-1] > 0 for part in parts]
+
+
+@dataclass(frozen=True)
+class _Selection:
+    """The feature maps that one method keeps for one class, per block; ``kept`` is on the CPU."""
+
+    method: Sise
+    target: int
+    kept: list[torch.Tensor]
+    maps_kept: list[int]
+    maps_positive: list[int]
+
+    @classmethod
+    def of(cls, gradients: Sequence[torch.Tensor], method: Sise, target: int) -> _Selection:
+        if not all(torch.isfinite(block).all() for block in gradients):
+            raise BenchError("the network's gradients are not finite for this picture")
+        values = [normalized(block) for block in gradients]
+        kept = [value > threshold(value, method.selector, method.mu) for value in values]
+        maps_kept = [int(keep.sum()) for keep in kept]
+        maps_positive = [int((value > 0).sum()) for value in values]
+        return cls(method, target, kept, maps_kept, maps_positive)
+
+    def explanation(
+        self, scored: Sequence[ScoredMaps], unions: Sequence[torch.Tensor], size: tuple[int, int]
+    ) -> Explanation:
+        """Fuse the layer maps of what was kept out of the scored unions."""
+        masks = [keep[union] for keep, union in zip(self.kept, unions, strict=True)]
+        chosen = numbers_of(masks, scored[0].scores.device)
+        own = [maps.subset(numbers) for maps, numbers in zip(scored, chosen, strict=True)]
+        if not torch.cat([maps.scores[:, self.target] for maps in own]).isfinite().all():
+            raise BenchError("the network's scores of masked inputs are not finite for this picture")
+        layers = [min_max(layer_map(maps, self.target, size)) for maps in own]
+        saliency = fuse(layers, self.method.fusion).float()
+        return Explanation(
+            saliency, 1 + sum(len(maps.maps) for maps in own), 1, self.maps_kept, self.maps_positive
+        )

@@ -1,0 +1,1 @@
+"""The metrics that a saliency map is judged by."""

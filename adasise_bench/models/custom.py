@@ -1,0 +1,293 @@
+"""Networks of the user's own: torchvision's, timm's, or what a function of the user's returns."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from adasise_bench.data.transforms import Preprocessing
+from adasise_bench.models import checkpoint
+from adasise_bench.models.batching import BatchSize, torch_failures
+from adasise_bench.models.blocks import check_blocks, find_blocks
+from adasise_bench.models.classifier import Classifier, Weights
+from adasise_bench.models.config import OwnModel
+from adasise_bench.models.engine import Engine
+from adasise_bench.models.forward_errors import name_errors
+from adasise_bench.models.lost_device import is_lost_device
+from adasise_bench.models.network_checks import check_network
+from adasise_bench.models.preparation import prepared
+from adasise_bench.models.score import ScoreName
+from adasise_bench.models.state import load_state
+from adasise_bench.utils import plugins as user_code
+from adasise_bench.utils.errors import BenchError, ConfigError, DeviceError, WeightsError
+from adasise_bench.utils.precision import PrecisionName, arithmetic
+from adasise_bench.utils.settings import first_problem, suggest
+
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+
+
+_SCALING_INPUTS = ("googlenet", "inception_v3")
+"""torchvision's networks that may normalise their inputs once more, which no parameter shows."""
+
+
+def load(
+    name: str,
+    settings: OwnModel,
+    *,
+    data_classes: tuple[str, ...],
+    input_size: int,
+    resize: str,
+    score: ScoreName,
+    precision: PrecisionName,
+    device: torch.device,
+    deterministic: bool,
+) -> Classifier:
+    """Build a network, give it its weights, find its blocks, and try it out.
+
+    The caller sets where random numbers begin, and restores them: foreign code may draw any.
+
+    Args:
+        name: key of the entry under ``models``.
+        settings: the entry.
+        data_classes: what the outputs are called unless the entry, or the network's maker, says otherwise.
+        input_size: pixels of the input's (shorter) side.
+        resize: with ``short-side``, inputs that are not squares are tried as well.
+        score: the score Ψ.
+        precision: arithmetic of the scoring passes.
+        device: where the network will live.
+        deterministic: whether its gradients must be repeatable.
+
+    Raises:
+        ConfigError: one line naming the setting that does not fit.
+        WeightsError: missing, altered or unfitting weights.
+        DeviceError: the device cannot compute its gradients.
+    """
+    where = f"models.{name}"
+    with user_code.undone(where):
+        built = _BUILDERS.get(settings.source, _from_function)(name, settings, data_classes)
+    settings = _completed(where, settings, built.facts)
+    module = name_errors(_prepared(where, built.module), where)
+    weights = _weights(where, module, settings, built.origin)
+    if settings.mean is None or settings.std is None:
+        raise ConfigError(f"{where}: say how pictures are normalised: `mean`, `std` and, if not 1, `scale`")
+    classes = tuple(settings.classes or data_classes)
+    image = torch.randn(1, 3, input_size, input_size, generator=torch.Generator().manual_seed(0)).to(device)
+    module = module.to(device)
+    preprocessing = Preprocessing(settings.scale or 1, settings.mean, settings.std)
+    with arithmetic("fp32", device):
+        answers = check_network(
+            where, module, preprocessing, classes, score, input_size=input_size, resize=resize, device=device
+        )
+        try:
+            blocks = (
+                find_blocks(module, image)
+                if settings.blocks in (None, "auto")
+                else check_blocks(module, image, settings.blocks)
+            )
+        except ValueError as error:
+            raise ConfigError(f"{where}: blocks: {error}") from None
+        module = prepared(module, device, repeatable=deterministic, trial=image)
+    classifier = Classifier(
+        name, module, classes, blocks, score, precision, weights, device,
+        BatchSize(1), Engine("contiguous", 1),
+        preprocessing=preprocessing,
+        definition=built.definition,
+        layouts=answers.layouts,
+        outputs_add_up=answers.outputs_add_up,
+    )  # fmt: skip
+    return classifier.with_maps(_maps(where, classifier, image))
+
+
+def _maps(where: str, classifier: Classifier, image: torch.Tensor) -> tuple[int, ...]:
+    """How many feature maps each block has, and whether their gradients can be had.
+
+    Raises:
+        ConfigError: they cannot.
+        DeviceError: not on this device: memory ran out, or torch cannot repeat them.
+    """
+    try:
+        with torch_failures():
+            return tuple(len(block.maps) for block in classifier.block_maps(image, [0]))
+    except DeviceError as error:
+        raise DeviceError(f"{where}: {error}") from None
+    except (RuntimeError, ValueError) as error:
+        if is_lost_device(error):
+            raise
+        raise ConfigError(f"{where}: blocks: no gradients of these: {user_code.reason(error)}") from None
+
+
+class _Built(NamedTuple):
+    """A network, and what its maker says of it.
+
+    Attributes:
+        module: as it was built.
+        origin: where its weights come from, if not from a file.
+        facts: settings that the configuration may override.
+        definition: which code built it.
+    """
+
+    module: nn.Module
+    origin: str
+    facts: Mapping[str, Any]
+    definition: str
+
+
+def _from_torchvision(name: str, settings: OwnModel, data_classes: tuple[str, ...]) -> _Built:
+    from torchvision import models
+
+    arch = settings.arch or name
+    known = models.list_models(module=models)
+    if arch not in known:
+        raise ConfigError(f"models.{name}: torchvision has no classifier {arch!r}{suggest(arch, known)}")
+    if arch in _SCALING_INPUTS and settings.checkpoint and "transform_input" not in settings.options:
+        raise ConfigError(
+            f"models.{name}.options: say `transform_input: true` or `false`, as {arch} was trained: its "
+            "checkpoint does not tell, and torchvision's own pretrained weights need `true`"
+        )
+    facts: dict[str, Any] = dict(IMAGENET)
+    origin, chosen = "random weights", None
+    if settings.weights:
+        offered = models.get_model_weights(arch)
+        if settings.weights not in offered.__members__:
+            raise ConfigError(
+                f"models.{name}.weights: torchvision's {arch} has no {settings.weights!r}"
+                f"{suggest(settings.weights, offered.__members__)}"
+            )
+        chosen = offered[settings.weights]
+        transforms = chosen.transforms()
+        facts |= {"mean": tuple(transforms.mean), "std": tuple(transforms.std)}
+        facts |= {"classes": _numbered(chosen.meta["categories"])}
+        origin = f"torchvision's {arch} {chosen.name}"
+    outputs = {} if chosen else {"num_classes": len(settings.classes or data_classes)}
+    module = _build(name, settings, models.get_model, arch, weights=chosen, **outputs)
+    return _Built(module, origin, facts, f"torchvision {arch}")
+
+
+def _from_timm(name: str, settings: OwnModel, data_classes: tuple[str, ...]) -> _Built:
+    try:
+        import timm
+    except ImportError:
+        raise ConfigError(
+            f"models.{name}: timm is not installed: pip install 'adasise-bench[timm]'"
+        ) from None
+    arch = settings.arch or name
+    if not timm.is_model(arch):
+        known = timm.list_models()
+        raise ConfigError(f"models.{name}: timm has no {arch!r}{suggest(arch, known)}"[:300])
+    tagged = f"{arch}.{settings.weights}" if settings.weights not in (None, "DEFAULT") else arch
+    outputs = {} if settings.weights else {"num_classes": len(settings.classes or data_classes)}
+    module = _build(name, settings, timm.create_model, tagged, pretrained=bool(settings.weights), **outputs)
+    facts = {key: tuple(module.pretrained_cfg[key]) for key in ("mean", "std")}
+    origin = f"timm's {tagged}" if settings.weights else "random weights"
+    return _Built(module, origin, facts, f"timm {timm.__version__} {arch}")
+
+
+def _from_function(name: str, settings: OwnModel, _data_classes: tuple[str, ...]) -> _Built:
+    location = settings.source
+    user_code.check_arguments(location, **settings.options)
+    made = _build(name, settings, user_code.load_function(location))
+    module, facts = made if isinstance(made, tuple) and len(made) == 2 else (made, {})
+    if isinstance(module, torch.export.ExportedProgram):
+        raise ConfigError(
+            f"models.{name}: {location} returned what torch.export made, whose layers cannot be read; "
+            "return the network that was exported"
+        )
+    if not isinstance(module, nn.Module) or not isinstance(facts, Mapping):
+        raise ConfigError(
+            f"models.{name}: {location} returned a {type(module).__name__}; "
+            "it shall return an nn.Module, or one and a dictionary of settings"
+        )
+    files = user_code.named_files(settings.options)
+    named = [f"; options.{name}: {sha256[:16]}" for name, sha256 in files.items()]
+    definition = user_code.definition(location) + "".join(named)
+    return _Built(module, f"weights of {location}", facts, definition)
+
+
+_BUILDERS: Mapping[str, Callable[[str, OwnModel, tuple[str, ...]], _Built]] = {
+    "torchvision": _from_torchvision,
+    "timm": _from_timm,
+}
+
+
+def _build(name: str, settings: OwnModel, function: Callable[..., Any], *names: str, **options: Any) -> Any:
+    """Call what builds the network; it may raise anything.
+
+    Raises:
+        ConfigError: it does.
+        WeightsError: it does, where it was to fetch weights.
+    """
+    try:
+        return function(*names, **{**options, **settings.options})
+    except BenchError:
+        raise
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # foreign code may raise anything, SystemExit included
+        kind = WeightsError if settings.weights else ConfigError
+        called = " ".join([settings.source, *names])
+        raise kind(f"models.{name}: {called}: {user_code.reason(error)}") from None
+
+
+def _completed(where: str, settings: OwnModel, facts: Mapping[str, Any]) -> OwnModel:
+    """The settings with what the network's maker says, where the configuration does not say otherwise."""
+    allowed = ("classes", "blocks", "mean", "std", "scale")
+    for key in facts:
+        if key not in allowed:
+            raise ConfigError(f"{where}: {settings.source} says {str(key)!r}{suggest(str(key), allowed)}")
+    try:
+        return OwnModel.model_validate({**facts, **settings.model_dump(exclude_none=True)})
+    except ValidationError as error:
+        problem = first_problem(error, OwnModel)
+        raise ConfigError(f"{where}: what {settings.source} says: {problem}") from None
+
+
+def _prepared(where: str, module: nn.Module) -> nn.Module:
+    """The network in fp32 and evaluation mode, its parameters without gradient.
+
+    Raises:
+        ConfigError: it is compiled in a way that cannot be looked into, or cannot be put in that mode.
+    """
+    module = getattr(module, "_orig_mod", module)  # torch.compile wraps the network, and hooks miss it then
+    for part in module.modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            raise ConfigError(
+                f"{where}: is a TorchScript network, whose layers cannot be read; build it in Python, and "
+                "give its state_dict() as `checkpoint`"
+            )
+    try:
+        return module.float().eval().requires_grad_(False)
+    except NotImplementedError as error:  # what torch.export makes has no evaluation mode
+        reason = f"{user_code.reason(error)}; return the network that was exported"
+    except Exception as error:  # such as ValueError of parameters that get their shape in the first pass
+        reason = user_code.reason(error)
+    raise ConfigError(f"{where}: cannot be put into evaluation mode: {reason}")
+
+
+def _weights(where: str, module: nn.Module, settings: OwnModel, origin: str) -> Weights:
+    """Read the checkpoint, if there is one; otherwise the hash is that of the network's state."""
+    path = settings.checkpoint
+    if path is None:
+        return Weights(origin, state_sha256(module), published=False)
+    digest = checkpoint.verify(path, settings.sha256)
+    load_state(path, module, where)
+    return Weights(path.name, digest, published=False)
+
+
+def state_sha256(module: nn.Module) -> str:
+    """SHA-256 of all parameters and buffers with their names, types and shapes; 64 hex digits."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        total.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
+
+
+def _numbered(names: list[str]) -> list[str]:
+    """Names that occur twice, as two of ImageNet's do, get their number; a stroke becomes a hyphen."""
+    names = [name.replace("/", "-") for name in names]
+    return [f"{name} {index}" if names.count(name) > 1 else name for index, name in enumerate(names)]

@@ -1,0 +1,101 @@
+"""Rewrites networks so that they compute the same faster or repeatably: batch normalisation, pooling."""
+
+from __future__ import annotations
+
+import copy
+from functools import lru_cache
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from adasise_bench.utils.precision import arithmetic
+
+_ROUNDING = 1e-3
+
+
+def fold_batchnorm(module: nn.Module) -> nn.Module:
+    """Replace every convolution followed by a batch normalisation in evaluation mode, in place.
+
+    Pairs are found by their order among a module's children, as in torchvision's networks. The folded
+    weights are computed in float64, so that outputs change by float32 rounding only.
+
+    Args:
+        module: a network in evaluation mode.
+
+    Returns:
+        The same module; the batch normalisations have become identities.
+    """
+    for parent in module.modules():
+        for (conv_name, conv), (norm_name, norm) in pairwise(list(parent.named_children())):
+            if (
+                isinstance(conv, nn.Conv2d)
+                and type(norm) is nn.BatchNorm2d  # its subclasses may do more, as timm's with activations do
+                and conv.out_channels == norm.num_features
+            ):
+                setattr(parent, conv_name, _folded(conv, norm))
+                setattr(parent, norm_name, nn.Identity())
+    return module
+
+
+def folded_where_exact(module: nn.Module, image: torch.Tensor) -> nn.Module:
+    """The network with its batch normalisations folded, if that leaves its outputs alone up to rounding.
+
+    Folding pairs a convolution with the normalisation registered after it, which need not follow it. The
+    outputs are compared in fp32: TF32 rounds the folded weights otherwise than the others.
+    """
+    try:
+        folded = fold_batchnorm(copy.deepcopy(module))
+        with torch.no_grad(), arithmetic("fp32", image.device):
+            before, after = module(image), folded(image)
+    except Exception:  # a network that cannot be copied or folded is used as it is
+        return module
+    return folded if float((before - after).abs().max()) <= _ROUNDING * float(before.abs().max()) else module
+
+
+def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
+    fused = torch.nn.utils.fusion.fuse_conv_bn_eval(conv.double(), norm.double())
+    return fused.to(torch.float32).requires_grad_(False)
+
+
+class MatrixAveragePool(nn.Module):
+    """The same function as ``nn.AdaptiveAvgPool2d``, up to rounding.
+
+    Args:
+        size: height and width of the output.
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self._size = size
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """(N, C, h, w) to (N, C, *size); the input itself where it has that size already."""
+        if inputs.shape[2:] == self._size:
+            return inputs
+        rows, columns = (
+            _averages(length, count, inputs.dtype, inputs.device)
+            for length, count in zip(inputs.shape[2:], self._size, strict=True)
+        )
+        return rows @ inputs @ columns.T
+
+
+def with_repeatable_pooling(module: nn.Module) -> nn.Module:
+    """Replace every adaptive average pooling to more than one pixel, in place; one pixel is a plain mean."""
+    for parent in module.modules():
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.AdaptiveAvgPool2d):
+                size = child.output_size if isinstance(child.output_size, tuple) else (child.output_size,) * 2
+                if size != (1, 1) and None not in size:
+                    setattr(parent, name, MatrixAveragePool((int(size[0] or 1), int(size[1] or 1))))
+    return module
+
+
+@lru_cache(maxsize=32)
+def _averages(length: int, count: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """(count, length): row i averages from floor(i·length/count) up to ceil((i+1)·length/count)."""
+    weights = torch.zeros(count, length)
+    for i in range(count):
+        start, stop = i * length // count, -(-(i + 1) * length // count)
+        weights[i, start:stop] = 1 / (stop - start)
+    return weights.to(device, dtype)

@@ -1,0 +1,1 @@
+"""What a run writes into its folder, and everything that reads it again."""

@@ -1,0 +1,144 @@
+"""What values a record can have at all, and what it must agree with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from math import inf
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from adasise_bench.utils.errors import DataError
+
+_ROUNDING = 1e-6
+
+
+class Range(NamedTuple):
+    """The smallest and the largest value, both included; ``whole`` where only these two are possible."""
+
+    low: float
+    high: float
+    whole: bool = False
+
+
+_PERCENT = Range(0, 100)
+_HIT = Range(0, 100, whole=True)
+_FROM_ZERO = Range(0, inf)
+
+RANGES: Mapping[str, Range] = {
+    "ebpg": _PERCENT,
+    "bbox": _PERCENT,
+    "drop": _PERCENT,
+    "increase": _HIT,
+    "miou": _PERCENT,
+    "pointing": _HIT,
+    "pointing_difficult": _HIT,
+    "average_gain": _PERCENT,
+    "insertion": _PERCENT,
+    "deletion": _PERCENT,
+    "head_sensitivity": Range(-1, 1),
+    "score": Range(0, 1),
+    "box_share": _PERCENT,
+    "seconds": _FROM_ZERO,
+    "seconds_feature_maps": _FROM_ZERO,
+    "seconds_selection": _FROM_ZERO,
+    "seconds_scoring": _FROM_ZERO,
+    "seconds_fusion": _FROM_ZERO,
+    "seconds_optimisation": _FROM_ZERO,
+    "seconds_plain_forward": _FROM_ZERO,
+    "forwards": _FROM_ZERO,
+    "backwards": _FROM_ZERO,
+    "peak_memory_mb": _FROM_ZERO,
+}
+"""By column of the records, where the score Ψ lies in [0, 1]."""
+
+_ANYTHING = Range(-inf, inf)
+_OF_RAW_OUTPUTS = {"drop": _FROM_ZERO, "insertion": _ANYTHING, "deletion": _ANYTHING, "score": _ANYTHING}
+"""Those that are other ones where Ψ is the raw output, of which a share can be anything."""
+
+_MEASURES = ("ebpg", "bbox", "drop", "increase", "miou", "score")
+_WEIGHTS_DIGITS = 12
+
+
+def ranges(score: str) -> dict[str, Range]:
+    """:data:`RANGES` for a score Ψ: ``logit`` is the raw output, all others lie in [0, 1]."""
+    return {**RANGES, **(_OF_RAW_OUTPUTS if score == "logit" else {})}
+
+
+def refuse_impossible(
+    records: pd.DataFrame, *, score: str, models: Mapping[str, Mapping[str, Any]], where: str, cure: str
+) -> None:
+    """Refuse records with a value outside of its range, or that contradict themselves or their run.
+
+    A piece of a run's records can be checked as well as all of them.
+
+    Args:
+        records: any number of them, with the columns of a record.
+        score: the run's score Ψ.
+        models: what the run's environment says of every network.
+        where: the file that they come from.
+        cure: what to do about it.
+
+    Raises:
+        DataError: names the file, the first such record of its kind, and the cure.
+    """
+    for impossible, problem in _problems(records, score, models):
+        if impossible.any():
+            first = records[impossible].iloc[0]
+            raise DataError(f"{where}: {named(first)}: {problem(first)}; {cure}")
+
+
+def named(record: pd.Series[Any]) -> str:
+    """A record's key in words."""
+    parts = (record[name] for name in ("model", "method", "image_id", "class_name"))
+    return " ".join(str(part) for part in parts if not pd.isna(part) and part != "")
+
+
+def out_of_range(values: pd.Series[Any], allowed: Range) -> pd.Series[bool]:
+    """Which values are there and impossible; what is missing is not."""
+    numbers = pd.to_numeric(values)
+    if allowed.whole:
+        possible = numbers.isin([allowed.low, allowed.high])
+    else:
+        possible = numbers.between(allowed.low - _ROUNDING, allowed.high + _ROUNDING)
+    return numbers.notna() & ~possible
+
+
+class _Out(NamedTuple):
+    column: str
+    allowed: Range
+
+    def __call__(self, record: pd.Series[Any]) -> str:
+        low, high, whole = self.allowed
+        expected = f"{low:g} or {high:g}" if whole else f"within {low:g} and {high:g}"
+        return f"{self.column} is {record[self.column]:g}, and can only be {expected}"
+
+
+def _problems(
+    records: pd.DataFrame, score: str, models: Mapping[str, Mapping[str, Any]]
+) -> Iterator[tuple[pd.Series[bool], Any]]:
+    """Which records have a problem, and what it is called."""
+    for column, allowed in ranges(score).items():
+        yield out_of_range(records[column], allowed), _Out(column, allowed)
+    failed, measured = records["error"].notna(), records[list(_MEASURES)].notna().any(axis=1)
+    yield failed & measured, lambda _: "has an error and values, which exclude each other"
+    yield (
+        (records["increase"] == 100) & (records["drop"] > _ROUNDING),
+        lambda _: "the score both rises (increase) and drops, which exclude each other",
+    )
+    for column, facts in (("weights", _weights(models)), ("published_model", _published(models))):
+        said = records["model"].map(facts)
+        yield (
+            records[column].notna() & said.notna() & (records[column] != said),
+            lambda record, column=column, facts=facts: (
+                f"{column} is {record[column]}, while environment.json says {facts[record['model']]}"
+            ),
+        )
+
+
+def _weights(models: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    return {name: str(facts["weights_sha256"])[:_WEIGHTS_DIGITS] for name, facts in models.items()}
+
+
+def _published(models: Mapping[str, Mapping[str, Any]]) -> dict[str, bool]:
+    return {name: bool(facts["published"]) for name, facts in models.items()}

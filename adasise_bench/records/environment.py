@@ -1,0 +1,110 @@
+"""What a run ran on: versions, device, weights and data, so that a number can be traced."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from adasise_bench import __version__
+from adasise_bench.records import evidence
+from adasise_bench.utils.devices import machine
+
+
+def describe(device: torch.device, precision: str, definitions: Mapping[str, str]) -> dict[str, Any]:
+    """Versions and hardware, ready for JSON.
+
+    Args:
+        device: what the networks run on.
+        precision: arithmetic of the scoring passes.
+        definitions: names of what metrics and methods compute, by their own names.
+    """
+    device_name, threads, torch_version = machine(device)
+    return {
+        "tool": {"version": __version__, "commit": _commit()},
+        "python": platform.python_version(),
+        "torch": torch_version,
+        **{name: _version(name) for name in ("torchvision", "torchray", "numpy", "pillow")},
+        "cuda": torch.version.cuda if device.type == "cuda" else None,
+        "driver": _driver() if device.type == "cuda" else None,
+        "device": device.type,
+        "device_name": device_name,
+        "threads": threads,
+        "precision": precision,
+        "definitions": dict(definitions),
+    }
+
+
+DECISIVE = ("tool", "torch", "torchvision", "torchray", "device", "device_name", "precision", "definitions")
+"""Entries that must be equal for two sessions to add to one run."""
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Dotted keys whose values differ, each as ``key: before -> now``.
+
+    Of the evidence, what only one of them tells is no difference: earlier versions told less.
+    """
+    found = []
+    for key in sorted(before.keys() | now.keys()):
+        old, new = before.get(key), now.get(key)
+        if key == evidence.NAME and not prefix:
+            old, new = old or {}, new or {}
+            common = old.keys() & new.keys()
+            old, new = ({name: told[name] for name in common} for told in (old, new))
+            found += differences(old, new)
+        elif isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            found.append(f"{prefix}{key}: {_short(old)} -> {_short(new)}")
+    return found
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """Commit of the checkout the tool runs from, with ``+`` and a hash of changed sources; else ``None``."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        commit = _git(root, "rev-parse", "--short=12", "HEAD")
+        changed = _git(root, "status", "--porcelain", "--", "adasise_bench")
+        return commit + (f"+{_sources_hash()}" if changed else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _sources_hash() -> str:
+    package = Path(__file__).parents[1]
+    total = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        total.update(f"{path.relative_to(package)}\0".encode() + path.read_bytes())
+    return total.hexdigest()[:8]
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()  # noqa: S603
+
+
+def _driver() -> str | None:  # pragma: no cover - only called where there is a GPU
+    try:
+        return Path("/proc/driver/nvidia/version").read_text().splitlines()[0].split("  ")[1].strip()
+    except (OSError, IndexError):
+        return None

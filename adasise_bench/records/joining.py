@@ -1,0 +1,104 @@
+"""Joins the records of several runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from adasise_bench.records import evidence
+from adasise_bench.records.record import Key
+from adasise_bench.records.run import Run
+from adasise_bench.utils.errors import ConfigError, DataError
+
+
+def combine(runs: Sequence[Run]) -> pd.DataFrame:
+    """The records of several runs as one frame, with the columns of a record and ``timed_on``.
+
+    Records with equal keys become one: each column takes its first value that is not null, in the order
+    of ``runs``, except that all run-times of a method on a model, and its memory, come from the first run
+    that has any run-time, and that an error does not outlive an explanation. ``timed_on`` names the device
+    and precision that ``seconds`` comes from.
+
+    Raises:
+        ConfigError: two runs measured one model, or one method on it, under different settings, on other
+            pictures, or for other classes.
+        DataError: there is not one record.
+    """
+    _refuse_disagreement(runs)
+    frames = [run.records.assign(timed_on=_timed_on(run)) for run in runs if not run.records.empty]
+    if not frames:
+        raise DataError(f"{_names(runs)}: no records yet; wait for the first, or start the run again")
+    joined = _times_of_one_run(pd.concat(frames, keys=range(len(frames)), names=["run", "row"]))
+    records = joined.groupby(list(Key._fields), sort=False, dropna=False).first().reset_index()
+    records["error"] = records["error"].where(records["score"].isna(), None)
+    return records
+
+
+def _times_of_one_run(joined: pd.DataFrame) -> pd.DataFrame:
+    """Drop the run-times (and memory) of a model and method from all but the first run that has any."""
+    times = [column for column in joined.columns if column.startswith("seconds")]
+    times += ["timed_on", "peak_memory_mb"]
+    run = pd.Series(joined.index.get_level_values("run"), index=joined.index)
+    timed = run.where(joined["seconds"].notna())
+    first = timed.groupby([joined["model"], joined["method"]]).transform("min")
+    joined[times] = joined[times].where(run == first, axis=0)
+    return joined
+
+
+def _names(runs: Sequence[Run]) -> str:
+    return ", ".join(str(run.folder) for run in runs)
+
+
+def _timed_on(run: Run) -> pd.Series[Any]:
+    device = f"{run.environment['device_name']}, {run.environment['precision']}"
+    return run.records["seconds"].notna().map({True: device, False: None})
+
+
+def _refuse_disagreement(runs: Sequence[Run]) -> None:
+    seen: dict[tuple[str, str], tuple[Any, Path]] = {}
+    for run in runs:
+        for model, setting, value in _settings(run):
+            first, folder = seen.setdefault((model, setting), (value, run.folder))
+            if first != value:
+                name, one, other = _first_difference(setting, first, value)
+                raise ConfigError(
+                    f"{folder} and {run.folder} differ in {name} of {model}: {one} and {other}; "
+                    "report them separately"
+                )
+
+
+def _first_difference(setting: str, one: Any, other: Any) -> tuple[str, Any, Any]:
+    """Where two values of a setting differ: of mappings the first entry that does."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        keys = sorted(one.keys() | other.keys())
+        key = next(key for key in keys if one.get(key) != other.get(key))
+        return _first_difference(f"{setting}.{key}", one.get(key), other.get(key))
+    return setting, one, other
+
+
+def _settings(run: Run) -> Iterator[tuple[str, str, Any]]:
+    """What two runs must agree on, as (model, setting, value)."""
+    data = run.config["data"]
+    for model, weights in run.environment["models"].items():
+        yield model, "weights", weights["weights_sha256"]
+        yield model, "blocks", run.config["models"].get(model, {}).get("blocks")
+        yield model, "score", run.config["score"]
+        yield model, "precision", run.environment["precision"]
+        yield model, "adasise-bench", run.environment["tool"]["version"]
+        yield model, "data", run.environment["data"]["name"]
+        if "fingerprint" in run.environment["data"]:
+            yield model, "pictures (SHA-256)", str(run.environment["data"]["fingerprint"])[:16]
+        for name, fact in evidence.of_data(run.environment).items():
+            yield model, f"data.{name}", fact
+        for name, fact in evidence.of_network(run.environment, model).items():
+            yield model, f"network.{name}", fact
+        yield model, "data.input_size", data["input_size"]
+        yield model, "data.resize", data["resize"]
+        for metric, definition in run.environment["definitions"].items():
+            yield model, f"definition of {metric}", definition
+        for method in run.config["methods"]:
+            for option, value in method.items():
+                yield model, f"{method['label']}.{option}", value

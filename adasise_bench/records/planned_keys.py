@@ -1,0 +1,97 @@
+"""The keys of all records of a plan, counted instead of listed: a plan may have tens of millions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adasise_bench.records.record import Key
+
+
+class PlannedKeys:
+    """Keys in the order of the finished file: by model, method, picture, class.
+
+    Args:
+        models: names.
+        methods: labels.
+        image_ids: the pictures in their order.
+        class_names: the classes of a picture, ``[None]`` where its annotation cannot be used.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[str],
+        methods: Sequence[str],
+        image_ids: Iterable[str],
+        class_names: Callable[[str], Sequence[str | None]],
+    ) -> None:
+        self._models, self._methods, self._class_names = list(models), list(methods), class_names
+        self._first: dict[str, int] = {}
+        self.pairs = 0
+        for image_id in image_ids:
+            self._first[image_id] = self.pairs
+            self.pairs += len(class_names(image_id))
+
+    def __len__(self) -> int:
+        """How many keys are planned."""
+        return len(self._models) * len(self._methods) * self.pairs
+
+    def __iter__(self) -> Iterator[Key]:
+        """The keys in their order."""
+        for model in self._models:
+            for method in self._methods:
+                for image_id in self._first:
+                    for class_name in self._class_names(image_id):
+                        yield Key(model, method, image_id, class_name)
+
+    def of_image(self, model: str, image_id: str) -> list[Key]:
+        """The keys of one model and picture."""
+        return [
+            Key(model, method, image_id, class_name)
+            for method in self._methods
+            for class_name in self._class_names(image_id)
+        ]
+
+    def has_image(self, image_id: str) -> bool:
+        """Whether the picture is planned, with whatever classes."""
+        return image_id in self._first
+
+    def position(self, key: Key) -> int | None:
+        """Where a key stands in the order, from 0; ``None`` for a key that is not planned."""
+        first = self._first.get(key.image_id)
+        if first is None:
+            return None
+        try:
+            class_number = self._class_names(key.image_id).index(key.class_name)
+            block = self._models.index(key.model) * len(self._methods) + self._methods.index(key.method)
+        except ValueError:
+            return None
+        return block * self.pairs + first + class_number
+
+
+NOTHING_PLANNED = PlannedKeys((), (), (), lambda _image_id: ())
+
+
+@dataclass(frozen=True)
+class KeySet:
+    """A part of the planned keys.
+
+    Attributes:
+        planned: all of them.
+        flags: (len(planned),) bool, which of them are in the set.
+    """
+
+    planned: PlannedKeys
+    flags: NDArray[np.bool_]
+
+    def __contains__(self, key: object) -> bool:
+        """Whether a key is planned and in the set."""
+        position = self.planned.position(key) if isinstance(key, Key) else None
+        return position is not None and bool(self.flags[position])
+
+    def __len__(self) -> int:
+        """How many keys are in the set."""
+        return int(self.flags.sum())

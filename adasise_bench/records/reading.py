@@ -1,0 +1,174 @@
+"""Reads the records of a run folder, finished or in flight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from adasise_bench.records.folder_names import FINISHED as FINISHED
+from adasise_bench.records.folder_names import IN_FLIGHT as IN_FLIGHT
+from adasise_bench.records.record import _CHECKSUM, SCHEMA, ChangedLineError, Key, Record, parse_line
+from adasise_bench.records.row_groups import row_groups
+from adasise_bench.utils.errors import DataError
+from adasise_bench.utils.files import regular, whole_lines
+
+_ROWS_AT_ONCE = 4_096
+
+
+_ADDED = {"peak_memory_mb", "seconds_plain_forward", "pointing", "pointing_difficult", "average_gain",
+          "insertion", "deletion", "head_sensitivity"}  # fmt: skip
+"""Columns that run folders of earlier versions lack."""
+
+
+def read_records(folder: Path) -> pd.DataFrame:
+    """All records of a run folder, finished or in flight, with the columns of :class:`Record`.
+
+    Raises:
+        DataError: not a run folder, or its records are damaged.
+    """
+    if (folder / FINISHED).exists():
+        with _as_damage(folder / FINISHED):
+            return _frame(pa.concat_tables(_finished_groups(folder / FINISHED)))
+    if not (folder / IN_FLIGHT).exists():
+        raise DataError(f"{folder}: not a run folder (neither {FINISHED} nor {IN_FLIGHT})")
+    unique = {record.key: record for _, record in in_flight(folder / IN_FLIGHT)}
+    return _frame(_table(unique.values()))
+
+
+def record_batches(folder: Path) -> Iterator[pd.DataFrame]:
+    """The records that a run goes on from, in pieces of some thousand, so that memory holds no more.
+
+    They are those in flight; where these are lost, those of the finished file. Of several records with one
+    key the last counts.
+
+    Raises:
+        DataError: the records are damaged.
+    """
+    if only_finished_is_left(folder):
+        yield from finished_batches(folder / FINISHED)
+        return
+    records = (record for _, record in in_flight(folder / IN_FLIGHT))
+    while piece := list(islice(records, _ROWS_AT_ONCE)):
+        yield _frame(_table(piece))
+
+
+def finished_batches(path: Path) -> Iterator[pd.DataFrame]:
+    """The records of a Parquet file in pieces of some thousand, in their order.
+
+    Raises:
+        DataError: they are damaged.
+    """
+    for table in _finished_tables(path):
+        with _as_damage(path):
+            yield _frame(table)
+
+
+def finished_records(path: Path) -> Iterator[Record]:
+    """The records of a Parquet file one by one, in their order.
+
+    Raises:
+        DataError: they are damaged.
+    """
+    for table in _finished_tables(path):
+        for row in table.to_pylist():
+            yield Record(**row)
+
+
+def only_finished_is_left(folder: Path) -> bool:
+    """Whether the records in flight are lost, so that the finished ones are all there is."""
+    path = folder / IN_FLIGHT
+    return (folder / FINISHED).exists() and (not path.exists() or path.stat().st_size == 0)
+
+
+def cure(folder: Path, name: str) -> str:
+    """What to do about a record that is damaged or impossible, in the folder's file of this name."""
+    if name == IN_FLIGHT:
+        return "remove its line and resume"
+    if only_finished_is_left(folder):
+        return "run again with --no-resume, or take the file from a copy"
+    return "delete it and resume"
+
+
+def _finished_tables(path: Path) -> Iterator[pa.Table]:
+    with _as_damage(path):
+        for group in _finished_groups(path):
+            for batch in group.to_batches(_ROWS_AT_ONCE):
+                yield pa.Table.from_batches([batch])
+
+
+def _finished_groups(path: Path) -> Iterator[pa.Table]:
+    """The row groups of the Parquet file with the columns of a record, their checksums verified."""
+    with regular(path, within=path.parent) as file:
+        yield from map(_complete, row_groups(file))
+
+
+@contextmanager
+def _as_damage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
+        raise DataError(f"{path}: damaged records ({error}); {cure(path.parent, path.name)}") from None
+
+
+def _complete(table: pa.Table) -> pa.Table:
+    """The columns of a record, in their order and types; those that the file lacks are null."""
+    for name in _ADDED - set(table.column_names):
+        table = table.append_column(name, pa.nulls(len(table), SCHEMA.field(name).type))
+    return table.select(SCHEMA.names).cast(SCHEMA)
+
+
+def _table(records: Iterable[Record]) -> pa.Table:
+    return pa.Table.from_pylist([asdict(record) for record in records], schema=SCHEMA)
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas()
+    names = [name for name in Key._fields if name != "class_name"]
+    if frame[names].isna().any(axis=None):
+        raise ValueError(f"records without {' or '.join(names)}")
+    if np.isinf(frame.select_dtypes("float")).any(axis=None):
+        raise ValueError("infinite values")
+    return frame
+
+
+def in_flight(path: Path) -> Iterator[tuple[int, Record]]:
+    """The records of :data:`IN_FLIGHT`, each with the offset of the line's end; a torn last line is none.
+
+    Raises:
+        DataError: it cannot be read, or a line is no record or was changed.
+    """
+    if not path.exists():
+        return
+    end, checked, number = 0, False, 0
+    try:
+        with regular(path, within=path.parent) as file:
+            for number, line in enumerate(whole_lines(file), 1):
+                if checked and not _CHECKSUM.search(line):
+                    raise _bad_line(path, number, "has lost its checksum")
+                checked = checked or _CHECKSUM.search(line) is not None
+                end += len(line)
+                yield end, _record(line, path, number)
+    except OSError as error:
+        raise DataError(f"{path}: cannot read the records: {error.strerror or error}") from None
+    except ValueError as error:
+        raise DataError(f"{path}: behind line {number}: {error}; remove that line and resume") from None
+
+
+def _record(line: bytes, path: Path, number: int) -> Record:
+    try:
+        return parse_line(line)
+    except ChangedLineError:
+        raise _bad_line(path, number, "was changed or is damaged: its checksum does not fit") from None
+    except ValueError:
+        raise _bad_line(path, number, "is not a record") from None
+
+
+def _bad_line(path: Path, number: int, problem: str) -> DataError:
+    return DataError(f"{path}: line {number} {problem}; remove that line and resume")

@@ -1,0 +1,132 @@
+"""The records of a run: what they hold, and how they are read back."""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from dataclasses import asdict, dataclass, fields
+from typing import Annotated, NamedTuple
+
+import pyarrow as pa
+from pydantic import ConfigDict, Field, TypeAdapter, with_config
+
+from adasise_bench.records.folder_names import FINISHED as FINISHED
+from adasise_bench.records.folder_names import IN_FLIGHT as IN_FLIGHT
+
+
+class Key(NamedTuple):
+    """What identifies a record; ``class_name`` is ``None`` where the annotation could not be read."""
+
+    model: str
+    method: str
+    image_id: str
+    class_name: str | None
+
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+@with_config(ConfigDict(extra="forbid", allow_inf_nan=False))
+@dataclass(frozen=True)
+class Record:
+    """One explanation and its measures.
+
+    Attributes:
+        ebpg, bbox, drop, increase, miou: percent.
+        pointing: 100 or 0; null where all objects of the class are "difficult" in VOC's sense.
+        pointing_difficult: the same; null outside the difficult set as well.
+        average_gain: percent; null where the score is 1 or a raw output.
+        insertion, deletion: percent; null where they were not asked for.
+        head_sensitivity: rank correlation in [-1, 1]; null where it was not asked for or a map is flat.
+        score: Ψ of the whole picture.
+        box_share: percent of the input's pixels inside the class's boxes, EBPG's chance level.
+        seconds, seconds_*: run-time in total and by phase.
+        seconds_plain_forward: per input of a plain batched forward pass, timed just before the picture's
+            or, where explanations are quick, before those of an earlier picture of the same size.
+        forwards, backwards: inputs passed through the network by the method.
+        peak_memory_mb: most memory that tensors held on the GPU during the explanation, the run's networks
+            included, in 10^6 bytes; null on the CPU and with shared forwards, where it
+            belongs to no single explanation.
+        maps_kept, maps_positive: feature maps per block.
+        degenerate: all pixels of the map are equal.
+        error: why there is no explanation; the measures are then null.
+        published_model, weights: whether the weights are TorchRay's, and the start of their SHA-256.
+    """
+
+    model: str
+    method: str
+    image_id: str
+    class_name: str | None
+    ebpg: float | None = None
+    bbox: float | None = None
+    drop: float | None = None
+    increase: float | None = None
+    miou: float | None = None
+    pointing: float | None = None
+    pointing_difficult: float | None = None
+    average_gain: float | None = None
+    insertion: float | None = None
+    deletion: float | None = None
+    head_sensitivity: float | None = None
+    score: float | None = None
+    box_share: float | None = None
+    seconds: float | None = None
+    seconds_feature_maps: float | None = None
+    seconds_selection: float | None = None
+    seconds_scoring: float | None = None
+    seconds_fusion: float | None = None
+    seconds_optimisation: float | None = None
+    seconds_plain_forward: float | None = None
+    forwards: Count | None = None
+    backwards: Count | None = None
+    peak_memory_mb: float | None = None
+    maps_kept: list[Count] | None = None
+    maps_positive: list[Count] | None = None
+    degenerate: bool | None = None
+    error: str | None = None
+    published_model: bool | None = None
+    weights: str | None = None
+
+    @property
+    def key(self) -> Key:
+        """The record's identity."""
+        return Key(self.model, self.method, self.image_id, self.class_name)
+
+
+_LINE = TypeAdapter(Record)
+
+_TYPES = {"str": pa.string(), "float": pa.float64(), "Count": pa.int64(), "bool": pa.bool_(),
+          "list[Count]": pa.list_(pa.int64())}  # fmt: skip
+
+SCHEMA = pa.schema(
+    [(field.name, _TYPES[str(field.type).removesuffix(" | None")]) for field in fields(Record)]
+)
+
+
+_CHECKSUM = re.compile(rb', "crc32": "([0-9a-f]{8})"\}\n?$')
+"""How a line of :data:`IN_FLIGHT` ends; lines of earlier versions end without."""
+
+
+class ChangedLineError(ValueError):
+    """A line is not what its checksum was made of."""
+
+
+def to_line(record: Record) -> bytes:
+    """A record as one line of :data:`IN_FLIGHT`: JSON, whose last entry is the CRC-32 of all before it."""
+    body = json.dumps(asdict(record), allow_nan=False).encode()
+    return body[:-1] + b', "crc32": "%08x"}\n' % zlib.crc32(body)
+
+
+def parse_line(line: bytes) -> Record:
+    """The record in one line of :data:`IN_FLIGHT`; what has no checksum is taken without.
+
+    Raises:
+        ChangedLineError: it has one, which does not fit.
+        ValueError: it is no record.
+    """
+    if stated := _CHECKSUM.search(line):
+        line = line[: stated.start()] + b"}"
+        if zlib.crc32(line) != int(stated[1], 16):
+            raise ChangedLineError
+    return _LINE.validate_json(line, strict=True)

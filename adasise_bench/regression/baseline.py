@@ -1,0 +1,304 @@
+"""The values of a run in one small file, to hold later runs against."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from adasise_bench.methods.registry import METHODS
+from adasise_bench.metrics.measured_metrics import METRICS
+from adasise_bench.records import environment, evidence
+from adasise_bench.records.checks import named, out_of_range, ranges
+from adasise_bench.records.folder_names import FINISHED
+from adasise_bench.records.run import Run, load_run
+from adasise_bench.regression.comparison import KEY, QUALITY, VALUES
+from adasise_bench.utils.errors import ConfigError, DataError
+from adasise_bench.utils.files import regular, write_text_atomically
+from adasise_bench.utils.settings import first_problem, suggest
+
+_PAIR = ["image_id", "class_name"]
+_DECIMALS = 6
+_ROUNDED = 1.01 * 10**-_DECIMALS
+_TIME_DIGITS = 4
+
+
+class _Columns(BaseModel):
+    """Values of one method on one network, one per pair; null where it has none."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    ebpg: list[float | None]
+    bbox: list[float | None]
+    drop: list[float | None]
+    increase: list[float | None]
+    miou: list[float | None]
+    maps_kept: list[list[int] | None]
+    degenerate: list[bool | None]
+    error: list[str | None]
+    seconds: list[float | None]
+    forwards: list[int | None]
+    seconds_plain_forward: list[float | None]
+
+
+class _Pairs(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    image_id: list[str]
+    class_name: list[str]
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    format: Literal[1]
+    identity: dict[str, Any]
+    made_by: dict[str, Any]
+    planned_pairs: int | None = None
+    means: dict[str, dict[str, dict[str, float | None]]]
+    pairs: _Pairs
+    values: dict[str, dict[str, _Columns]]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Values of a run, rounded, and what they are values of.
+
+    Attributes:
+        identity: what two comparable runs share: configuration, weights, data, definitions.
+        made_by: what they may differ in: tool, versions, device.
+        values: one row per explanation, :data:`KEY` and :data:`VALUES` as columns, sorted.
+        planned_pairs: how many pairs of each method on each network the run was to explain, where it had not
+            finished; ``None`` for all others.
+    """
+
+    identity: dict[str, Any]
+    made_by: dict[str, Any]
+    values: pd.DataFrame
+    planned_pairs: int | None = None
+
+    def only(self, methods: list[str]) -> Baseline:
+        """The part of these method labels; all of it for an empty list.
+
+        Raises:
+            ConfigError: there is no such method.
+        """
+        if not methods:
+            return self
+        known = self.identity["methods"]
+        for name in methods:
+            if name not in known:
+                raise ConfigError(f"no method {name!r} in the run{suggest(name, known)}")
+        kept = {name: known[name] for name in methods}
+        definitions = _definitions(self.identity["definitions"], kept)
+        identity = self.identity | {"methods": kept, "definitions": definitions}
+        if evidence.NAME in identity:
+            identity[evidence.NAME] = _evidence(identity[evidence.NAME], kept)
+        return replace(self, identity=identity, values=self.values[self.values["method"].isin(methods)])
+
+    def untimed(self) -> Baseline:
+        """The same values without run-times, which only a machine with nothing else to do gives."""
+        return replace(self, values=self.values.assign(seconds=None, seconds_plain_forward=None))
+
+    @property
+    def unfinished(self) -> str:
+        """That the run had not finished, in one line; empty where it had."""
+        if self.planned_pairs is None:
+            return ""
+        made = self.values.groupby(["model", "method"]).size()
+        return (
+            f"of a run that had not finished: {made.sum()} of {self.planned_pairs * len(made)} explanations"
+        )
+
+
+def open_baseline(path: Path) -> Baseline:
+    """Read a baseline, or make one of a run folder.
+
+    Raises:
+        DataError: it is neither, or damaged.
+    """
+    return baseline_of(load_run(path)) if path.is_dir() else read_baseline(path)
+
+
+def baseline_of(run: Run) -> Baseline:
+    """The baseline of a run, finished or in flight.
+
+    Percentages keep 6 decimals and seconds 4 digits, which is less than any run repeats.
+
+    Raises:
+        DataError: it has no records, or was written by a version that does not say what it ran.
+    """
+    facts = run.environment
+    if run.records.empty:
+        raise DataError(f"{run.folder}: no records yet; let the run finish")
+    if "identity" not in facts or "fingerprint" not in facts["data"]:
+        raise DataError(f"{run.folder / 'environment.json'}: does not say what was run; run again")
+    settings = {key: value for key, value in facts["identity"].items() if key not in _FREE}
+    identity = settings | {
+        "weights": {name: model["weights_sha256"] for name, model in sorted(facts["models"].items())},
+        "pictures": {"name": facts["data"]["name"], "sha256": facts["data"]["fingerprint"]},
+        "definitions": _definitions(facts["definitions"], settings["methods"]),
+        evidence.NAME: _evidence(facts["definitions"] | evidence.of_run(facts), settings["methods"]),
+    }
+    made_by = {key: facts.get(key) for key in ("tool", "torch", "device", "device_name", "precision")}
+    values = run.records[[*KEY, *VALUES]].copy()
+    values["class_name"] = values["class_name"].fillna("")
+    for name in QUALITY:
+        values[name] = values[name].astype(float).round(_DECIMALS)
+    for name in ("seconds", "seconds_plain_forward"):
+        values[name] = values[name].map(
+            lambda number: float(f"{number:.{_TIME_DIGITS}g}"), na_action="ignore"
+        )
+    values = values.sort_values(KEY, ignore_index=True)
+    pairs, made = facts["data"]["pairs"], values.groupby(["model", "method"]).size()
+    finished = (run.folder / FINISHED).exists() or (made >= pairs).all()
+    return Baseline(identity, made_by, values, None if finished else pairs)
+
+
+def _evidence(every: Mapping[str, Any], methods: Mapping[str, Any]) -> dict[str, Any]:
+    """What is known of the data and the networks, and of what these methods rest on beside their options."""
+    beginnings = ("data.", "models.", *(f"{label}." for label in methods))
+    own = every.keys() - METRICS.keys() - METHODS.keys()
+    return {name: every[name] for name in own if name.startswith(beginnings)}
+
+
+def _definitions(every: Mapping[str, str], methods: Mapping[str, Any]) -> dict[str, str]:
+    """Those of the values that a baseline holds and of the methods that are there."""
+    there = {*VALUES, *(entry["name"] for entry in methods.values())}
+    return {name: definition for name, definition in every.items() if name in there}
+
+
+_FREE = ("measures", "share_forwards", "timing")
+"""Settings that change no value that a baseline holds, only whether and how it is timed."""
+
+
+def write_baseline(baseline: Baseline, path: Path) -> None:
+    """Write a baseline; equal values give equal bytes.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    values = baseline.values
+    pairs = values[_PAIR].drop_duplicates().sort_values(_PAIR)
+    columns: dict[str, dict[str, dict[str, list[Any]]]] = {}
+    means: dict[str, dict[str, dict[str, float | None]]] = {}
+    for (model, method), group in values.groupby(["model", "method"]):
+        aligned = pairs.merge(group, how="left", on=_PAIR)
+        own = {name: [_plain(value) for value in aligned[name]] for name in VALUES}
+        columns.setdefault(str(model), {})[str(method)] = own
+        means.setdefault(str(model), {})[str(method)] = {
+            name: _plain(round(float(group[name].mean()), _DECIMALS)) for name in QUALITY
+        }
+    tree = {
+        "format": 1,
+        "identity": baseline.identity,
+        "made_by": baseline.made_by,
+        "means": means,
+        "pairs": {name: pairs[name].tolist() for name in _PAIR},
+        "values": columns,
+    }
+    if baseline.planned_pairs is not None:
+        tree["planned_pairs"] = baseline.planned_pairs
+    write_text_atomically(path, _json(tree) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """A cell of a frame as JSON knows it; whole numbers without a fraction."""
+    if isinstance(value, str | bool) or value is None:
+        return value
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list):
+        return value
+    if pd.isna(value):
+        return None
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _json(tree: Any, indent: str = "") -> str:
+    """Sorted JSON with every list in one line."""
+    if not isinstance(tree, Mapping) or not tree:
+        return json.dumps(tree, separators=(",", ":"), allow_nan=False)
+    inner = indent + " "
+    entries = (f"{inner}{json.dumps(key)}: {_json(tree[key], inner)}" for key in sorted(tree))
+    return "{\n" + ",\n".join(entries) + f"\n{indent}}}"
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Read what :func:`write_baseline` wrote.
+
+    Raises:
+        DataError: missing or damaged.
+    """
+    try:
+        with regular(path) as file:
+            stored = _File.model_validate_json(file.read())
+    except OSError as error:
+        reason = f"cannot read it: {error.strerror or error}"
+        raise DataError(f"{path}: {reason}; name a baseline or a run folder") from None
+    except ValidationError as error:
+        raise _damaged(path, first_problem(error, _File)) from None
+    frames = []
+    for model, methods in stored.values.items():
+        for method, columns in methods.items():
+            try:
+                frame = pd.DataFrame(dict(stored.pairs) | dict(columns), dtype=object)
+            except ValueError:
+                raise _damaged(path, f"columns of {method} of unequal length") from None
+            present = frame["ebpg"].notna() | frame["error"].notna()
+            frames.append(frame[present].assign(model=model, method=method))
+    if not frames:
+        raise _damaged(path, "it has no values")
+    values = pd.concat(frames)[[*KEY, *VALUES]].sort_values(KEY, ignore_index=True)
+    _refuse_edited(path, stored, values)
+    return Baseline(stored.identity, stored.made_by, values, stored.planned_pairs)
+
+
+def _refuse_edited(path: Path, stored: _File, values: pd.DataFrame) -> None:
+    """Refuse values that no metric gives, or that are not those whose means the file holds.
+
+    Raises:
+        DataError: names the first.
+    """
+    possible = ranges(str(stored.identity.get("score")))
+    for name in QUALITY:
+        impossible = out_of_range(values[name], possible[name])
+        if impossible.any():
+            first = values[impossible].iloc[0]
+            raise _damaged(path, f"{named(first)}: {name} cannot be {first[name]:g}")
+    for (model, method), group in values.groupby(["model", "method"]):
+        means = stored.means.get(str(model), {}).get(str(method), {})
+        for name in QUALITY:
+            stated, found = means.get(name), group[name].astype(float).mean()
+            if pd.isna(found) != (stated is None) or (stated is not None and abs(found - stated) > _ROUNDED):
+                raise _damaged(path, f"the values of {name} of {method} on {model} do not have their mean")
+
+
+def _damaged(path: Path, problem: str) -> DataError:
+    return DataError(f"{path}: no baseline: {problem}; make it again with `adasise-bench baseline`")
+
+
+def refuse_incomparable(base: Baseline, new: Baseline) -> None:
+    """Refuse two runs whose values mean different things.
+
+    Raises:
+        ConfigError: names what differs: settings, weights, pictures or definitions; or no pair is common.
+    """
+    found = environment.differences(base.identity, new.identity)
+    if found:
+        raise ConfigError(
+            f"not comparable: {'; '.join(found[:4])}; run with the same settings, or make a new baseline"
+        )
+    if base.values[KEY].merge(new.values[KEY]).empty:
+        raise ConfigError("not comparable: no pair is in both; run the same pictures")
+
+
+def why_untimed(base: Baseline, new: Baseline) -> str:
+    """Why the speed of two runs cannot be compared; empty if it can."""
+    before, now = base.made_by.get("device"), new.made_by.get("device")
+    return "" if before == now else f"the baseline was timed on {before}, this run on {now}"

@@ -1,0 +1,299 @@
+"""Holds the values of one run against those of another, pair by pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from adasise_bench.metrics.rows import MEASURES
+
+KEY = ["model", "method", "image_id", "class_name"]
+QUALITY = ("ebpg", "bbox", "drop", "increase", "miou")
+MAPS = "maps_kept"
+SPEED = "speed"
+VALUES = (*QUALITY, MAPS, "degenerate", "error", "seconds", "forwards", "seconds_plain_forward")
+"""Columns of the records that are compared; an error is a text, and no other value stands beside it."""
+
+Rule = tuple[str, float | None]
+"""A limit, and what it holds for: a check, a method's label, or everything (an empty text)."""
+
+TOLERANCES: tuple[Rule, ...] = (("", 0.05), (MAPS, 0.5))
+BOUNDS: tuple[Rule, ...] = (("", 0.5), ("increase", None), (MAPS, None))
+SLOWER = 10.0
+
+_NAMED = 3
+_ROUNDING = 1e-9
+
+Verdict = Literal["passed", "failed", "skipped"]
+
+
+class Limits(NamedTuple):
+    """What may differ; ``None`` allows everything.
+
+    Of the rules that fit, one for a check goes before one for a method's label, and that before one for
+    everything; of several such the last counts.
+
+    Attributes:
+        tolerances: of the difference of the means, in percentage points, or in feature maps.
+        bounds: of the difference of any one pair, in the same units.
+        slower: percent that an explanation may cost more than in the base.
+        untimed: why speed is not compared; empty if it is.
+        partial: whether pairs of the base may be missing.
+        planned_pairs: how many pairs the base's run was to explain by each method, if it had not finished.
+    """
+
+    tolerances: Sequence[Rule] = TOLERANCES
+    bounds: Sequence[Rule] = BOUNDS
+    slower: float = SLOWER
+    untimed: str = ""
+    partial: bool = False
+    planned_pairs: int | None = None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check of one method on one network found.
+
+    Attributes:
+        check: name of a metric, ``maps_kept``, ``speed``, ``pairs``, ``errors`` or ``degenerate``.
+        detail: why it failed or was skipped, or what else is to be known.
+        base, new: means over the pairs that both have, medians (``speed``), or counts.
+        difference: new minus base; for ``maps_kept`` the mean number of maps per pair that are more or fewer
+            in any block; for ``speed`` the percent that ``new`` is more.
+        allowed: how much it may be.
+        largest, bound: the difference of the pair that differs most, and how much that may be.
+        at: that pair.
+        pairs: how many pairs it rests on.
+    """
+
+    model: str
+    method: str
+    check: str
+    verdict: Verdict
+    detail: str = ""
+    base: float | None = None
+    new: float | None = None
+    difference: float | None = None
+    allowed: float | None = None
+    largest: float | None = None
+    bound: float | None = None
+    at: str = ""
+    pairs: int = 0
+
+
+def compare(base: pd.DataFrame, new: pd.DataFrame, limits: Limits) -> list[Finding]:
+    """Every check of every method on every network that either has.
+
+    A change for the better beyond the limits fails as well, for it is a change; being faster does not.
+
+    Args:
+        base, new: one row per pair, with :data:`KEY` and :data:`VALUES`; ``class_name`` is empty where the
+            annotation could not be used.
+        limits: what may differ.
+    """
+    joined = base.merge(new, how="outer", on=KEY, suffixes=("_base", "_new"))
+    for side in ("base", "new"):
+        joined[f"in_{side}"] = joined[[f"ebpg_{side}", f"error_{side}"]].notna().any(axis=1)
+    return [
+        finding
+        for (model, method), pairs in joined.groupby(["model", "method"])
+        for finding in _Method(str(model), str(method), pairs, limits).findings()
+    ]
+
+
+@dataclass(frozen=True)
+class _Method:
+    """One method on one network, its pairs in both runs side by side."""
+
+    model: str
+    method: str
+    pairs: pd.DataFrame
+    limits: Limits
+
+    def findings(self) -> Iterator[Finding]:
+        both = self.pairs.dropna(subset=["ebpg_base", "ebpg_new"])
+        for metric in QUALITY:
+            yield self._quality(metric, both)
+        counted = both[both[[f"{MAPS}_base", f"{MAPS}_new"]].notna().any(axis=1)]
+        if self.pairs[[f"{MAPS}_base", f"{MAPS}_new"]].notna().any(axis=None):
+            yield self._maps(counted)
+        yield self._present()
+        yield self._errors()
+        yield self._degenerate()
+        yield self._speed(both)
+
+    def _quality(self, metric: str, both: pd.DataFrame) -> Finding:
+        base, new = (both[f"{metric}_{side}"].astype(float) for side in ("base", "new"))
+        difference = new - base
+        better = None if MEASURES[metric].direction is None else MEASURES[metric].direction == "up"
+        mean = difference.mean()
+        word = "" if better is None else " (better)" if (mean > 0) == better else " (worse)"
+        return self._judged(metric, base, new, difference, both, word)
+
+    def _maps(self, both: pd.DataFrame) -> Finding:
+        base, new = (both[f"{MAPS}_{side}"] for side in ("base", "new"))
+        difference = [_maps_apart(one, other) for one, other in zip(base, new, strict=True)]
+        kept, kept_now = (maps.map(sum, na_action="ignore").astype(float) for maps in (base, new))
+        apart = pd.Series(difference, index=both.index, dtype=float)
+        return self._judged(MAPS, kept, kept_now, apart, both, "")
+
+    def _judged(
+        self,
+        check: str,
+        base: pd.Series[float],
+        new: pd.Series[float],
+        difference: pd.Series[float],
+        both: pd.DataFrame,
+        word: str,
+    ) -> Finding:
+        in_base = self.pairs[self.pairs["in_base"]]
+        if len(in_base) and in_base["error_base"].notna().all():
+            return self._finding(check, "skipped", "the base has errors only")
+        if both.empty:
+            return self._finding(check, "failed", "no pair that both have a value for")
+        allowed, bound = (_limit(rules, self.method, check) for rules in self.limits[:2])
+        mean, at = float(difference.mean(skipna=False)), difference.abs().to_numpy().argmax()
+        largest = float(difference.iloc[at])
+        reasons = []
+        lacking = both[difference.isna()]
+        if len(lacking):
+            reasons.append(f"{len(lacking)} without a value in one of the two: {_names(lacking)}")
+        elif _beyond(mean, allowed):
+            reasons.append(f"mean differs by {mean:+.4g}{word}, allowed {allowed:g}")
+        if not len(lacking) and _beyond(largest, bound):
+            reasons.append(f"{_name(both.iloc[at])} differs by {largest:+.4g}, allowed {bound:g}")
+        return self._finding(
+            check,
+            "failed" if reasons else "passed",
+            "; ".join(reasons),
+            base=float(base.mean()),
+            new=float(new.mean()),
+            difference=mean,
+            allowed=allowed,
+            largest=largest,
+            bound=bound,
+            at=_name(both.iloc[at]) if largest else "",
+            pairs=len(both),
+        )
+
+    def _present(self) -> Finding:
+        in_base, in_new = self.pairs["in_base"], self.pairs["in_new"]
+        missing = self.pairs[in_base & ~in_new & self.pairs["error_base"].isna()]
+        added = self.pairs[in_new & ~in_base]
+        empty = self.pairs[~in_new & ~in_base]
+        unmade = max(0, (self.limits.planned_pairs or 0) - int(in_base.sum()))
+        parts = [
+            f"{len(rows)} {word}: {_names(rows)}"
+            for rows, word in (
+                (missing, "missing"),
+                (added, "new"),
+                (empty, "without values or an error in both"),
+            )
+            if len(rows)
+        ]
+        if unmade:
+            parts.append(f"the base is of a run that had not finished, and lacks {unmade}")
+        return self._finding(
+            "pairs",
+            "failed" if unmade or len(empty) or (len(missing) and not self.limits.partial) else "passed",
+            "; ".join(parts),
+            base=int(in_base.sum()),
+            new=int(in_new.sum()),
+            pairs=len(self.pairs),
+        )
+
+    def _errors(self) -> Finding:
+        base, new = self.pairs["error_base"].notna(), self.pairs["error_new"].notna()
+        added = self._turned(base, new)
+        reason = f"; {added['error_new'].iloc[0]}" if len(added) else ""
+        return self._counted("errors", base, new, added, reason)
+
+    def _degenerate(self) -> Finding:
+        base, new = (self.pairs[f"degenerate_{side}"].eq(True) for side in ("base", "new"))
+        return self._counted("degenerate", base, new, self._turned(base, new), "")
+
+    def _turned(self, base: pd.Series[bool], new: pd.Series[bool]) -> pd.DataFrame:
+        """The pairs of the base that are now what they were not."""
+        return self.pairs[new & ~base & self.pairs["in_base"]]
+
+    def _counted(
+        self, check: str, base: pd.Series[bool], new: pd.Series[bool], added: pd.DataFrame, reason: str
+    ) -> Finding:
+        return self._finding(
+            check,
+            "failed" if len(added) else "passed",
+            f"{len(added)} new: {_names(added)}{reason}" if len(added) else "",
+            base=int(base.sum()),
+            new=int(new.sum()),
+            pairs=len(self.pairs),
+        )
+
+    def _speed(self, both: pd.DataFrame) -> Finding:
+        if self.limits.untimed:
+            return self._finding(SPEED, "skipped", self.limits.untimed)
+        costs = pd.DataFrame({side: _cost(both, side) for side in ("base", "new")}).dropna()
+        if costs.empty:
+            return self._finding(
+                SPEED, "skipped", "no pair was timed in both (share_forwards, or baseline --untimed)"
+            )
+        slower = 100 * (float((costs["new"] / costs["base"]).median()) - 1)
+        failed = slower > self.limits.slower + _ROUNDING
+        return self._finding(
+            SPEED,
+            "failed" if failed else "passed",
+            f"{slower:.1f} % slower in terms of plain forwards, allowed {self.limits.slower:g} %"
+            if failed
+            else "",
+            base=float(costs["base"].median()),
+            new=float(costs["new"].median()),
+            difference=slower,
+            allowed=self.limits.slower,
+            pairs=len(costs),
+        )
+
+    def _finding(
+        self, check: str, verdict: Verdict, detail: str, **numbers: float | int | str | None
+    ) -> Finding:
+        return Finding(self.model, self.method, check, verdict, detail, **numbers)  # type: ignore[arg-type]
+
+
+def _limit(rules: Sequence[Rule], method: str, check: str) -> float | None:
+    specific = ("", method, check)
+    fitting = [(specific.index(name), limit) for name, limit in rules if name in specific]
+    most = max(place for place, _ in fitting)
+    return [limit for place, limit in fitting if place == most][-1]
+
+
+def _beyond(difference: float, limit: float | None) -> bool:
+    return limit is not None and not abs(difference) <= limit + _ROUNDING
+
+
+def _maps_apart(one: Sequence[int] | None, other: Sequence[int] | None) -> float:
+    """By how many maps the blocks of two selections differ in number.
+
+    Infinite for other blocks, and not a number where only one of them counted maps.
+    """
+    if not (isinstance(one, Sequence | np.ndarray) and isinstance(other, Sequence | np.ndarray)):
+        return float("nan")
+    if len(one) != len(other):
+        return float("inf")
+    return float(np.abs(np.subtract(one, other)).sum())
+
+
+def _cost(pairs: pd.DataFrame, side: str) -> pd.Series[float]:
+    """How many plain forward passes could have been made in the time of an explanation."""
+    seconds, plain = (pairs[f"{name}_{side}"].astype(float) for name in ("seconds", "seconds_plain_forward"))
+    return seconds / plain
+
+
+def _name(pair: pd.Series[str]) -> str:
+    return f"{pair['image_id']} {pair['class_name']}".strip()
+
+
+def _names(pairs: pd.DataFrame) -> str:
+    named = [_name(pair) for _, pair in pairs.head(_NAMED).iterrows()]
+    return ", ".join(named) + (", ..." if len(pairs) > _NAMED else "")

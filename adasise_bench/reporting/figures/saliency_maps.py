@@ -1,0 +1,247 @@
+"""Fig. 3 of Ada-SISE: pictures with their boxes, and the methods' maps laid over them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+from PIL import Image
+
+from adasise_bench.data.boxes import Box
+from adasise_bench.records.maps import kept_map
+from adasise_bench.records.pictures import Gallery
+from adasise_bench.records.record import Key
+from adasise_bench.records.run import Run
+from adasise_bench.reporting.figures.basis import caveat, folders, records_of
+from adasise_bench.reporting.figures.style import COLUMN, TWO_COLUMNS, blank, named, note, styled
+from adasise_bench.reporting.overlay import overlay
+from adasise_bench.reporting.tables import title_of
+from adasise_bench.utils.errors import ConfigError, DataError
+from adasise_bench.utils.settings import suggest
+
+Pair = tuple[str, str]
+"""Image id and class name."""
+
+_METHODS_IN_A_COLUMN = 3
+_TEXT = 0.17
+_LETTERS_PER_INCH = 17
+_BOX = "#56B4E9"
+_FLATTEST, _HIGHEST = 0.05, 4.0
+"""Height of a row in widths of a panel; a picture of other proportions has space beside it."""
+_MAX_INCHES = 200
+"""Height at which a figure at 300 dpi still fits in the 65536 pixels that matplotlib draws."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One explained class of one picture.
+
+    Attributes:
+        image_id, class_name: what was explained.
+        score: Ψ of the class for the whole picture.
+        picture: RGB.
+        boxes: the objects of the class.
+        maps: (H, W) float32 maps by method.
+    """
+
+    image_id: str
+    class_name: str
+    score: float
+    picture: Image.Image
+    boxes: Sequence[Box]
+    maps: Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The saved maps of one model in several runs.
+
+    Attributes:
+        model: architecture.
+        records: explanations without error by method, in the order of the columns.
+        galleries: of the runs, in order of precedence.
+        note: on which network and data they rest.
+    """
+
+    model: str
+    records: Mapping[str, pd.DataFrame]
+    galleries: Sequence[Gallery]
+    note: str
+
+    @classmethod
+    def of(cls, runs: Sequence[Run], model: str, methods: Iterable[str] = ()) -> Shelf:
+        """Open what the runs saved.
+
+        Args:
+            runs: in order of precedence.
+            model: architecture.
+            methods: labels to show; all with saved maps by default.
+
+        Raises:
+            ConfigError: the runs do not fit together, or lack one of ``methods``.
+            DataError: there are no maps, or the pictures are gone.
+        """
+        groups = {
+            label: group.dropna(subset=["score"]) for label, group in records_of(runs, model, methods).items()
+        }
+        galleries = [Gallery.of(run) for run in runs]
+        if not methods:
+            groups = {
+                label: group
+                for label, group in groups.items()
+                if any((gallery.folder / "maps" / model / label).is_dir() for gallery in galleries)
+            }
+        if not groups:
+            raise DataError(
+                f"{folders(runs)}: no saliency maps of {model}; give the run again with --save-maps"
+            )
+        environment = next(run.environment for run in runs if model in run.environment["models"])
+        weights, data = environment["models"][model], environment["data"]
+        text = f"{title_of(model)}, {data['name']}. {caveat(weights['published'], data['embedded'])}"
+        return cls(model, groups, galleries, text.rstrip())
+
+    def pairs(self, image_id: str, class_name: str | None) -> list[Pair]:
+        """The explained classes of one picture, or one of them.
+
+        Raises:
+            DataError: no such explanation.
+        """
+        first = next(iter(self.records.values()))
+        classes = first.loc[first["image_id"] == image_id, "class_name"].tolist()
+        if not classes:
+            raise DataError(f"--image {image_id}: {self._where()} explained no such picture")
+        if class_name is not None and class_name not in classes:
+            raise DataError(f"--image {image_id}:{class_name}: not explained{suggest(class_name, classes)}")
+        return [(image_id, name) for name in classes if class_name in (None, name)]
+
+    def sample(self, count: int, seed: int) -> list[Pair]:
+        """Random pairs of which every method has a map, in the order of the records.
+
+        Raises:
+            ConfigError: there are not so many.
+        """
+        first, *others = (
+            list(zip(group["image_id"], group["class_name"], strict=True)) for group in self.records.values()
+        )
+        shared = set(first).intersection(*others)
+        complete = [
+            pair
+            for pair in first
+            if pair in shared and all(self._holders(label, pair) for label in self.records)
+        ]
+        if count > len(complete):
+            raise ConfigError(
+                f"--random {count}: {self._where()} has all methods' maps of {len(complete)} explanations"
+            )
+        drawn = set(random.Random(seed).sample(complete, count))  # noqa: S311 - not for security
+        return [pair for pair in complete if pair in drawn]
+
+    def row(self, pair: Pair) -> Row:
+        """What there is to draw of one explanation.
+
+        Raises:
+            DataError: a record, map or picture is missing, damaged or another one.
+        """
+        image_id, class_name = pair
+        maps, scores = {}, []
+        for label, group in self.records.items():
+            found = group.loc[(group["image_id"] == image_id) & (group["class_name"] == class_name), "score"]
+            if found.empty:
+                raise DataError(f"--image {image_id}:{class_name}: not explained by {label}")
+            scores.append(float(found.iloc[0]))
+            gallery = (self._holders(label, pair) or self.galleries)[0]
+            maps[label] = gallery.saliency(Key(self.model, label, *pair))
+            picture, annotation = gallery.picture(image_id), gallery.annotation(image_id)
+        boxes = [box for box in annotation.boxes if box.class_name == class_name]
+        return Row(image_id, class_name, scores[0], picture, boxes, maps)
+
+    def _holders(self, label: str, pair: Pair) -> list[Gallery]:
+        key = Key(self.model, label, *pair)
+        return [gallery for gallery in self.galleries if kept_map(gallery.folder, key).exists()]
+
+    def _where(self) -> str:
+        return ", ".join(str(gallery.folder) for gallery in self.galleries)
+
+
+@styled
+def draw(rows: Sequence[Row], text: str) -> Figure:
+    """One row per explanation: the picture with the class's boxes and its score, then every method's overlay.
+
+    One paper column wide for up to three methods, else two.
+
+    Args:
+        rows: at least one, all with the same methods.
+        text: for the foot of the figure.
+
+    Raises:
+        ConfigError: so many rows that the figure cannot be drawn.
+    """
+    methods = list(rows[0].maps)
+    width = COLUMN if len(methods) <= _METHODS_IN_A_COLUMN else TWO_COLUMNS
+    side = (width - _TEXT) / (len(methods) + 1)
+    headers = ["Picture", *(named(label, int(_LETTERS_PER_INCH * side)) for label in methods)]
+    ratios = [_bounded(row.picture.height / row.picture.width) for row in rows]
+    header_lines = max(header.count("\n") for header in headers) + 1
+    height = side * sum(ratios) + _TEXT * len(rows) + 0.12 * header_lines
+    if height > _MAX_INCHES:
+        raise ConfigError(
+            f"{len(rows)} rows would be {height:.0f} inches high, and {_MAX_INCHES} can be drawn; draw fewer"
+        )
+    figure = blank(height, width, "compressed")
+    grid = figure.subplots(len(rows), len(methods) + 1, squeeze=False, height_ratios=ratios)
+    for line, row, ratio in zip(grid, rows, ratios, strict=True):
+        _picture(line[0], row, int(_LETTERS_PER_INCH * side * ratio))
+        for axes, saliency in zip(line[1:], row.maps.values(), strict=True):
+            axes.imshow(overlay(row.picture, saliency))
+        for axes in line:
+            _bound_proportions(axes)
+    for axes in grid.flat:
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(False)
+    for axes, header in zip(grid[0], headers, strict=True):
+        axes.set_title(header)
+    note(figure, text)
+    return figure
+
+
+def shortened(image_id: str, letters: int) -> str:
+    """The end of an id that is longer than there is room for; what pictures of one set share comes first."""
+    return image_id if len(image_id) <= letters else f"…{image_id[-max(letters - 1, 1) :]}"
+
+
+def _bounded(ratio: float) -> float:
+    return min(max(ratio, _FLATTEST), _HIGHEST)
+
+
+def _bound_proportions(axes: Axes) -> None:
+    """Put space beside a picture whose proportions are beyond those that a row may have."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    width, height = right - left, bottom - top
+    ratio = _bounded(height / width)
+    if ratio == height / width:
+        return
+    across, down = max(width, height / ratio), max(height, width * ratio)
+    x, y = (left + right) / 2, (bottom + top) / 2
+    axes.set_xlim(x - across / 2, x + across / 2)
+    axes.set_ylim(y + down / 2, y - down / 2)
+
+
+def _picture(axes: Axes, row: Row, letters: int) -> None:
+    axes.imshow(row.picture)
+    for box in row.boxes:
+        corner = (box.xmin - 1.5, box.ymin - 1.5)
+        for color, line in (("black", 1.8), (_BOX, 0.9)):
+            outline = Rectangle(corner, *box.length, angle=box.rotation, rotation_point="center")
+            outline.set(fill=False, edgecolor=color, linewidth=line)
+            axes.add_patch(outline)
+    score = f"{row.score:.3f}" if abs(row.score) >= 0.001 else f"{row.score:.1e}"
+    axes.set_xlabel(f"{row.class_name} {score}", labelpad=3, parse_math=False)
+    axes.set_ylabel(shortened(row.image_id, letters), parse_math=False)

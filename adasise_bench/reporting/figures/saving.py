@@ -1,0 +1,55 @@
+"""Figures as files and as SVG text: the same figure gives the same bytes."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from types import MappingProxyType
+
+from matplotlib.figure import Figure
+
+from adasise_bench.reporting.figures.style import styled
+from adasise_bench.utils.errors import ConfigError
+from adasise_bench.utils.files import write_atomically
+
+_WITHOUT_DATE = MappingProxyType({
+    ".png": {"Software": None},
+    ".pdf": {"CreationDate": None},
+    ".svg": {"Date": None, "Creator": None, "Format": None, "Type": None},
+})  # fmt: skip
+
+
+def format_of(path: Path) -> str:
+    """The suffix of a figure's file, in small letters.
+
+    Raises:
+        ConfigError: no format is known by it.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in _WITHOUT_DATE:
+        raise ConfigError(f"{path}: no figure format {suffix!r}; valid: {', '.join(_WITHOUT_DATE)}")
+    return suffix
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure in the format that its suffix names, PNG at 300 dpi, in one step.
+
+    Raises:
+        ConfigError: unknown suffix.
+        OutputError: the file cannot be written.
+    """
+    suffix = format_of(path)
+    write_atomically(path, lambda temporary: temporary.write_bytes(_bytes(figure, suffix)))
+
+
+def to_svg(figure: Figure) -> str:
+    """A figure as one ``<svg>`` element for use inside HTML; text is outlines, so no font is needed."""
+    text = _bytes(figure, ".svg").decode()
+    return text[text.index("<svg") :]
+
+
+@styled
+def _bytes(figure: Figure, suffix: str) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=suffix[1:], metadata=_WITHOUT_DATE[suffix])
+    return buffer.getvalue()

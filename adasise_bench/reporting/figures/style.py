@@ -1,0 +1,143 @@
+"""How every figure looks: one paper column wide, legible at that width, in colour and in grey print.
+
+Colours are those of Okabe and Ito (Color Universal Design, 2008), told apart by any colour vision; hatches,
+markers and dashes tell the same things apart without colour. Nothing here depends on the user's settings of
+matplotlib, and nothing is left changed.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from matplotlib import style
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from adasise_bench.reporting.tables import title_of
+
+COLUMN = 3.3
+"""Inches of one column of a two-column paper."""
+
+TWO_COLUMNS = 6.9
+
+Layout = Literal["constrained", "compressed"]
+
+_POINTS = 7.0
+
+_SETTINGS: Mapping[str, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": _POINTS,
+    **dict.fromkeys(
+        ("axes.titlesize", "axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize"), _POINTS
+    ),
+    **dict.fromkeys(("axes.linewidth", "xtick.major.width", "ytick.major.width", "patch.linewidth"), 0.6),
+    **dict.fromkeys(("xtick.major.size", "ytick.major.size"), 2.5),
+    **dict.fromkeys(("xtick.minor.size", "ytick.minor.size"), 1.5),
+    "axes.titlepad": 3,
+    "axes.labelpad": 2,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.linewidth": 0.4,
+    "grid.color": "0.85",
+    "lines.linewidth": 1.1,
+    "lines.markersize": 4.5,
+    "hatch.linewidth": 0.5,
+    "legend.frameon": False,
+    "legend.handlelength": 2.2,
+    "legend.columnspacing": 1.2,
+    "legend.borderaxespad": 0,
+    "figure.constrained_layout.h_pad": 0.03,
+    "figure.constrained_layout.w_pad": 0.03,
+    "pdf.fonttype": 42,
+    "savefig.dpi": 300,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "adasise-bench",
+    "text.parse_math": False,  # names may hold dollar signs
+}
+
+styled = style.context(dict(_SETTINGS), after_reset=True)
+"""Decorates what makes or saves a figure: matplotlib's settings are this module's meanwhile."""
+
+
+class Look(NamedTuple):
+    """What tells one method or phase from the others."""
+
+    color: str
+    hatch: str
+    marker: str
+    dashes: Any
+
+
+LOOKS = (
+    Look("#0072B2", "", "o", "-"),
+    Look("#E69F00", "////", "s", "--"),
+    Look("#009E73", "....", "^", ":"),
+    Look("#CC79A7", "xxxx", "v", "-."),
+    Look("#56B4E9", "\\\\\\\\", "P", (0, (9, 1.5))),
+    Look("#D55E00", "----", "X", (0, (3, 1, 1, 1, 1, 1))),
+    Look("#000000", "oooo", ">", (0, (1, 3))),
+    Look("#F0E442", "++++", "<", (0, (6, 1, 1, 1, 1, 1, 1, 1))),
+)
+
+PUBLISHED: Mapping[str, Any] = {
+    "marker": "D",
+    "markerfacecolor": "white",
+    "markeredgecolor": "black",
+    "markeredgewidth": 0.8,
+}
+"""Markers of the numbers that the paper prints."""
+
+
+def look(position: int) -> Look:
+    """The look of the n-th of several things; after the last it begins again."""
+    return LOOKS[position % len(LOOKS)]
+
+
+def blank(height: float, width: float = COLUMN, layout: Layout = "constrained") -> Figure:
+    """An empty figure of so many inches; legend and note make it higher by what they need."""
+    return Figure(figsize=(width, height), layout=layout)
+
+
+def named(label: str, letters: int = 20) -> str:
+    """The papers' name of a method or its label, in lines of so many letters."""
+    return textwrap.fill(title_of(label), letters)
+
+
+def legend_above(figure: Figure) -> None:
+    """One legend over all axes, naming everything once: bars first, then lines and markers."""
+    handles = {
+        label: handle
+        for axes in figure.axes
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    labels = sorted(handles, key=lambda label: isinstance(handles[label], Line2D))
+    named_handles(figure, [handles[label] for label in labels], labels)
+
+
+def named_handles(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> None:
+    """A legend over all axes in as many columns as fit, at most three."""
+    for columns in range(min(3, len(labels)), 0, -1):
+        legend = figure.legend(handles, labels, loc="outside upper center", ncols=columns)
+        extent = legend.get_window_extent()
+        if extent.width <= 0.97 * figure.bbox.width or columns == 1:
+            _grow(figure, extent.height)
+            return
+        legend.remove()
+
+
+def note(figure: Figure, text: str) -> None:
+    """Write what a reader must know at the foot of a figure, in lines that fit."""
+    label = figure.supxlabel("", x=0.01, ha="left", fontsize=_POINTS, color="0.25", parse_math=False)
+    for letters in range(int(25 * figure.get_figwidth()), 10, -1):
+        label.set_text(textwrap.fill(text, letters))
+        if label.get_window_extent().width <= 0.97 * figure.bbox.width:
+            break
+    _grow(figure, label.get_window_extent().height)
+
+
+def _grow(figure: Figure, pixels: float) -> None:
+    figure.set_figheight(figure.get_figheight() + pixels / figure.dpi + 0.05)

@@ -1,0 +1,55 @@
+"""Where the numbers of a run come from, for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import yaml
+
+from adasise_bench.records.run import Run
+from adasise_bench.reporting.tables import title_of
+
+
+class Provenance(NamedTuple):
+    """One run: the facts that matter most, and both of its files in full."""
+
+    folder: str
+    facts: tuple[tuple[str, str], ...]
+    config: str
+    environment: str
+
+
+def provenance_of(run: Run) -> Provenance:
+    """What a run's ``config.yaml`` and ``environment.json`` say."""
+    return Provenance(
+        folder=str(run.folder),
+        facts=tuple(_facts(run)),
+        config=yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True),
+        environment=json.dumps(run.environment, indent=2, ensure_ascii=False, default=str),
+    )
+
+
+def _facts(run: Run) -> Iterator[tuple[str, str]]:
+    environment, config = run.environment, run.config
+    data, tool = environment["data"], environment["tool"]
+    commit = f", commit {tool['commit']}" if tool["commit"] else ""
+    yield "Tool", f"adasise-bench {tool['version']}{commit}, torch {environment['torch']}"
+    yield "Device", f"{environment['device_name']} ({environment['device']}), {environment['precision']}"
+    yield "Data", f"{data['name']}, {data['images']} images, {data['pairs']} pairs"
+    yield "Network input", f"{config['data']['input_size']} px ({config['data']['resize']})"
+    yield "Score Ψ", str(config["score"])
+    for model, weights in environment["models"].items():
+        yield title_of(model), _weights(weights)
+    for method in config["methods"]:
+        options = ", ".join(f"{name} {value}" for name, value in method.items() if name != "label")
+        yield title_of(method["label"]), options
+    definitions = environment["definitions"]
+    if definitions:
+        yield "Definitions", ", ".join(definitions.values())
+
+
+def _weights(weights: dict[str, Any]) -> str:
+    origin = "the published weights" if weights["published"] else "not the published weights"
+    return f"{origin}: {weights['weights_file']}, SHA-256 {weights['weights_sha256']}"

@@ -1,0 +1,119 @@
+"""Turns runs into the tables of the papers (arXiv 2102.07799, 2010.00672), every number with its n."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from adasise_bench.metrics.rows import DEFAULT_METRICS, MEASURES, named_measures
+from adasise_bench.records.joining import combine
+from adasise_bench.records.run import Run
+from adasise_bench.reporting.published import published_on, published_table1, published_table2
+from adasise_bench.reporting.tables.breakdown import Grouping, breakdown_tables
+from adasise_bench.reporting.tables.model import Table, Tables, title_of
+from adasise_bench.reporting.tables.notes import baseline_labels, notes
+from adasise_bench.reporting.tables.rows import Published
+from adasise_bench.reporting.tables.scores import Scores, in_paper_order
+from adasise_bench.reporting.tables.table1 import difference_table, table1
+from adasise_bench.reporting.tables.table2 import table2
+from adasise_bench.utils.errors import ConfigError, DataError
+from adasise_bench.utils.messages import printable
+from adasise_bench.utils.settings import suggest
+
+
+def build_tables(
+    runs: Sequence[Run],
+    *,
+    metrics: Sequence[str] = (),
+    by: Grouping | None = None,
+    against: str | None = None,
+) -> Tables:
+    """Table 1 and Table 2 for every network in the runs, the published numbers beside the measured.
+
+    Args:
+        runs: where a value comes from the first run that has it.
+        metrics: the measures to show, of ``MEASURES``; by default Table 1's and those the runs asked for.
+        by: show one table per measure instead, with a row per class or object size.
+        against: add tables of the other methods' paired differences from the method of this label.
+
+    Raises:
+        ConfigError: the runs do not fit together, or a metric or label is unknown.
+        DataError: there is not one record.
+    """
+    measures = named_measures(metrics or usual_metrics(runs))
+    records = combine(runs)
+    if against is not None:
+        _refuse_unknown(against, records)
+    names = {entry["label"]: entry["name"] for run in runs for entry in run.config["methods"]}
+    available = {
+        model: facts["maps_available"] for run in runs for model, facts in run.environment["models"].items()
+    }
+    _refuse_other_blocks(runs, available)
+    data = {model: run.environment["data"]["name"] for run in runs for model in run.environment["models"]}
+    models = in_paper_order(records["model"].unique(), published_table1())
+    by_model = {model: records[records["model"] == model] for model in models}
+    baselines = frozenset(baseline_labels(runs))
+    scores = {model: Scores.of(group, baselines) for model, group in by_model.items()}
+    tables: list[Table] = []
+    for model, group in by_model.items():
+        if by is None:
+            heading = _heading(model, runs)
+            figures = _published(model, data[model], names)
+            tables.append(table1(model, heading, group, scores[model], measures, figures))
+        else:
+            tables += breakdown_tables(model, scores[model], measures, by)
+    for model in models:
+        if against is None or against not in scores[model].methods:
+            continue
+        differences = scores[model].minus(against)
+        if by is None:
+            figures = _published(model, data[model], names)
+            tables.append(difference_table(model, differences, measures, figures))
+        else:
+            tables += breakdown_tables(model, differences, measures, by)
+    tables += [
+        table2(model, data[model], group, names, available[model])
+        for model, group in by_model.items()
+        if by is None and group["maps_kept"].notna().any()
+    ]
+    return Tables(tuple(tables), tuple(map(printable, notes(runs, records, tables, data))))
+
+
+def usual_metrics(runs: Sequence[Run]) -> list[str]:
+    """Table 1's measures, and those beyond it that the runs' configurations name."""
+    asked = [name for run in runs for name in run.config["measures"] if name in MEASURES]
+    return [*DEFAULT_METRICS, *dict.fromkeys(asked)]
+
+
+def _refuse_other_blocks(runs: Sequence[Run], available: Mapping[str, Sequence[int]]) -> None:
+    paper = {model: published_table2(model).get("available", maps) for model, maps in available.items()}
+    for run in runs:
+        for column in ("maps_kept", "maps_positive"):
+            counted = run.records.dropna(subset=[column])
+            for model, maps in zip(counted["model"], counted[column], strict=True):
+                if not len(maps) == len(available[model]) == len(paper[model]):
+                    raise DataError(f"{run.folder}: damaged: {model} with {len(maps)} blocks; run again")
+
+
+def _heading(model: str, runs: Sequence[Run]) -> str:
+    """What Table 1 is called: the paper's is not about COCO."""
+    run = next(run for run in runs if model in run.environment["models"])
+    if run.config["data"].get("layout") == "coco":
+        return f"{run.environment['data']['name']}, {title_of(model)}"
+    return f"Table 1, {title_of(model)}"
+
+
+def _published(model: str, data: str, names: Mapping[str, str]) -> Published:
+    """The papers' figures for the data set, of the labels that carry their methods' names."""
+    figures = published_on(data).get(model, {})
+    return {label: scores for label, scores in figures.items() if names.get(label) == label}
+
+
+def _refuse_unknown(against: str, records: pd.DataFrame) -> None:
+    labels = sorted(records["method"].unique())
+    if against not in labels:
+        raise ConfigError(f"--against: no method {against!r} in these runs{suggest(against, labels)}")
+    others = records[records["method"] != against]["model"]
+    if not set(others) & set(records[records["method"] == against]["model"]):
+        raise ConfigError(f"--against: nothing to compare {against!r} with in these runs; add another method")

@@ -1,0 +1,170 @@
+"""Lays a table out as lines of text, the same for terminal, Markdown, LaTeX and HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from adasise_bench.reporting.tables import Cell, Direction, Row, Table, number, title_of
+
+ARROWS: Mapping[Direction, str] = {"up": "↑", "down": "↓"}
+
+
+@dataclass(frozen=True)
+class Style:
+    """What differs between text formats.
+
+    Attributes:
+        escape: makes any text safe.
+        emphasise: marks the best number.
+        subtitle: the title of a line that belongs to the line above.
+        minor: an interval or another number that belongs to the one above or before.
+        figure: a plain number.
+    """
+
+    escape: Callable[[str], str] = str
+    emphasise: Callable[[str], str] = str
+    subtitle: Callable[[str], str] = str
+    minor: Callable[[str], str] = str
+    figure: Callable[[str], str] = str
+
+
+Texts = tuple[tuple[str, str], ...]
+"""A number and what follows it, one after the other."""
+
+
+class Line(NamedTuple):
+    """A line's title and, per column, a number and what follows it."""
+
+    title: str
+    cells: Texts
+
+
+class Grid(NamedTuple):
+    """A table as text: the titles of its columns, its lines, and what holds for all lines."""
+
+    header: list[str]
+    lines: list[Line]
+    shared: str = ""
+
+
+MOST_COLUMNS = 6
+"""More methods than that are lines rather than columns, where a format has no width of its own."""
+
+
+def title(table: Table) -> str:
+    """The table's title, with the arrow that all its rows share."""
+    arrow = _shared_arrow(table)
+    return f"{table.title} {arrow}" if arrow else table.title
+
+
+def grid(table: Table, style: Style, *, stacked: bool) -> Grid:
+    """The measured numbers, with their intervals behind or (``stacked``) below them; then the published."""
+    arrow = _shared_arrow(table)
+    lines = []
+    for row in table.rows:
+        parts = _parts(row, style, stacked)
+        lines.append(Line(style.escape(_row_title(row, arrow)), parts.pop("")))
+        lines += [Line(_subtitle(kind, style), texts) for kind, texts in parts.items()]
+    return Grid([style.escape(title_of(column)) for column in table.columns], lines)
+
+
+def transposed(table: Table, style: Style, *, stacked: bool) -> Grid:
+    """The same with a line per method and a column per measure; counts that all methods share stand apart."""
+    arrow = _shared_arrow(table)
+    rows = [row for row in table.rows if not _is_shared(row)]
+    parts = [_parts(row, style, stacked) for row in rows]
+    kinds = list(dict.fromkeys(kind for part in parts for kind in part))
+    lines = []
+    for index, column in enumerate(table.columns):
+        for kind in kinds:
+            texts = tuple(part[kind][index] if kind in part else ("", "") for part in parts)
+            if any(figure for figure, _ in texts):
+                lines.append(Line(_subtitle(kind, style) or style.escape(title_of(column)), texts))
+    shared = (
+        f"{row.title}: {_measured(row.cells[0], row, Style())}" for row in table.rows if _is_shared(row)
+    )
+    text = style.escape("; ".join(shared))
+    header = [style.escape(_row_title(row, arrow)) for row in rows]
+    return Grid(header, lines, text and f"All methods: {text}.")
+
+
+def legible(table: Table, style: Style, *, stacked: bool, most: int = MOST_COLUMNS) -> Grid:
+    """The table as it is, or transposed where it has more columns than ``most`` and fewer then."""
+    across = transposed(table, style, stacked=stacked)
+    if len(table.columns) > most and len(across.header) < len(table.columns):
+        return across
+    return grid(table, style, stacked=stacked)
+
+
+def _parts(row: Row, style: Style, stacked: bool) -> dict[str, Texts]:
+    """The texts of a row's cells: the numbers, and what stands below them by its name."""
+    parts = {"": tuple((_measured(cell, row, style), _rest(cell, row, style, stacked)) for cell in row.cells)}
+    if stacked and any(cell.low is not None for cell in row.cells):
+        parts["95 % interval"] = tuple((_with_verdict(cell, row, style), "") for cell in row.cells)
+    if any(cell.published is not None for cell in row.cells):
+        parts["published"] = tuple((_published(cell, row, style), "") for cell in row.cells)
+    return parts
+
+
+def _subtitle(kind: str, style: Style) -> str:
+    return style.subtitle(style.escape(kind)) if kind else ""
+
+
+def _is_shared(row: Row) -> bool:
+    """Whether a row says what a table rests on, and the same of all methods."""
+    cells = row.cells
+    return row.direction is None and len({(cell.measured, cell.n == cell.of) for cell in cells}) == 1
+
+
+def _shared_arrow(table: Table) -> str:
+    directions = {row.direction for row in table.rows}
+    shared = directions.pop() if len(directions) == 1 else None
+    return ARROWS[shared] if shared else ""
+
+
+def _row_title(row: Row, shared_arrow: str) -> str:
+    words = [row.title]
+    if row.direction and not shared_arrow:
+        words.append(ARROWS[row.direction])
+    if n := _shared_n(row):
+        words.append(f"(n={n})")
+    return " ".join(words)
+
+
+def _shared_n(row: Row) -> int | None:
+    """The n of all numbers of a row, where it is the same and not what it should be."""
+    measured = [cell for cell in row.cells if cell.measured is not None]
+    counts = {cell.n for cell in measured}
+    return counts.pop() if len(counts) == 1 and all(cell.n != cell.of for cell in measured) else None
+
+
+def _text(value: float, cell: Cell, row: Row) -> str:
+    sign = "+" if cell.against is not None and value > 0 else ""
+    return sign + number(value, row.unit)
+
+
+def _measured(cell: Cell, row: Row, style: Style) -> str:
+    text = style.figure("-" if cell.measured is None else _text(cell.measured, cell, row))
+    return style.emphasise(text) if cell.best else text
+
+
+def _rest(cell: Cell, row: Row, style: Style, stacked: bool) -> str:
+    words = [] if stacked else [_with_verdict(cell, row, style)]
+    if cell.measured is not None and cell.n != cell.of and _shared_n(row) is None:
+        words.append(f"n={cell.n}")
+    return " ".join(word for word in words if word)
+
+
+def _with_verdict(cell: Cell, row: Row, style: Style) -> str:
+    if cell.low is None or cell.high is None:
+        return ""
+    text = style.minor(style.figure(f"[{_text(cell.low, cell, row)}, {_text(cell.high, cell, row)}]"))
+    if not cell.excludes_zero or row.direction is None:
+        return text
+    return f"{text} {'better' if (cell.low > 0) == (row.direction == 'up') else 'worse'}"
+
+
+def _published(cell: Cell, row: Row, style: Style) -> str:
+    return "" if cell.published is None else style.minor(style.figure(_text(cell.published, cell, row)))

@@ -1,0 +1,246 @@
+"""What a reader must know before comparing the numbers, one line each."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from adasise_bench.methods.registry import METHODS
+from adasise_bench.metrics.rows import MEASURES
+from adasise_bench.records.run import Run
+from adasise_bench.reporting import statistics
+from adasise_bench.reporting.published import VOC, published, sources
+from adasise_bench.reporting.tables.breakdown import SIZES
+from adasise_bench.reporting.tables.model import Cell, Row, Table, number, title_of
+from adasise_bench.utils.messages import printable
+
+SHOWN_ERRORS = 3
+ERROR_LENGTH = 150
+
+
+def notes(
+    runs: Sequence[Run], records: pd.DataFrame, tables: Sequence[Table], data: Mapping[str, str]
+) -> Iterator[str]:
+    """The notes of these tables; ``data`` names the data set of every model."""
+    yield from _published_notes(tables, data)
+    yield from caveats(runs, records)
+    yield from _option_notes(runs)
+    yield from _area_notes(runs)
+    for run in runs:
+        yield _run_note(run)
+    methods = {entry["name"] for run in runs for entry in run.config["methods"]}
+    definitions = {
+        definition
+        for run in runs
+        for name, definition in run.environment["definitions"].items()
+        if (name in methods or name not in METHODS) and (name not in records or records[name].notna().any())
+    }
+    if definitions:
+        yield f"Definitions: {', '.join(sorted(definitions))}."
+    apart = [title_of(label) for label in baseline_labels(runs)]
+    if apart:
+        yield f"Never marked as best, for they ask no network: {', '.join(apart)}."
+    yield from _statistics_notes(tables)
+    yield from _run_time_notes(records, tables, data)
+    yield from _degenerate_notes(runs, records)
+    errors = records["error"].dropna()
+    texts = "; ".join(_one_line(str(text)) for text in errors.unique()[:SHOWN_ERRORS])
+    yield f"Errors: {len(errors)}" + (f", among them: {texts}" if texts else ".")
+
+
+def baseline_labels(runs: Iterable[Run]) -> list[str]:
+    """Labels of the runs' entries that are baselines."""
+    entries = [entry for run in runs for entry in run.config["methods"]]
+    return [
+        entry["label"] for entry in entries if entry["name"] in METHODS and METHODS[entry["name"]].baseline
+    ]
+
+
+def caveats(runs: Sequence[Run], records: pd.DataFrame) -> Iterator[str]:
+    """Why the numbers are not the paper's to compare with: other weights, part of the data, drawn scenes.
+
+    Args:
+        runs: what was run.
+        records: their records, combined.
+    """
+    weights = {model: facts for run in runs for model, facts in run.environment["models"].items()}
+    for model, group in records.groupby("model", sort=False):
+        yield from _model_notes(str(model), weights[str(model)])
+        yield from _coverage_notes(str(model), runs, group)
+    if any(run.environment["data"]["embedded"] for run in runs):
+        yield "Data: drawn scenes, not photographs; numbers are not comparable with the paper's."
+
+
+def _degenerate_notes(runs: Sequence[Run], records: pd.DataFrame) -> Iterator[str]:
+    """Explanations whose numbers are what a definition says rather than what was found."""
+    flat = records[records["degenerate"].eq(True)]
+    blind = int(flat["maps_positive"].map(lambda counts: counts is not None and not any(counts)).sum())
+    without = f", {blind} of them without a positive gradient in any block" if blind else ""
+    yield f"Degenerate maps (all pixels equal): {len(flat)}{without}."
+    if worthless := int((records["score"] <= 0).sum()):
+        yield f"Score 0 or less: {worthless} explanations; their Drop is 0 or 100 by definition."
+    saturated = int((records["score"] >= 1).sum())
+    if saturated and any(run.config["score"] != "logit" for run in runs):
+        yield f"Score 1, which nothing can raise: {saturated} explanations; their Increase is 0."
+
+
+def _cells(tables: Iterable[Table]) -> Iterator[Cell]:
+    return (cell for table in tables for row in table.rows for cell in row.cells)
+
+
+def _published_notes(tables: Sequence[Table], data: Mapping[str, str]) -> Iterator[str]:
+    scores = [table for table in tables if table.name != "table2"]
+    for name in dict.fromkeys(data.values()):
+        for rank, source in enumerate(sources(name, _figures(scores, data, name))):
+            yield f"Published{', where that prints no number' if rank else ''}: {source}."
+    if _published_cells(table for table in tables if table.name == "table2"):
+        paper = published("ada_sise")
+        yield f"Published map counts: {paper['source']}, means over {paper['table2']['images']} images."
+
+
+def _published_cells(tables: Iterable[Table]) -> list[Cell]:
+    return [cell for cell in _cells(tables) if cell.published is not None]
+
+
+def _figures(tables: Iterable[Table], data: Mapping[str, str], name: str) -> set[tuple[str, str, str]]:
+    """Model, method and metric of the published figures that the tables show for one data set."""
+    return {
+        (table.model, str(cell.method), cell.metric)
+        for table in tables
+        if data[table.model] == name
+        for cell in _published_cells([table])
+    }
+
+
+def _statistics_notes(tables: Sequence[Table]) -> Iterator[str]:
+    cells = list(_cells(tables))
+    if any(cell.low is not None for cell in cells):
+        yield (
+            f"Intervals: {100 * statistics.CONFIDENCE:.0f} % percentile bootstrap over images, each with all "
+            f"its pairs ({statistics.RESAMPLES} resamples, seed {statistics.SEED}); none for fewer than "
+            f"{statistics.MINIMUM_IMAGES} images, images that do not differ, and quantiles."
+        )
+    elif any(cell.images for cell in cells):
+        yield f"Intervals: none, for they take {statistics.MINIMUM_IMAGES} images that differ."
+    measures = [MEASURES[cell.metric] for cell in cells if cell.metric in MEASURES]
+    titles = dict.fromkeys(measure.title for measure in measures if measure.average == "classes")
+    if titles:
+        yield f"Means over the classes' means: {'; '.join(titles)}. All others are means over pairs."
+    if any(cell.against for cell in cells):
+        yield (
+            "Differences are means over the pairs that both methods explained; "
+            "their intervals are not adjusted for the number of comparisons."
+        )
+    if groups := {cell.group for cell in cells} & set(SIZES):
+        bounds = ", ".join(f"{name} from {bound:g} %" for name, bound in SIZES.items() if name in groups)
+        yield f"Object size: share of the network's input inside the class's boxes: {bounds}."
+    for table in tables:
+        unmarked = [row.title for row in table.rows if _is_unmarked(row)]
+        if unmarked:
+            yield (
+                f"{table.title}: no best value marked in {'; '.join(unmarked)}: "
+                "the methods rest on different pairs or devices."
+            )
+
+
+def _is_unmarked(row: Row) -> bool:
+    values = [cell for cell in row.cells if cell.measured is not None and cell.against is None]
+    printed = {number(cell.measured, row.unit) for cell in values if cell.measured is not None}
+    return row.direction is not None and len(printed) > 1 and not any(cell.best for cell in values)
+
+
+def _one_line(text: str) -> str:
+    return textwrap.shorten(printable(text), ERROR_LENGTH, placeholder=" ...")
+
+
+def _model_notes(model: str, weights: dict[str, Any]) -> Iterator[str]:
+    if not weights["published"]:
+        digest = weights["weights_sha256"][:12]
+        yield (
+            f"{title_of(model)}: not the published model: {weights['weights_file']}, SHA-256 {digest}; "
+            "numbers are not comparable with the paper's."
+        )
+
+
+def _option_notes(runs: Sequence[Run]) -> Iterator[str]:
+    changed = {label: options for run in runs for label, options in run.environment["methods"].items()}
+    for label, options in changed.items():
+        if options:
+            listed = ", ".join(f"{option}={value}" for option, value in options.items())
+            yield f"{title_of(label)}: not the default options: {listed}."
+    models = {model: entry for run in runs for model, entry in run.config["models"].items()}
+    facts = {model: facts for run in runs for model, facts in run.environment["models"].items()}
+    for model, entry in models.items():
+        if "source" in entry:
+            blocks = ", ".join(facts.get(model, {}).get("blocks", []))
+            yield f"{title_of(model)}: own network ({entry['source']}); feature maps read after {blocks}."
+        elif entry.get("blocks") != "pool-input":
+            yield f"{title_of(model)}: feature maps read at the {entry.get('blocks')} side of the blocks."
+
+
+def _area_notes(runs: Sequence[Run]) -> Iterator[str]:
+    """Whose share the areas of Extremal Perturbation are, where they are not the picture's."""
+    entries = [entry for run in runs for entry in run.config["methods"]]
+    labels = [
+        entry["label"]
+        for entry in entries
+        if entry["name"] == "extremal_perturbation" and entry.get("areas_of", "frame") == "frame"
+    ]
+    for label in dict.fromkeys(labels):
+        yield (
+            f"{title_of(label)}: areas are shares of the frame, which as in TorchRay reaches beyond "
+            "the picture; shares of the picture are larger."
+        )
+
+
+def _coverage_notes(model: str, runs: Sequence[Run], group: pd.DataFrame) -> Iterator[str]:
+    facts = [run.environment["data"] for run in runs if model in run.environment["models"]]
+    whole = max(facts, key=lambda data: data["full_images"] or data["images"])
+    if whole["full_images"]:
+        all_images, all_pairs = whole["full_images"], whole["full_pairs"]
+    else:
+        all_images, all_pairs = whole["images"], whole["pairs"]
+    images = group["image_id"].nunique()
+    pairs = len(group.dropna(subset=["class_name"]).drop_duplicates(["image_id", "class_name"]))
+    if images < all_images or (all_pairs and pairs < all_pairs):
+        of_pairs = f" of {all_pairs}" if all_pairs else ""
+        yield f"{title_of(model)}: {images} of {all_images} images ({pairs}{of_pairs} pairs)."
+
+
+def _run_note(run: Run) -> str:
+    environment, data = run.environment, run.config["data"]
+    picture = f"input {data['input_size']} px ({data['resize']})"
+    tool = environment["tool"]
+    commit = f" (commit {tool['commit']})" if tool["commit"] else ""
+    left_out = environment["data"].get("left_out")
+    without = f" (pictures without objects left out: {left_out})" if left_out else ""
+    return (
+        f"{run.folder.name}: {environment['data']['name']}{without}, {picture}, "
+        f"score {run.config['score']}, {environment['device_name']} ({environment['device']}), "
+        f"{environment['precision']}, torch {environment['torch']}, adasise-bench {tool['version']}{commit}."
+    )
+
+
+def _run_time_notes(records: pd.DataFrame, tables: Sequence[Table], data: Mapping[str, str]) -> Iterator[str]:
+    seconds = [cell for cell in _cells(tables) if cell.metric.startswith("seconds")]
+    devices = [
+        f"{device} ({_extent(group.groupby(['model', 'method']).size())})"
+        for device, group in records.dropna(subset=["timed_on"]).groupby("timed_on", sort=False)
+    ]
+    if seconds and devices:
+        note = f"Run-time measured on {'; '.join(devices)}"
+        if any(cell.published is not None for cell in seconds):
+            paper = published("ada_sise")["figure4"]
+            note += f"; published: {paper['device']}, {paper['images']} images"
+            figures = {figure for figure in _figures(tables, data, VOC) if figure[2].startswith("seconds")}
+            if len(list(sources(VOC, figures))) > 1:
+                note += " (Ada-SISE's paper; the others' slides)"
+        yield f"{note}."
+
+
+def _extent(pairs: pd.Series[int]) -> str:
+    low, high = pairs.min(), pairs.max()
+    return f"n={low}" if low == high else f"n={low} to {high}, by method"

@@ -1,0 +1,115 @@
+"""One row of measured values, method beside method."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterable, Mapping
+from dataclasses import replace
+
+import pandas as pd
+
+from adasise_bench.metrics.rows import Measure
+from adasise_bench.reporting.statistics import Average, Estimate, estimate_means
+from adasise_bench.reporting.tables.model import Cell, Row, number
+from adasise_bench.reporting.tables.scores import Scores
+
+Published = Mapping[str, Mapping[str, float]]
+"""The paper's figures by method label and metric."""
+
+
+def measured_rows(
+    scores: Scores,
+    measures: Mapping[str, Measure],
+    published: Published,
+    of: Mapping[str, int] | None = None,
+    group: str | None = None,
+) -> list[Row]:
+    """One row per measure, the best values marked where methods rest on the same pairs.
+
+    Args:
+        scores: the values; where they are differences, there are no rows for quantiles and no best.
+        measures: by metric.
+        published: what to show beside the measured values.
+        of: how many pairs each method should have; by default those that any method has a value for.
+        group: written into the cells.
+    """
+    if scores.against is not None:
+        measures = {metric: measure for metric, measure in measures.items() if measure.quantile is None}
+    estimates = _estimates(scores, measures.values())
+    rows = []
+    for metric, measure in measures.items():
+        values = scores.by_method(measure.column)
+        union = int(values.notna().any(axis=1).sum())
+        cells = [
+            _cell(
+                scores,
+                metric,
+                method,
+                estimates[measure.average][measure.column, method],
+                of[method] if of else union,
+            )
+            for method in scores.methods
+        ]
+        if measure.quantile is not None:
+            cells = [_at_quantile(cell, values[cell.method], measure.quantile) for cell in cells]
+        figures = {method: numbers[metric] for method, numbers in published.items() if metric in numbers}
+        cells = [replace(cell, published=figures.get(str(cell.method)), group=group) for cell in cells]
+        row = Row(measure.title, measure.direction, measure.unit, tuple(cells))
+        best = scores.against is None and scores.comparable(measure.column)
+        rows.append(mark_best(row, scores.baselines) if best else row)
+    return rows
+
+
+def _estimates(scores: Scores, measures: Iterable[Measure]) -> dict[Average, dict[Hashable, Estimate]]:
+    """The means by average, each by column of the records and method."""
+    columns: dict[Average, dict[str, None]] = {}
+    for measure in measures:
+        columns.setdefault(measure.average, {})[measure.column] = None
+    return {
+        average: estimate_means(scores.values[list(names)], average) for average, names in columns.items()
+    }
+
+
+def _cell(scores: Scores, metric: str, method: str, estimate: Estimate, of: int) -> Cell:
+    return Cell(
+        method,
+        metric,
+        estimate.mean,
+        n=estimate.pairs,
+        of=of,
+        low=estimate.low,
+        high=estimate.high,
+        images=estimate.images,
+        against=scores.against,
+    )
+
+
+def _at_quantile(cell: Cell, values: pd.Series[float], quantile: float) -> Cell:
+    measured = float(values.quantile(quantile)) if values.notna().any() else None
+    return replace(cell, measured=measured, low=None, high=None)
+
+
+def mark_best(row: Row, baselines: Collection[str] = ()) -> Row:
+    """Mark the best measured values of a row, equal as printed meaning equally good; none where all are.
+
+    Args:
+        row: the row.
+        baselines: labels of what does not compete.
+    """
+    printed = [
+        None if cell.measured is None or cell.method in baselines else float(number(cell.measured, row.unit))
+        for cell in row.cells
+    ]
+    values = [value for value in printed if value is not None]
+    if len(values) < 2 or row.direction is None:
+        return row
+    if min(values) == max(values):
+        return row
+    best = max(values) if row.direction == "up" else min(values)
+    cells = (replace(cell, best=value == best) for cell, value in zip(row.cells, printed, strict=True))
+    return replace(row, cells=tuple(cells))
+
+
+def count_row(title: str, metric: str, counts: Mapping[str, int]) -> Row:
+    """A row of counts by method."""
+    cells = (Cell(method, metric, count, count, count) for method, count in counts.items())
+    return Row(title, None, "count", tuple(cells))

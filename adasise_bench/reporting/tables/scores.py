@@ -1,0 +1,107 @@
+"""The measured values of one network, laid out so that methods can be compared pair by pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from adasise_bench.metrics.rows import MEASURES
+from adasise_bench.reporting.published import paper_order
+from adasise_bench.reporting.statistics import paired_differences
+
+PAIR = ["image_id", "class_name"]
+MACHINE_COLUMNS = ("seconds", "peak_memory_mb")
+"""Columns that depend on the machine, and mean nothing across two of them."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Values of one network, one row per (image, class) pair.
+
+    Attributes:
+        values: floats, NaN where missing; columns (column of the records, method label).
+        timed_on: what measured ``seconds``, one column per method.
+        box_share: percent of the input inside the class's boxes.
+        against: label of the method whose values were subtracted, if any.
+        baselines: labels of what is shown beside the methods, but never the best.
+    """
+
+    values: pd.DataFrame
+    timed_on: pd.DataFrame
+    box_share: pd.Series[float]
+    against: str | None = None
+    baselines: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, records: pd.DataFrame, baselines: frozenset[str] = frozenset()) -> Scores:
+        """Lay out one network's records: methods in the papers' order, then the others, then baselines."""
+        pairs = records.dropna(subset=["class_name"])
+        methods = sorted(methods_of(records), key=baselines.__contains__)
+        columns = list(dict.fromkeys(measure.column for measure in MEASURES.values()))
+        values = pairs.pivot(index=PAIR, columns="method", values=columns)
+        timed_on = pairs.pivot(index=PAIR, columns="method", values="timed_on")
+        known = pairs.dropna(subset=["box_share"]).drop_duplicates(PAIR).set_index(PAIR)["box_share"]
+        return cls(
+            values.reindex(columns=pd.MultiIndex.from_product([columns, methods])).astype(float),
+            timed_on.reindex(columns=methods),
+            known.reindex(values.index),
+            baselines=baselines,
+        )
+
+    @property
+    def methods(self) -> list[str]:
+        """Labels in the order of the columns."""
+        return list(self.timed_on.columns)
+
+    def by_method(self, column: str) -> pd.DataFrame:
+        """The values of one column of the records, one column per method."""
+        return self.values.loc[:, [column]].droplevel(0, axis=1)
+
+    def where(self, chosen: Any) -> Scores:
+        """The pairs that a boolean array over the rows chooses."""
+        return replace(
+            self,
+            values=self.values[chosen],
+            timed_on=self.timed_on[chosen],
+            box_share=self.box_share[chosen],
+        )
+
+    def minus(self, against: str) -> Scores:
+        """Every other method's values minus those of ``against`` on the same pairs.
+
+        What depends on the machine is compared only between explanations measured on the same one.
+        """
+        same_machine = self.timed_on.eq(self.timed_on[against], axis=0).drop(columns=[against])
+        differences = {
+            column: paired_differences(self.by_method(column), against)
+            for column in self.values.columns.unique(0)
+        }
+        for column in MACHINE_COLUMNS:
+            differences[column] = differences[column].where(same_machine)
+        return replace(
+            self,
+            values=pd.concat(differences, axis=1),
+            timed_on=self.timed_on.drop(columns=[against]),
+            against=against,
+        )
+
+    def comparable(self, column: str) -> bool:
+        """Whether all methods with values of ``column`` have them for the same pairs, on the same machine."""
+        present = self.by_method(column).notna()
+        basis = self.timed_on.where(present, "") if column in MACHINE_COLUMNS else present
+        bases = basis.loc[:, present.any()].to_numpy(object)
+        return bool((bases == bases[:, :1]).all())
+
+
+def methods_of(records: pd.DataFrame) -> list[str]:
+    """The records' method labels in the paper's order."""
+    return in_paper_order(records["method"].unique(), paper_order())
+
+
+def in_paper_order(present: Iterable[str], paper: Iterable[str]) -> list[str]:
+    """The names present, the paper's first and in its order, the others in alphabetical order."""
+    order = list(paper)
+    return sorted(present, key=lambda name: (order.index(name) if name in order else len(order), name))

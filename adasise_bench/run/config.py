@@ -1,0 +1,156 @@
+"""The run configuration: what is measured, on which pictures, with which models and methods."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SerializeAsAny,
+    model_validator,
+)
+
+from adasise_bench.data.config import DataConfig
+from adasise_bench.data.selection import parse_shard
+from adasise_bench.methods import MethodOptions
+from adasise_bench.methods.parsing import parse_method
+from adasise_bench.metrics.network_metrics import NETWORK_MEASURES
+from adasise_bench.models.architectures import ARCHITECTURES
+from adasise_bench.models.config import EngineConfig, ModelConfig
+from adasise_bench.utils.settings import Section, suggest
+
+
+class TimingConfig(Section):
+    """How run-time is measured."""
+
+    warmup: int = Field(
+        0, ge=0, description="whole explanations discarded per model and method before timing"
+    )
+
+
+def _method_entries(value: Any) -> Any:
+    if isinstance(value, list):
+        return [parse_method(entry) for entry in value]
+    return value
+
+
+def _network_measures(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if name not in NETWORK_MEASURES:
+            raise ValueError(f"measures: no measure {name!r}{suggest(name, NETWORK_MEASURES)}")
+    return tuple(name for name in NETWORK_MEASURES if name in names)
+
+
+def _model_entries(value: Any) -> Any:
+    from adasise_bench.models.config import parse_model
+
+    if isinstance(value, dict):
+        return {name: parse_model(name, entry) for name, entry in value.items()}
+    return value
+
+
+def _device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise ValueError(f"device: auto, cpu, cuda or cuda:N, not {name!r}")
+    return name
+
+
+def _shard(text: str) -> str:
+    parse_shard(text)
+    return text
+
+
+class RunConfig(Section):
+    """Everything that defines a run."""
+
+    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    data: DataConfig = DataConfig()
+    models: Annotated[
+        dict[str, SerializeAsAny[ModelConfig]], BeforeValidator(_model_entries), Field(min_length=1)
+    ]
+    methods: Annotated[
+        list[SerializeAsAny[MethodOptions]], BeforeValidator(_method_entries), Field(min_length=1)
+    ]
+    measures: Annotated[tuple[str, ...], AfterValidator(_network_measures)] = Field(
+        (), description="what else to measure, each by further passes through the network"
+    )
+    score: Literal["softmax", "sigmoid", "logit", "probability"] = "softmax"
+    precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
+    device: Annotated[str, AfterValidator(_device)] = "auto"
+    engine: EngineConfig = EngineConfig()
+    share_forwards: bool = Field(
+        False, description="explain pictures and classes together; run-time is then not measured"
+    )
+    deterministic: bool = Field(
+        False, description="bit-identical records on the same device, with a fixed engine"
+    )
+    seed: int = Field(0, ge=0)
+    timing: TimingConfig = TimingConfig()
+    limit: int | None = Field(None, ge=1, description="stop after the first N pictures")
+    shard: Annotated[str, AfterValidator(_shard)] | None = Field(
+        None, description="`I/N`: only the I-th of N parts of the pictures"
+    )
+    save_maps: bool = False
+    tolerated_errors: int = Field(0, ge=0, description="failed explanations that still count as success")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RunConfig:
+        labels = [method.label for method in self.methods]
+        repeated = {label for label in labels if labels.count(label) > 1}
+        if repeated:
+            raise ValueError(
+                f"methods: label {sorted(repeated)[0]!r} is used twice; give each entry its `label`"
+            )
+        if self.share_forwards and self.timing.warmup:
+            raise ValueError("share_forwards: no run-time is measured then; set timing.warmup to 0")
+        if self.deterministic and self.share_forwards:
+            raise ValueError(
+                "deterministic: every explanation is made alone then; set share_forwards to false"
+            )
+        if self.deterministic and self.engine.compile is True:
+            raise ValueError("deterministic: compiled networks are not; set engine.compile to false")
+        for name, model in self.models.items():
+            if type(model) is not ModelConfig:
+                continue
+            if name not in ARCHITECTURES:
+                known = ", ".join(ARCHITECTURES)
+                raise ValueError(f"models: no model {name!r}; there are {known}, or those with a `source`")
+            if self.score == "probability":
+                raise ValueError(
+                    f"score: {name} gives raw outputs, no probabilities; set score to softmax or sigmoid"
+                )
+            data = self.data
+            ARCHITECTURES[name].check(name, model.blocks, data.kind, data.resize, data.input_size)
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """The part of the configuration that a value in the results can depend on, ready for JSON.
+
+        Paths are left out, since the weights' and the data's own hashes are recorded; so is everything
+        that only says how much is done or how it is spread over the hardware. ``deterministic`` and
+        ``measures`` are there where they are set.
+        """
+        dump = self.model_dump(
+            mode="json",
+            exclude={"name": True, "device": True, "limit": True, "shard": True, "save_maps": True,
+                     "tolerated_errors": True, "engine": True, "data": True,
+                     "models": {name: {"checkpoint", "sha256"} for name in self.models}},
+        )  # fmt: skip
+        if not self.deterministic:
+            del dump["deterministic"]
+        if not self.measures:
+            del dump["measures"]
+        methods = {entry["label"]: entry for entry in dump["methods"]}
+        return dump | {"methods": methods, "data": self.data.identity(), "embedded": self.data.embedded}
+
+    def digest(self) -> str:
+        """First 8 hex digits of the SHA-256 of :meth:`identity` and the chosen weights."""
+        checkpoints = {name: str(model.checkpoint) for name, model in self.models.items() if model.checkpoint}
+        own = [str(path) for path in (self.data.images, self.data.annotations) if path]
+        text = json.dumps([self.identity(), checkpoints, str(self.data.root), *own], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -1,0 +1,153 @@
+"""Explains a person's own picture and writes maps, overlays, and all of them side by side."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from adasise_bench.methods import Explanation, Request
+from adasise_bench.models.batching import torch_failures
+from adasise_bench.models.lost_device import named_if_lost
+from adasise_bench.records import environment
+from adasise_bench.records import folder as run_folder
+from adasise_bench.reporting.overlay import overlay
+from adasise_bench.reporting.panels import Panel, side_by_side
+from adasise_bench.reporting.tables import title_of
+from adasise_bench.run import network
+from adasise_bench.run.scored_picture import Subject
+from adasise_bench.utils.errors import BenchError
+from adasise_bench.utils.file_names import file_name
+from adasise_bench.utils.files import write_atomically, write_text_atomically
+
+FACTS = "explanation.json"
+"""Where the numbers and pictures of a folder come from; tells such a folder from others."""
+
+_MAX_SIDE = 2048
+_BAR_DELAY = 0.5
+
+
+def refuse_foreign(folder: Path) -> None:
+    """Refuse a folder that holds something else than explanations.
+
+    Raises:
+        OutputError: it holds other files.
+    """
+    run_folder.refuse_foreign(folder, (FACTS,), "explanation")
+
+
+def explain(subject: Subject, folder: Path) -> None:
+    """Explain the subject's classes with every method and write what comes out.
+
+    The folder gets ``explanation.json``, ``METHOD_CLASS.npy`` (float32 at the input's resolution),
+    ``METHOD_CLASS.png`` (overlay at the picture's resolution, at most 2048 pixels a side) and
+    ``side_by_side.png``. Earlier explanations in it are renamed to ``<folder>.1``, ``.2``, ...
+
+    Raises:
+        OutputError: the folder holds other files, is in use or cannot be written.
+        BenchError: a map that is not finite.
+    """
+    refuse_foreign(folder)
+    if (folder / FACTS).exists():
+        with run_folder.exclusive(folder):
+            run_folder.move_aside(folder)
+    with run_folder.exclusive(folder):
+        write_text_atomically(folder / FACTS, json.dumps(_facts(subject), indent=2) + "\n")
+        shown = subject.picture.image.copy()
+        shown.thumbnail((_MAX_SIDE, _MAX_SIDE))
+        panels: dict[tuple[str, str], Panel] = {}
+        for request, explanation in _explanations(subject):
+            label, name = request.method.label, subject.classifier.classes[request.target]
+            saliency = explanation.saliency.cpu().numpy()
+            if not np.isfinite(saliency).all():
+                raise BenchError(f"{label}: the map of {name} is not finite for this picture")
+            flat = "\nno evidence: flat map" if saliency.min() == saliency.max() else ""
+            drawn = overlay(shown, saliency)
+            panels[name, label] = Panel(f"{title_of(label)}{flat}", drawn)
+            stem = file_name(label, name)
+            write_atomically(folder / f"{stem}.npy", partial(_save, saliency))
+            write_atomically(folder / f"{stem}.png", partial(drawn.save, format="PNG"))
+        rows = [
+            [
+                Panel(f"{name}\nΨ = {subject.scores[name]:.4f}", shown),
+                *(panels[name, method.label] for method in subject.config.methods),
+            ]
+            for name in subject.classes
+        ]
+        figure = side_by_side(rows, _small_print(subject))
+        write_atomically(folder / "side_by_side.png", partial(figure.savefig, format="png"))
+
+
+def _explanations(subject: Subject) -> Iterator[tuple[Request, Explanation]]:
+    """What ``run`` finds with ``share_forwards``, with a bar that says how far it is."""
+    classifier = subject.classifier
+    groups: dict[str, list[Request]] = {}
+    for method in subject.config.methods:
+        for name in subject.classes:
+            request = Request(method, subject.image, classifier.classes.index(name))
+            groups.setdefault(method.group, []).append(request)
+    for group in groups.values():
+        size = group[0].method.requests_at_once(classifier.batch_size.with_gradients.value) or len(group)
+        for start in range(0, len(group), size):
+            chunk = group[start : start + size]
+            titles = dict.fromkeys(title_of(request.method.label) for request in chunk)
+            with tqdm(desc=", ".join(titles), delay=_BAR_DELAY, disable=None, file=sys.stderr) as bar:
+                watched = replace(classifier, watch=partial(_show, bar))
+                with named_if_lost(classifier.device), torch_failures():
+                    explanations = group[0].method.explain_together(watched, chunk)
+            yield from zip(chunk, explanations, strict=True)
+
+
+def _show(bar: tqdm[Any], done: int, total: int) -> None:
+    bar.total = total
+    bar.update(done - bar.n)
+
+
+def _save(saliency: NDArray[np.float32], path: Path) -> None:
+    with path.open("wb") as file:
+        np.save(file, saliency)
+
+
+def _facts(subject: Subject) -> dict[str, Any]:
+    config, classifier = subject.config, subject.classifier
+    definitions = network.definitions(config.methods, [classifier])
+    return environment.describe(classifier.device, config.precision, definitions) | {
+        "model": {"name": classifier.name} | network.facts(classifier),
+        "picture": {
+            "file": subject.path.name,
+            "sha256": subject.picture.sha256,
+            "size": subject.picture.image.size,
+            "input": list(subject.image.shape[2:]),
+        },
+        "settings": config.model_dump(
+            mode="json",
+            include={"models": True, "methods": True, "score": True, "data": {"resize", "input_size"}},
+        ),
+        "scores": subject.scores,
+        "explained": subject.classes,
+    }
+
+
+def _small_print(subject: Subject) -> str:
+    data = subject.config.data
+    height, width = subject.image.shape[2:]
+    options = [(title_of(method.label), method.changed_options()) for method in subject.config.methods]
+    lines = [
+        f"{subject.weights_note()}.",
+        f"Ψ: {subject.config.score}. Input {width}x{height} px ({data.resize}), {subject.config.precision}. "
+        "Each map is coloured from its own lowest to its own highest value.",
+        *(
+            f"{title}: {', '.join(f'{o}={v}' for o, v in changed.items())}."
+            for title, changed in options
+            if changed
+        ),
+    ]
+    return "\n".join(lines)

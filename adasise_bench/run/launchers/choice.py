@@ -1,0 +1,43 @@
+"""The launcher that the command line asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from adasise_bench.run.config import RunConfig
+from adasise_bench.run.launchers import Launcher
+from adasise_bench.run.launchers.dispatcher import HandOut
+from adasise_bench.run.launchers.in_process import InProcess
+from adasise_bench.run.launchers.local import LocalCrew
+from adasise_bench.utils.devices import pick_devices
+from adasise_bench.utils.errors import ConfigError
+
+
+def choose_launcher(
+    config: RunConfig, folder: Path, name: str, devices: str | None, workers: int | None
+) -> Launcher:
+    """The launcher of a run.
+
+    Args:
+        config: the run.
+        folder: the run folder.
+        name: ``local`` or ``ray``.
+        devices: see :func:`adasise_bench.utils.devices.pick_devices`.
+        workers: how many Ray shall run.
+
+    Raises:
+        ConfigError: options that do not belong together, or no Ray.
+        DeviceError: no such device.
+    """
+    if name == "ray":
+        from adasise_bench.run.launchers.ray import RayCrew
+
+        if devices:
+            raise ConfigError("--devices: Ray places the workers itself; see --workers")
+        return HandOut(RayCrew(config, folder, workers))
+    if workers:
+        raise ConfigError("--workers: only with --launcher ray; see --devices")
+    picked = pick_devices(devices, config.device)
+    if len(picked) > 1:
+        return HandOut(LocalCrew(config, folder, picked))
+    return InProcess(config.model_copy(update={"device": picked[0]}), folder)

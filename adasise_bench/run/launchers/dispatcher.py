@@ -1,0 +1,230 @@
+"""Hands chunks to workers in other processes, and again to another when one dies."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Protocol
+
+from tqdm import tqdm
+
+from adasise_bench.data.dataset import Dataset
+from adasise_bench.models.engine import Engine
+from adasise_bench.records import environment
+from adasise_bench.records.planned_keys import KeySet
+from adasise_bench.records.record import Key, Record
+from adasise_bench.run.launchers.chunks import Chunk, chunks_of, pictures_at_once
+from adasise_bench.run.launchers.events import Died, Done, Event, Failed, Made, Ready
+from adasise_bench.run.plan import Plan
+from adasise_bench.utils.errors import BenchError, DeviceError
+
+ATTEMPTS = 3
+"""How many workers may die over the same work, or one after the other before they can work."""
+
+_MAY_DIFFER = {"driver"}
+
+
+class Crew(Protocol):
+    """Workers in other processes, numbered from 0.
+
+    Attributes:
+        devices: of the workers, by number.
+    """
+
+    devices: Sequence[str]
+
+    def open(self) -> None:
+        """Make ready whatever needs no run folder."""
+
+    def start(self, number: int, engines: Mapping[str, Engine]) -> None:
+        """Start a worker, or another in the place of one that died; it will say ``Ready``."""
+
+    def give(self, number: int, chunk: Chunk) -> None:
+        """Hand a chunk to a worker that is idle."""
+
+    def events(self) -> Iterable[tuple[int, Event]]:
+        """Wait until something has happened, and say what, by the workers' numbers."""
+
+    def close(self) -> None:
+        """Stop all workers at once."""
+
+
+class HandOut:
+    """The launcher for a crew.
+
+    Args:
+        crew: the workers.
+    """
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._facts: dict[str, Any] = {}
+        self._engines: Mapping[str, Engine] = {}
+        self._ready: dict[int, Ready] = {}
+        self._busy: dict[int, Chunk] = {}
+        self._waiting: deque[Chunk] = deque()
+        self._deaths: Counter[int] = Counter()
+        self._made: Counter[int] = Counter()
+        self._started: set[int] = set()
+        self._failure: BenchError | None = None
+
+    def __enter__(self) -> HandOut:
+        """Nothing yet."""
+        return self
+
+    def open(self, dataset: Dataset) -> None:
+        """Open the crew; its workers open the data themselves."""
+        self._crew.open()
+
+    def __exit__(self, *_exception: object) -> None:
+        """Stop all workers."""
+        self._crew.close()
+
+    def settle(self, engines: Mapping[str, Engine]) -> dict[str, Any]:
+        """Let the first worker choose how networks are run."""
+        self._engines = engines
+        self._start(0)
+        while not self._facts:
+            self._events()
+            self._raise_failure()
+        return self._facts | {"devices": list(self._crew.devices)}
+
+    def records(self, plan: Plan, todo: KeySet, digests: Mapping[str, str]) -> Iterator[list[Record]]:
+        """The records in ``todo`` as they arrive; what arrives together comes together."""
+        workers = min(len(self._crew.devices), len(todo))
+        for number in range(1, workers):
+            self._start(number)
+        pictures = pictures_at_once(plan.config, self._engines, len(plan.annotations), max(1, workers))
+        chunks = chunks_of(plan, todo, digests, pictures)
+        while self._give(chunks):
+            if records := self._events():
+                yield records
+            self._raise_failure()
+
+    def workers(self) -> list[dict[str, Any]]:
+        """Those that are or will be there."""
+        return [
+            {
+                "number": number,
+                "place": self._ready[number].place if number in self._ready else device,
+                "state": self._state(number),
+                "pid": self._ready[number].pid if number in self._ready else None,
+                "made": self._made[number],
+            }
+            for number, device in enumerate(self._crew.devices)
+        ]
+
+    def _state(self, number: int) -> str:
+        if number in self._ready:
+            return "busy" if number in self._busy else "idle"
+        return "given up" if self._deaths[number] == ATTEMPTS else "starting"
+
+    def _start(self, number: int) -> None:
+        self._started.add(number)
+        self._crew.start(number, self._engines)
+
+    def _give(self, chunks: Iterator[Chunk]) -> bool:
+        """Keep every worker busy; false when there is nothing left to do or to wait for."""
+        idle = [number for number in self._ready if number not in self._busy]
+        while True:
+            if not self._waiting:
+                self._waiting.extend(islice(chunks, 1))
+            if not self._waiting or not idle:
+                return bool(self._waiting or self._busy)
+            number = idle.pop()
+            self._busy[number] = self._waiting.popleft()
+            self._crew.give(number, self._busy[number])
+
+    def _events(self) -> list[Record]:
+        records: list[Record] = []
+        for number, event in self._crew.events():
+            match event:
+                case Ready():
+                    self._welcome(number, event)
+                case Made(made):
+                    self._busy[number] = self._busy[number].without(made)
+                    self._made[number] += len(made)
+                    records += made
+                case Done():
+                    self._count(number, self._busy.pop(number))
+                case Failed(error):
+                    self._failure = error
+                case Died(cause):
+                    records += self._replace(number, cause)
+        return records
+
+    def _count(self, number: int, chunk: Chunk) -> None:
+        """A chunk that is done must not lack a record: nothing would ever make it."""
+        if chunk.keys:
+            self._failure = BenchError(
+                f"worker {number} left out {len(chunk.keys)} records, {_example(chunk.keys)}; "
+                "give the same command again to make them"
+            )
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _welcome(self, number: int, ready: Ready) -> None:
+        """Note the worker, and that it is like the first: values may depend on everything it says."""
+        self._ready[number] = ready
+        self._deaths[number] = 0
+        if not self._facts:
+            self._facts = ready.facts
+            models = ready.facts["models"]
+            self._engines = {name: Engine.of(model["engine"]) for name, model in models.items()}
+        differences = environment.differences(_alike(self._facts), _alike(ready.facts))
+        if differences:
+            self._failure = DeviceError(
+                f"worker {number} ({ready.place}) is unlike the first: {'; '.join(differences[:4])}; "
+                "a run needs workers of one kind: name their devices with --devices"
+            )
+
+    def _replace(self, number: int, cause: str) -> list[Record]:
+        """Start another worker for a dead one; its chunk is tried again, or fails for good.
+
+        A worker that dies again and again before it can work is given up, as its device may be broken: the
+        others go on without it, and the run fails when none is left.
+        """
+        chunk = self._busy.pop(number, None)
+        if self._ready.pop(number, None) is None:
+            self._deaths[number] += 1
+        if self._deaths[number] == ATTEMPTS:
+            self._give_up(number, cause)
+            return []
+        tqdm.write(f"worker {number} {cause}; another takes its place", file=sys.stderr)
+        self._start(number)
+        if chunk is None:
+            return []
+        if chunk.attempt < ATTEMPTS:
+            self._waiting.extend(chunk.picture_by_picture())
+            return []
+        return [self._lost(key, cause) for key in chunk.keys]
+
+    def _give_up(self, number: int, cause: str) -> None:
+        self._started.remove(number)
+        device = self._crew.devices[number]
+        problem = f"worker {number} on {device} {cause}, {ATTEMPTS} times before it could work"
+        if self._started:
+            tqdm.write(f"{problem}; the run goes on without it", file=sys.stderr)
+        else:
+            self._failure = BenchError(f"{problem}; its log may say why; --devices can leave its device out")
+
+    def _lost(self, key: Key, cause: str) -> Record:
+        weights = self._facts["models"][key.model]
+        return Record(
+            *key,
+            error=f"the worker {cause}, {ATTEMPTS} times over this picture",
+            published_model=weights["published"],
+            weights=weights["weights_sha256"][:12],
+        )
+
+
+def _example(keys: Iterable[Key]) -> str:
+    return "for example " + " ".join(str(part) for part in min(keys, key=str))
+
+
+def _alike(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if name not in _MAY_DIFFER}

@@ -1,0 +1,209 @@
+"""The network that a configuration asks for, ready to explain with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+
+from adasise_bench.data.dataset import Dataset
+from adasise_bench.data.loading import usual_classes
+from adasise_bench.methods import METHODS, MethodOptions
+from adasise_bench.methods.custom.custom import own_definitions
+from adasise_bench.metrics.measured_metrics import METRICS
+from adasise_bench.metrics.network_metrics import scored_inputs
+from adasise_bench.models import custom as own
+from adasise_bench.models import engine_cache
+from adasise_bench.models.architectures import ARCHITECTURES
+from adasise_bench.models.batching import BatchSize, torch_failures
+from adasise_bench.models.classifier import Classifier
+from adasise_bench.models.config import ModelConfig, OwnModel
+from adasise_bench.models.engine import ENGINES, Engine
+from adasise_bench.models.function_check import refuse_random_numbers
+from adasise_bench.models.loading import load_classifier
+from adasise_bench.models.tuning import modes_to_try, tune
+from adasise_bench.models.workload import Workload
+from adasise_bench.run.config import RunConfig
+from adasise_bench.utils.devices import machine
+from adasise_bench.utils.errors import ConfigError
+from adasise_bench.utils.precision import arithmetic
+from adasise_bench.utils.process_state import seeded
+from adasise_bench.utils.settings import suggest
+
+
+def load(
+    config: RunConfig, name: str, device: torch.device, classes: tuple[str, ...] | None = None
+) -> Classifier:
+    """Load one of the configuration's models, which all its methods can explain.
+
+    Args:
+        config: the run.
+        name: of the model.
+        device: where it will live.
+        classes: those of the data, which the outputs of a network of the user's own stand for unless it
+            says otherwise; by default those of the set that the configuration names.
+
+    Raises:
+        ConfigError: a network of the user's own that cannot be used as configured, or one that a method
+            cannot explain.
+        WeightsError: missing, altered or unfitting weights.
+        DeviceError: memory does not suffice.
+    """
+    with seeded(0, device), torch_failures():
+        return _load(config, name, device, classes)
+
+
+def _load(config: RunConfig, name: str, device: torch.device, classes: tuple[str, ...] | None) -> Classifier:
+    """As :func:`load`; random numbers that foreign code draws begin anew, and go on there afterwards."""
+    model = config.models[name]
+    if isinstance(model, OwnModel):
+        classifier = own.load(
+            name,
+            model,
+            data_classes=classes or usual_classes(config.data),
+            input_size=config.data.input_size,
+            resize=config.data.resize,
+            score=config.score,
+            precision=config.precision,
+            device=device,
+            deterministic=config.deterministic,
+        )
+    else:
+        classifier = _load_known(config, name, model, device)
+    side = config.data.input_size
+    width = side if config.data.resize == "stretch" else side * 3 // 2
+    noise = torch.randn(1, 3, side, width, generator=torch.Generator().manual_seed(0)).to(device)
+    with arithmetic("fp32", device):
+        if config.deterministic:
+            refuse_random_numbers(f"models.{name}", classifier.module, noise)
+        for method in config.methods:
+            method.check(classifier, noise * classifier.preprocessing.scale / 4)
+    return classifier
+
+
+def _load_known(config: RunConfig, name: str, model: ModelConfig, device: torch.device) -> Classifier:
+    return load_classifier(
+        name,
+        data=config.data.kind,
+        checkpoint=model.checkpoint,
+        sha256=model.sha256,
+        blocks=model.blocks,
+        resize=config.data.resize,
+        score=config.score,
+        precision=config.precision,
+        device=device,
+        deterministic=config.deterministic,
+    )
+
+
+def refuse_missing_classes(classifier: Classifier, dataset: Dataset) -> None:
+    """Refuse a network that does not know every class of the data.
+
+    Raises:
+        ConfigError: names the first class that it has no output for.
+    """
+    unknown = [name for name in dataset.classes if name not in classifier.classes]
+    if unknown:
+        nearest = suggest(unknown[0], classifier.classes[:20])
+        raise ConfigError(
+            f"models.{classifier.name}: no output for {unknown[0]!r}, a class of {dataset.name} "
+            f"({len(unknown)} of {len(dataset.classes)} unknown){nearest}; "
+            "choose a network that was trained on them, or name its outputs in `classes`"
+        )
+
+
+def with_engine(
+    config: RunConfig, classifier: Classifier, earlier: Engine | None = None, pictures: int | None = None
+) -> Classifier:
+    """Run the network as configured, else as ``earlier``, else as is fastest here; compile it if asked for.
+
+    A deterministic run measures nothing: it takes its device's fixed engine and never shrinks its batch.
+
+    Args:
+        config: the run.
+        classifier: the network.
+        earlier: how it was run before, which what the configuration leaves open keeps to.
+        pictures: how many will be explained, with each method; ``None``: too few to be measured for.
+    """
+    wanted, side = config.engine, config.data.input_size
+    workload = Workload() if pictures is None else _workload(config, classifier, pictures)
+    modes = modes_to_try(wanted.compile, classifier.device, workload)
+    built_by = classifier.definition or classifier.name
+    computer = machine(classifier.device)
+    key = (built_by, config.precision, side, *computer, *modes, *workload.counts)
+    known = ENGINES[classifier.device.type] if config.deterministic else earlier or engine_cache.recall(key)
+    if known is not None and (wanted.compile == "auto" or (wanted.compile and known.compile)):
+        modes = (known.compile,)
+    layout = wanted.layout or (known.layout if known else None)
+    if len(classifier.layouts) == 1:
+        layout = classifier.layouts[0]
+    image = torch.zeros(1, 3, side, side, device=classifier.device)
+    engine = tune(
+        classifier,
+        image,
+        layout=layout,
+        batch_size=wanted.batch_size or (known.batch_size if known else None),
+        modes=modes,
+        workload=workload,
+    )
+    if known is None and wanted.layout is None and wanted.batch_size is None:
+        engine_cache.remember(key, engine)
+    classifier = classifier.with_engine(engine)
+    if config.deterministic:
+        return replace(classifier, batch_size=BatchSize(engine.batch_size, fixed=True))
+    return _compiled(classifier, image)
+
+
+def _workload(config: RunConfig, classifier: Classifier, pictures: int) -> Workload:
+    """What the run's methods and measures will score with this network, for one class of every picture."""
+    available = classifier.maps or ARCHITECTURES[classifier.name].maps
+    counts: list[range] = []
+    for method in config.methods:
+        own = method.scored_inputs(available)
+        counts += [own, *scored_inputs(config.measures, config.data.input_size, own)]
+    return Workload(tuple(filter(None, counts)), pictures)
+
+
+def _compiled(classifier: Classifier, image: torch.Tensor) -> Classifier:
+    """The network with whole batches of ``image`` compiled; not compiled at all where the compiler fails.
+
+    Compiling now, and not with the first picture, lets the run's environment say what became of it.
+    """
+    if classifier.compiled is None:
+        return classifier
+    with torch_failures():
+        classifier.run_whole_batch(image)
+    if classifier.compiled.failed:
+        return classifier.with_engine(replace(classifier.engine, compile=False))
+    return classifier
+
+
+def definitions(
+    methods: Sequence[MethodOptions] = (), classifiers: Sequence[Classifier] = ()
+) -> dict[str, str]:
+    """What every metric and method computes, and which code of the user's own a run executes, by name.
+
+    Raises:
+        ConfigError: code of the user's own cannot be imported.
+        BenchError: evidence that cannot be had.
+    """
+    known = {name: metric.definition for name, metric in METRICS.items()}
+    known |= {name: method.definition for name, method in METHODS.items()}
+    networks = {f"models.{model.name}": model.definition for model in classifiers if model.definition}
+    return known | own_definitions(methods) | networks
+
+
+def facts(classifier: Classifier) -> dict[str, Any]:
+    """What traces a network's numbers to its weights and the way it was run, ready for JSON."""
+    return {
+        "weights_file": classifier.weights.file,
+        "weights_sha256": classifier.weights.sha256,
+        "published": classifier.weights.published,
+        "maps_available": list(classifier.maps or ARCHITECTURES[classifier.name].maps),
+        "blocks": list(classifier.blocks),
+        "classes": list(classifier.classes),
+        "preprocessing": asdict(classifier.preprocessing),
+        "engine": asdict(classifier.engine),
+    }

@@ -1,0 +1,129 @@
+"""What a run will do: pictures, image-class pairs, and the work they take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from adasise_bench.data.dataset import Annotation, Dataset
+from adasise_bench.data.loading import known_classes, open_dataset
+from adasise_bench.data.selection import chosen_images
+from adasise_bench.metrics.network_metrics import expected_forwards
+from adasise_bench.models.architectures import ARCHITECTURES
+from adasise_bench.records.planned_keys import PlannedKeys
+from adasise_bench.run.config import RunConfig
+from adasise_bench.utils.errors import DataError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The pictures of a run, in order.
+
+    Attributes:
+        annotations: per image id, or the reason why the annotation cannot be used.
+    """
+
+    config: RunConfig
+    dataset: Dataset
+    annotations: dict[str, Annotation | DataError]
+
+    @property
+    def pairs(self) -> list[tuple[str, str | None]]:
+        """(image id, class name) to explain; the class is ``None`` where the annotation cannot be used."""
+        return [
+            (image_id, class_name)
+            for image_id in self.annotations
+            for class_name in self.class_names(image_id)
+        ]
+
+    def class_names(self, image_id: str) -> Sequence[str | None]:
+        """Classes of one picture; ``[None]`` where its annotation cannot be used."""
+        annotation = self.annotations[image_id]
+        return annotation.class_names if isinstance(annotation, Annotation) else [None]
+
+    @cached_property
+    def turned_on_trust(self) -> int:
+        """Pictures that are turned or mirrored as their EXIF part says, which no annotation confirms."""
+        return sum(
+            self.dataset.turned_on_trust(image_id, annotation)
+            for image_id, annotation in self.annotations.items()
+            if isinstance(annotation, Annotation)
+        )
+
+    @property
+    def notes(self) -> list[str]:
+        """What must be known about how the data was read, one line each."""
+        notes = list(self.dataset.notes)
+        if self.turned_on_trust:
+            notes.append(
+                "pictures turned or mirrored by their EXIF orientation, as viewers do, whose annotated size "
+                f"fits either way: {self.turned_on_trust}"
+            )
+        return notes
+
+    @cached_property
+    def keys(self) -> PlannedKeys:
+        """The keys of all records, in the order of the finished file."""
+        labels = [method.label for method in self.config.methods]
+        return PlannedKeys(list(self.config.models), labels, self.annotations, self.class_names)
+
+    def expected_forwards(self, model: str, method_index: int) -> int | None:
+        """Forward passes expected for one model and method, those of the asked-for measures included.
+
+        ``None`` where nobody can know: for networks and methods of the user's own.
+        """
+        known = ARCHITECTURES.get(model)
+        per_pair = known and self.config.methods[method_index].expected_forwards(known.maps)
+        if per_pair is None:
+            return None
+        per_pair += expected_forwards(self.config.measures, self.config.data.input_size, per_pair)
+        return per_pair * sum(class_name is not None for _, class_name in self.pairs)
+
+
+def make_plan(config: RunConfig, *, download: bool = True) -> Plan:
+    """Open the data and read the annotations of the chosen pictures.
+
+    Args:
+        config: the run.
+        download: whether data that is not there may be fetched, where the configuration asks for it.
+
+    Raises:
+        ConfigError: no such year or image set.
+        DataError: nothing usable at ``data.root``.
+    """
+    data = config.data if download else config.data.model_copy(update={"download": False})
+    dataset = open_dataset(data)
+    annotations: dict[str, Annotation | DataError] = {}
+    chosen = chosen_images(dataset.images, config.data.sample, config.seed, config.limit, config.shard)
+    for image_id in chosen:
+        try:
+            annotations[image_id] = dataset.annotation(image_id)
+        except DataError as error:
+            annotations[image_id] = error
+    return Plan(config, dataset, annotations)
+
+
+def describe_plan(plan: Plan) -> str:
+    """The plan for people: pictures, pairs, and forwards per model and method."""
+    unusable = [error for error in plan.annotations.values() if isinstance(error, DataError)]
+    pairs = len(plan.pairs) - len(unusable)
+    lines = [f"{plan.dataset.name}: {len(plan.annotations)} pictures, {pairs} image-class pairs"]
+    if plan.dataset.left_out:
+        lines.append(f"pictures without objects left out: {plan.dataset.left_out}")
+    lines += plan.notes
+    if plan.dataset.classes != known_classes(plan.config.data.kind):
+        order = ", ".join(f"{number} {name}" for number, name in enumerate(plan.dataset.classes))
+        lines.append(f"classes, in the order of a network's outputs: {order}")
+    lines += [f"unusable annotation: {error}" for error in unusable]
+    total = 0
+    for model in plan.config.models:
+        for index, method in enumerate(plan.config.methods):
+            forwards = plan.expected_forwards(model, index)
+            total += forwards or 0
+            about = "forwards unknown" if forwards is None else f"about {forwards:14,} forwards"
+            lines.append(f"{model:12} {method.label:24} {pairs:7} explanations, {about}")
+    lines.append(
+        f"about {total:,} forwards in all (estimated from the feature-map counts of Ada-SISE, Table 2)"
+    )
+    return "\n".join(lines)

@@ -1,0 +1,210 @@
+"""How far a run is, from its folder alone: it may be running elsewhere, be finished, or dead."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+from adasise_bench.records.folder_names import CONFIG, ENVIRONMENT, FINISHED, IN_FLIGHT, LOCK, LOGS, PROGRESS
+from adasise_bench.utils import plain_yaml
+from adasise_bench.utils.errors import DataError
+from adasise_bench.utils.files import read_text, regular, whole_lines
+from adasise_bench.utils.messages import printable, terminal
+
+State = Literal["running", "finished", "dead", "running or dead"]
+
+
+@dataclass(frozen=True)
+class Count:
+    """What one method has done on one model: explanations made, failed and planned."""
+
+    model: str
+    method: str
+    made: int
+    failed: int
+    planned: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """What a run folder tells.
+
+    Attributes:
+        counts: by model and method.
+        last_record: when the last record was written, in seconds since 1970, if there is one.
+        session: what the last session's driver told of itself: ``host``, ``pid``, ``workers``, ``samples`` of
+            (seconds by a clock that nobody sets, records made), and when they were ``written``, in seconds
+            since 1970; empty if it told nothing.
+    """
+
+    folder: Path
+    state: State
+    counts: list[Count]
+    last_record: float | None
+    session: dict[str, Any]
+
+    def pairs_per_second(self, now: float) -> float | None:
+        """Records per second over the last minutes of a session that is running."""
+        samples = self.session.get("samples", [])
+        if self.state != "running" or not samples or samples[-1][1] == samples[0][1]:
+            return None
+        seconds: float = samples[-1][0] - samples[0][0] + max(0.0, now - self.session["written"])
+        return float(samples[-1][1] - samples[0][1]) / max(seconds, 1e-9)
+
+
+def read_status(folder: Path) -> Status:
+    """Read a run folder without disturbing its run.
+
+    Raises:
+        DataError: it is no run folder, or damaged.
+    """
+    config = _read(folder / CONFIG, plain_yaml.parse)
+    facts = _read(folder / ENVIRONMENT, json.loads)
+    records = folder / IN_FLIGHT
+    try:
+        labels = [str(method["label"]) for method in config["methods"]]
+        made, failed = _counted(records)
+        planned = int(facts["data"]["pairs"])
+        counts = [
+            Count(model, label, made[model, label], failed[model, label], planned)
+            for model, label in product(map(str, config["models"]), labels)
+        ]
+    except OSError as error:
+        raise DataError(f"{records}: cannot read the records: {error.strerror or error}") from None
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise DataError(f"{folder}: damaged ({type(error).__name__}: {error})") from None
+    last_record = records.stat().st_mtime if made or failed else None
+    return Status(folder, _state(folder), counts, last_record, _session(folder))
+
+
+def describe_status(status: Status, now: float) -> str:
+    """The status for people.
+
+    Args:
+        status: of a run.
+        now: in seconds since 1970.
+    """
+    lines = [f"{status.folder}: {_headline(status)}"]
+    if status.last_record is not None:
+        lines.append(f"last record {_duration(now - status.last_record)} ago")
+    lines.append(f"{'model':16} {'method':24} {'done':>10} {'errors':>8} {'of':>10}")
+    lines += [
+        f"{count.model:16} {count.method:24} {count.made:10} {count.failed:8} {count.planned:10}"
+        for count in status.counts
+    ]
+    left = sum(max(0, count.planned - count.made - count.failed) for count in status.counts)
+    rate = status.pairs_per_second(now)
+    if rate:
+        lines.append(
+            f"{rate:.3g} pairs/s over the last minutes; {left} to go, about {_duration(left / rate)}"
+        )
+    elif status.state != "finished":
+        lines.append(f"{left} to go")
+    for worker in status.session.get("workers", []) if status.state != "finished" else []:
+        state = worker["state"] if status.state == "running" else "gone"
+        log = status.folder / LOGS / f"worker-{worker['number']}.log"
+        lines.append(
+            f"worker {worker['number']:3}  {state:9} {worker['made']:8} made  {worker['place']}"
+            + (f"  {log}" if log.exists() else "")
+        )
+    return terminal("\n".join(map(printable, lines)))
+
+
+def _headline(status: Status) -> str:
+    where = f" on {status.session['host']}, process {status.session['pid']}" if status.session else ""
+    return {
+        "running": f"running{where}",
+        "finished": "finished",
+        "dead": f"dead{where and ', was' + where}; give its command again to go on",
+        "running or dead": "running or dead: cannot look at its lock",
+    }[status.state]
+
+
+def _read(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
+    try:
+        tree = parse(read_text(path, within=path.parent))
+    except OSError as error:
+        raise DataError(f"{path}: no run folder, or not begun: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: damaged: {error}") from None
+    if not isinstance(tree, dict):
+        raise DataError(f"{path}: damaged: no mapping")
+    return tree
+
+
+def _counted(path: Path) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
+    """Explanations made and failed, by model and method; of several lines for one the last counts."""
+    failed: dict[tuple[str, str, str, str | None], bool] = {}
+    if path.exists():
+        with regular(path, within=path.parent) as file:
+            for line in whole_lines(file):
+                record = json.loads(line)
+                key = record["model"], record["method"], record["image_id"], record["class_name"]
+                failed[key] = record["error"] is not None
+    return (
+        Counter(key[:2] for key, is_error in failed.items() if not is_error),
+        Counter(key[:2] for key, is_error in failed.items() if is_error),
+    )
+
+
+def _state(folder: Path) -> State:
+    """The lock of a run is held for as long as its driver lives; those who only look share it."""
+    try:
+        with regular(folder / LOCK, within=folder) as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        pass
+    except BlockingIOError:
+        return "running"
+    except OSError:
+        return "finished" if (folder / FINISHED).exists() else "running or dead"
+    return "finished" if (folder / FINISHED).exists() else "dead"
+
+
+def _session(folder: Path) -> dict[str, Any]:
+    """What the last session's driver told of itself; empty where it told nothing that can be read."""
+    try:
+        tree = json.loads(read_text(folder / PROGRESS, within=folder))
+        samples = [(_finite(time), int(made)) for time, made in tree["samples"]]
+        return {
+            "host": str(tree["host"]),
+            "pid": int(tree["pid"]),
+            "workers": [
+                {
+                    "number": int(worker["number"]),
+                    "state": str(worker["state"]),
+                    "made": int(worker["made"]),
+                    "place": str(worker["place"]),
+                }
+                for worker in tree["workers"]
+            ],
+            "samples": samples,
+            "written": _finite(tree.get("written", samples[-1][0])),
+        }
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
+        return {}
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError("not finite")
+    return number
+
+
+def _duration(seconds: float) -> str:
+    seconds = max(0, round(seconds))
+    if seconds < 120:
+        return f"{seconds} s"
+    if seconds < 7200:
+        return f"{seconds // 60} min"
+    if seconds < 172_800:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86_400:.1f} days"

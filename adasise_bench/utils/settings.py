@@ -1,0 +1,62 @@
+"""Turns validation failures into one line that names the key and the nearest valid one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+)
+
+
+def suggest(name: str, valid: Iterable[str]) -> str:
+    """A clause naming the nearest of the ``valid`` names, or all of them when none is near."""
+    valid = [str(other) for other in valid]
+    nearest = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+    return f"; did you mean {nearest[0]!r}?" if nearest else f"; valid: {', '.join(valid)}"
+
+
+def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first failure of validating ``model``, in one line."""
+    first = error.errors(include_url=False)[0]
+    location = [str(part) for part in first["loc"]]
+    if first["type"] == "extra_forbidden":
+        owner = _section(model, location[:-1])
+        return (
+            f"unknown key {'.'.join(location)!r}{suggest(location[-1], owner.model_fields if owner else [])}"
+        )
+    message = first["msg"].removeprefix("Value error, ")
+    if not location or first["type"] == "value_error":
+        return message
+    given = "" if first["type"] == "missing" else f" (given: {shown(first['input'])})"
+    return f"key {'.'.join(location)!r}: {message}{given}"
+
+
+def shown(value: Any) -> str:
+    """The beginning of any value, for a message."""
+    try:
+        return repr(str(value)[:80])
+    except (ValueError, RecursionError):  # too many digits, too many levels
+        return f"a {type(value).__name__} too large to show"
+
+
+def _section(model: type[BaseModel], location: list[str]) -> type[BaseModel] | None:
+    """The class of the configuration section that a key's location leads to."""
+    current: Any = model
+    for part in location:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            current = current.model_fields[part].annotation
+        else:
+            current = current.__args__[-1]
+            current = getattr(current, "__origin__", current)  # of Annotated[Section, ...]
+    return current if isinstance(current, type) and issubclass(current, BaseModel) else None
+
+
+class Section(BaseModel):
+    """A part of the configuration; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
