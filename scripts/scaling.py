@@ -189,8 +189,8 @@ def records_per_second(workers: int, limit: int) -> float:
     from adasise_bench.records.planned_keys import KeySet
     from adasise_bench.records.store import RecordStore
     from adasise_bench.run.config_file import load_config
-    from adasise_bench.run.launchers.dispatcher import HandOut
-    from adasise_bench.run.launchers.local import LocalCrew
+    from adasise_bench.run.launchers.dispatcher import Dispatcher
+    from adasise_bench.run.launchers.local import LocalWorkerPool
     from adasise_bench.run.plan import make_plan
 
     engine = ["engine.layout=contiguous", "engine.batch_size=16", "device=cpu"]
@@ -200,9 +200,9 @@ def records_per_second(workers: int, limit: int) -> float:
     arrivals: list[tuple[float, int]] = []
     with TemporaryDirectory() as temporary:
         folder = Path(temporary) / "run"
-        launcher = HandOut(LocalCrew(config, folder, ["cpu"] * workers))
+        launcher = Dispatcher(LocalWorkerPool(config, folder, ["cpu"] * workers))
         with launcher, run_folder.exclusive(folder):
-            launcher.settle({})
+            launcher.prepare({})
             store = RecordStore(folder, plan.keys)
             todo = KeySet(plan.keys, np.ones(len(plan.keys), np.bool_))
             for records in launcher.records(plan, todo, plan.dataset.digests()):

@@ -18,7 +18,7 @@ from adasise_bench.records.store import RecordStore
 from adasise_bench.run.config import RunConfig
 from adasise_bench.run.config_file import validate
 from adasise_bench.run.launchers.chunks import Chunk
-from adasise_bench.run.launchers.dispatcher import Crew
+from adasise_bench.run.launchers.dispatcher import WorkerPool
 from adasise_bench.run.launchers.events import Event, Ready
 
 PICTURES = 12
@@ -93,26 +93,26 @@ def after(count: int, monkeypatch: pytest.MonkeyPatch, then: Callable[[], None])
 
 
 class Patient:
-    """A crew that hands nothing out before all its workers are ready, so that all of them work."""
+    """A pool that hands nothing out before all its workers are ready, so that all of them work."""
 
-    def __init__(self, crew: Crew) -> None:
-        self._crew, self._ready = crew, set[int]()
+    def __init__(self, pool: WorkerPool) -> None:
+        self._pool, self._ready = pool, set[int]()
         self._held: list[tuple[int, Chunk]] = []
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._crew, name)
+        return getattr(self._pool, name)
 
     def give(self, number: int, chunk: Chunk) -> None:
-        if len(self._ready) == len(self._crew.devices):
-            self._crew.give(number, chunk)
+        if len(self._ready) == len(self._pool.devices):
+            self._pool.give(number, chunk)
         else:
             self._held.append((number, chunk))
 
     def events(self) -> Iterator[tuple[int, Event]]:
-        for number, event in self._crew.events():
+        for number, event in self._pool.events():
             if isinstance(event, Ready):
                 self._ready.add(number)
             yield number, event
-        if len(self._ready) == len(self._crew.devices):
+        if len(self._ready) == len(self._pool.devices):
             while self._held:
-                self._crew.give(*self._held.pop())
+                self._pool.give(*self._held.pop())

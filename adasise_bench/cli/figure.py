@@ -115,15 +115,15 @@ def maps(
     if bool(images) == (count is not None):
         raise click.UsageError("say which rows: --image ID[:CLASS], or --random N")
     from adasise_bench.reporting.figures import save
-    from adasise_bench.reporting.figures.saliency_maps import Shelf, draw
+    from adasise_bench.reporting.figures.saliency_maps import SavedMaps, draw
 
     runs, model = _runs_and_model(folders, model)
-    shelf = Shelf.of(runs, model, _names(methods))
+    saved = SavedMaps.of(runs, model, _names(methods))
     if count is not None:
-        pairs = shelf.sample(count, seed)
+        pairs = saved.sample(count, seed)
     else:
-        pairs = [pair for image in images for pair in shelf.pairs(*_image_and_class(image))]
-    save(draw([shelf.row(pair) for pair in pairs], shelf.note), output)
+        pairs = [pair for image in images for pair in saved.pairs(*_image_and_class(image))]
+    save(draw([saved.row(pair) for pair in pairs], saved.note), output)
 
 
 @figure.command()

@@ -34,11 +34,11 @@ class Explanation:
     maps_positive: list[int] | None = None
 
 
-class MethodOptions(BaseModel):
+class Method(BaseModel):
     """Options of one entry under ``methods``; subclasses add their own and say how to explain.
 
     ``label`` names the entry in records and tables, so that one method can run with several settings.
-    ``needs_region`` says that it must know the class's region, as only a baseline may.
+    ``needs_region`` says that it must know the class's region, as only a control may.
     """
 
     needs_region: ClassVar[bool] = False
@@ -155,7 +155,7 @@ class Request(NamedTuple):
             look at it.
     """
 
-    method: MethodOptions
+    method: Method
     image: torch.Tensor
     target: int
     seed: int = 0
@@ -166,7 +166,7 @@ def _checked(function: Callable[..., None]) -> Callable[..., None]:
     """``check`` of another package: given a copy, and undone in what it changes."""
 
     @wraps(function)
-    def call(self: MethodOptions, classifier: Classifier, image: torch.Tensor) -> None:
+    def call(self: Method, classifier: Classifier, image: torch.Tensor) -> None:
         with contained(self.name, classifier.module, 0, classifier.device):
             function(self, classifier, image.clone())
 
@@ -180,7 +180,7 @@ def _explained(function: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @wraps(function)
-    def call(self: MethodOptions, classifier: Classifier, asked: Any, *others: Any) -> Any:
+    def call(self: Method, classifier: Classifier, asked: Any, *others: Any) -> Any:
         several = not isinstance(asked, Request)
         requests: list[Request] = list(asked) if several else [asked]
         images = {id(request.image): request.image.clone() for request in requests}

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 
-from adasise_bench.methods.base import Explanation, MethodOptions, Request
+from adasise_bench.methods.base import Explanation, Method, Request
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.utils.errors import BenchError
 from adasise_bench.utils.precision import arithmetic
@@ -18,11 +18,11 @@ _LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey, ITU-R BT.601."""
 
 
-class _Baseline(MethodOptions):
+class _Control(Method):
     """A map without a forward pass."""
 
     def explain(self, classifier: Classifier, request: Request, clock: PhaseClock) -> Explanation:
-        """The map alone; see :meth:`MethodOptions.explain`."""
+        """The map alone; see :meth:`Method.explain`."""
         return Explanation(self.saliency(classifier, request), forwards=0, backwards=0)
 
     def saliency(self, classifier: Classifier, request: Request) -> torch.Tensor:
@@ -34,7 +34,7 @@ class _Baseline(MethodOptions):
         return 0
 
 
-class Random(_Baseline):
+class Random(_Control):
     """Independent uniform noise in [0, 1) from the explanation's own seed, the same on every device."""
 
     name: Literal["random"] = "random"
@@ -45,7 +45,7 @@ class Random(_Baseline):
         return torch.rand(request.image.shape[2:], generator=generator).to(request.image.device)
 
 
-class Centre(_Baseline):
+class Centre(_Control):
     """A Gaussian in the middle, whose standard deviation is a share of the height and of the width."""
 
     name: Literal["centre"] = "centre"
@@ -60,7 +60,7 @@ class Centre(_Baseline):
         return torch.outer(rows, columns).to(request.image)
 
 
-class Edge(_Baseline):
+class Edge(_Control):
     """Magnitude of the Sobel gradient of the grey picture (BT.601 weights), borders repeated.
 
     The network's scaling of the channels is undone; the mean colour that the input lacks is a constant,
@@ -80,7 +80,7 @@ class Edge(_Baseline):
         return torch.hypot(across, down)
 
 
-class BoxOracle(_Baseline):
+class BoxOracle(_Control):
     """1 within the class's boxes, 0 elsewhere: no map has a higher EBPG or Bbox."""
 
     name: Literal["box_oracle"] = "box_oracle"

@@ -6,38 +6,38 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from adasise_bench.methods.base import MethodOptions
+from adasise_bench.methods.base import Method
 from adasise_bench.methods.registry import METHODS
 from adasise_bench.utils.settings import first_problem, shown, suggest
 
 
-def _own(name: str) -> type[MethodOptions]:
+def _own(name: str) -> type[Method]:
     """The options of a method of the user's own: an installed class, or those of any function.
 
     Raises:
         ValueError: there is no such method.
         ConfigError: an installed one cannot be imported.
     """
-    from adasise_bench.methods.custom.custom import GROUP, OwnMethod
-    from adasise_bench.utils import plugins as user_code
+    from adasise_bench.methods.custom.custom import GROUP, CustomMethod
+    from adasise_bench.utils import plugins
 
     if ":" in name:
-        return OwnMethod
-    points = user_code.installed(GROUP)
+        return CustomMethod
+    points = plugins.installed(GROUP)
     if name not in points:
         raise ValueError(f"methods: no method {name!r}{suggest(name, [*METHODS, *points])}")
-    found = user_code.load(points[name].value)
-    is_class = isinstance(found, type) and issubclass(found, MethodOptions)
-    return found if is_class else OwnMethod
+    found = plugins.load(points[name].value)
+    is_class = isinstance(found, type) and issubclass(found, Method)
+    return found if is_class else CustomMethod
 
 
-def parse_method(entry: Any) -> MethodOptions:
+def parse_method(entry: Any) -> Method:
     """Validate one entry under ``methods``: a name, or a mapping with ``name`` and options.
 
     Raises:
         ValueError: one line naming the method, the key and the nearest valid one.
     """
-    if isinstance(entry, MethodOptions):
+    if isinstance(entry, Method):
         return entry
     options = {"name": entry} if isinstance(entry, str) else entry
     if not isinstance(options, dict) or not isinstance(options.get("name"), str):

@@ -6,25 +6,25 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import NamedTuple
 
-from adasise_bench.methods.base import MethodOptions
+from adasise_bench.methods.base import Method
 
 
 class MethodEntry(NamedTuple):
     """Where a method lives, one line about it, and the name of what it computes with its default options.
 
-    A change that moves the maps by more than rounding takes a new name. A baseline asks no network: tables
+    A change that moves the maps by more than rounding takes a new name. A control asks no network: tables
     show it, and mark none as the best.
     """
 
     location: str
     summary: str
     definition: str
-    baseline: bool = False
+    control: bool = False
 
-    def load(self) -> type[MethodOptions]:
+    def load(self) -> type[Method]:
         """Import the method's options class."""
         module, _, attribute = self.location.partition(":")
-        loaded: type[MethodOptions] = getattr(import_module(module), attribute)
+        loaded: type[Method] = getattr(import_module(module), attribute)
         return loaded
 
 
@@ -91,27 +91,27 @@ METHODS: Mapping[str, MethodEntry] = {
     ),
     "random": MethodEntry(
         "adasise_bench.methods.controls:Random",
-        "baseline: uniform noise",
+        "control: uniform noise",
         "random-v1",
-        baseline=True,
+        control=True,
     ),
     "centre": MethodEntry(
         "adasise_bench.methods.controls:Centre",
-        "baseline: Gaussian in the middle of the picture",
+        "control: Gaussian in the middle of the picture",
         "centre-v1",
-        baseline=True,
+        control=True,
     ),
     "edge": MethodEntry(
         "adasise_bench.methods.controls:Edge",
-        "baseline: edges of the grey picture (Sobel)",
+        "control: edges of the grey picture (Sobel)",
         "edge-v1",
-        baseline=True,
+        control=True,
     ),
     "box_oracle": MethodEntry(
         "adasise_bench.methods.controls:BoxOracle",
-        "baseline: the class's own boxes, which no method may know",
+        "control: the class's own boxes, which no method may know",
         "box-oracle-v1",
-        baseline=True,
+        control=True,
     ),
     "rise": MethodEntry(
         "adasise_bench.methods.rise.rise:Rise",

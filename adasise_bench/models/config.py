@@ -57,7 +57,7 @@ def _usable(names: list[str] | None) -> list[str] | None:
     return names
 
 
-class OwnModel(ModelConfig):
+class CustomModel(ModelConfig):
     """One network that does not come with the tool; an entry under ``models`` that has a ``source``."""
 
     source: str = Field(description="`torchvision`, `timm` or `module:function`")
@@ -73,7 +73,7 @@ class OwnModel(ModelConfig):
     scale: Literal[1, 255] | None = Field(None, description="value of white before `mean` is subtracted")
 
     @model_validator(mode="after")
-    def _consistent(self) -> OwnModel:
+    def _consistent(self) -> CustomModel:
         library = self.source in _LIBRARIES
         if not library and ":" not in self.source:
             raise ValueError(f"source: no {shown(self.source)}{suggest(self.source, _SOURCES)}")
@@ -105,6 +105,6 @@ def parse_model(name: Any, entry: Any) -> Any:
     if not name.isprintable() or not set("/\\").isdisjoint(name) or name.startswith("."):
         raise ValueError(f"models: {name!r} cannot name a folder, as a model must")
     try:
-        return OwnModel.model_validate(entry)
+        return CustomModel.model_validate(entry)
     except ValidationError as error:
-        raise ValueError(f"models.{name}: {first_problem(error, OwnModel)}") from None
+        raise ValueError(f"models.{name}: {first_problem(error, CustomModel)}") from None

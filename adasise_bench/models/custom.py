@@ -15,7 +15,7 @@ from adasise_bench.models import checkpoint
 from adasise_bench.models.batching import BatchSize, torch_failures
 from adasise_bench.models.blocks import check_blocks, find_blocks
 from adasise_bench.models.classifier import Classifier, Weights
-from adasise_bench.models.config import OwnModel
+from adasise_bench.models.config import CustomModel
 from adasise_bench.models.engine import Engine
 from adasise_bench.models.forward_errors import name_errors
 from adasise_bench.models.lost_device import is_lost_device
@@ -23,7 +23,7 @@ from adasise_bench.models.network_checks import check_network
 from adasise_bench.models.preparation import prepared
 from adasise_bench.models.score import ScoreName
 from adasise_bench.models.state import load_state
-from adasise_bench.utils import plugins as user_code
+from adasise_bench.utils import plugins
 from adasise_bench.utils.errors import BenchError, ConfigError, DeviceError, WeightsError
 from adasise_bench.utils.precision import PrecisionName, arithmetic
 from adasise_bench.utils.settings import first_problem, suggest
@@ -37,7 +37,7 @@ _SCALING_INPUTS = ("googlenet", "inception_v3")
 
 def load(
     name: str,
-    settings: OwnModel,
+    settings: CustomModel,
     *,
     data_classes: tuple[str, ...],
     input_size: int,
@@ -68,7 +68,7 @@ def load(
         DeviceError: the device cannot compute its gradients.
     """
     where = f"models.{name}"
-    with user_code.undone(where):
+    with plugins.undone(where):
         built = _BUILDERS.get(settings.source, _from_function)(name, settings, data_classes)
     settings = _completed(where, settings, built.facts)
     module = name_errors(_prepared(where, built.module), where)
@@ -118,7 +118,7 @@ def _maps(where: str, classifier: Classifier, image: torch.Tensor) -> tuple[int,
     except (RuntimeError, ValueError) as error:
         if is_lost_device(error):
             raise
-        raise ConfigError(f"{where}: blocks: no gradients of these: {user_code.reason(error)}") from None
+        raise ConfigError(f"{where}: blocks: no gradients of these: {plugins.reason(error)}") from None
 
 
 class _Built(NamedTuple):
@@ -137,7 +137,7 @@ class _Built(NamedTuple):
     definition: str
 
 
-def _from_torchvision(name: str, settings: OwnModel, data_classes: tuple[str, ...]) -> _Built:
+def _from_torchvision(name: str, settings: CustomModel, data_classes: tuple[str, ...]) -> _Built:
     from torchvision import models
 
     arch = settings.arch or name
@@ -168,7 +168,7 @@ def _from_torchvision(name: str, settings: OwnModel, data_classes: tuple[str, ..
     return _Built(module, origin, facts, f"torchvision {arch}")
 
 
-def _from_timm(name: str, settings: OwnModel, data_classes: tuple[str, ...]) -> _Built:
+def _from_timm(name: str, settings: CustomModel, data_classes: tuple[str, ...]) -> _Built:
     try:
         import timm
     except ImportError:
@@ -187,10 +187,10 @@ def _from_timm(name: str, settings: OwnModel, data_classes: tuple[str, ...]) -> 
     return _Built(module, origin, facts, f"timm {timm.__version__} {arch}")
 
 
-def _from_function(name: str, settings: OwnModel, _data_classes: tuple[str, ...]) -> _Built:
+def _from_function(name: str, settings: CustomModel, _data_classes: tuple[str, ...]) -> _Built:
     location = settings.source
-    user_code.check_arguments(location, **settings.options)
-    made = _build(name, settings, user_code.load_function(location))
+    plugins.check_arguments(location, **settings.options)
+    made = _build(name, settings, plugins.load_function(location))
     module, facts = made if isinstance(made, tuple) and len(made) == 2 else (made, {})
     if isinstance(module, torch.export.ExportedProgram):
         raise ConfigError(
@@ -202,19 +202,21 @@ def _from_function(name: str, settings: OwnModel, _data_classes: tuple[str, ...]
             f"models.{name}: {location} returned a {type(module).__name__}; "
             "it shall return an nn.Module, or one and a dictionary of settings"
         )
-    files = user_code.named_files(settings.options)
+    files = plugins.named_files(settings.options)
     named = [f"; options.{name}: {sha256[:16]}" for name, sha256 in files.items()]
-    definition = user_code.definition(location) + "".join(named)
+    definition = plugins.definition(location) + "".join(named)
     return _Built(module, f"weights of {location}", facts, definition)
 
 
-_BUILDERS: Mapping[str, Callable[[str, OwnModel, tuple[str, ...]], _Built]] = {
+_BUILDERS: Mapping[str, Callable[[str, CustomModel, tuple[str, ...]], _Built]] = {
     "torchvision": _from_torchvision,
     "timm": _from_timm,
 }
 
 
-def _build(name: str, settings: OwnModel, function: Callable[..., Any], *names: str, **options: Any) -> Any:
+def _build(
+    name: str, settings: CustomModel, function: Callable[..., Any], *names: str, **options: Any
+) -> Any:
     """Call what builds the network; it may raise anything.
 
     Raises:
@@ -230,19 +232,19 @@ def _build(name: str, settings: OwnModel, function: Callable[..., Any], *names: 
     except BaseException as error:  # foreign code may raise anything, SystemExit included
         kind = WeightsError if settings.weights else ConfigError
         called = " ".join([settings.source, *names])
-        raise kind(f"models.{name}: {called}: {user_code.reason(error)}") from None
+        raise kind(f"models.{name}: {called}: {plugins.reason(error)}") from None
 
 
-def _completed(where: str, settings: OwnModel, facts: Mapping[str, Any]) -> OwnModel:
+def _completed(where: str, settings: CustomModel, facts: Mapping[str, Any]) -> CustomModel:
     """The settings with what the network's maker says, where the configuration does not say otherwise."""
     allowed = ("classes", "blocks", "mean", "std", "scale")
     for key in facts:
         if key not in allowed:
             raise ConfigError(f"{where}: {settings.source} says {str(key)!r}{suggest(str(key), allowed)}")
     try:
-        return OwnModel.model_validate({**facts, **settings.model_dump(exclude_none=True)})
+        return CustomModel.model_validate({**facts, **settings.model_dump(exclude_none=True)})
     except ValidationError as error:
-        problem = first_problem(error, OwnModel)
+        problem = first_problem(error, CustomModel)
         raise ConfigError(f"{where}: what {settings.source} says: {problem}") from None
 
 
@@ -262,13 +264,13 @@ def _prepared(where: str, module: nn.Module) -> nn.Module:
     try:
         return module.float().eval().requires_grad_(False)
     except NotImplementedError as error:  # what torch.export makes has no evaluation mode
-        reason = f"{user_code.reason(error)}; return the network that was exported"
+        reason = f"{plugins.reason(error)}; return the network that was exported"
     except Exception as error:  # such as ValueError of parameters that get their shape in the first pass
-        reason = user_code.reason(error)
+        reason = plugins.reason(error)
     raise ConfigError(f"{where}: cannot be put into evaluation mode: {reason}")
 
 
-def _weights(where: str, module: nn.Module, settings: OwnModel, origin: str) -> Weights:
+def _weights(where: str, module: nn.Module, settings: CustomModel, origin: str) -> Weights:
     """Read the checkpoint, if there is one; otherwise the hash is that of the network's state."""
     path = settings.checkpoint
     if path is None:

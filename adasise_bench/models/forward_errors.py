@@ -10,7 +10,7 @@ from torch import nn
 
 from adasise_bench.models.batching import is_out_of_memory
 from adasise_bench.models.lost_device import is_lost_device
-from adasise_bench.utils import plugins as user_code
+from adasise_bench.utils import plugins
 from adasise_bench.utils.errors import BenchError, ConfigError
 
 
@@ -60,7 +60,7 @@ class _NamedErrors:
                 raise
             if isinstance(error, RuntimeError) and (is_out_of_memory(error) or "deterministic" in str(error)):
                 raise
-            raise ConfigError(f"{self._where}: fails{_on(*inputs)}: {user_code.reason(error)}") from None
+            raise ConfigError(f"{self._where}: fails{_on(*inputs)}: {plugins.reason(error)}") from None
 
 
 def _on(*inputs: Any) -> str:

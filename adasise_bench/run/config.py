@@ -17,7 +17,7 @@ from pydantic import (
 
 from adasise_bench.data.config import DataConfig
 from adasise_bench.data.selection import parse_shard
-from adasise_bench.methods import MethodOptions
+from adasise_bench.methods import Method
 from adasise_bench.methods.parsing import parse_method
 from adasise_bench.metrics.network_metrics import NETWORK_MEASURES
 from adasise_bench.models.architectures import ARCHITECTURES
@@ -73,9 +73,7 @@ class RunConfig(Section):
     models: Annotated[
         dict[str, SerializeAsAny[ModelConfig]], BeforeValidator(_model_entries), Field(min_length=1)
     ]
-    methods: Annotated[
-        list[SerializeAsAny[MethodOptions]], BeforeValidator(_method_entries), Field(min_length=1)
-    ]
+    methods: Annotated[list[SerializeAsAny[Method]], BeforeValidator(_method_entries), Field(min_length=1)]
     measures: Annotated[tuple[str, ...], AfterValidator(_network_measures)] = Field(
         (), description="what else to measure, each by further passes through the network"
     )

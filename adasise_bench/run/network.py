@@ -10,8 +10,8 @@ import torch
 
 from adasise_bench.data.dataset import Dataset
 from adasise_bench.data.loading import usual_classes
-from adasise_bench.methods import METHODS, MethodOptions
-from adasise_bench.methods.custom.custom import own_definitions
+from adasise_bench.methods import METHODS, Method
+from adasise_bench.methods.custom.custom import custom_definitions
 from adasise_bench.metrics.measured_metrics import METRICS
 from adasise_bench.metrics.network_metrics import scored_inputs
 from adasise_bench.models import custom as own
@@ -19,7 +19,7 @@ from adasise_bench.models import engine_cache
 from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.models.batching import BatchSize, torch_failures
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.config import ModelConfig, OwnModel
+from adasise_bench.models.config import CustomModel, ModelConfig
 from adasise_bench.models.engine import ENGINES, Engine
 from adasise_bench.models.function_check import refuse_random_numbers
 from adasise_bench.models.loading import load_classifier
@@ -58,7 +58,7 @@ def load(
 def _load(config: RunConfig, name: str, device: torch.device, classes: tuple[str, ...] | None) -> Classifier:
     """As :func:`load`; random numbers that foreign code draws begin anew, and go on there afterwards."""
     model = config.models[name]
-    if isinstance(model, OwnModel):
+    if isinstance(model, CustomModel):
         classifier = own.load(
             name,
             model,
@@ -180,9 +180,7 @@ def _compiled(classifier: Classifier, image: torch.Tensor) -> Classifier:
     return classifier
 
 
-def definitions(
-    methods: Sequence[MethodOptions] = (), classifiers: Sequence[Classifier] = ()
-) -> dict[str, str]:
+def definitions(methods: Sequence[Method] = (), classifiers: Sequence[Classifier] = ()) -> dict[str, str]:
     """What every metric and method computes, and which code of the user's own a run executes, by name.
 
     Raises:
@@ -192,7 +190,7 @@ def definitions(
     known = {name: metric.definition for name, metric in METRICS.items()}
     known |= {name: method.definition for name, method in METHODS.items()}
     networks = {f"models.{model.name}": model.definition for model in classifiers if model.definition}
-    return known | own_definitions(methods) | networks
+    return known | custom_definitions(methods) | networks
 
 
 def facts(classifier: Classifier) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher) -> O
             with run_folder.exclusive(folder):
                 run_folder.move_aside(folder)
         with run_folder.exclusive(folder):
-            facts = launcher.settle(run_folder.engines(folder))
+            facts = launcher.prepare(run_folder.engines(folder))
             pictures = plan.dataset.digests()
             run_folder.claim(folder, config.model_dump(mode="json"), facts | _facts(plan, pictures), pictures)
             for note in plan.notes:

@@ -17,7 +17,7 @@ from adasise_bench.data.dataset import Annotation, Dataset
 from adasise_bench.data.difficult import is_difficult
 from adasise_bench.data.selection import chosen_images
 from adasise_bench.data.transforms import Preprocessing, refuse_elongated, to_input
-from adasise_bench.methods import MethodOptions, Request
+from adasise_bench.methods import Method, Request
 from adasise_bench.models.batching import torch_failures
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
@@ -67,7 +67,7 @@ class Worker:
         self._warm: set[str] = set()
         self._yardsticks: dict[str, Yardstick] = {}
 
-    def settle(self, engines: Mapping[str, Engine]) -> dict[str, Any]:
+    def prepare(self, engines: Mapping[str, Engine]) -> dict[str, Any]:
         """Choose how the networks are run, and say with what the records will be made, ready for JSON.
 
         Args:
@@ -119,7 +119,7 @@ def _records(
     """The missing records of one model, as they are made."""
     config = plan.config
 
-    def wanted(image_id: str) -> list[tuple[MethodOptions, Key]]:
+    def wanted(image_id: str) -> list[tuple[Method, Key]]:
         return [
             (method, key)
             for method in config.methods
@@ -160,7 +160,7 @@ def _records(
 def _task(
     plan: Plan,
     classifier: Classifier,
-    method: MethodOptions,
+    method: Method,
     key: Key,
     annotation: Annotation,
     image: torch.Tensor,

@@ -15,7 +15,7 @@ from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.input_copies import _OnCopy
 from adasise_bench.run import network
 from adasise_bench.run.config_file import validate
-from adasise_bench.utils import plugins as user_code
+from adasise_bench.utils import plugins
 from adasise_bench.utils.errors import ConfigError
 
 SOURCE = """
@@ -74,7 +74,7 @@ def _nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delitem(sys.modules, "nets", raising=False)
-    user_code.load.cache_clear()
+    plugins.load.cache_clear()
     (tmp_path / "nets.py").write_text(SOURCE)
 
 

@@ -27,7 +27,7 @@ from adasise_bench.models.surgery import fold_batchnorm
 from adasise_bench.records.reading import read_records
 from adasise_bench.run import network
 from adasise_bench.run.config_file import validate
-from adasise_bench.utils import plugins as user_code
+from adasise_bench.utils import plugins
 from adasise_bench.utils.errors import ConfigError
 
 CPU = torch.device("cpu")
@@ -72,7 +72,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Classifier]:
         source = ModuleType("made")
         source.make = lambda: (module, FACTS)  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "made", source)
-        user_code.load.cache_clear()
+        plugins.load.cache_clear()
         return network.load(config_of(**changes), "mine", CPU)
 
     return load
@@ -490,7 +490,7 @@ def test_a_network_that_ends_the_program_fails_one_explanation(
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delitem(sys.modules, "made", raising=False)
     Path("made.py").write_text(SOURCE.replace("LAST", "6"))
-    user_code.load.cache_clear()
+    plugins.load.cache_clear()
     Path("c.yaml").write_text(
         "data: {root: embedded, input_size: 48}\n"
         "models: {mine: {source: 'made:make', blocks: [body.1, body.4]}}\n"
@@ -522,7 +522,7 @@ def test_from_the_command_line_one_line_names_the_network(
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delitem(sys.modules, "made", raising=False)
     Path("made.py").write_text(SOURCE.replace("self.seen == LAST", "True"))
-    user_code.load.cache_clear()
+    plugins.load.cache_clear()
     Path("c.yaml").write_text(
         "data: {root: embedded, input_size: 48}\nmodels: {mine: {source: 'made:make'}}\nmethods: [sise]\n"
     )

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 
-from adasise_bench.methods.base import Explanation, MethodOptions, Request
+from adasise_bench.methods.base import Explanation, Method, Request
 from adasise_bench.methods.layer_maps import layer_maps, refuse_not_finite
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.utils.timing import PhaseClock
@@ -33,7 +33,7 @@ def weighted_maps(maps: torch.Tensor, weights: torch.Tensor, size: tuple[int, in
     return F.interpolate(small[None], size, mode="bilinear", align_corners=False)[0].float()
 
 
-class ClassActivation(MethodOptions):
+class ClassActivation(Method):
     """A method that does its work once for all classes of an image."""
 
     @property
@@ -42,7 +42,7 @@ class ClassActivation(MethodOptions):
         return f"{self.name} of an image"
 
     def explain(self, classifier: Classifier, request: Request, clock: PhaseClock) -> Explanation:
-        """See :meth:`MethodOptions.explain`.
+        """See :meth:`Method.explain`.
 
         Raises:
             BenchError: maps, scores or gradients that are not finite.
@@ -78,5 +78,5 @@ class LayerActivation(ClassActivation):
         return self.layer or classifier.blocks[-1]
 
     def check(self, classifier: Classifier, image: torch.Tensor) -> None:
-        """See :meth:`MethodOptions.check`."""
+        """See :meth:`Method.check`."""
         layer_maps(classifier, image, self.layer_in(classifier))

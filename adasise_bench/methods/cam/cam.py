@@ -44,7 +44,7 @@ class Cam(ClassActivation):
         return [Explanation(one, 1, 0) for one in saliency]
 
     def check(self, classifier: Classifier, image: torch.Tensor) -> None:
-        """See :meth:`MethodOptions.check`."""
+        """See :meth:`Method.check`."""
         averaged_maps(classifier, image)
 
     def expected_forwards(self, maps_available: tuple[int, ...]) -> int:

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import nn
 
-from adasise_bench.methods import Explanation, MethodOptions, Request
+from adasise_bench.methods import Explanation, Method, Request
 from adasise_bench.methods.preserve import contained
 from adasise_bench.methods.registry import METHODS
 from adasise_bench.models.batching import is_out_of_memory
 from adasise_bench.models.classifier import Classifier, image_level
 from adasise_bench.models.lost_device import is_lost_device
-from adasise_bench.utils import plugins as user_code
+from adasise_bench.utils import plugins
 from adasise_bench.utils.errors import BenchError, ConfigError
 from adasise_bench.utils.timing import PhaseClock
 
@@ -35,33 +35,33 @@ def location_of(name: str) -> str | None:
     """``module:attribute`` behind the name of a method of the user's own; ``None`` where there is none."""
     if ":" in name:
         return name
-    point = user_code.installed(GROUP).get(name)
+    point = plugins.installed(GROUP).get(name)
     return point.value if point else None
 
 
-def own_definitions(methods: Sequence[MethodOptions]) -> dict[str, str]:
+def custom_definitions(methods: Sequence[Method]) -> dict[str, str]:
     """What values depend on that neither the options nor the tool's version tell.
 
     For methods that do not come with the tool: where each is, its source's hash, and those of the files that
-    its options name; and every method's :meth:`~MethodOptions.evidence`.
+    its options name; and every method's :meth:`~Method.evidence`.
 
     Raises:
         ConfigError: one of them cannot be imported.
         BenchError: evidence that cannot be had.
     """
     located = {method.name: location_of(method.name) for method in methods if method.name not in METHODS}
-    sources = {name: user_code.definition(location) for name, location in located.items() if location}
+    sources = {name: plugins.definition(location) for name, location in located.items() if location}
     files = {
         f"{method.label}.{option}": digest
         for method in methods
         if method.name in located
-        for option, digest in user_code.named_files(method.model_dump(exclude={"name", "label"})).items()
+        for option, digest in plugins.named_files(method.model_dump(exclude={"name", "label"})).items()
     }
     evidence = {name: value for method in methods for name, value in method.evidence().items()}
     return sources | files | evidence
 
 
-class OwnMethod(MethodOptions):
+class CustomMethod(Method):
     """A function that gets the network, an image and a class, and gives a map.
 
     It is called as ``function(model, image, target, **options)``:
@@ -110,15 +110,15 @@ class OwnMethod(MethodOptions):
         Raises:
             ConfigError: one line naming the function and what is wrong.
         """
-        user_code.check_arguments(self._location, "model", "image", 0, **self.options)
+        plugins.check_arguments(self._location, "model", "image", 0, **self.options)
 
     def explain(self, classifier: Classifier, request: Request, clock: PhaseClock) -> Explanation:
-        """Call the function; see :meth:`MethodOptions.explain`.
+        """Call the function; see :meth:`Method.explain`.
 
         Raises:
             BenchError: the function raises, or gives no map; names it.
         """
-        function = user_code.load_function(self._location)
+        function = plugins.load_function(self._location)
         module, device = classifier.module, classifier.device
         image = request.image.detach().clone().requires_grad_()
         with (
@@ -151,7 +151,7 @@ class OwnMethod(MethodOptions):
                 raise
             if isinstance(error, RuntimeError) and is_out_of_memory(error):
                 raise
-            raise BenchError(f"{self.name}: {user_code.reason(error)}") from None
+            raise BenchError(f"{self.name}: {plugins.reason(error)}") from None
 
     def _map(self, result: Any, size: tuple[int, int]) -> torch.Tensor:
         """What the function returned as an (H, W) float32 map of the input's size, in memory of its own.

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from torchray.utils import imsmooth
 
-from adasise_bench.methods.base import Explanation, MethodOptions, Request
+from adasise_bench.methods.base import Explanation, Method, Request
 from adasise_bench.methods.extremal_perturbation import torchray_reference as torchray_ep
 from adasise_bench.methods.extremal_perturbation.area_constraint import (
     AreaConstraint,
@@ -40,7 +40,7 @@ PICTURE_DEFINITION = "extremal-perturbation-picture-v1"
 _OTHER_CLASS_FLOOR = -100.0
 
 
-class ExtremalPerturbation(MethodOptions):
+class ExtremalPerturbation(Method):
     """Masks of fixed areas that preserve the class's raw output, summed over the areas."""
 
     name: Literal["extremal_perturbation"] = "extremal_perturbation"
@@ -107,7 +107,7 @@ class ExtremalPerturbation(MethodOptions):
         return self
 
     def explain(self, classifier: Classifier, request: Request, clock: PhaseClock) -> Explanation:
-        """Optimise the masks, smooth and sum them; see :meth:`MethodOptions.explain`."""
+        """Optimise the masks, smooth and sum them; see :meth:`Method.explain`."""
         with clock.phase("optimisation"):
             return self.explain_together(classifier, [request])[0]
 
@@ -137,7 +137,7 @@ class ExtremalPerturbation(MethodOptions):
         return self.iterations * len(self.areas)
 
     def check(self, classifier: Classifier, image: torch.Tensor) -> None:
-        """Prepare what explanations of inputs of this size share; see :meth:`MethodOptions.check`."""
+        """Prepare what explanations of inputs of this size share; see :meth:`Method.check`."""
         if self.implementation == "batched":
             self._geometry((image.shape[2], image.shape[3]), image.device)
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from adasise_bench.methods.base import Explanation, MethodOptions, Request
+from adasise_bench.methods.base import Explanation, Method, Request
 from adasise_bench.methods.gradients.input_gradients import input_gradients
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.utils.timing import PhaseClock
@@ -18,7 +18,7 @@ from adasise_bench.utils.timing import PhaseClock
 _EPSILON = 1e-6
 
 
-class FullGrad(MethodOptions):
+class FullGrad(Method):
     """Gradient times input, plus gradient times bias of every convolution: equation 7, no parameters.
 
     The raw output of a network of ReLUs is exactly the sum of those terms and the linear layers' (equation
@@ -33,7 +33,7 @@ class FullGrad(MethodOptions):
     name: Literal["full_grad"] = "full_grad"
 
     def explain(self, classifier: Classifier, request: Request, clock: PhaseClock) -> Explanation:
-        """One forward and one backward; see :meth:`MethodOptions.explain`."""
+        """One forward and one backward; see :meth:`Method.explain`."""
         height, width = request.image.shape[2:]
         saliency = request.image.new_zeros(height, width)
         for term in full_gradients(classifier, request.image, request.target):

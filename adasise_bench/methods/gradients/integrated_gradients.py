@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from adasise_bench.methods.base import Explanation, MethodOptions, Request
+from adasise_bench.methods.base import Explanation, Method, Request
 from adasise_bench.methods.gradients.input_gradients import input_gradients
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.scoring import in_batches
@@ -19,7 +19,7 @@ _AT_ONCE = 25
 """Steps per pass at most: every one keeps its activations until its gradient is known."""
 
 
-class IntegratedGradients(MethodOptions):
+class IntegratedGradients(Method):
     """The input times the mean gradient of the class's raw output on the way to it: equation 1.
 
     The way begins at the zero input, which is the networks' mean colour. The integral is approximated by
@@ -32,7 +32,7 @@ class IntegratedGradients(MethodOptions):
     steps: int = Field(50, ge=1, le=1000, description="points of the quadrature")
 
     def explain(self, classifier: Classifier, request: Request, clock: PhaseClock) -> Explanation:
-        """One forward and one backward per step; see :meth:`MethodOptions.explain`."""
+        """One forward and one backward per step; see :meth:`Method.explain`."""
         found = attributions(classifier, request.image, request.target, self.steps)
         return Explanation(found.sum(dim=0).abs(), forwards=self.steps, backwards=self.steps)
 

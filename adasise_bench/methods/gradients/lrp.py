@@ -14,7 +14,7 @@ from zennit.rules import Epsilon, Norm, ZPlus
 from zennit.torchvision import ResNetBasicBlockCanonizer, ResNetBottleneckCanonizer
 from zennit.types import Convolution, Linear
 
-from adasise_bench.methods.base import Explanation, MethodOptions, Request
+from adasise_bench.methods.base import Explanation, Method, Request
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.surgery import MatrixAveragePool
 from adasise_bench.utils.errors import ConfigError
@@ -24,7 +24,7 @@ from adasise_bench.utils.timing import PhaseClock
 CompositeName = Literal["epsilon_plus_flat", "epsilon_alpha2_beta1_flat", "epsilon"]
 
 
-class Lrp(MethodOptions):
+class Lrp(Method):
     """Spreads the class's raw output over the layers below, down to the input, by a rule per kind of layer.
 
     The rules are those of Kohlbrenner et al. (IJCNN 2020, arXiv 1910.09840), who measure on PASCAL VOC
@@ -46,12 +46,12 @@ class Lrp(MethodOptions):
     composite: CompositeName = "epsilon_plus_flat"
 
     def explain(self, classifier: Classifier, request: Request, clock: PhaseClock) -> Explanation:
-        """One forward, and one backward in which every layer runs anew; see :meth:`MethodOptions.explain`."""
+        """One forward, and one backward in which every layer runs anew; see :meth:`Method.explain`."""
         found = relevance(classifier, request.image, request.target, self.composite)
         return Explanation(found.sum(dim=0).clamp(min=0), forwards=1, backwards=1)
 
     def check(self, classifier: Classifier, image: torch.Tensor) -> None:
-        """See :meth:`MethodOptions.check`."""
+        """See :meth:`Method.check`."""
         if any(isinstance(layer, _BatchNorm) for layer in classifier.module.modules()):
             problem = "has batch normalisations that fold into no convolution"
         elif _sums_unseen(classifier, image, self.composite):

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 
-from adasise_bench.methods.base import Explanation, MethodOptions, Request
+from adasise_bench.methods.base import Explanation, Method, Request
 from adasise_bench.methods.information_bottleneck.layer_statistics import (
     SCENES,
     LayerStatistics,
@@ -31,7 +31,7 @@ _LEAST_NONZERO = 0.01
 _LEAST_HIDDEN = 1e-30
 
 
-class InformationBottleneck(MethodOptions):
+class InformationBottleneck(Method):
     """Bits per pixel that must pass a layer for the class to be recognised: the Per-Sample Bottleneck.
 
     The layer's output R is mixed with noise, Z = λR + (1 - λ)ε with ε ~ N(μ, σ²), and λ = sigmoid(α),
@@ -66,7 +66,7 @@ class InformationBottleneck(MethodOptions):
     sigma: float = Field(1.0, gt=0, le=20, description="smoothing of λ, in positions of the layer")
 
     def explain(self, classifier: Classifier, request: Request, clock: PhaseClock) -> Explanation:
-        """Optimise λ and read the information off; see :meth:`MethodOptions.explain`.
+        """Optimise λ and read the information off; see :meth:`Method.explain`.
 
         Raises:
             ConfigError: the network has no such layer, or it gives no maps.
@@ -91,7 +91,7 @@ class InformationBottleneck(MethodOptions):
         return {f"{self.label}.statistics": pictures_sha256(self.statistics, self.pictures)}
 
     def check(self, classifier: Classifier, image: torch.Tensor) -> None:
-        """See :meth:`MethodOptions.check`; the statistics are then there before anything is timed."""
+        """See :meth:`Method.check`; the statistics are then there before anything is timed."""
         layer = self._layer(classifier)
         self._check(layer_output(classifier, layer, image), layer)
         self._statistics(classifier, layer, image)

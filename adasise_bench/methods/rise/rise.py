@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from pydantic import Field
 
-from adasise_bench.methods.base import Explanation, MethodOptions, Request
+from adasise_bench.methods.base import Explanation, Method, Request
 from adasise_bench.methods.masking import masked_scores
 from adasise_bench.methods.rise.random_masks import RandomMasks
 from adasise_bench.models.architectures import ARCHITECTURES
@@ -21,7 +21,7 @@ _MASKS = 8000
 _MASKS_OF = {"vgg16": 4000}
 
 
-class Rise(MethodOptions):
+class Rise(Method):
     """Randomized Input Sampling for Explanation: S = Σ Ψ(I⊙m) m / (N p) over N random masks m (eq. 6).
 
     Masks are 7x7 grids of zeros and ones with p = 0.5, N = 8000, or 4000 for VGG16: the paper's numbers
@@ -41,7 +41,7 @@ class Rise(MethodOptions):
     seed: int = Field(0, ge=0, lt=2**63, description="where the masks' random numbers begin")
 
     def explain(self, classifier: Classifier, request: Request, clock: PhaseClock) -> Explanation:
-        """Score the masks and add them up; see :meth:`MethodOptions.explain`.
+        """Score the masks and add them up; see :meth:`Method.explain`.
 
         Raises:
             BenchError: scores that are not finite.

@@ -9,7 +9,7 @@ from typing import Literal, cast
 import torch
 from pydantic import Field
 
-from adasise_bench.methods.base import Explanation, MethodOptions, Request
+from adasise_bench.methods.base import Explanation, Method, Request
 from adasise_bench.methods.masking import ScoredMaps, layer_map, numbers_of, score_masks, varying
 from adasise_bench.methods.sise.fusion import FusionName, fuse, min_max
 from adasise_bench.methods.sise.selectors import SelectorName, normalized, threshold
@@ -18,7 +18,7 @@ from adasise_bench.utils.errors import BenchError
 from adasise_bench.utils.timing import PhaseClock
 
 
-class Sise(MethodOptions):
+class Sise(Method):
     """Semantic Input Sampling for Explanation: keeps every map with a positive summed gradient."""
 
     name: Literal["sise"] = "sise"
@@ -32,7 +32,7 @@ class Sise(MethodOptions):
         return "sise"
 
     def explain(self, classifier: Classifier, request: Request, clock: PhaseClock) -> Explanation:
-        """The four phases of Ada-SISE's section 2.2; see :meth:`MethodOptions.explain`.
+        """The four phases of Ada-SISE's section 2.2; see :meth:`Method.explain`.
 
         Raises:
             BenchError: gradients or scores that are not finite.

@@ -10,7 +10,7 @@ import pandas as pd
 from adasise_bench.records.joining import combine
 from adasise_bench.records.run import Run
 from adasise_bench.reporting.published import paper_order
-from adasise_bench.reporting.tables import baseline_labels, in_paper_order, title_of
+from adasise_bench.reporting.tables import control_labels, in_paper_order, title_of
 from adasise_bench.utils.errors import ConfigError, DataError
 from adasise_bench.utils.settings import suggest
 
@@ -50,7 +50,7 @@ def records_of(runs: Sequence[Run], model: str, methods: Iterable[str] = ()) -> 
             f"{folders(runs)}: no records of model {model!r}{suggest(model, records['model'].unique())}"
         )
     present = of_model["method"].unique().tolist()
-    usual = sorted(in_paper_order(present, paper_order()), key=baseline_labels(runs).__contains__)
+    usual = sorted(in_paper_order(present, paper_order()), key=control_labels(runs).__contains__)
     order = list(methods) or usual
     for label in order:
         if label not in present:

@@ -60,7 +60,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class SavedMaps:
     """The saved maps of one model in several runs.
 
     Attributes:
@@ -76,7 +76,7 @@ class Shelf:
     note: str
 
     @classmethod
-    def of(cls, runs: Sequence[Run], model: str, methods: Iterable[str] = ()) -> Shelf:
+    def of(cls, runs: Sequence[Run], model: str, methods: Iterable[str] = ()) -> SavedMaps:
         """Open what the runs saved.
 
         Args:

@@ -35,7 +35,7 @@ class Index:
         pairs: model by model, in the records' order.
         methods: labels; the order of ``values``, ``degenerate`` and ``errors``.
         metrics: names of measures that are columns of the records.
-        baselines: labels of what is never the best.
+        controls: labels of what is never the best.
         score, box_share: one value per pair.
         values: per method, per metric, one value per pair; ``None`` where there is none.
         degenerate: per method, one value per pair.
@@ -46,7 +46,7 @@ class Index:
     pairs: list[Pair]
     methods: list[str]
     metrics: list[str]
-    baselines: list[str]
+    controls: list[str]
     score: list[float | None]
     box_share: list[float | None]
     values: list[list[list[float | None]]]
@@ -60,7 +60,7 @@ def build_index(
     models: Sequence[str],
     methods: Sequence[str],
     metrics: Sequence[str] = DEFAULT_METRICS,
-    baselines: Sequence[str] = (),
+    controls: Sequence[str] = (),
 ) -> Index:
     """Lay out the records of :func:`~adasise_bench.records.joining.combine`.
 
@@ -69,7 +69,7 @@ def build_index(
         models: the models to show, in this order.
         methods: the labels to show, in this order.
         metrics: the measures to show, all of them columns of the records.
-        baselines: those of the labels that are no methods.
+        controls: those of the labels that are no methods.
     """
     order = {model: position for position, model in enumerate(models)}
     pairs = records.groupby(_PAIR, sort=False, dropna=False)[["score", "box_share"]].first().reset_index()
@@ -81,7 +81,7 @@ def build_index(
         pairs=[Pair(*row) for row in _plain(pairs[_PAIR]).itertuples(index=False)],
         methods=list(methods),
         metrics=list(metrics),
-        baselines=list(baselines),
+        controls=list(controls),
         score=_plain(pairs["score"]).tolist(),
         box_share=_plain(pairs["box_share"]).tolist(),
         values=[[_plain(frame[metric]).tolist() for metric in metrics] for frame in by_method],
@@ -125,7 +125,7 @@ def index_json(
     return {
         "models": [title_of(model) for model in models],
         "methods": [title_of(method) for method in index.methods],
-        "baselines": [index.methods.index(label) for label in index.baselines if label in index.methods],
+        "controls": [index.methods.index(label) for label in index.controls if label in index.methods],
         "classes": classes,
         "metrics": [_metric(MEASURES[metric], index.one_machine) for metric in index.metrics],
         "pictures": [image_id for _, image_id in pictures],

@@ -27,7 +27,7 @@ from adasise_bench.reporting.report.index import Pair, build_index, index_json
 from adasise_bench.reporting.report.pictures import Source, picture_block
 from adasise_bench.reporting.report.provenance import provenance_of
 from adasise_bench.reporting.report.thumbnails import MAP_SIDE
-from adasise_bench.reporting.tables import baseline_labels, build_tables, caveats, title_of, usual_metrics
+from adasise_bench.reporting.tables import build_tables, caveats, control_labels, title_of, usual_metrics
 from adasise_bench.reporting.tables.formats import footnotes
 from adasise_bench.reporting.tables.grid import title
 from adasise_bench.utils.files import write_atomically
@@ -53,7 +53,7 @@ def write_report(runs: Sequence[Run], path: Path) -> None:
     shown = [table for table in tables.tables if table.name == "table1"]
     methods = list(dict.fromkeys(label for table in shown for label in table.columns))
     models = [table.model for table in shown]
-    index = build_index(records, models, methods, usual_metrics(runs), baseline_labels(runs))
+    index = build_index(records, models, methods, usual_metrics(runs), control_labels(runs))
     sources = [Source.of(run) for run in runs]
     pictures = _pictures(sources, index.pairs)
     numbers = {name: number for number, name in enumerate(pictures)}

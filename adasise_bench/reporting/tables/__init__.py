@@ -4,7 +4,7 @@ from adasise_bench.metrics.rows import DEFAULT_METRICS, MEASURES
 from adasise_bench.reporting.tables.breakdown import SIZES, Grouping
 from adasise_bench.reporting.tables.build import build_tables, usual_metrics
 from adasise_bench.reporting.tables.model import Cell, Direction, Row, Table, Tables, Unit, number, title_of
-from adasise_bench.reporting.tables.notes import baseline_labels, caveats
+from adasise_bench.reporting.tables.notes import caveats, control_labels
 from adasise_bench.reporting.tables.scores import in_paper_order
 
 __all__ = [
@@ -18,9 +18,9 @@ __all__ = [
     "Table",
     "Tables",
     "Unit",
-    "baseline_labels",
     "build_tables",
     "caveats",
+    "control_labels",
     "in_paper_order",
     "number",
     "title_of",

@@ -12,7 +12,7 @@ from adasise_bench.records.run import Run
 from adasise_bench.reporting.published import published_on, published_table1, published_table2
 from adasise_bench.reporting.tables.breakdown import Grouping, breakdown_tables
 from adasise_bench.reporting.tables.model import Table, Tables, title_of
-from adasise_bench.reporting.tables.notes import baseline_labels, notes
+from adasise_bench.reporting.tables.notes import control_labels, notes
 from adasise_bench.reporting.tables.rows import Published
 from adasise_bench.reporting.tables.scores import Scores, in_paper_order
 from adasise_bench.reporting.tables.table1 import difference_table, table1
@@ -53,8 +53,8 @@ def build_tables(
     data = {model: run.environment["data"]["name"] for run in runs for model in run.environment["models"]}
     models = in_paper_order(records["model"].unique(), published_table1())
     by_model = {model: records[records["model"] == model] for model in models}
-    baselines = frozenset(baseline_labels(runs))
-    scores = {model: Scores.of(group, baselines) for model, group in by_model.items()}
+    controls = frozenset(control_labels(runs))
+    scores = {model: Scores.of(group, controls) for model, group in by_model.items()}
     tables: list[Table] = []
     for model, group in by_model.items():
         if by is None:

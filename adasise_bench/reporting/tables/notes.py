@@ -40,7 +40,7 @@ def notes(
     }
     if definitions:
         yield f"Definitions: {', '.join(sorted(definitions))}."
-    apart = [title_of(label) for label in baseline_labels(runs)]
+    apart = [title_of(label) for label in control_labels(runs)]
     if apart:
         yield f"Never marked as best, for they ask no network: {', '.join(apart)}."
     yield from _statistics_notes(tables)
@@ -51,11 +51,11 @@ def notes(
     yield f"Errors: {len(errors)}" + (f", among them: {texts}" if texts else ".")
 
 
-def baseline_labels(runs: Iterable[Run]) -> list[str]:
-    """Labels of the runs' entries that are baselines."""
+def control_labels(runs: Iterable[Run]) -> list[str]:
+    """Labels of the runs' entries that are controls."""
     entries = [entry for run in runs for entry in run.config["methods"]]
     return [
-        entry["label"] for entry in entries if entry["name"] in METHODS and METHODS[entry["name"]].baseline
+        entry["label"] for entry in entries if entry["name"] in METHODS and METHODS[entry["name"]].control
     ]
 
 

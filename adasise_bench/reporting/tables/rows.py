@@ -55,7 +55,7 @@ def measured_rows(
         cells = [replace(cell, published=figures.get(str(cell.method)), group=group) for cell in cells]
         row = Row(measure.title, measure.direction, measure.unit, tuple(cells))
         best = scores.against is None and scores.comparable(measure.column)
-        rows.append(mark_best(row, scores.baselines) if best else row)
+        rows.append(mark_best(row, scores.controls) if best else row)
     return rows
 
 
@@ -88,15 +88,15 @@ def _at_quantile(cell: Cell, values: pd.Series[float], quantile: float) -> Cell:
     return replace(cell, measured=measured, low=None, high=None)
 
 
-def mark_best(row: Row, baselines: Collection[str] = ()) -> Row:
+def mark_best(row: Row, controls: Collection[str] = ()) -> Row:
     """Mark the best measured values of a row, equal as printed meaning equally good; none where all are.
 
     Args:
         row: the row.
-        baselines: labels of what does not compete.
+        controls: labels of what does not compete.
     """
     printed = [
-        None if cell.measured is None or cell.method in baselines else float(number(cell.measured, row.unit))
+        None if cell.measured is None or cell.method in controls else float(number(cell.measured, row.unit))
         for cell in row.cells
     ]
     values = [value for value in printed if value is not None]

@@ -26,20 +26,20 @@ class Scores:
         timed_on: what measured ``seconds``, one column per method.
         box_share: percent of the input inside the class's boxes.
         against: label of the method whose values were subtracted, if any.
-        baselines: labels of what is shown beside the methods, but never the best.
+        controls: labels of what is shown beside the methods, but never the best.
     """
 
     values: pd.DataFrame
     timed_on: pd.DataFrame
     box_share: pd.Series[float]
     against: str | None = None
-    baselines: frozenset[str] = frozenset()
+    controls: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, records: pd.DataFrame, baselines: frozenset[str] = frozenset()) -> Scores:
-        """Lay out one network's records: methods in the papers' order, then the others, then baselines."""
+    def of(cls, records: pd.DataFrame, controls: frozenset[str] = frozenset()) -> Scores:
+        """Lay out one network's records: methods in the papers' order, then the others, then controls."""
         pairs = records.dropna(subset=["class_name"])
-        methods = sorted(methods_of(records), key=baselines.__contains__)
+        methods = sorted(methods_of(records), key=controls.__contains__)
         columns = list(dict.fromkeys(measure.column for measure in MEASURES.values()))
         values = pairs.pivot(index=PAIR, columns="method", values=columns)
         timed_on = pairs.pivot(index=PAIR, columns="method", values="timed_on")
@@ -48,7 +48,7 @@ class Scores:
             values.reindex(columns=pd.MultiIndex.from_product([columns, methods])).astype(float),
             timed_on.reindex(columns=methods),
             known.reindex(values.index),
-            baselines=baselines,
+            controls=controls,
         )
 
     @property

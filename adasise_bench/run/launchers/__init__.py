@@ -37,7 +37,7 @@ class Launcher(Protocol):
     ) -> None:
         """Stop all workers."""
 
-    def settle(self, engines: Mapping[str, Engine]) -> dict[str, Any]:
+    def prepare(self, engines: Mapping[str, Engine]) -> dict[str, Any]:
         """Let one worker choose how networks are run, for all, and say what it runs on.
 
         Raises:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from adasise_bench.run.config import RunConfig
 from adasise_bench.run.launchers import Launcher
-from adasise_bench.run.launchers.dispatcher import HandOut
+from adasise_bench.run.launchers.dispatcher import Dispatcher
 from adasise_bench.run.launchers.in_process import InProcess
-from adasise_bench.run.launchers.local import LocalCrew
+from adasise_bench.run.launchers.local import LocalWorkerPool
 from adasise_bench.utils.devices import pick_devices
 from adasise_bench.utils.errors import ConfigError
 
@@ -30,14 +30,14 @@ def choose_launcher(
         DeviceError: no such device.
     """
     if name == "ray":
-        from adasise_bench.run.launchers.ray import RayCrew
+        from adasise_bench.run.launchers.ray import RayWorkerPool
 
         if devices:
             raise ConfigError("--devices: Ray places the workers itself; see --workers")
-        return HandOut(RayCrew(config, folder, workers))
+        return Dispatcher(RayWorkerPool(config, folder, workers))
     if workers:
         raise ConfigError("--workers: only with --launcher ray; see --devices")
     picked = pick_devices(devices, config.device)
     if len(picked) > 1:
-        return HandOut(LocalCrew(config, folder, picked))
+        return Dispatcher(LocalWorkerPool(config, folder, picked))
     return InProcess(config.model_copy(update={"device": picked[0]}), folder)

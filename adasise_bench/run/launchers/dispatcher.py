@@ -26,7 +26,7 @@ ATTEMPTS = 3
 _MAY_DIFFER = {"driver"}
 
 
-class Crew(Protocol):
+class WorkerPool(Protocol):
     """Workers in other processes, numbered from 0.
 
     Attributes:
@@ -51,15 +51,15 @@ class Crew(Protocol):
         """Stop all workers at once."""
 
 
-class HandOut:
-    """The launcher for a crew.
+class Dispatcher:
+    """The launcher for a pool.
 
     Args:
-        crew: the workers.
+        pool: the workers.
     """
 
-    def __init__(self, crew: Crew) -> None:
-        self._crew = crew
+    def __init__(self, pool: WorkerPool) -> None:
+        self._pool = pool
         self._facts: dict[str, Any] = {}
         self._engines: Mapping[str, Engine] = {}
         self._ready: dict[int, Ready] = {}
@@ -70,30 +70,30 @@ class HandOut:
         self._started: set[int] = set()
         self._failure: BenchError | None = None
 
-    def __enter__(self) -> HandOut:
+    def __enter__(self) -> Dispatcher:
         """Nothing yet."""
         return self
 
     def open(self, dataset: Dataset) -> None:
-        """Open the crew; its workers open the data themselves."""
-        self._crew.open()
+        """Open the pool; its workers open the data themselves."""
+        self._pool.open()
 
     def __exit__(self, *_exception: object) -> None:
         """Stop all workers."""
-        self._crew.close()
+        self._pool.close()
 
-    def settle(self, engines: Mapping[str, Engine]) -> dict[str, Any]:
+    def prepare(self, engines: Mapping[str, Engine]) -> dict[str, Any]:
         """Let the first worker choose how networks are run."""
         self._engines = engines
         self._start(0)
         while not self._facts:
             self._events()
             self._raise_failure()
-        return self._facts | {"devices": list(self._crew.devices)}
+        return self._facts | {"devices": list(self._pool.devices)}
 
     def records(self, plan: Plan, todo: KeySet, digests: Mapping[str, str]) -> Iterator[list[Record]]:
         """The records in ``todo`` as they arrive; what arrives together comes together."""
-        workers = min(len(self._crew.devices), len(todo))
+        workers = min(len(self._pool.devices), len(todo))
         for number in range(1, workers):
             self._start(number)
         pictures = pictures_at_once(plan.config, self._engines, len(plan.annotations), max(1, workers))
@@ -113,7 +113,7 @@ class HandOut:
                 "pid": self._ready[number].pid if number in self._ready else None,
                 "made": self._made[number],
             }
-            for number, device in enumerate(self._crew.devices)
+            for number, device in enumerate(self._pool.devices)
         ]
 
     def _state(self, number: int) -> str:
@@ -123,7 +123,7 @@ class HandOut:
 
     def _start(self, number: int) -> None:
         self._started.add(number)
-        self._crew.start(number, self._engines)
+        self._pool.start(number, self._engines)
 
     def _give(self, chunks: Iterator[Chunk]) -> bool:
         """Keep every worker busy; false when there is nothing left to do or to wait for."""
@@ -135,11 +135,11 @@ class HandOut:
                 return bool(self._waiting or self._busy)
             number = idle.pop()
             self._busy[number] = self._waiting.popleft()
-            self._crew.give(number, self._busy[number])
+            self._pool.give(number, self._busy[number])
 
     def _events(self) -> list[Record]:
         records: list[Record] = []
-        for number, event in self._crew.events():
+        for number, event in self._pool.events():
             match event:
                 case Ready():
                     self._welcome(number, event)
@@ -205,7 +205,7 @@ class HandOut:
 
     def _give_up(self, number: int, cause: str) -> None:
         self._started.remove(number)
-        device = self._crew.devices[number]
+        device = self._pool.devices[number]
         problem = f"worker {number} on {device} {cause}, {ATTEMPTS} times before it could work"
         if self._started:
             tqdm.write(f"{problem}; the run goes on without it", file=sys.stderr)

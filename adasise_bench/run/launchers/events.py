@@ -14,7 +14,7 @@ class Ready:
     """It has loaded its networks.
 
     Attributes:
-        facts: what it runs on, see :meth:`adasise_bench.run.worker.Worker.settle`.
+        facts: what it runs on, see :meth:`adasise_bench.run.worker.Worker.prepare`.
         place: its device, and where that is not plain, its machine.
         pid: its process.
     """

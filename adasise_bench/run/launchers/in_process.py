@@ -46,10 +46,10 @@ class InProcess:
     def __exit__(self, *_exception: object) -> None:
         """Nothing outlives a run."""
 
-    def settle(self, engines: Mapping[str, Engine]) -> dict[str, Any]:
+    def prepare(self, engines: Mapping[str, Engine]) -> dict[str, Any]:
         """Choose how the networks are run."""
         with named_if_lost(self._device):
-            return self._worker.settle(engines) | {"devices": [str(self._device)]}
+            return self._worker.prepare(engines) | {"devices": [str(self._device)]}
 
     def records(self, plan: Plan, todo: KeySet, digests: Mapping[str, str]) -> Iterator[list[Record]]:
         """The records in ``todo``, in the plan's order unless forward passes are shared."""

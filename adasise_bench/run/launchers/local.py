@@ -24,8 +24,8 @@ from adasise_bench.utils.streams import open_closed_streams
 _PATIENCE = 5.0
 
 
-class LocalCrew:
-    """A crew of processes that talk through pipes.
+class LocalWorkerPool:
+    """A pool of processes that talk through pipes.
 
     Args:
         config: the run.

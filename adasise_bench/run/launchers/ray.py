@@ -32,8 +32,8 @@ _MODE, _TOKEN, _TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_
 _GLANCE = 1.0
 
 
-class RayCrew:
-    """A crew of Ray actors: records stream back as they are made.
+class RayWorkerPool:
+    """A pool of Ray actors: records stream back as they are made.
 
     An actor that dies, be it with its machine, is replaced by a new one wherever there is room; Ray's own
     restarts are not used, so that work is handed out again by the same rules as on one machine.

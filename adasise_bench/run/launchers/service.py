@@ -87,7 +87,7 @@ class Service:
         self._stack.enter_context(deterministic(told.config.deterministic))
         self._dataset = open_dataset(told.config.data)
         self._worker = Worker(told.config, self._device, told.folder, self._dataset)
-        return Ready(self._worker.settle(told.engines), f"{platform.node()} {self._device}", os.getpid())
+        return Ready(self._worker.prepare(told.engines), f"{platform.node()} {self._device}", os.getpid())
 
     def make(self, chunk: Chunk) -> Iterator[Event]:
         """Make a chunk's records."""

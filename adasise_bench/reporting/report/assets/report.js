@@ -31,8 +31,8 @@
   /** Whether a value is the pair's best of its metric, at the printed precision, and not all are equal. */
   function isBest(pair, method, metric) {
     const { direction, unit, comparable } = index.metrics[metric];
-    if (!comparable || index.baselines.includes(method)) return false;
-    const competing = methods.filter((other) => !index.baselines.includes(other));
+    if (!comparable || index.controls.includes(method)) return false;
+    const competing = methods.filter((other) => !index.controls.includes(other));
     const values = competing.map((other) => valueOf(pair, other, metric)).filter((value) => value !== null);
     const numbers = values.map((value) => Number(printed(value, unit)));
     const [low, high] = [Math.min(...numbers), Math.max(...numbers)];

@@ -1,0 +1,208 @@
+"""docs/extending.md, run as written: its files are written, its commands run, its promises looked up."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import golden_maps
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+from adasise_bench import methods
+from adasise_bench.cli import main
+from adasise_bench.data.scenes import embedded_root
+from adasise_bench.models.classifier import Classifier
+from adasise_bench.models.engine import Engine
+from adasise_bench.records.reading import read_records
+from adasise_bench.run import network
+from adasise_bench.utils import plugins
+
+TEXT = (Path(__file__).resolve().parents[2] / "docs/extending.md").read_text(encoding="utf-8")
+SECTIONS = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", TEXT, re.MULTILINE))
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NAME = re.compile(r"(?:# |<!-- )(\S+\.\w+)(?: -->)?\n")
+LONGEST = 39
+
+
+class Done(NamedTuple):
+    """What a section's commands left behind."""
+
+    folder: Path
+    output: str
+
+    def records(self, name: str) -> pd.DataFrame:
+        return read_records(self._results(name))
+
+    def environment(self, name: str) -> dict[str, dict[str, object]]:
+        found: dict[str, dict[str, object]] = json.loads(
+            (self._results(name) / "environment.json").read_text()
+        )
+        return found
+
+    def _results(self, name: str) -> Path:
+        (found,) = (self.folder / "results").glob(f"{name}-*")
+        return found
+
+
+def write_files(section: str, folder: Path) -> list[str]:
+    """Write the blocks that name their file, and return the others."""
+    others = []
+    for kind, content in BLOCK.findall(SECTIONS[section]):
+        named = NAME.match(content)
+        if named:
+            path = folder / named.group(1)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+        elif kind != "sh":
+            others.append(content)
+    return others
+
+
+def pip_installed(folder: Path) -> None:
+    """What ``pip install -e .`` adds for entry points, without changing this environment."""
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    info = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    )
+    points = [
+        f"[{group}]\n" + "".join(f"{name} = {value}\n" for name, value in entries.items())
+        for group, entries in project["entry-points"].items()
+    ]
+    (info / "entry_points.txt").write_text("\n".join(points))
+
+
+@pytest.fixture
+def do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Done]:
+    """Write a section's files and run its commands, in an empty directory with two pictures.
+
+    Only how fast the machine passes inputs is not measured, and pip is not called.
+    """
+    scene = next((embedded_root() / "VOCdevkit/VOC2007/JPEGImages").iterdir())
+    shutil.copy(scene, tmp_path / "scene.jpg")
+    Image.new("RGB", (160, 120), "olive").save(tmp_path / "kitchen.jpg")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(network, "tune", lambda *_, **__: Engine("contiguous", 8))
+    for name in ("my_method", "my_network"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    plugins.load.cache_clear()
+
+    def run(section: str) -> Done:
+        write_files(section, tmp_path)
+        commands = "".join(content for kind, content in BLOCK.findall(SECTIONS[section]) if kind == "sh")
+        output = ""
+        for line in commands.replace("\\\n", " ").splitlines():
+            program, *arguments = shlex.split(line)
+            if line == "pip install -e .":
+                pip_installed(tmp_path)
+                monkeypatch.syspath_prepend(tmp_path)
+            elif program == "adasise-bench":
+                result = CliRunner().invoke(main, arguments)
+                assert result.exit_code == 0, result.output
+                output += result.stdout
+            elif program == "python":
+                runpy.run_path(*arguments)
+            else:
+                subprocess.run(["sh", "-c", line], check=True)
+        return Done(tmp_path, output)
+
+    return run
+
+
+def test_sections_are_short_and_name_their_files() -> None:
+    assert len(SECTIONS) >= 6
+    for title, section in SECTIONS.items():
+        assert len(section.strip().splitlines()) <= LONGEST, title
+        for kind, content in BLOCK.findall(section):
+            assert kind == "sh" or NAME.match(content) or content.startswith("    "), content
+
+
+def test_a_function(do: Callable[[str], Done]) -> None:
+    done = do("Your own method: a function")
+    records = done.records("my_method")
+    assert list(records["method"].unique()) == ["ada_sise", "input_times_gradient", "squared"]
+    assert records["error"].isna().all()
+    own = records[records["method"] != "ada_sise"]
+    assert set(own["forwards"]) == set(own["backwards"]) == {1}
+    assert not own["degenerate"].any()
+    definitions = done.environment("my_method")["definitions"]
+    assert "SHA-256 of my_method.py" in str(definitions["my_method:input_times_gradient"])
+    assert "squared" in done.output
+
+
+def test_an_installed_package(do: Callable[[str], Done]) -> None:
+    done = do("Your own method: an installed package")
+    assert "input_times_gradient   my_method:input_times_gradient of the package my-method" in done.output
+    assert len(list((done.folder / "explain-scene").glob("input_times_gradient_*.npy"))) == 1
+
+
+def test_a_new_method(
+    tmp_path: Path, tiny: Classifier, image: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if its file lay among the methods and its entry in the registry; the test shown is then run."""
+    (entry,) = write_files("A new method in the tool", tmp_path)
+    monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path / "adasise_bench/methods")])
+    monkeypatch.delitem(sys.modules, "adasise_bench.methods.occlusion", raising=False)
+    added = eval("{" + entry + "}", {"MethodEntry": methods.MethodEntry})
+    monkeypatch.setattr(methods, "METHODS", {**methods.METHODS, **added})
+    runpy.run_path(str(tmp_path / "tests/methods/test_occlusion.py"))["test_occlusion"](tiny, image)
+    assert "\n  occlusion              Occlusion (2014)\n" in CliRunner().invoke(main, ["ls"]).stdout
+    monkeypatch.setattr(golden_maps, "METHODS", methods.METHODS)
+    assert golden_maps.golden_path("occlusion").name == "occlusion-v1.npy"
+    assert golden_maps.golden_map("occlusion").max() > 0
+
+
+def test_library_networks(do: Callable[[str], Done]) -> None:
+    done = do("A torchvision or timm network")
+    records = done.records("networks")
+    assert list(records["model"].unique()) == ["resnet18", "mobilenet"]
+    assert records["error"].isna().all()
+    models = done.environment("networks")["models"]
+    facts = models["resnet18"]
+    assert isinstance(facts, dict)
+    assert facts["weights_file"] == "resnet18.pth"
+    assert facts["blocks"] == ["relu", "layer1", "layer2", "layer3", "layer4"]
+    assert "feature maps read after relu, layer1" in " ".join(done.output.split())
+
+
+def test_a_network_of_ones_own(do: Callable[[str], Done]) -> None:
+    done = do("Your own network")
+    records = done.records("my_network")
+    assert records["error"].isna().all()
+    blocks = records[records["method"] == "sise"].groupby("model")["maps_positive"].first().map(len)
+    assert blocks.to_dict() == {"small": 3, "wide": 2}
+    maps = {name: facts["maps_available"] for name, facts in done.environment("my_network")["models"].items()}  # type: ignore[index]
+    assert maps == {"small": [8, 16, 16], "wide": [16, 16]}
+    assert (done.folder / "explain-scene/side_by_side.png").exists()
+
+
+def test_pictures_of_ones_own(do: Callable[[str], Done]) -> None:
+    records = do("Your own pictures, VOC layout").records("my_data")
+    assert list(zip(records["image_id"], records["class_name"], strict=True)) == [("kitchen", "bottle")]
+    assert records["error"].isna().all()
+    columns, rows = round(60 * 64 / 160) - round(20 * 64 / 160), round(110 * 64 / 120) - round(30 * 64 / 120)
+    assert records["box_share"][0] == pytest.approx(100 * columns * rows / 64**2)
+
+
+def test_own_pictures_in_coco_layout(do: Callable[[str], Done]) -> None:
+    done = do("Your own pictures, COCO layout")
+    records = done.records("my_coco")
+    assert records["class_name"].tolist() == ["kettle", "stove"]
+    assert records["error"].isna().all()
+    assert records["box_share"].round(0).tolist() == [17, 19]
+    assert "own set in COCO layout, kitchen.json" in " ".join(done.output.split())
