@@ -21,12 +21,23 @@ _SAME = 1e-4
 
 
 class Cam(ClassActivation):
-    """Class activation mapping, CVPR 2016 (arXiv 1512.04150), eq. 2: M = Σ_k w_k A_k, negative values cut.
+    """Class activation mapping: M = Σ_k w_k A_k, where negative values become 0.
 
-    A are the maps whose means enter the last linear layer, w_k that layer's weights of the class. It is
-    defined only for networks that end in a global average pooling and one linear layer (ResNet-50:
-    layer4; scenes_vgg: the last pooling; not VGG16). The maps are found in the forward pass; the method
-    has no parameter. The paper keeps negative values; here they become 0, as in all maps of this tool.
+    A_k are the feature maps whose means enter the last linear layer, and w_k are the weights of the class in
+    that layer. The method is defined only for networks that end in a global average pooling and one linear
+    layer (ResNet-50: ``layer4``; scenes_vgg: the last pooling; not VGG16). The maps are found in the forward
+    pass. The method has no parameter. The paper keeps negative values; here they become 0, as in all maps of
+    this tool.
+
+    Map: (H, W) float32, at least 0, in units of the raw output.
+
+    Source: Zhou et al., CVPR 2016 (arXiv 1512.04150), equation 2.
+
+    Example:
+        >>> from adasise_bench.methods.cam.cam import Cam
+        >>> from adasise_bench.methods.example import explained
+        >>> explained(Cam(), red=[[0, 2], [0, 6]]).saliency.tolist()  # 1 times the map of red
+        [[0.0, 2.0], [0.0, 6.0]]
     """
 
     name: Literal["cam"] = "cam"

@@ -19,7 +19,23 @@ from adasise_bench.utils.timing import PhaseClock
 
 
 class Sise(Method):
-    """Semantic Input Sampling for Explanation: keeps every map with a positive summed gradient."""
+    """Semantic Input Sampling for Explanation (SISE): feature maps are masks, and their scores are weights.
+
+    Every block of the network gives feature maps. Those whose summed gradient is positive become masks on the
+    picture. Their mean, weighted by the score Ψ that each mask leaves, is the block's layer map, and the
+    layer maps are fused from the input to the output. ``selector``, ``mu`` and ``fusion`` vary the steps.
+
+    Map: (H, W) float32, from 0 to 1.
+
+    Source: Sattarzadeh et al., AAAI 2021 (arXiv 2010.00672).
+
+    Example:
+        >>> from adasise_bench.methods.sise.sise import Sise
+        >>> from adasise_bench.methods.example import explained
+        >>> found = explained(Sise(), red=[[0, 2], [0, 6]])  # keeps the map of red, drops that of green
+        >>> found.maps_kept, [[round(value, 2) for value in row] for row in found.saliency.tolist()]
+        ([1], [[0.0, 0.33], [0.0, 1.0]])
+    """
 
     name: Literal["sise"] = "sise"
     selector: SelectorName = "fixed"
@@ -55,7 +71,22 @@ class Sise(Method):
 
 
 class AdaSise(Sise):
-    """SISE with a threshold chosen per block from the gradients themselves."""
+    """Ada-SISE: SISE with a threshold on the gradients that adapts to each block.
+
+    Fewer feature maps become masks, and the explanation is faster. ``selector`` says which threshold:
+    ``printed`` is the paper's criterion as it is printed, ``otsu`` is Otsu's; see :func:`.threshold`.
+
+    Map: (H, W) float32, from 0 to 1.
+
+    Source: Sudhakar et al., ICASSP 2021 (arXiv 2102.07799), equations 1 to 6.
+
+    Example:
+        >>> from adasise_bench.methods.sise.sise import AdaSise
+        >>> from adasise_bench.methods.example import explained
+        >>> found = explained(AdaSise(), red=[[0, 2], [0, 6]])
+        >>> found.maps_kept, [[round(value, 2) for value in row] for row in found.saliency.tolist()]
+        ([1], [[0.0, 0.33], [0.0, 1.0]])
+    """
 
     name: Literal["ada_sise"] = "ada_sise"  # type: ignore[assignment]
     selector: SelectorName = "printed"
