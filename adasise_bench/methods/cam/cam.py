@@ -17,7 +17,7 @@ from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.timing import PhaseClock
 
 _SAME = 1e-4
-"""Largest difference, relative to the largest value, that is taken for rounding."""
+"""Values that differ by no more than this share of the largest one count as equal but for rounding."""
 
 
 class Cam(ClassActivation):
@@ -65,10 +65,10 @@ class Cam(ClassActivation):
 
 @torch.no_grad()
 def averaged_maps(classifier: Classifier, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The maps whose means are the input of the last linear layer, and its weights.
+    """Find the maps whose means are the input of the last linear layer, and the weights of that layer.
 
-    The head is the last linear layer or convolution that runs; its output must be the network's, and its
-    input the means of the last feature maps of more than one position before it.
+    The head is the last linear layer or convolution that runs. Its output must be the network's output. Its
+    input must be the means of the last feature maps before it that have more than one position.
 
     Args:
         classifier: the network; left as it was found.
@@ -108,7 +108,7 @@ def averaged_maps(classifier: Classifier, image: torch.Tensor) -> tuple[torch.Te
 
 
 def _same(found: torch.Tensor, expected: torch.Tensor) -> bool:
-    """Whether (1, N) or (1, N, 1, 1) values are those of (1, N), up to rounding."""
+    """Whether (1, N) or (1, N, 1, 1) values are equal to (1, N) values up to rounding."""
     if found.numel() != expected.numel():
         return False
     difference = (found.reshape(expected.shape) - expected).abs().max()

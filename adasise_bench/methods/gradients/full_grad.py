@@ -78,9 +78,10 @@ def full_gradients(classifier: Classifier, image: torch.Tensor, target: int) -> 
 
 @contextmanager
 def _bias_terms(module: nn.Module) -> Iterator[list[torch.Tensor]]:
-    """Collect the bias terms of the backward passes in the body; hooks are always removed.
+    """Collect the bias terms of the backward passes in a ``with`` block; hooks are always removed.
 
-    A hook on an output sees the gradient of what the layer gave, even if that is then changed in place.
+    The hook is on the layer's output. It gets the gradient of this output even if the network changes the
+    output in place afterwards.
     """
     terms: list[torch.Tensor] = []
 
@@ -105,7 +106,7 @@ def _bias_terms(module: nn.Module) -> Iterator[list[torch.Tensor]]:
 
 @torch.no_grad()
 def _bias(layer: nn.Module) -> torch.Tensor | None:
-    """What a layer adds whatever its input, one number per channel; ``None`` where it has no bias."""
+    """What a layer adds to any input, one number per channel; ``None`` where it has no bias."""
     if isinstance(layer, nn.BatchNorm2d) and layer.running_mean is not None:
         nothing = torch.zeros_like(layer.running_mean)[None, :, None, None]
         return layer.forward(nothing).flatten()
@@ -114,7 +115,7 @@ def _bias(layer: nn.Module) -> torch.Tensor | None:
 
 
 def _summed_channels(term: torch.Tensor) -> torch.Tensor:
-    """(1, C, h, w) to (1, 1, h, w): magnitudes from their least (0) to their greatest (1), summed over C."""
+    """(1, C, h, w) to (1, 1, h, w): magnitudes, scaled so that they go from 0 to 1, summed over channels."""
     magnitudes = term.abs()
     magnitudes -= magnitudes.min()
     return magnitudes.sum(dim=1, keepdim=True) / (magnitudes.max() + _EPSILON)

@@ -16,7 +16,7 @@ from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.timing import PhaseClock
 
 _AT_ONCE = 25
-"""Steps per pass at most: every one keeps its activations until its gradient is known."""
+"""The most steps in a pass. Each keeps its activations in memory until its gradient is known."""
 
 
 class IntegratedGradients(Method):
@@ -53,7 +53,7 @@ class IntegratedGradients(Method):
 
 
 def attributions(classifier: Classifier, image: torch.Tensor, target: int, steps: int) -> torch.Tensor:
-    """Signed attributions, which add up to the raw output minus that of the zero input.
+    """Signed attributions. They add up to the raw output minus the raw output of the zero input.
 
     Args:
         classifier: the network; its batch of passes with gradients is halved when memory runs out.

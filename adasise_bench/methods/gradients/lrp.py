@@ -113,7 +113,11 @@ def relevance(
 
 
 def _sums_unseen(classifier: Classifier, image: torch.Tensor, composite: CompositeName) -> bool:
-    """Whether a sum of two terms that depend on the input is none of zennit's: torch's graph has it."""
+    """Whether the network adds up maps in a place that zennit does not know.
+
+    zennit replaces the sums that it knows. Any other sum is in torch's graph as an addition of two tensors
+    that depend on the input.
+    """
     with (
         _composite(composite).context(classifier.module),
         torch.enable_grad(),
@@ -134,19 +138,19 @@ def _sums_unseen(classifier: Classifier, image: torch.Tensor, composite: Composi
 
 
 class _Lowest:
-    """The lowest inputs of a network's layers; the device is asked once for those of all layers."""
+    """The lowest input of each layer. The host waits for the device once, and not for every layer."""
 
     def __init__(self) -> None:
         self._values: list[torch.Tensor] = []
 
     def add(self, inputs: torch.Tensor) -> int:
-        """Take note of a layer's inputs in a forward pass; gives the layer's number."""
+        """Note the lowest of a layer's inputs in a forward pass, and return the layer's number."""
         self._values.append(inputs.min())
         return len(self._values) - 1
 
     @cached_property
     def negative(self) -> list[bool]:
-        """Which layers have negative inputs, by number; to be asked for after the forward pass."""
+        """Which layers have negative inputs, by number. Complete only after the forward pass."""
         return (torch.stack(self._values) < 0).tolist()
 
 
@@ -167,8 +171,8 @@ class _ZPlus(ZPlus):  # type: ignore[misc]
     def forward(self, module: nn.Module, inputs: Any, *rest: Any, **_none: Any) -> None:
         """Keep the module's input, and its lowest value on the device.
 
-        zennit 1 hands the module's keyword arguments over as well, but only to a method that does not have
-        the three parameters of zennit 0.5, which it counts.
+        zennit 0.5 calls a method with three parameters. zennit 1 counts the parameters: it passes the
+        module's keyword arguments as well, unless there are exactly these three.
         """
         super().forward(module, inputs, *rest)
         self._number = self._lowest.add(inputs[0].detach())

@@ -170,14 +170,15 @@ class InformationBottleneck(Method):
 
 @lru_cache(maxsize=8)
 def mirrored_gaussian(length: int, sigma: float, radius: int, device: torch.device) -> torch.Tensor:
-    """The smoothing of a row of positions as a matrix, whose gradient torch can repeat on a GPU.
+    """The Gaussian smoothing of a row of positions, as a matrix.
 
-    The row is mirrored beyond its first and last position, which come once.
+    On a GPU torch repeats the gradient of a product with a matrix to the bit, and not that of mirrored
+    padding. The row is mirrored at its first and last position, which are not repeated.
 
     Args:
         length: number of positions, more than ``radius``.
         sigma: standard deviation of the Gaussian, in positions.
-        radius: where it is cut off, in positions; what is left sums to 1.
+        radius: where it is cut off, in positions; the rest is scaled so that it sums to 1.
         device: where the matrix will be.
 
     Returns:
@@ -198,14 +199,14 @@ def mixed(
     samples: int,
     noise: torch.Generator,
 ) -> torch.Tensor:
-    """Z = λR + (1 - λ)ε with fresh noise for every sample; channels that are switched off are 0.
+    """Z = λR + (1 - λ)ε with new noise ε for every sample. Channels that are switched off are 0.
 
     Args:
         maps: R, (1, C, h, w) float32.
         hidden: 1 - λ, (1, C, h, w) in (0, 1].
         statistics: μ and σ of the channels.
         samples: S, the number of noises.
-        noise: where they come from.
+        noise: the generator that draws them.
 
     Returns:
         (S, C, h, w) float32.
@@ -239,7 +240,7 @@ def _active(statistics: LayerStatistics) -> torch.Tensor:
 
 
 def _surprise(outputs: torch.Tensor, target: int, score: ScoreName) -> torch.Tensor:
-    """Mean of -log Ψ over (S, C) raw outputs; of the softmax where Ψ is the raw logit."""
+    """Mean of -log Ψ over (S, C) raw outputs. Where Ψ is the raw output itself, the softmax replaces it."""
     if score == "sigmoid":
         return F.softplus(-outputs[:, target]).mean()
     if score == "probability":

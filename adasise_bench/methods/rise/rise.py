@@ -66,12 +66,12 @@ class Rise(Method):
         return self._explain(classifier, requests[0].image, targets, PhaseClock(classifier.device))
 
     def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
-        """One forward per mask; the network is known by its feature maps."""
+        """One for each mask. The network, on which their number depends, is known by its feature maps."""
         known = [name for name, network in ARCHITECTURES.items() if network.maps == maps_available]
         return self._count(known[0] if known else "")
 
     def scored_inputs(self, maps_available: tuple[int, ...]) -> range:
-        """All masks, always as many."""
+        """All masks: their number is always the same."""
         count = self.expected_forwards(maps_available)
         return range(count, count + 1)
 
