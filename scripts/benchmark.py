@@ -35,8 +35,8 @@ from adasise_bench.data.transforms import to_input
 from adasise_bench.methods import Explanation, Request
 from adasise_bench.methods.masking import build_masks
 from adasise_bench.methods.parsing import parse_method
+from adasise_bench.models import load_classifier
 from adasise_bench.models.engine import LAYOUTS, CompileMode, Engine
-from adasise_bench.models.loading import load_classifier
 from adasise_bench.models.tuning import tune
 from adasise_bench.records import environment
 from adasise_bench.run.network import definitions

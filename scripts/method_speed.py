@@ -34,9 +34,8 @@ from adasise_bench.data.transforms import to_input
 from adasise_bench.methods import Request
 from adasise_bench.methods.parsing import parse_method
 from adasise_bench.methods.registry import METHODS
-from adasise_bench.models import torchray_networks
+from adasise_bench.models import load_classifier, torchray_networks
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.loading import load_classifier
 from adasise_bench.models.tuning import tune
 from adasise_bench.records import environment
 from adasise_bench.run.network import definitions

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from adasise_bench.records.run import Run
+    from adasise_bench.records import Run
 
 
 def _checked(_context: click.Context, _option: click.Parameter, path: Path) -> Path:
@@ -186,7 +186,7 @@ def _draw_runs(
 
 
 def _runs_and_model(folders: tuple[Path, ...], model: str | None) -> tuple[list[Run], str]:
-    from adasise_bench.records.run import load_run
+    from adasise_bench.records import load_run
     from adasise_bench.reporting.figures.basis import the_model
 
     runs = [load_run(folder) for folder in folders]

@@ -59,7 +59,7 @@ def tables_text(
     against: str | None = None,
 ) -> str:
     """The tables of run folders in one of :data:`FORMATS`; the options are those of ``build_tables``."""
-    from adasise_bench.records.run import load_run
+    from adasise_bench.records import load_run
     from adasise_bench.reporting.tables import build_tables
     from adasise_bench.reporting.tables.formats import render
 
