@@ -10,8 +10,6 @@ import torch
 from numpy.typing import NDArray
 
 from adasise_bench.records.folder import picture_hashes
-from adasise_bench.records.folder_names import CONFIG as CONFIG
-from adasise_bench.records.folder_names import ENVIRONMENT as ENVIRONMENT
 from adasise_bench.records.folder_names import MAPS, PICTURES
 from adasise_bench.records.record import Key
 from adasise_bench.utils.errors import DataError

@@ -11,9 +11,6 @@ from typing import Annotated, NamedTuple
 import pyarrow as pa
 from pydantic import ConfigDict, Field, TypeAdapter, with_config
 
-from adasise_bench.records.folder_names import FINISHED as FINISHED
-from adasise_bench.records.folder_names import IN_FLIGHT as IN_FLIGHT
-
 
 class Key(NamedTuple):
     """What identifies a record; ``class_name`` is ``None`` where the annotation could not be read."""
