@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from adasise_bench.methods import Explanation, Request
@@ -19,6 +18,7 @@ from adasise_bench.models.batching import torch_failures
 from adasise_bench.models.lost_device import named_if_lost
 from adasise_bench.records import environment
 from adasise_bench.records import folder as run_folder
+from adasise_bench.records.maps import write_map
 from adasise_bench.reporting.overlay import overlay
 from adasise_bench.reporting.panels import Panel, side_by_side
 from adasise_bench.reporting.tables import title_of
@@ -73,7 +73,7 @@ def explain(subject: Subject, folder: Path) -> None:
             drawn = overlay(shown, saliency)
             panels[name, label] = Panel(f"{title_of(label)}{flat}", drawn)
             stem = file_name(label, name)
-            write_atomically(folder / f"{stem}.npy", partial(_save, saliency))
+            write_map(folder / f"{stem}.npy", saliency)
             write_atomically(folder / f"{stem}.png", partial(drawn.save, format="PNG"))
         rows = [
             [
@@ -109,11 +109,6 @@ def _explanations(subject: Subject) -> Iterator[tuple[Request, Explanation]]:
 def _show(bar: tqdm[Any], done: int, total: int) -> None:
     bar.total = total
     bar.update(done - bar.n)
-
-
-def _save(saliency: NDArray[np.float32], path: Path) -> None:
-    with path.open("wb") as file:
-        np.save(file, saliency)
 
 
 def _facts(subject: Subject) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from io import BufferedReader
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from adasise_bench.records.row_groups import row_groups
 from adasise_bench.records.store import RecordStore
 from adasise_bench.run.config import RunConfig
 from adasise_bench.utils.errors import ConfigError, DataError, OutputError
-from adasise_bench.utils.files import regular
+from adasise_bench.utils.files import folder_made_atomically, regular
 from adasise_bench.utils.settings import first_problem
 
 _AT_ONCE = 4_096
@@ -94,15 +93,11 @@ def merge(out: Path, folders: Sequence[Path]) -> int:
     _refuse_gaps(shards)
     planned = _planned(shards)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
-            unfinished = Path(temporary) / out.name
-            unfinished.mkdir()
+        with folder_made_atomically(out) as unfinished:
             _write_records(unfinished, shards, planned)
             _write_facts(unfinished, shards, planned)
             _link_maps(unfinished, shards)
             manifest.seal(unfinished)
-            unfinished.rename(out)
     except OSError as error:
         raise OutputError(f"{out}: cannot write: {error.strerror or error}; choose another folder") from None
     return len(planned)
