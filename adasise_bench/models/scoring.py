@@ -10,6 +10,7 @@ import torch
 
 from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.utils import step_watch
 
 _Batch = TypeVar("_Batch")
 
@@ -43,10 +44,11 @@ def in_batches(
 ) -> Iterator[tuple[slice, _Batch]]:
     """Do some work on items 0 to ``total``, as many at a time as pass through the network.
 
-    When memory runs out, the batch is halved and what was already yielded stays.
+    When memory runs out, the batch is halved and what was already yielded stays. Whoever watches is told of
+    every batch, see :mod:`~adasise_bench.utils.step_watch`.
 
     Args:
-        classifier: says how many items make a batch; its ``watch`` is told after every one.
+        classifier: says how many items make a batch.
         total: number of items.
         work: takes the first item and the one after the last; not ``None`` is what it gives.
         most: items at a time where a whole batch would be too many.
@@ -64,5 +66,4 @@ def in_batches(
         if batch is not None:
             yield slice(done, stop), batch
             done = stop
-            if classifier.watch:
-                classifier.watch(done, total)
+            step_watch.tell(done, total)

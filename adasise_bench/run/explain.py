@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from adasise_bench.run.scored_picture import Subject
 from adasise_bench.utils.errors import BenchError
 from adasise_bench.utils.file_names import file_name
 from adasise_bench.utils.files import write_atomically, write_text_atomically
+from adasise_bench.utils.step_watch import watched
 
 FACTS = "explanation.json"
 """Where the numbers and pictures of a folder come from; tells such a folder from others."""
@@ -99,10 +99,13 @@ def _explanations(subject: Subject) -> Iterator[tuple[Request, Explanation]]:
         for start in range(0, len(group), size):
             chunk = group[start : start + size]
             titles = dict.fromkeys(title_of(request.method.label) for request in chunk)
-            with tqdm(desc=", ".join(titles), delay=_BAR_DELAY, disable=None, file=sys.stderr) as bar:
-                watched = replace(classifier, watch=partial(_show, bar))
-                with named_if_lost(classifier.device), torch_failures():
-                    explanations = group[0].method.explain_together(watched, chunk)
+            with (
+                tqdm(desc=", ".join(titles), delay=_BAR_DELAY, disable=None, file=sys.stderr) as bar,
+                watched(partial(_show, bar)),
+                named_if_lost(classifier.device),
+                torch_failures(),
+            ):
+                explanations = group[0].method.explain_together(classifier, chunk)
             yield from zip(chunk, explanations, strict=True)
 
 

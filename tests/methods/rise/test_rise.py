@@ -21,6 +21,7 @@ from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.utils.errors import BenchError
+from adasise_bench.utils.step_watch import watched
 from adasise_bench.utils.timing import PhaseClock
 
 CPU = torch.device("cpu")
@@ -174,9 +175,9 @@ def test_the_network_decides_how_many_masks(network: str, count: int) -> None:
     scored: list[tuple[int, int]] = []
     classifier = make_classifier(
         Linear(torch.ones(2, 4, 4)), (), ("a", "b"), name=network, batch_size=BatchSize(1000),
-        watch=lambda done, total: scored.append((done, total)),
     )  # fmt: skip
-    got = explained("rise", classifier, torch.ones(1, 3, 4, 4), 0)
+    with watched(lambda done, total: scored.append((done, total))):
+        got = explained("rise", classifier, torch.ones(1, 3, 4, 4), 0)
     assert got.forwards == count
     assert scored[-1] == (count, count)
     method = parse_method("rise")
