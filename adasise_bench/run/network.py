@@ -159,7 +159,7 @@ def _workload(config: RunConfig, classifier: Classifier, pictures: int) -> Workl
     available = classifier.maps or ARCHITECTURES[classifier.name].maps
     counts: list[range] = []
     for method in config.methods:
-        own = method.scored_inputs(available)
+        own = method.on_network(classifier.name).scored_inputs(available)
         counts += [own, *scored_inputs(config.extra_metrics, config.data.input_size, own)]
     return Workload(tuple(filter(None, counts)), pictures)
 

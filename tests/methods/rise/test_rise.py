@@ -182,8 +182,15 @@ def test_the_network_decides_how_many_masks(network: str, count: int) -> None:
     assert scored[-1] == (count, count)
     method = parse_method("rise")
     maps = ARCHITECTURES[network].maps if network in ARCHITECTURES else (1, 2)
-    assert method.expected_forwards(maps) == count
-    assert parse_method({"name": "rise", "masks": 17}).expected_forwards(maps) == 17
+    assert method.on_network(network).expected_forwards(maps) == count
+    assert method.on_network(network).scored_inputs(maps) == range(count, count + 1)
+    given = parse_method({"name": "rise", "masks": 17})
+    assert given.on_network(network).expected_forwards(maps) == given.expected_forwards(maps) == 17
+
+
+def test_a_network_with_the_feature_maps_of_another_is_not_taken_for_it() -> None:
+    maps = ARCHITECTURES["vgg16"].maps
+    assert parse_method("rise").on_network("mine").expected_forwards(maps) == 8000
 
 
 def test_raw_outputs_below_zero_leave_no_energy() -> None:
