@@ -70,8 +70,7 @@ def compare(
           --bound extremal_perturbation=none
     """
     from adasise_bench.metrics.registry import QUALITY
-    from adasise_bench.regression import comparison
-    from adasise_bench.regression import output as findings
+    from adasise_bench.regression import comparison, output
     from adasise_bench.regression.baseline import open_baseline, refuse_incomparable, why_untimed
     from adasise_bench.utils.files import write_text_atomically
 
@@ -92,12 +91,12 @@ def compare(
             click.echo(f"{side}: {path} is {read.unfinished}", err=True)
     found = comparison.compare(before.values, now.values, limits)
     if junit:
-        write_text_atomically(junit, findings.as_junit(found))
-    write = findings.as_json if fmt == "json" else findings.as_text
+        write_text_atomically(junit, output.as_junit(found))
+    write = output.as_json if fmt == "json" else output.as_text
     click.echo(write(found, before.made_by, now.made_by), nl=False)
-    if not findings.is_passed(found):
-        raise BenchError(findings.summary(found))
-    click.echo(findings.summary(found), err=True)
+    if not output.is_passed(found):
+        raise BenchError(output.summary(found))
+    click.echo(output.summary(found), err=True)
 
 
 def _rules(option: str, given: tuple[str, ...], known: set[str]) -> list[tuple[str, float | None]]:

@@ -51,7 +51,7 @@ def explain(
       adasise-bench explain dog.jpg --model vgg16 --checkpoint vgg16.pth.tar --output dog
       adasise-bench explain dog.jpg --set methods.ada_sise.selector=otsu --set data.resize=short-side
     """
-    from adasise_bench.run import explain as explaining
+    from adasise_bench.run.explain import explain_picture, refuse_foreign
     from adasise_bench.run.scored_picture import explain_config, open_subject
     from adasise_bench.run.start_notes import misfits
     from adasise_bench.utils.messages import terminal
@@ -62,10 +62,10 @@ def explain(
     )
     for note in misfits([config.device], config.precision):
         click.echo(note, err=True)
-    explaining.refuse_foreign(folder)
+    refuse_foreign(folder)
     subject = open_subject(image, config, classes)
     click.echo(terminal(subject.ranking(top)))
     for note in subject.notes():
         click.echo(note, err=True)
-    explaining.explain(subject, folder)
+    explain_picture(subject, folder)
     click.echo(f"{len(subject.classes) * len(config.methods)} explanations in {folder}", err=True)

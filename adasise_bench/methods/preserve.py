@@ -24,19 +24,19 @@ def contained(where: str, module: nn.Module, seed: int, device: torch.device) ->
 
     Args:
         where: what a message calls the code.
-        module: the network that it may use; see :func:`untouched`.
+        module: the network that it may use; see :func:`preserved`.
         seed: where the random numbers of Python, NumPy and torch begin.
         device: where the network is.
 
     Raises:
         BenchError: it changed something for the whole process that cannot be put back.
     """
-    with untouched(module), seeded(seed, device), arithmetic("fp32", device), restored(where):
+    with preserved(module), seeded(seed, device), arithmetic("fp32", device), restored(where):
         yield
 
 
 @contextmanager
-def untouched(module: nn.Module) -> Iterator[None]:
+def preserved(module: nn.Module) -> Iterator[None]:
     """Undo whatever the body does to the network: hooks, modes, classes, modules, parameters and values.
 
     The first use copies the parameters and buffers, which takes their memory once more. Values changed in

@@ -44,7 +44,7 @@ def refuse_foreign(folder: Path) -> None:
     run_folder.refuse_foreign(folder, (FACTS,), "explanation")
 
 
-def explain(subject: Subject, folder: Path) -> None:
+def explain_picture(subject: Subject, folder: Path) -> None:
     """Explain the subject's classes with every method and write what comes out.
 
     The folder gets ``explanation.json``, ``METHOD_CLASS.npy`` (float32 at the input's resolution),

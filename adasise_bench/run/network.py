@@ -13,8 +13,7 @@ from adasise_bench.data.loading import usual_classes
 from adasise_bench.methods import METHODS, Method
 from adasise_bench.methods.custom.custom import custom_definitions
 from adasise_bench.metrics.registry import DEFINITIONS, scored_inputs
-from adasise_bench.models import custom as own
-from adasise_bench.models import engine_cache, load_classifier
+from adasise_bench.models import custom, engine_cache, load_classifier
 from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.models.batching import BatchSize, torch_failures
 from adasise_bench.models.classifier import Classifier
@@ -57,7 +56,7 @@ def _load(config: RunConfig, name: str, device: torch.device, classes: tuple[str
     """As :func:`load`; random numbers that foreign code draws begin anew, and go on there afterwards."""
     model = config.models[name]
     if isinstance(model, CustomModel):
-        classifier = own.load(
+        classifier = custom.load(
             name,
             model,
             data_classes=classes or usual_classes(config.data),

@@ -11,19 +11,21 @@ from torch import fx, nn
 from adasise_bench.methods.layer_maps import LayerMaps, replaced_output
 from adasise_bench.models.classifier import Classifier, image_level
 
-Tail = Callable[[torch.Tensor], torch.Tensor]
+PartialForward = Callable[[torch.Tensor], torch.Tensor]
 """(B, K, h, w) feature maps to (B, C) raw outputs."""
 
 _SAME = 1e-4
 """Largest difference of raw outputs, relative to the largest of them, that is taken for rounding."""
 
 
-def tail_behind(classifier: Classifier, image: torch.Tensor, layer: str, found: LayerMaps) -> Tail:
+def forward_behind(
+    classifier: Classifier, image: torch.Tensor, layer: str, found: LayerMaps
+) -> PartialForward:
     """The network's outputs as a function of one layer's maps.
 
-    The modules that contain the layer are traced, and the calls behind it become the tail. Where they
-    cannot be traced, where a path leads around the layer, or where the tail does not give the network's
-    own outputs, the whole network runs on copies of the image, and the layer's output is replaced.
+    The modules that contain the layer are traced, and the calls behind it become the partial forward pass.
+    Where they cannot be traced, where a path leads around the layer, or where the pass does not give the
+    network's own outputs, the whole network runs on copies of the image, and the layer's output is replaced.
 
     Args:
         classifier: the network.

@@ -12,7 +12,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from torchray.utils import imsmooth
 
 from adasise_bench.methods.base import Explanation, Method, Request
-from adasise_bench.methods.extremal_perturbation import torchray_reference as torchray_ep
+from adasise_bench.methods.extremal_perturbation import torchray_reference
 from adasise_bench.methods.extremal_perturbation.area_constraint import (
     AreaConstraint,
     area_constraint,
@@ -217,7 +217,7 @@ class ExtremalPerturbation(Method):
         """As :meth:`_optimised`, one after the other by TorchRay's function."""
         return torch.stack(
             [
-                torchray_ep.explain(
+                torchray_reference.explain(
                     classifier,
                     image[None],
                     target,

@@ -1,4 +1,4 @@
-"""The masks of :mod:`area_masks` by two pure functions that ``torch.compile`` turns into one kernel each.
+"""The masks of :mod:`.smooth_masks` by two pure functions that ``torch.compile`` turns into one kernel each.
 
 Everything that is 81 times as large as the masks is an intermediate value of a sum there, which a compiled
 kernel keeps in registers: it reads the parameters and writes masks, or reads masks and writes the gradient.
