@@ -14,6 +14,7 @@ from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.records.planned_keys import PlannedKeys
 from adasise_bench.run.config import RunConfig
 from adasise_bench.utils.errors import DataError
+from adasise_bench.utils.text_tables import text_table
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,13 @@ def make_plan(config: RunConfig, *, download: bool = True) -> Plan:
     return Plan(config, dataset, annotations)
 
 
-def describe_plan(plan: Plan) -> str:
-    """The plan for people: pictures, pairs, and forwards per model and method."""
+def describe_plan(plan: Plan, width: int | None = None) -> str:
+    """The plan for people: pictures, pairs, and forwards per model and method.
+
+    Args:
+        plan: of a run.
+        width: how long a line of the table may be, in letters; ``None`` for any length.
+    """
     unusable = [error for error in plan.annotations.values() if isinstance(error, DataError)]
     pairs = len(plan.pairs) - len(unusable)
     lines = [f"{plan.dataset.name}: {len(plan.annotations)} pictures, {pairs} image-class pairs"]
@@ -116,13 +122,13 @@ def describe_plan(plan: Plan) -> str:
         order = ", ".join(f"{number} {name}" for number, name in enumerate(plan.dataset.classes))
         lines.append(f"classes, in the order of a network's outputs: {order}")
     lines += [f"unusable annotation: {error}" for error in unusable]
-    total = 0
+    total, rows = 0, []
     for model in plan.config.models:
         for index, method in enumerate(plan.config.methods):
             forwards = plan.expected_forwards(model, index)
             total += forwards or 0
-            about = "forwards unknown" if forwards is None else f"about {forwards:14,} forwards"
-            lines.append(f"{model:12} {method.label:24} {pairs:7} explanations, {about}")
+            rows.append((model, method.label, pairs, "unknown" if forwards is None else f"{forwards:,}"))
+    lines.append(text_table("llrr", rows, ("model", "method", "explanations", "about forwards"), width=width))
     lines.append(
         f"about {total:,} forwards in all (estimated from the feature-map counts of Ada-SISE, Table 2)"
     )
