@@ -14,7 +14,7 @@ def list_() -> None:
     from adasise_bench.models.architectures import ARCHITECTURES
     from adasise_bench.utils.messages import terminal
     from adasise_bench.utils.plugins import installed
-    from adasise_bench.utils.text_tables import terminal_width, text_table
+    from adasise_bench.utils.text_tables import text_table
 
     custom = {
         name: f"{point.value} of the package {point.dist.name if point.dist else '?'}"
@@ -31,4 +31,4 @@ def list_() -> None:
     }
     for section, entries in sections.items():
         rows = [(f"  {name}", text) for name, text in entries.items()]
-        click.echo(terminal(f"{section}\n{text_table('ll', rows, width=terminal_width())}"))
+        click.echo(terminal(f"{section}\n{text_table('ll', rows)}"))

@@ -90,9 +90,8 @@ def run(
     if dry_run:
         from adasise_bench.run.plan import describe_plan, make_plan
         from adasise_bench.utils.messages import terminal
-        from adasise_bench.utils.text_tables import terminal_width
 
-        click.echo(terminal(describe_plan(make_plan(config, download=False), terminal_width())))
+        click.echo(terminal(describe_plan(make_plan(config, download=False))))
         return
     from adasise_bench.run.launchers.choice import choose_launcher
     from adasise_bench.run.runner import default_folder

@@ -20,7 +20,5 @@ def status(folders: tuple[Path, ...]) -> None:
     import time
 
     from adasise_bench.run.status import describe_status, read_status
-    from adasise_bench.utils.text_tables import terminal_width
 
-    width = terminal_width()
-    click.echo("\n\n".join(describe_status(read_status(folder), time.time(), width) for folder in folders))
+    click.echo("\n\n".join(describe_status(read_status(folder), time.time()) for folder in folders))

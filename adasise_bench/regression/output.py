@@ -13,7 +13,7 @@ from adasise_bench.metrics.rows import MEASURES
 from adasise_bench.regression.comparison import MAPS, SPEED, Finding
 from adasise_bench.reporting.tables.model import title_of
 from adasise_bench.utils.messages import json_text, printable, terminal
-from adasise_bench.utils.text_tables import text_table
+from adasise_bench.utils.text_tables import ENDLESS, text_table
 
 _TITLES = {
     MAPS: "Maps kept",
@@ -53,7 +53,7 @@ def as_text(findings: Sequence[Finding], base: Made, new: Made) -> str:
     blocks = [f"base: {_made(base)}\nnew:  {_made(new)}"]
     for (model, method), group in groupby(findings, key=lambda finding: (finding.model, finding.method)):
         blocks.append(f"{title_of(model)}, {title_of(method)}")
-        blocks.append(text_table("lrrrrrrll", map(_row, group), _HEADER))
+        blocks.append(text_table("lrrrrrrll", map(_row, group), _HEADER, width=ENDLESS))
     return terminal("\n\n".join(blocks)) + "\n"
 
 

@@ -105,13 +105,8 @@ def make_plan(config: RunConfig, *, download: bool = True) -> Plan:
     return Plan(config, dataset, annotations)
 
 
-def describe_plan(plan: Plan, width: int | None = None) -> str:
-    """The plan for people: pictures, pairs, and forwards per model and method.
-
-    Args:
-        plan: of a run.
-        width: how long a line of the table may be, in letters; ``None`` for any length.
-    """
+def describe_plan(plan: Plan) -> str:
+    """The plan for people: pictures, pairs, and forwards per model and method."""
     unusable = [error for error in plan.annotations.values() if isinstance(error, DataError)]
     pairs = len(plan.pairs) - len(unusable)
     lines = [f"{plan.dataset.name}: {len(plan.annotations)} pictures, {pairs} image-class pairs"]
@@ -128,7 +123,7 @@ def describe_plan(plan: Plan, width: int | None = None) -> str:
             forwards = plan.expected_forwards(model, index)
             total += forwards or 0
             rows.append((model, method.label, pairs, "unknown" if forwards is None else f"{forwards:,}"))
-    lines.append(text_table("llrr", rows, ("model", "method", "explanations", "about forwards"), width=width))
+    lines.append(text_table("llrr", rows, ("model", "method", "explanations", "about forwards")))
     lines.append(
         f"about {total:,} forwards in all (estimated from the feature-map counts of Ada-SISE, Table 2)"
     )

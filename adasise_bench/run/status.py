@@ -84,21 +84,20 @@ def read_status(folder: Path) -> Status:
     return Status(folder, _state(folder), counts, last_record, _session(folder))
 
 
-def describe_status(status: Status, now: float, width: int | None = None) -> str:
+def describe_status(status: Status, now: float) -> str:
     """The status for people.
 
     Args:
         status: of a run.
         now: in seconds since 1970.
-        width: how long a line of the counts may be, in letters; ``None`` for any length.
     """
-    from adasise_bench.utils.text_tables import text_table
+    from adasise_bench.utils.text_tables import ENDLESS, text_table
 
     texts = [printable(f"{status.folder}: {_headline(status)}")]
     if status.last_record is not None:
         texts.append(f"last record {_duration(now - status.last_record)} ago")
     rows = [(count.model, count.method, count.made, count.failed, count.planned) for count in status.counts]
-    texts.append(text_table("llrrr", rows, ("model", "method", "done", "errors", "of"), width=width))
+    texts.append(text_table("llrrr", rows, ("model", "method", "done", "errors", "of")))
     left = sum(max(0, count.planned - count.made - count.failed) for count in status.counts)
     rate = status.pairs_per_second(now)
     if rate:
@@ -108,8 +107,9 @@ def describe_status(status: Status, now: float, width: int | None = None) -> str
         texts.append(f"{left} to go")
     if status.state != "finished" and (workers := status.session.get("workers")):
         lines = [_worker(worker, status) for worker in workers]
-        # No width: the path of a log stays whole, to be copied.
-        texts.append(text_table("rlrll", lines, ("worker", "state", "made", "place", "log")))
+        header = ("worker", "state", "made", "place", "log")
+        # The path of a log stays whole, to be copied.
+        texts.append(text_table("rlrll", lines, header, width=ENDLESS))
     return terminal("\n".join(texts))
 
 

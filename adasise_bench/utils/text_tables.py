@@ -14,12 +14,15 @@ from collections.abc import Iterable, Sequence
 from rich.box import Box
 from rich.console import Console, RenderableType
 from rich.padding import Padding
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
 from adasise_bench.utils.messages import printable
 
-_FALLBACK, _NARROWEST, _ENDLESS = 100, 60, 1_000_000
+ENDLESS = 1_000_000
+"""A width at which no line is broken."""
+
+_FALLBACK, _NARROWEST = 100, 60
 _RULE = Box("    \n    \n -  \n    \n    \n    \n    \n    \n", ascii=True)
 
 
@@ -39,17 +42,15 @@ def text_table(
         sides: a letter per column: ``l`` for text that begins at the left, ``r`` for numbers.
         rows: as many cells per row as there are columns; they are made printable.
         header: the titles of the columns.
-        width: how long a line may be, in letters (an East Asian one counts twice); ``None`` for any length.
+        width: how long a line may be, in letters (an East Asian one counts twice); ``None`` for the
+            terminal's width, and :data:`ENDLESS` in pipes and files.
     """
-    columns = (
-        Column(_text(title), justify="right" if side == "r" else "left", overflow="fold")
-        for title, side in zip(header or [""] * len(sides), sides, strict=True)
-    )
-    table = Table(*columns, box=_RULE, show_header=bool(header), show_edge=False, pad_edge=False)
-    table.padding = (0, 1, 0, 0)
+    table = Table(box=_RULE, show_header=bool(header), show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for side, title in zip(sides, header or sides, strict=True):
+        table.add_column(_text(title), justify="right" if side == "r" else "left")
     for row in rows:
         table.add_row(*map(_text, row))
-    return _plain(table, width)
+    return _plain(table, width or terminal_width() or ENDLESS)
 
 
 def paragraph(text: str, width: int, indent: int = 2) -> str:
@@ -61,10 +62,10 @@ def _text(cell: object) -> Text:
     return Text(printable(str(cell)), overflow="fold")
 
 
-def _plain(content: RenderableType, width: int | None) -> str:
+def _plain(content: RenderableType, width: int) -> str:
     """The lines that rich draws, whatever terminal and environment variables there are."""
     console = Console(
-        file=io.StringIO(), width=width or _ENDLESS, height=1, color_system=None,
+        file=io.StringIO(), width=width, height=1, color_system=None,
         force_terminal=False, force_jupyter=False, legacy_windows=False,
     )  # fmt: skip
     with console.capture() as drawn:

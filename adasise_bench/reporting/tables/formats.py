@@ -1,7 +1,8 @@
 """Renders tables for the terminal, Markdown, LaTeX, CSV and JSON.
 
-rich, tabulate and pandas draw them. Made by hand are only: the numbers of a column one below the other with
-their intervals behind them, columns in blocks that fit the width, and the frame of a LaTeX table.
+rich, tabulate and pandas draw them. Made by hand is what they cannot do: on a terminal, numbers that stand
+below each other with their intervals behind them, and columns in blocks of the terminal's width; in LaTeX,
+the title above the table; in CSV, whole numbers beside missing ones.
 """
 
 from __future__ import annotations
@@ -174,15 +175,16 @@ _LATEX = Style(
 
 
 def _csv(tables: Tables) -> str:
+    rows = (
+        {"table": table.name, "model": table.model, "direction": row.direction} | asdict(cell)
+        for table in tables.tables
+        for row in table.rows
+        for cell in row.cells
+    )
     text = io.StringIO()
     writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
-    for table in tables.tables:
-        for row in table.rows:
-            place = {"table": table.name, "model": table.model, "direction": row.direction}
-            for cell in row.cells:
-                values = place | asdict(cell)
-                writer.writerow({key: _csv_cell(value) for key, value in values.items()})
+    writer.writerows({key: _csv_cell(value) for key, value in row.items()} for row in rows)
     return text.getvalue()
 
 
