@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from adasise_bench import __version__
+from adasise_bench.records import environment
 from adasise_bench.records.environment import describe, differences
 from adasise_bench.utils.devices import pick_device
 from adasise_bench.utils.errors import DeviceError
@@ -22,12 +24,15 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pick_device("auto") == torch.device("cpu")
 
 
-def test_description_names_versions_and_device() -> None:
-    facts = describe(torch.device("cpu"), "fp32")
+def test_description_names_versions_and_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "tool_commit", lambda: "0123456789ab")
+    facts = describe(torch.device("cpu"), "fp32", {"sise": "sise-v1"})
+    assert facts["tool"] == {"version": __version__, "commit": "0123456789ab"}
     assert facts["torch"] == torch.__version__
     assert facts["torchray"] == "1.0.0.2"
     assert facts["device_name"]
     assert facts["precision"] == "fp32"
+    assert facts["definitions"] == {"sise": "sise-v1"}
 
 
 def test_differences_are_dotted_and_short() -> None:
