@@ -46,17 +46,13 @@ def test_a_commit_is_checked_as_ci_checks_it() -> None:
         assert not {"files", "exclude", "types", "stages"} & hook.keys()
 
 
-def test_contributing_names_commands_and_paths_that_exist() -> None:
+def test_contributing_names_commands_that_exist() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     before_a_commit = text.partition("## Before a commit")[2]
     commands = before_a_commit.partition("```sh\n")[2].partition("```")[0].splitlines()
     assert [command.partition("#")[0].strip() for command in commands] == static_checks()
     for command in re.findall(r"adasise-bench (\w+)", text):
         assert command in main.commands
-    places = re.findall(r"(?<![\w/.-])(?:adasise_bench|configs|results|scripts|tests|\.ci)/[\w./-]*", text)
-    assert len(places) > 10
-    for place in places:
-        assert (ROOT / place.rstrip(".")).exists(), place
 
 
 def test_the_citation_is_of_this_version_and_names_its_papers() -> None:
