@@ -16,9 +16,9 @@ from small_runs import assert_same, settings, tiny_network
 
 from adasise_bench.cli import main
 from adasise_bench.records import environment, manifest
-from adasise_bench.records.folder_names import MANIFEST
+from adasise_bench.records.folder_names import FINISHED, MANIFEST
 from adasise_bench.records.reading import read_records
-from adasise_bench.records.record import FINISHED, Record
+from adasise_bench.records.record import Record
 from adasise_bench.records.store import RecordStore
 from adasise_bench.run.config_file import validate
 from adasise_bench.run.merge import merge

@@ -29,9 +29,8 @@ from adasise_bench.data.voc import VocDataset
 from adasise_bench.methods.sise.sise import Sise
 from adasise_bench.models.classifier import Classifier, Weights
 from adasise_bench.records import environment
-from adasise_bench.records.folder_names import LOCK
+from adasise_bench.records.folder_names import IN_FLIGHT, LOCK
 from adasise_bench.records.reading import read_records
-from adasise_bench.records.record import IN_FLIGHT
 from adasise_bench.records.store import RecordStore
 from adasise_bench.run import network, worker
 from adasise_bench.run.runner import run
