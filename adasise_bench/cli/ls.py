@@ -10,7 +10,7 @@ def list_() -> None:
     """List methods, models and metrics, one line each."""
     from adasise_bench.methods.custom.custom import GROUP
     from adasise_bench.methods.registry import METHODS
-    from adasise_bench.metrics.measured_metrics import METRICS
+    from adasise_bench.metrics.registry import METRICS
     from adasise_bench.models.architectures import ARCHITECTURES
     from adasise_bench.utils.messages import terminal
     from adasise_bench.utils.plugins import installed
@@ -25,7 +25,7 @@ def list_() -> None:
         "Methods": {name: method.summary for name, method in METHODS.items()} | custom,
         "Models": {name: model.summary for name, model in ARCHITECTURES.items()},
         "Metrics": {
-            name: f"{'↑' if metric.higher_is_better else '↓'} {metric.unit}  {metric.summary}"
+            name: f"{'↑' if metric.direction == 'up' else '↓'} {metric.unit:11} {metric.summary}"
             for name, metric in METRICS.items()
         },
     }
