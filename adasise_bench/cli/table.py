@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +11,6 @@ from adasise_bench.cli.parameters import COMMA_LIST
 
 if TYPE_CHECKING:
     from adasise_bench.reporting.tables import Grouping
-
-_NARROWEST = 60
 
 FORMATS = ("terminal", "md", "latex", "csv", "json")
 
@@ -62,17 +58,9 @@ def tables_text(
     """The tables of run folders in one of :data:`FORMATS`; the options are those of ``build_tables``."""
     from adasise_bench.records import load_run
     from adasise_bench.reporting.tables import build_tables
-    from adasise_bench.reporting.tables.formats import render
+    from adasise_bench.reporting.tables.formats import WIDTH, render
+    from adasise_bench.utils.text_tables import terminal_width
 
     runs = [load_run(folder) for folder in folders]
     tables = build_tables(runs, metrics=metrics or (), by=by, against=against)
-    return render(tables, fmt, terminal_width())
-
-
-def terminal_width() -> int:
-    """Letters in a line of the terminal that the tables go to; files get the same everywhere."""
-    from adasise_bench.reporting.tables.formats import WIDTH
-
-    if not sys.stdout.isatty():
-        return WIDTH
-    return max(shutil.get_terminal_size((WIDTH, 0)).columns, _NARROWEST)
+    return render(tables, fmt, terminal_width() or WIDTH)
