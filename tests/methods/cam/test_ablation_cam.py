@@ -1,4 +1,4 @@
-"""Ablation-CAM against plain loops, a closed form, and pytorch-grad-cam; the partial forward pass against the network."""
+"""Ablation-CAM against plain loops, a closed form, and pytorch-grad-cam; partial against whole passes."""
 
 from __future__ import annotations
 
