@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from adasise_bench.cli.parameters import COMMA_LIST
 from adasise_bench.utils.errors import BenchError, ConfigError
 
 _EXIT_CODES = """\b
@@ -20,7 +21,7 @@ Exit codes:
 @click.command(epilog=_EXIT_CODES)
 @click.argument("base", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
-@click.option("--methods", default="", metavar="A,B", help="Compare only these methods.")
+@click.option("--methods", type=COMMA_LIST, default="", help="Compare only these methods.")
 @click.option("--tolerance", "tolerances", multiple=True, metavar="[WHAT=]POINTS",
               help="How much a mean may differ. Default: 0.05 points, 0.5 for maps_kept.")  # fmt: skip
 @click.option("--bound", "bounds", multiple=True, metavar="[WHAT=]POINTS",
@@ -40,7 +41,7 @@ Exit codes:
 def compare(
     base: Path,
     new: Path,
-    methods: str,
+    methods: list[str],
     tolerances: tuple[str, ...],
     bounds: tuple[str, ...],
     exact: bool,
@@ -68,14 +69,12 @@ def compare(
       adasise-bench compare base.json new.json --tolerance drop=.2 --tolerance extremal_perturbation=3 \\
           --bound extremal_perturbation=none
     """
-    from adasise_bench.cli.run import names
     from adasise_bench.metrics.registry import QUALITY
-    from adasise_bench.regression import comparison
-    from adasise_bench.regression import output as findings
+    from adasise_bench.regression import comparison, output
     from adasise_bench.regression.baseline import open_baseline, refuse_incomparable, why_untimed
     from adasise_bench.utils.files import write_text_atomically
 
-    before, now = (open_baseline(path).only(names(methods)) for path in (base, new))
+    before, now = (open_baseline(path).only(methods) for path in (base, new))
     refuse_incomparable(before, now)
     known = {*QUALITY, comparison.MAPS, *before.identity["methods"]}
     zero = [(what, 0.0) for what in ("", *QUALITY, comparison.MAPS)] if exact else []
@@ -92,12 +91,12 @@ def compare(
             click.echo(f"{side}: {path} is {read.unfinished}", err=True)
     found = comparison.compare(before.values, now.values, limits)
     if junit:
-        write_text_atomically(junit, findings.as_junit(found))
-    write = findings.as_json if fmt == "json" else findings.as_text
+        write_text_atomically(junit, output.as_junit(found))
+    write = output.as_json if fmt == "json" else output.as_text
     click.echo(write(found, before.made_by, now.made_by), nl=False)
-    if not findings.is_passed(found):
-        raise BenchError(findings.summary(found))
-    click.echo(findings.summary(found), err=True)
+    if not output.is_passed(found):
+        raise BenchError(output.summary(found))
+    click.echo(output.summary(found), err=True)
 
 
 def _rules(option: str, given: tuple[str, ...], known: set[str]) -> list[tuple[str, float | None]]:

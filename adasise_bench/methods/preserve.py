@@ -24,19 +24,19 @@ def contained(where: str, module: nn.Module, seed: int, device: torch.device) ->
 
     Args:
         where: the name of the code in messages.
-        module: the network that it may use; see :func:`untouched`.
+        module: the network that it may use; see :func:`preserved`.
         seed: where the random numbers of Python, NumPy and torch begin.
         device: where the network is.
 
     Raises:
         BenchError: it changed something for the whole process that cannot be restored.
     """
-    with untouched(module), seeded(seed, device), arithmetic("fp32", device), restored(where):
+    with preserved(module), seeded(seed, device), arithmetic("fp32", device), restored(where):
         yield
 
 
 @contextmanager
-def untouched(module: nn.Module) -> Iterator[None]:
+def preserved(module: nn.Module) -> Iterator[None]:
     """Undo all changes to a network in a ``with`` block: hooks, modes, classes, modules, parameters, values.
 
     The first use copies the parameters and buffers, so that they take twice their memory. Values that are

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 
 from adasise_bench.metrics.pixels import pixel_order, share_of_pixels, top_pixels
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.scoring import in_batches
+from adasise_bench.models.scoring import filled_batch, in_batches
 from adasise_bench.utils.errors import BenchError
 from adasise_bench.utils.precision import arithmetic
 
@@ -241,11 +241,7 @@ def _area(
 def _scores(
     classifier: Classifier, target: int, saliency: torch.Tensor, start: torch.Tensor, finish: torch.Tensor
 ) -> torch.Tensor:
-    """Ψ of the target after every step from ``start`` to ``finish``: (W + 1,) float32.
-
-    The last batch is filled up with zeros, because batches of another size round differently: no score may
-    depend on how many others are computed.
-    """
+    """Ψ of the target after every step from ``start`` to ``finish``: (W + 1,) float32."""
     height, width = saliency.shape
     order = pixel_order(saliency)
     # The step in which each pixel changes: a batch of steps is then one comparison, and no loop over pixels.
@@ -268,7 +264,7 @@ def _score_batch(
     classifier: Classifier, changed: torch.Tensor, start: torch.Tensor, finish: torch.Tensor
 ) -> torch.Tensor:
     """Ψ of pictures that are ``finish`` where ``changed`` is true, else ``start``, by one forward pass."""
-    inputs = classifier.empty_batch(start)
-    torch.where(changed, finish, start, out=inputs[: len(changed)])
-    inputs[len(changed) :] = 0
+    inputs = filled_batch(
+        classifier, start, len(changed), lambda filled: torch.where(changed, finish, start, out=filled)
+    )
     return classifier.scores(inputs)[: len(changed)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -59,7 +59,6 @@ class Classifier:
         batch_size: inputs per forward pass. It is the engine's, unless memory has run out.
         engine: how forward passes are run.
         compiled: the module compiled by torch, used for whole batches; ``None`` if the engine asks for none.
-        watch: told by methods, after every step, how many of how many steps are done.
         preprocessing: how a picture's pixels become its inputs.
         definition: which code built the network, where this is not the tool's own.
         maps: number of feature maps of each block, where it is not known from the architecture's name.
@@ -80,7 +79,6 @@ class Classifier:
     batch_size: BatchSize
     engine: Engine
     compiled: CompiledForward | None = None
-    watch: Callable[[int, int], None] | None = None
     preprocessing: Preprocessing = CAFFE
     definition: str | None = None
     maps: tuple[int, ...] = ()

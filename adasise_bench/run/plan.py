@@ -14,6 +14,7 @@ from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.records.planned_keys import PlannedKeys
 from adasise_bench.run.config import RunConfig
 from adasise_bench.utils.errors import DataError
+from adasise_bench.utils.text_tables import text_table
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Plan:
         ``None`` where nobody can know: for networks and methods of the user's own.
         """
         known = ARCHITECTURES.get(model)
-        per_pair = known and self.config.methods[method_index].expected_forwards(known.maps)
+        per_pair = known and self.config.methods[method_index].on_network(model).expected_forwards(known.maps)
         if per_pair is None:
             return None
         per_pair += expected_forwards(self.config.extra_metrics, self.config.data.input_size, per_pair)
@@ -116,13 +117,13 @@ def describe_plan(plan: Plan) -> str:
         order = ", ".join(f"{number} {name}" for number, name in enumerate(plan.dataset.classes))
         lines.append(f"classes, in the order of a network's outputs: {order}")
     lines += [f"unusable annotation: {error}" for error in unusable]
-    total = 0
+    total, rows = 0, []
     for model in plan.config.models:
         for index, method in enumerate(plan.config.methods):
             forwards = plan.expected_forwards(model, index)
             total += forwards or 0
-            about = "forwards unknown" if forwards is None else f"about {forwards:14,} forwards"
-            lines.append(f"{model:12} {method.label:24} {pairs:7} explanations, {about}")
+            rows.append((model, method.label, pairs, "unknown" if forwards is None else f"{forwards:,}"))
+    lines.append(text_table("llrr", rows, ("model", "method", "explanations", "about forwards")))
     lines.append(
         f"about {total:,} forwards in all (estimated from the feature-map counts of Ada-SISE, Table 2)"
     )

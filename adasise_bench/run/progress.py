@@ -1,4 +1,8 @@
-"""What a running run tells: a bar on the terminal, and a small file for other terminals."""
+"""What a running run tells: a bar on the terminal, and a small file for other terminals.
+
+The bar is tqdm's rather than rich's: with ``tqdm.write`` any module can put a line above a bar that it does
+not know.
+"""
 
 from __future__ import annotations
 

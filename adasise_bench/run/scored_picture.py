@@ -24,6 +24,7 @@ from adasise_bench.run.config_file import apply_overrides, validate
 from adasise_bench.utils.devices import pick_device
 from adasise_bench.utils.errors import BenchError, ConfigError
 from adasise_bench.utils.settings import suggest
+from adasise_bench.utils.text_tables import text_table
 
 _SETTINGS = (
     "data.layout", "data.resize", "data.input_size",
@@ -108,11 +109,12 @@ class Subject:
 
     def ranking(self, top: int) -> str:
         """Rank, name and Ψ of the ``top`` classes and of those that are explained, one line each."""
-        return "\n".join(
-            f"{rank:3}  {name:<12} {score:7.4f}"
+        rows = (
+            (rank, name, f"{score:.4f}")
             for rank, (name, score) in enumerate(self.scores.items(), 1)
             if rank <= top or name in self.classes
         )
+        return text_table("rlr", rows)
 
     def notes(self) -> Iterator[str]:
         """What must be known before the explanation is believed, one line each."""

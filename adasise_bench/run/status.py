@@ -12,8 +12,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
+from adasise_bench.records.description import read_config, read_environment
 from adasise_bench.records.folder_names import CONFIG, ENVIRONMENT, FINISHED, IN_FLIGHT, LOCK, LOGS, PROGRESS
-from adasise_bench.utils import plain_yaml
 from adasise_bench.utils.errors import DataError
 from adasise_bench.utils.files import read_text, regular, whole_lines
 from adasise_bench.utils.messages import printable, terminal
@@ -65,8 +65,8 @@ def read_status(folder: Path) -> Status:
     Raises:
         DataError: it is no run folder, or damaged.
     """
-    config = _read(folder / CONFIG, plain_yaml.parse)
-    facts = _read(folder / ENVIRONMENT, json.loads)
+    config = _read(folder / CONFIG, read_config)
+    facts = _read(folder / ENVIRONMENT, read_environment)
     records = folder / IN_FLIGHT
     try:
         labels = [str(method["label"]) for method in config["methods"]]
@@ -91,30 +91,32 @@ def describe_status(status: Status, now: float) -> str:
         status: of a run.
         now: in seconds since 1970.
     """
-    lines = [f"{status.folder}: {_headline(status)}"]
+    from adasise_bench.utils.text_tables import ENDLESS, text_table
+
+    texts = [printable(f"{status.folder}: {_headline(status)}")]
     if status.last_record is not None:
-        lines.append(f"last record {_duration(now - status.last_record)} ago")
-    lines.append(f"{'model':16} {'method':24} {'done':>10} {'errors':>8} {'of':>10}")
-    lines += [
-        f"{count.model:16} {count.method:24} {count.made:10} {count.failed:8} {count.planned:10}"
-        for count in status.counts
-    ]
+        texts.append(f"last record {_duration(now - status.last_record)} ago")
+    rows = [(count.model, count.method, count.made, count.failed, count.planned) for count in status.counts]
+    texts.append(text_table("llrrr", rows, ("model", "method", "done", "errors", "of")))
     left = sum(max(0, count.planned - count.made - count.failed) for count in status.counts)
     rate = status.pairs_per_second(now)
     if rate:
-        lines.append(
-            f"{rate:.3g} pairs/s over the last minutes; {left} to go, about {_duration(left / rate)}"
-        )
+        about = _duration(left / rate)
+        texts.append(f"{rate:.3g} pairs/s over the last minutes; {left} to go, about {about}")
     elif status.state != "finished":
-        lines.append(f"{left} to go")
-    for worker in status.session.get("workers", []) if status.state != "finished" else []:
-        state = worker["state"] if status.state == "running" else "gone"
-        log = status.folder / LOGS / f"worker-{worker['number']}.log"
-        lines.append(
-            f"worker {worker['number']:3}  {state:9} {worker['made']:8} made  {worker['place']}"
-            + (f"  {log}" if log.exists() else "")
-        )
-    return terminal("\n".join(map(printable, lines)))
+        texts.append(f"{left} to go")
+    if status.state != "finished" and (workers := status.session.get("workers")):
+        lines = [_worker(worker, status) for worker in workers]
+        header = ("worker", "state", "made", "place", "log")
+        # The path of a log stays whole, to be copied.
+        texts.append(text_table("rlrll", lines, header, width=ENDLESS))
+    return terminal("\n".join(texts))
+
+
+def _worker(worker: dict[str, Any], status: Status) -> tuple[object, ...]:
+    log = status.folder / LOGS / f"worker-{worker['number']}.log"
+    state = worker["state"] if status.state == "running" else "gone"
+    return worker["number"], state, worker["made"], worker["place"], log if log.exists() else ""
 
 
 def _headline(status: Status) -> str:
@@ -127,16 +129,13 @@ def _headline(status: Status) -> str:
     }[status.state]
 
 
-def _read(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
+def _read(path: Path, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     try:
-        tree = parse(read_text(path, within=path.parent))
+        return read(path.parent)
     except OSError as error:
         raise DataError(f"{path}: no run folder, or not begun: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DataError(f"{path}: damaged: {error}") from None
-    if not isinstance(tree, dict):
-        raise DataError(f"{path}: damaged: no mapping")
-    return tree
 
 
 def _counted(path: Path) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:

@@ -9,10 +9,10 @@ import torch
 
 from adasise_bench.methods.base import Explanation, Request
 from adasise_bench.methods.cam.base import LayerActivation, weighted_maps
-from adasise_bench.methods.cam.partial_forward import Tail, tail_behind
+from adasise_bench.methods.cam.partial_forward import PartialForward, forward_behind
 from adasise_bench.methods.layer_maps import layer_maps
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.scoring import in_batches
+from adasise_bench.models.scoring import filled_batch, in_batches
 from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.timing import PhaseClock
 
@@ -51,8 +51,8 @@ class AblationCam(LayerActivation):
             found = layer_maps(classifier, image, layer)
             active = found.maps.ne(0).any(dim=2).any(dim=1).nonzero()[:, 0]
         with clock.phase("scoring"), torch.no_grad(), arithmetic("fp32", classifier.device):
-            tail = tail_behind(classifier, image, layer, found)
-            outputs = ablated_outputs(classifier, tail, found.maps, active).double()
+            forward = forward_behind(classifier, image, layer, found)
+            outputs = ablated_outputs(classifier, forward, found.maps, active).double()
         with clock.phase("fusion"):
             whole, without = outputs[0], outputs[1:]
             weights = (whole - without) / torch.where(whole == 0, 1, whole.abs())
@@ -66,16 +66,15 @@ class AblationCam(LayerActivation):
 
 
 def ablated_outputs(
-    classifier: Classifier, tail: Tail, maps: torch.Tensor, chosen: torch.Tensor
+    classifier: Classifier, forward: PartialForward, maps: torch.Tensor, chosen: torch.Tensor
 ) -> torch.Tensor:
     """Raw outputs without any of the chosen maps, one after the other.
 
-    All passes have the same shape, as in the scoring engine: the last batch is filled up with zeros, and
-    when memory runs out, the batch is halved.
+    All passes have the same shape, as in the scoring engine; when memory runs out, the batch is halved.
 
     Args:
         classifier: says how many inputs pass at once.
-        tail: the network behind the maps.
+        forward: the network behind the maps.
         maps: (K, h, w) feature maps of one image.
         chosen: (N,) int64, the numbers of the maps to ablate.
 
@@ -87,15 +86,17 @@ def ablated_outputs(
     outputs = maps.new_empty(len(kept), len(classifier.classes))
 
     def pass_on(start: int, stop: int) -> torch.Tensor:
-        return _one_batch(classifier, tail, maps, kept[start:stop])
+        return _one_batch(classifier, forward, maps, kept[start:stop])
 
     for items, batch in in_batches(classifier, len(kept), pass_on):
         outputs[items] = batch
     return outputs
 
 
-def _one_batch(classifier: Classifier, tail: Tail, maps: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-    inputs = classifier.empty_batch(maps[None])
-    torch.mul(maps, kept[:, :, None, None], out=inputs[: len(kept)])
-    inputs[len(kept) :] = 0
-    return tail(inputs)[: len(kept)]
+def _one_batch(
+    classifier: Classifier, forward: PartialForward, maps: torch.Tensor, kept: torch.Tensor
+) -> torch.Tensor:
+    inputs = filled_batch(
+        classifier, maps[None], len(kept), lambda filled: torch.mul(maps, kept[:, :, None, None], out=filled)
+    )
+    return forward(inputs)[: len(kept)]

@@ -12,7 +12,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from torchray.utils import imsmooth
 
 from adasise_bench.methods.base import Explanation, Method, Request
-from adasise_bench.methods.extremal_perturbation import torchray_reference as torchray_ep
+from adasise_bench.methods.extremal_perturbation import torchray_reference
 from adasise_bench.methods.extremal_perturbation.area_constraint import (
     AreaConstraint,
     area_constraint,
@@ -24,6 +24,7 @@ from adasise_bench.methods.extremal_perturbation.mask_descent import MaskDescent
 from adasise_bench.methods.extremal_perturbation.smooth_masks import AreaMasks, area_masks
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.replay import RepeatedSteps, is_capturable
+from adasise_bench.utils import step_watch
 from adasise_bench.utils.errors import DeviceError
 from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.timing import PhaseClock
@@ -231,8 +232,7 @@ class ExtremalPerturbation(Method):
                 repeated()
             else:
                 descent.step(flip=self.jitter, first=True)
-            if classifier.watch:
-                classifier.watch(iteration + 1, total)
+            step_watch.tell(iteration + 1, total)
 
     def _optimised_by_torchray(
         self, classifier: Classifier, images: torch.Tensor, targets: Sequence[int]
@@ -240,7 +240,7 @@ class ExtremalPerturbation(Method):
         """As :meth:`_optimised`, one after the other by TorchRay's function."""
         return torch.stack(
             [
-                torchray_ep.explain(
+                torchray_reference.explain(
                     classifier,
                     image[None],
                     target,

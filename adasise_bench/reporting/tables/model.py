@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from adasise_bench.metrics.registry import Direction, Unit
 from adasise_bench.utils.messages import printable
@@ -47,6 +47,8 @@ class Cell:
         images: how many images the pairs come from; ``None`` where it was not counted.
         against: label of the method whose values were subtracted; ``None`` where none were.
         group: class or object size that the pairs belong to; ``None`` for all.
+        excludes_zero: whether a difference's interval lies on one side of 0; ``None`` where there is no such
+            interval.
     """
 
     method: str | None
@@ -62,12 +64,12 @@ class Cell:
     against: str | None = None
     group: str | None = None
 
-    @property
-    def excludes_zero(self) -> bool | None:
-        """Whether a difference's interval lies on one side of 0; ``None`` where there is no such interval."""
-        if self.against is None or self.low is None or self.high is None:
-            return None
-        return self.low > 0 or self.high < 0
+    excludes_zero: bool | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        """Compare a difference's interval with 0."""
+        if self.against is not None and self.low is not None and self.high is not None:
+            object.__setattr__(self, "excludes_zero", self.low > 0 or self.high < 0)  # the class is frozen
 
 
 @dataclass(frozen=True)
