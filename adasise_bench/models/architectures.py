@@ -23,9 +23,9 @@ class Architecture(NamedTuple):
     Attributes:
         summary: one line for people.
         maps: feature maps of the last layer of each block, from the input side.
-        data: the kinds of data that there are weights for.
+        data: the kinds of data for which there are weights.
         block_sides: which sides of the pooling layers the maps can be read on.
-        sliding_side: least shorter side, in pixels, of inputs that are not squares.
+        sliding_side: the least length, in pixels, of the shorter side of inputs that are not squares.
     """
 
     summary: str

@@ -35,16 +35,16 @@ def load_classifier(
         name: architecture.
         data: which data's weights.
         checkpoint: local file instead of the published or shipped weights.
-        sha256: start of the file's SHA-256, if it must match.
+        sha256: start of the file's SHA-256, which is then checked.
         blocks: side of the pooling layers on which feature maps are read.
-        resize: ``short-side`` inputs need a fully convolutional network.
+        resize: inputs of ``short-side`` need a fully convolutional network.
         score: the score Ψ.
         precision: arithmetic of the scoring passes.
         device: where the network will live.
         deterministic: whether its gradients must be repeatable.
 
     Raises:
-        WeightsError: missing, altered or unfitting weights.
+        WeightsError: the weights are missing, altered, or of another network.
     """
     from adasise_bench.data.coco import COCO_CLASSES
     from adasise_bench.data.scenes import SCENE_CLASSES

@@ -18,15 +18,26 @@ from adasise_bench.utils.timing import PhaseClock
 
 
 class AblationCam(LayerActivation):
-    """Ablation-CAM, WACV 2020: L = ReLU(Σ_k w_k A_k), w_k = (y - y_k) / |y|.
+    """Ablation-CAM: L = ReLU(Σ_k w_k A_k), where w_k = (y - y_k) / |y|.
 
-    y is the raw output of the class, before any softmax or sigmoid; y_k is the output with map k set to
-    0. The paper divides by y. Here it is |y|, which is the same for y > 0; for y < 0 the paper's quotient
-    would show what speaks against the class. Maps that are 0 everywhere add nothing and are not ablated.
-    Layer as in Grad-CAM (VGG16: features.29; ResNet-50: layer4).
+    y is the raw output of the class, before any softmax or sigmoid, and y_k is the output when map k is set
+    to 0. The paper divides by y. Here it is |y|, which is the same for y > 0; for y < 0 the paper's quotient
+    would show what speaks against the class. Maps that are 0 everywhere add nothing and are not ablated. The
+    layer is chosen as in Grad-CAM (VGG16: ``features.29``; ResNet-50: ``layer4``).
 
-    Computed here, in fp32: only the modules behind the layer run for every ablated map, and the outputs
-    of all classes come from the same pass. ``forwards`` counts these passes like whole ones.
+    Everything is computed in fp32. Only the modules behind the layer run for every ablated map, and the
+    outputs of all classes come from the same pass. ``forwards`` counts such a pass like a whole one.
+
+    Map: (H, W) float32, at least 0, in units of the feature maps.
+
+    Source: Desai and Ramaswamy, WACV 2020.
+
+    Example:
+        >>> from adasise_bench.methods.cam.ablation_cam import AblationCam
+        >>> from adasise_bench.methods.example import explained
+        >>> found = explained(AblationCam(), red=[[0, 2], [0, 6]])
+        >>> found.saliency.tolist(), found.forwards  # without the map of red nothing is left: w is 1
+        ([[0.0, 2.0], [0.0, 6.0]], 2)
     """
 
     name: Literal["ablation_cam"] = "ablation_cam"
