@@ -53,8 +53,6 @@ def explain_config(
     Raises:
         ConfigError: one line naming what is unknown or impossible.
     """
-    from adasise_bench.models.scenes_vgg import INPUT_SIZE
-
     known = ARCHITECTURES.get(model)
     if known is None and not any(override.startswith(f"models.{model}.source=") for override in overrides):
         raise ConfigError(
@@ -67,9 +65,11 @@ def explain_config(
             raise ConfigError(
                 f"--set {key}: nothing that explaining a picture needs{suggest(key, _SETTINGS)}"
             )
-    drawn = known is not None and known.data == ("scenes",)
+    data: dict[str, Any] = {"input_size": known.input_size} if known else {}
+    if known and list(known.classes) == ["scenes"]:
+        data["root"] = EMBEDDED
     tree: dict[str, Any] = {
-        "data": {"root": EMBEDDED, "input_size": INPUT_SIZE} if drawn else {},
+        "data": data,
         "models": {model: {"checkpoint": checkpoint, "sha256": sha256}},
         "methods": list(methods),
         "device": device or "auto",
