@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import platform
 import re
-from pathlib import Path
 
 import torch
 
 from adasise_bench.utils.errors import ConfigError, DeviceError
+from adasise_bench.utils.hardware import cpu_name
 
 
 def pick_devices(listed: str | None, device: str) -> list[str]:
@@ -58,15 +57,5 @@ def pick_device(name: str) -> torch.device:
 
 def machine(device: torch.device) -> tuple[str, int, str]:
     """What the fastest way to run a network depends on: the device's name, CPU threads, torch's version."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     return name, torch.get_num_threads(), torch.__version__
-
-
-def _cpu_name() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

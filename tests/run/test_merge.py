@@ -31,7 +31,7 @@ SHARDS = 4
 @pytest.fixture
 def shards(voc_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     tiny_network(monkeypatch)
-    monkeypatch.setattr(environment, "_commit", lambda: None)
+    monkeypatch.setattr(environment, "tool_commit", lambda: None)
     folders = [tmp_path / f"shard{index}" for index in range(1, SHARDS + 1)]
     for index, folder in enumerate(folders, 1):
         run(settings(voc_root, shard=f"{index}/{SHARDS}"), folder)

@@ -46,7 +46,7 @@ SAID = "said.txt"
 @pytest.fixture(autouse=True)
 def _tiny_network(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_network(monkeypatch)
-    monkeypatch.setattr(environment, "_commit", lambda: None)  # git takes longer than a run here
+    monkeypatch.setattr(environment, "tool_commit", lambda: None)  # git takes longer than a run here
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def run_in_process(
 ) -> None:
     torch.set_num_threads(1)
     tqdm.set_lock(threading.RLock())  # its own would outlive a kill
-    environment._commit = lambda: None
+    environment.tool_commit = lambda: None
     network.load_classifier = lambda name, **_settings: twenty_classes(name)  # type: ignore[assignment]
     if kill_at_write:
         _kill_at(kill_at_write)
@@ -385,7 +385,7 @@ def other_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def other_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "_commit", lambda: "0123456789ab")
+    monkeypatch.setattr(environment, "tool_commit", lambda: "0123456789ab")
 
 
 def other_definition(monkeypatch: pytest.MonkeyPatch) -> None:
