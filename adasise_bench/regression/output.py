@@ -1,4 +1,4 @@
-"""The findings of a comparison for people, for programs and for CI servers."""
+"""Writes the findings of a comparison for people, for programs and for CI servers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from adasise_bench.utils.messages import json_text, printable, terminal
 
 _TITLES = {
     MAPS: "Maps kept",
-    SPEED: "Speed, plain forwards",
+    SPEED: "Cost, plain forwards",
     "pairs": "Pairs",
     "errors": "Errors",
     "degenerate": "Degenerate maps",
@@ -24,11 +24,11 @@ _TITLES = {
 _HEADER = ("", "base", "new", "difference", "allowed", "largest", "allowed", "at")
 
 Made = Mapping[str, Any]
-"""Tool, versions and device that made values."""
+"""The tool, versions and device with which values were made."""
 
 
 def is_passed(findings: Sequence[Finding]) -> bool:
-    """Whether nothing failed."""
+    """Whether no check failed."""
     return all(finding.verdict != "failed" for finding in findings)
 
 
@@ -102,7 +102,7 @@ def _made(by: Made) -> str:
 
 
 def as_json(findings: Sequence[Finding], base: Made, new: Made) -> str:
-    """All findings with their numbers in full; a difference that is not finite is null."""
+    """All findings with unrounded numbers; a difference that is not finite is null."""
     tree = {
         "passed": is_passed(findings),
         "base": dict(base),

@@ -331,7 +331,7 @@ def test_the_same_network_by_its_own_name_and_by_a_function_gives_the_same_recor
     shown = run(config).stdout
     text = " ".join(shown.split())
     blocks = ", ".join(ARCHITECTURES["scenes_vgg"].blocks["pool-input"])
-    assert f"mine: own network (nets:scenes); feature maps read after {blocks}." in text
+    assert f"mine: own network (nets:scenes); feature maps are read after {blocks}." in text
     assert "not the published model: weights of nets:scenes" in text
     records = read_records(Path("out"))
     assert records["error"].isna().all()

@@ -118,7 +118,7 @@ def test_the_command_writes_after_the_configuration_s_name(
     assert call("baseline", "run", "--untimed", "--output", "untimed.json").exit_code == 0
     untimed = call("compare", "untimed.json", "run", "--exact")
     assert untimed.exit_code == 0
-    assert "skipped: no pair was timed in both" in untimed.stdout
+    assert "skipped: no pair has run-times in both" in untimed.stdout
     assert (tmp_path / "ci/junit.xml").read_text().startswith("<?xml")
 
 
@@ -248,12 +248,12 @@ def test_a_baseline_of_an_unfinished_run_says_so_and_fails(tmp_path: Path) -> No
     whole, part = run_folder(tmp_path / "whole"), run_folder(tmp_path / "part", RECORDS[1:])
     made = call("baseline", part, "--output", tmp_path / "part.json")
     assert made.exit_code == 0
-    assert "had not finished: 3 of 4 explanations" in made.stderr
+    assert "made of an unfinished run, with 3 of 4 explanations" in made.stderr
     for base in (part, tmp_path / "part.json"):
         for option in ([], ["--partial"]):
             result = call("compare", base, whole, *option)
             assert result.exit_code == 1
-            assert f"base: {base} is of a run that had not finished" in result.stderr
+            assert f"base: {base} is made of an unfinished run" in result.stderr
             assert "failed" in result.stderr
             assert "pairs of sise" in result.stderr
             assert "pairs of ada_sise" not in result.stderr

@@ -253,6 +253,6 @@ def test_pairs_that_an_unfinished_base_lacks_fail() -> None:
     for limits in (Limits(planned_pairs=3), Limits(planned_pairs=3, partial=True)):
         pairs = check("pairs", base, new, limits)
         assert pairs.verdict == "failed"
-        assert "had not finished, and lacks 1" in pairs.detail
+        assert "made of an unfinished run and lacks 1 pair" in pairs.detail
         assert check("pairs", base, base, limits).verdict == "failed"
     assert check("pairs", base, new, Limits(planned_pairs=2)).verdict == "passed"

@@ -184,7 +184,7 @@ def test_library_networks(do: Callable[[str], Done]) -> None:
     assert isinstance(facts, dict)
     assert facts["weights_file"] == "resnet18.pth"
     assert facts["blocks"] == ["relu", "layer1", "layer2", "layer3", "layer4"]
-    assert "feature maps read after relu, layer1" in " ".join(done.output.split())
+    assert "feature maps are read after relu, layer1" in " ".join(done.output.split())
 
 
 def test_a_network_of_ones_own(do: Callable[[str], Done]) -> None:

@@ -53,4 +53,5 @@ def _groups(scores: Scores, by: Grouping) -> Iterator[tuple[str, pd.Series[bool]
 
 
 def _group_row(group: str, row: Row) -> Row:
-    return replace(row, title=f"{printable(group)} (n={row.cells[0].of})")
+    pairs = row.cells[0].of
+    return replace(row, title=f"{printable(group)} ({pairs} pair{'' if pairs == 1 else 's'})")
