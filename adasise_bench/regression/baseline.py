@@ -33,7 +33,7 @@ _ONE_PER_PAIR: Any = (list[float | None], ...)
 _Metrics = create_model("_Metrics", **dict.fromkeys(QUALITY, _ONE_PER_PAIR))
 
 
-class _Columns(_Metrics):  # type: ignore[valid-type,misc]  # its fields are the registry's
+class _Columns(_Metrics):  # which has a field for each metric that is compared
     """The values of one method on one network, one per pair; null if a pair has none."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)

@@ -164,7 +164,8 @@ class _Method:
         reasons = []
         lacking = both[difference.isna()]
         if len(lacking):
-            reasons.append(f"{len(lacking)} pairs have no value in one of the two: {_names(lacking)}")
+            have = "1 pair has" if len(lacking) == 1 else f"{len(lacking)} pairs have"
+            reasons.append(f"{have} no value in one of the two: {_names(lacking)}")
         elif _beyond(mean, allowed):
             reasons.append(f"the mean differs by {mean:+.4g}{word}, allowed {allowed:g}")
         if not len(lacking) and _beyond(largest, bound):

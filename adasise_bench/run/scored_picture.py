@@ -1,4 +1,4 @@
-"""A person's own picture in front of a network: what is asked of it, and how the network scores it."""
+"""A picture of the user, what is to be explained of it, and how the network scores it."""
 
 from __future__ import annotations
 
@@ -57,14 +57,12 @@ def explain_config(
     if known is None and not any(override.startswith(f"models.{model}.source=") for override in overrides):
         raise ConfigError(
             f"--model: no model {model!r}{suggest(model, ARCHITECTURES)} "
-            f"(one of your own needs --set models.{model}.source=...)"
+            f"(a model of your own needs --set models.{model}.source=...)"
         )
     for override in overrides:
         key = override.partition("=")[0]
         if not f"{key}.".startswith(tuple(f"{setting}." for setting in _SETTINGS)):
-            raise ConfigError(
-                f"--set {key}: nothing that explaining a picture needs{suggest(key, _SETTINGS)}"
-            )
+            raise ConfigError(f"--set {key}: not a setting for explaining a picture{suggest(key, _SETTINGS)}")
     data: dict[str, Any] = {"input_size": known.input_size} if known else {}
     if known and list(known.classes) == ["scenes"]:
         data["root"] = EMBEDDED
@@ -86,7 +84,7 @@ def explain_config(
 
 @dataclass(frozen=True)
 class Subject:
-    """A picture in front of a network.
+    """A picture, the network that explains it, and its scores.
 
     Attributes:
         path: its file.
@@ -115,7 +113,7 @@ class Subject:
         )
 
     def notes(self) -> Iterator[str]:
-        """What must be known before the explanation is believed, one line each."""
+        """What a reader must know about the explanation, one line each."""
         if self.picture.animated:
             yield f"{self.path.name}: holds several frames; the first is explained"
         if not self.classifier.weights.published:
@@ -162,7 +160,7 @@ def open_subject(path: Path, config: RunConfig, classes: Sequence[str] = ()) -> 
     with named_if_lost(device), torch_failures():
         values = classifier.scores(image)[0].tolist()
     if not all(map(math.isfinite, values)):
-        raise BenchError(f"{path}: scores that are not finite; use precision=fp32")
+        raise BenchError(f"{path}: the scores are not finite; use precision=fp32")
     scored = zip(classifier.classes, values, strict=True)
     scores = dict(sorted(scored, key=lambda entry: entry[1], reverse=True))
     chosen = tuple(dict.fromkeys(classes)) or (next(iter(scores)),)

@@ -199,7 +199,7 @@ def _area_notes(runs: Sequence[Run]) -> Iterator[str]:
     ]
     for label in dict.fromkeys(labels):
         yield (
-            f"{title_of(label)}: areas are shares of the mask's frame, which reaches beyond the picture, as "
+            f"{title_of(label)}: areas are shares of the frame, which reaches beyond the picture, as "
             "in TorchRay. As shares of the picture, they are larger."
         )
 
@@ -224,7 +224,7 @@ def _run_note(run: Run) -> str:
     tool = environment["tool"]
     commit = f" (commit {tool['commit']})" if tool["commit"] else ""
     left_out = environment["data"].get("left_out")
-    without = f" (without {left_out} pictures that show no object)" if left_out else ""
+    without = f" (pictures without objects left out: {left_out})" if left_out else ""
     return (
         f"{run.folder.name}: {environment['data']['name']}{without}, {picture}, "
         f"score {run.config['score']}, {environment['device_name']} ({environment['device']}), "

@@ -142,7 +142,7 @@ def test_best_is_marked_only_where_all_rest_on_the_same_pairs(folder: Folder) ->
     assert [cell.best for cell in row(built.tables[0], "Bbox, %").cells] == [True, False, False]
     assert not any(cell.best for cell in row(built.tables[0], "EBPG, %").cells)
     (note,) = [note for note in built.notes if "no best value" in note]
-    assert "marked in EBPG, %: the methods rest on different pairs" in note
+    assert "marked in EBPG, %, because the methods were measured on different pairs" in note
 
 
 def test_run_times_of_different_machines_are_not_compared(folder: Folder) -> None:
@@ -449,7 +449,7 @@ def test_notes_say_what_limits_the_comparison(folder: Folder) -> None:
     notes = build(folder(records, change=weaken)).notes
     assert notes[:5] == (
         "Published: arXiv 2102.07799.",
-        "Published, where that prints no number: arXiv 2010.00672, run-times from its authors' slides.",
+        "Published, where the former has no number: arXiv 2010.00672, run-times from its authors' slides.",
         "ResNet-50: not the published model: mine.pt, SHA-256 9ca920d69ca9; "
         "numbers are not comparable with the paper's.",
         "ResNet-50: 2 of 4952 images (2 of 7632 pairs).",
@@ -505,7 +505,7 @@ def test_both_papers_figures_stand_beside_voc_with_their_sources(folder: Folder)
     assert seconds == [0.006, 64.28, 5.96, 4.23, None, None]
     assert tables.notes[:2] == (
         "Published: arXiv 2102.07799.",
-        "Published, where that prints no number: arXiv 2010.00672, run-times from its authors' slides.",
+        "Published, where the former has no number: arXiv 2010.00672, run-times from its authors' slides.",
     )
     assert any("100 images (Ada-SISE's paper; the others' slides)." in note for note in tables.notes)
 
@@ -548,7 +548,7 @@ def _with_methods(*labels: str) -> Callable[[dict[str, Any], dict[str, Any]], No
 
 def test_run_time_counts_pairs_of_one_method(folder: Folder) -> None:
     records = [record(method, image, seconds=1.0) for method in ("mine", "sise") for image in "123"]
-    assert any("Some CPU, fp32 (3 pairs);" in note for note in build(folder(records, "equal")).notes)
+    assert any("Some CPU, fp32 (3 pairs)." in note for note in build(folder(records, "equal")).notes)
     fewer = build(folder(records[:-1], "fewer")).notes
     assert any("(2 to 3 pairs, depending on the method)" in note for note in fewer)
 
