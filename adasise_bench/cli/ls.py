@@ -1,4 +1,4 @@
-"""``adasise-bench ls``: what there is."""
+"""``adasise-bench ls``: lists methods, networks and metrics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import click
 
 @click.command("ls")
 def list_() -> None:
-    """List methods, models and metrics, one line each."""
+    """List the methods, networks and metrics, one in each line."""
     from adasise_bench.methods.custom.custom import GROUP
     from adasise_bench.methods.registry import METHODS
     from adasise_bench.metrics.registry import METRICS

@@ -455,7 +455,7 @@ def run(tmp_path: Path) -> Callable[..., Any]:
 def test_a_run_records_values_and_failures_and_the_source(run: Callable[..., Any], mine: Path) -> None:
     labelled = entry("saliency", power=2.0) | {"label": "squared"}
     result = run("mine:saliency", labelled, "mine:fails", code=1)
-    assert "squared: not the default options: power=2.0" in " ".join(result.stdout.split())
+    assert "squared: options that are not the default: power=2.0" in " ".join(result.stdout.split())
     records = read_records(Path("out"))
     good, bad = records[records["method"] != "fails"], records[records["method"] == "fails"]
     assert good["error"].isna().all()
