@@ -1,4 +1,4 @@
-"""``adasise-bench ls``: what there is."""
+"""``adasise-bench ls``: lists methods, networks and metrics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import click
 
 @click.command("ls")
 def list_() -> None:
-    """List methods, models and metrics, one line each."""
+    """List the methods, networks and metrics, one in each line."""
     from adasise_bench.methods.custom.custom import GROUP
     from adasise_bench.methods.registry import METHODS
     from adasise_bench.metrics.registry import METRICS
@@ -25,7 +25,7 @@ def list_() -> None:
         "Methods": {name: method.summary for name, method in METHODS.items()} | custom,
         "Models": {name: model.summary for name, model in ARCHITECTURES.items()},
         "Metrics": {
-            name: f"{'↑' if metric.direction == 'up' else '↓'} {metric.unit:11} {metric.summary}"
+            name: f"{'↑' if metric.direction == 'up' else '↓'} {metric.unit:12} {metric.summary}"
             for name, metric in METRICS.items()
         },
     }

@@ -1,4 +1,4 @@
-"""``adasise-bench table``: Table 1 and Table 2 from run folders."""
+"""``adasise-bench table``: prints Table 1 and Table 2 from run folders."""
 
 from __future__ import annotations
 
@@ -19,23 +19,20 @@ FORMATS = ("terminal", "md", "latex", "csv", "json")
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
 @click.option("--format", "fmt", type=click.Choice(FORMATS), default="terminal", show_default=True)
 @click.option("--metrics", type=COMMA_LIST, default="",
-              help="Rows of Table 1, in this order: ebpg, bbox, drop, increase, miou, seconds (these by "
-              "default, and those below that a run's configuration asked for); "
-              "pointing, pointing_difficult, average_gain, insertion, deletion, head_sensitivity; "
-              "seconds_median, seconds_p90, forwards, peak_memory.")  # fmt: skip
+              help="Rows of Table 1, in this order; `ls` lists them. Default: ebpg, bbox, drop, increase, "
+              "miou, seconds, and those that a run's configuration asked for.")  # fmt: skip
 @click.option("--against", metavar="LABEL",
-              help="Add the paired differences of all other methods from this one.")  # fmt: skip
+              help="Add the paired differences of all other methods from this method.")  # fmt: skip
 @click.option("--by", type=click.Choice(["class", "size"]),
-              help="Instead, one table per metric with a row per class or object size.")  # fmt: skip
+              help="Print one table per metric instead, with a row per class or object size.")  # fmt: skip
 def table(
     folders: tuple[Path, ...], fmt: str, metrics: list[str], against: str | None, by: Grouping | None
 ) -> None:
-    """Print Table 1 and Table 2 from run folders, measured beside published.
+    """Print Table 1 and Table 2 from run folders, with the published values beside the measured ones.
 
-    In csv, an apostrophe stands before a name that a spreadsheet would take for a formula.
-
-    Means stand with their 95 % bootstrap intervals over images. With several folders, each value comes from
-    the first folder that has it, so that an accuracy run and a run-time run fill one table.
+    Means have 95 % bootstrap intervals over images. If several folders are given, each value comes from the
+    first folder that has it, so that an accuracy run and a run-time run can fill one table. In csv, an
+    apostrophe is put before a name that a spreadsheet would take for a formula.
 
     \b
     Examples:

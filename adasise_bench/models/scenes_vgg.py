@@ -14,9 +14,6 @@ from adasise_bench.models.state import load_state
 INPUT_SIZE = 96
 """Side of the square input in pixels."""
 
-BLOCKS: tuple[str, ...] = ("features.1", "features.4", "features.9", "features.14", "features.19")
-"""The ReLU modules whose outputs enter the five poolings."""
-
 WEIGHTS = Path(__file__).with_name("scenes_vgg.safetensors")
 """The weights of a :class:`ScenesVGG`, made by ``scripts/train_scenes_vgg.py``."""
 

@@ -16,12 +16,6 @@ from adasise_bench.models import checkpoint
 from adasise_bench.models.classifier import Weights
 from adasise_bench.utils.errors import WeightsError
 
-BLOCKS = {
-    ("vgg16", "pool-input"): ("features.3", "features.8", "features.15", "features.22", "features.29"),
-    ("vgg16", "pool-output"): ("features.4", "features.9", "features.16", "features.23", "features.30"),
-    ("resnet50", "pool-input"): ("relu", "layer1", "layer2", "layer3", "layer4"),
-}
-
 
 def load(
     arch: str, data: str, path: Path | None, sha256: str | None, fully_convolutional: bool

@@ -1,4 +1,4 @@
-"""The findings of a comparison for people, for programs and for CI servers."""
+"""Writes the findings of a comparison for people, for programs and for CI servers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from adasise_bench.utils.text_tables import ENDLESS, text_table
 
 _TITLES = {
     MAPS: "Maps kept",
-    SPEED: "Speed, plain forwards",
+    SPEED: "Cost, plain forwards",
     "pairs": "Pairs",
     "errors": "Errors",
     "degenerate": "Degenerate maps",
@@ -26,11 +26,11 @@ _HEADER = ("", "base", "new", "difference", "allowed", "largest", "allowed", "at
 _VERDICTS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
 
 Made = Mapping[str, Any]
-"""Tool, versions and device that made values."""
+"""The tool, versions and device with which values were made."""
 
 
 def is_passed(findings: Sequence[Finding]) -> bool:
-    """Whether nothing failed."""
+    """Whether no check failed."""
     return all(finding.verdict != "failed" for finding in findings)
 
 
@@ -86,7 +86,7 @@ def _made(by: Made) -> str:
 
 
 def as_json(findings: Sequence[Finding], base: Made, new: Made) -> str:
-    """All findings with their numbers in full; a difference that is not finite is null."""
+    """All findings with unrounded numbers; a difference that is not finite is null."""
     tree = {
         "passed": is_passed(findings),
         "base": dict(base),

@@ -22,7 +22,7 @@ class Plan:
     """The pictures of a run, in order.
 
     Attributes:
-        annotations: per image id, or the reason why the annotation cannot be used.
+        annotations: by image id; in place of one that cannot be used, the reason.
     """
 
     config: RunConfig
@@ -45,7 +45,7 @@ class Plan:
 
     @cached_property
     def turned_on_trust(self) -> int:
-        """Pictures that are turned or mirrored as their EXIF part says, which no annotation confirms."""
+        """Number of pictures turned or mirrored by their EXIF orientation, which no annotation confirms."""
         return sum(
             self.dataset.turned_on_trust(image_id, annotation)
             for image_id, annotation in self.annotations.items()
@@ -54,11 +54,11 @@ class Plan:
 
     @property
     def notes(self) -> list[str]:
-        """What must be known about how the data was read, one line each."""
+        """What a reader must know about how the data was read, one line each."""
         notes = list(self.dataset.notes)
         if self.turned_on_trust:
             notes.append(
-                "pictures turned or mirrored by their EXIF orientation, as viewers do, whose annotated size "
+                "pictures turned or mirrored as their EXIF orientation says, though their annotated size "
                 f"fits either way: {self.turned_on_trust}"
             )
         return notes
@@ -70,9 +70,9 @@ class Plan:
         return PlannedKeys(list(self.config.models), labels, self.annotations, self.class_names)
 
     def expected_forwards(self, model: str, method_index: int) -> int | None:
-        """Forward passes expected for one model and method, those of the asked-for metrics included.
+        """Forward passes expected for one model and method, with those of the extra metrics.
 
-        ``None`` where nobody can know: for networks and methods of the user's own.
+        ``None`` if it cannot be known, as for networks and methods of the user's own.
         """
         known = ARCHITECTURES.get(model)
         per_pair = known and self.config.methods[method_index].on_network(model).expected_forwards(known.maps)
@@ -87,7 +87,7 @@ def make_plan(config: RunConfig, *, download: bool = True) -> Plan:
 
     Args:
         config: the run.
-        download: whether data that is not there may be fetched, where the configuration asks for it.
+        download: whether missing data may be downloaded, if the configuration asks for it.
 
     Raises:
         ConfigError: no such year or image set.
@@ -106,7 +106,7 @@ def make_plan(config: RunConfig, *, download: bool = True) -> Plan:
 
 
 def describe_plan(plan: Plan) -> str:
-    """The plan for people: pictures, pairs, and forwards per model and method."""
+    """The plan in words: pictures, pairs, and forward passes per model and method."""
     unusable = [error for error in plan.annotations.values() if isinstance(error, DataError)]
     pairs = len(plan.pairs) - len(unusable)
     lines = [f"{plan.dataset.name}: {len(plan.annotations)} pictures, {pairs} image-class pairs"]

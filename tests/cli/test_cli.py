@@ -214,7 +214,7 @@ def test_an_interrupted_run_resumes_to_the_same_values(tmp_path: Path, how: sign
     before = len(read_records(tmp_path / "out"))
     result = call(*arguments, "--output", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    assert f"{before} taken over" in result.stderr
+    assert f"{before} kept from before" in result.stderr
     whole = call(*arguments, "--output", tmp_path / "whole")
     assert whole.exit_code == 0
     resumed, undisturbed = (

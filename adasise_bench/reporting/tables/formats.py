@@ -48,7 +48,7 @@ def _legend(tables: Tables, best: str) -> Iterator[str]:
     rows = [row for table in tables.tables for row in table.rows]
     cells = [cell for row in rows for cell in row.cells]
     if any(cell.best for cell in cells):
-        yield f"{best} is the best measured value of its measure"
+        yield f"{best} marks the best measured value of a metric"
     if any(row.direction for row in rows):
         yield "↑ higher is better, ↓ lower"
     if any(cell.low is not None for cell in cells):

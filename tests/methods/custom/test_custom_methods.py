@@ -455,7 +455,7 @@ def run(tmp_path: Path) -> Callable[..., Any]:
 def test_a_run_records_values_and_failures_and_the_source(run: Callable[..., Any], mine: Path) -> None:
     labelled = entry("saliency", power=2.0) | {"label": "squared"}
     result = run("mine:saliency", labelled, "mine:fails", code=1)
-    assert "squared: not the default options: power=2.0" in " ".join(result.stdout.split())
+    assert "squared: options that are not the default: power=2.0" in " ".join(result.stdout.split())
     records = read_records(Path("out"))
     good, bad = records[records["method"] != "fails"], records[records["method"] == "fails"]
     assert good["error"].isna().all()
@@ -567,7 +567,7 @@ def test_installed_methods_go_by_their_names(
     (tmp_path / "flat_method.py").write_text(OPTIONS_CLASS)
     monkeypatch.syspath_prepend(tmp_path)
     listed = CliRunner().invoke(main, ["ls"]).stdout
-    assert "my_saliency            mine:saliency of the package my-package" in listed
+    assert "my_saliency mine:saliency of the package my-package" in " ".join(listed.split())
     assert listed.count("\n  sise ") == 1
     run({"name": "my_saliency", "options": {"power": 0.5}}, {"name": "flat", "height": 2}, "sise")
     records = read_records(Path("out"))
