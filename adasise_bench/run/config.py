@@ -110,8 +110,8 @@ class RunConfig(Section):
             raise ValueError(
                 "deterministic: every explanation is made alone then; set share_forwards to false"
             )
-        if self.deterministic and self.engine.compile is True:
-            raise ValueError("deterministic: compiled networks are not; set engine.compile to false")
+        if self.deterministic and self.engine.backend == "torch-compile":
+            raise ValueError("deterministic: compiled networks are not; set engine.backend to torch")
         for name, model in self.models.items():
             if type(model) is not ModelConfig:
                 continue

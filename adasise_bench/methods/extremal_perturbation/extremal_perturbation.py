@@ -177,7 +177,7 @@ class ExtremalPerturbation(Method):
         with arithmetic("fp32", images.device):  # blur and smoothing; the network has its own
             descent = MaskDescent(
                 len(target),
-                fused_where_possible(masks, len(target)) if classifier.engine.compile else masks,
+                fused_where_possible(masks, len(target)) if classifier.engine.compiles else masks,
                 BlurPyramid(images, self.levels, count),
                 constraint,
                 self.areas_of == "picture",
