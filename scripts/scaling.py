@@ -47,7 +47,8 @@ def fake_record(model: str, method: str, image_id: str) -> Any:
         f"seconds{part}": third for part in ("", "_feature_maps", "_selection", "_scoring", "_fusion")
     }
     return Record(
-        model, method, image_id, "dog", third, third, third, 100.0, third, third, third,
+        model, method, image_id, "dog", ebpg=third, bbox=third, drop=third, increase=100.0, miou=third,
+        pointing=third, pointing_difficult=third,
         **seconds, seconds_plain_forward=third, forwards=4000, backwards=1, maps_kept=[40, 80, 160, 300, 700],
         maps_positive=[40, 80, 160, 300, 700], degenerate=False, published_model=True, weights="a" * 12,
     )  # fmt: skip

@@ -69,6 +69,7 @@ def compare(
           --bound extremal_perturbation=none
     """
     from adasise_bench.cli.run import names
+    from adasise_bench.metrics.registry import QUALITY
     from adasise_bench.regression import comparison
     from adasise_bench.regression import output as findings
     from adasise_bench.regression.baseline import open_baseline, refuse_incomparable, why_untimed
@@ -76,8 +77,8 @@ def compare(
 
     before, now = (open_baseline(path).only(names(methods)) for path in (base, new))
     refuse_incomparable(before, now)
-    known = {*comparison.QUALITY, comparison.MAPS, *before.identity["methods"]}
-    zero = [(what, 0.0) for what in ("", *comparison.QUALITY, comparison.MAPS)] if exact else []
+    known = {*QUALITY, comparison.MAPS, *before.identity["methods"]}
+    zero = [(what, 0.0) for what in ("", *QUALITY, comparison.MAPS)] if exact else []
     limits = comparison.Limits(
         [*comparison.TOLERANCES, *zero, *_rules("--tolerance", tolerances, known)],
         [*comparison.BOUNDS, *zero, *_rules("--bound", bounds, known)],

@@ -10,7 +10,7 @@ def list_() -> None:
     """List methods, models and metrics, one line each."""
     from adasise_bench.methods.custom.custom import GROUP
     from adasise_bench.methods.registry import METHODS
-    from adasise_bench.metrics.measured_metrics import METRICS
+    from adasise_bench.metrics.registry import METRICS
     from adasise_bench.models.architectures import ARCHITECTURES
     from adasise_bench.utils.messages import printable, terminal
     from adasise_bench.utils.plugins import installed
@@ -26,7 +26,7 @@ def list_() -> None:
     lines += [f"  {name:22} {model.summary}" for name, model in ARCHITECTURES.items()]
     lines += ["Metrics"]
     lines += [
-        f"  {name:22} {'↑' if metric.higher_is_better else '↓'} {metric.unit}  {metric.summary}"
+        f"  {name:22} {'↑' if metric.direction == 'up' else '↓'} {metric.unit:11} {metric.summary}"
         for name, metric in METRICS.items()
     ]
     click.echo(terminal("\n".join(map(printable, lines))))

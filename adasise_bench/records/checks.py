@@ -3,66 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from math import inf
 from typing import Any, NamedTuple
 
 import pandas as pd
 
+from adasise_bench.metrics.registry import ANYTHING, COMPUTED, FROM_ZERO, METRICS, PERCENT, QUALITY, Range
 from adasise_bench.utils.errors import DataError
 
 _ROUNDING = 1e-6
 
 
-class Range(NamedTuple):
-    """The smallest and the largest value, both included; ``whole`` where only these two are possible."""
+_OTHERS: Mapping[str, Range] = {
+    "score": PERCENT._replace(high=1),
+    "box_share": PERCENT,
+    **dict.fromkeys(
+        ("seconds", "seconds_feature_maps", "seconds_selection", "seconds_scoring", "seconds_fusion",
+         "seconds_optimisation", "seconds_plain_forward", "forwards", "backwards", "peak_memory_mb"),
+        FROM_ZERO,
+    ),
+}  # fmt: skip
+"""Of the columns that are no metric's, where the score Ψ lies in [0, 1]."""
 
-    low: float
-    high: float
-    whole: bool = False
-
-
-_PERCENT = Range(0, 100)
-_HIT = Range(0, 100, whole=True)
-_FROM_ZERO = Range(0, inf)
-
-RANGES: Mapping[str, Range] = {
-    "ebpg": _PERCENT,
-    "bbox": _PERCENT,
-    "drop": _PERCENT,
-    "increase": _HIT,
-    "miou": _PERCENT,
-    "pointing": _HIT,
-    "pointing_difficult": _HIT,
-    "average_gain": _PERCENT,
-    "insertion": _PERCENT,
-    "deletion": _PERCENT,
-    "head_sensitivity": Range(-1, 1),
-    "score": Range(0, 1),
-    "box_share": _PERCENT,
-    "seconds": _FROM_ZERO,
-    "seconds_feature_maps": _FROM_ZERO,
-    "seconds_selection": _FROM_ZERO,
-    "seconds_scoring": _FROM_ZERO,
-    "seconds_fusion": _FROM_ZERO,
-    "seconds_optimisation": _FROM_ZERO,
-    "seconds_plain_forward": _FROM_ZERO,
-    "forwards": _FROM_ZERO,
-    "backwards": _FROM_ZERO,
-    "peak_memory_mb": _FROM_ZERO,
-}
-"""By column of the records, where the score Ψ lies in [0, 1]."""
-
-_ANYTHING = Range(-inf, inf)
-_OF_RAW_OUTPUTS = {"drop": _FROM_ZERO, "insertion": _ANYTHING, "deletion": _ANYTHING, "score": _ANYTHING}
-"""Those that are other ones where Ψ is the raw output, of which a share can be anything."""
-
-_MEASURES = ("ebpg", "bbox", "drop", "increase", "miou", "score")
+_MEASURED = (*QUALITY, "score")
 _WEIGHTS_DIGITS = 12
 
 
 def ranges(score: str) -> dict[str, Range]:
-    """:data:`RANGES` for a score Ψ: ``logit`` is the raw output, all others lie in [0, 1]."""
-    return {**RANGES, **(_OF_RAW_OUTPUTS if score == "logit" else {})}
+    """What values a column can have under a score Ψ: ``logit`` is the raw output, others lie in [0, 1]."""
+    metrics = {name: METRICS[name].possible(score) or METRICS[name].range for name in COMPUTED}
+    others = {**_OTHERS, "score": ANYTHING} if score == "logit" else _OTHERS
+    return metrics | dict(others)
 
 
 def refuse_impossible(
@@ -120,7 +90,7 @@ def _problems(
     """Which records have a problem, and what it is called."""
     for column, allowed in ranges(score).items():
         yield out_of_range(records[column], allowed), _Out(column, allowed)
-    failed, measured = records["error"].notna(), records[list(_MEASURES)].notna().any(axis=1)
+    failed, measured = records["error"].notna(), records[list(_MEASURED)].notna().any(axis=1)
     yield failed & measured, lambda _: "has an error and values, which exclude each other"
     yield (
         (records["increase"] == 100) & (records["drop"] > _ROUNDING),

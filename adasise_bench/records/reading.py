@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from adasise_bench.metrics.registry import COMPUTED, QUALITY
 from adasise_bench.records.folder_names import FINISHED as FINISHED
 from adasise_bench.records.folder_names import IN_FLIGHT as IN_FLIGHT
 from adasise_bench.records.record import _CHECKSUM, SCHEMA, ChangedLineError, Key, Record, parse_line
@@ -22,8 +23,7 @@ from adasise_bench.utils.files import regular, whole_lines
 _ROWS_AT_ONCE = 4_096
 
 
-_ADDED = {"peak_memory_mb", "seconds_plain_forward", "pointing", "pointing_difficult", "average_gain",
-          "insertion", "deletion", "head_sensitivity"}  # fmt: skip
+_ADDED = {"peak_memory_mb", "seconds_plain_forward", *COMPUTED} - set(QUALITY)
 """Columns that run folders of earlier versions lack."""
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from dataclasses import asdict, dataclass, fields
-from typing import Annotated, NamedTuple
+from dataclasses import asdict, dataclass, fields, make_dataclass
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import pyarrow as pa
 from pydantic import ConfigDict, Field, TypeAdapter, with_config
 
+from adasise_bench.metrics.registry import COMPUTED
 from adasise_bench.records.folder_names import FINISHED as FINISHED
 from adasise_bench.records.folder_names import IN_FLIGHT as IN_FLIGHT
 
@@ -27,48 +28,14 @@ class Key(NamedTuple):
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
-@with_config(ConfigDict(extra="forbid", allow_inf_nan=False))
 @dataclass(frozen=True)
-class Record:
-    """One explanation and its measures.
-
-    Attributes:
-        ebpg, bbox, drop, increase, miou: percent.
-        pointing: 100 or 0; null where all objects of the class are "difficult" in VOC's sense.
-        pointing_difficult: the same; null outside the difficult set as well.
-        average_gain: percent; null where the score is 1 or a raw output.
-        insertion, deletion: percent; null where they were not asked for.
-        head_sensitivity: rank correlation in [-1, 1]; null where it was not asked for or a map is flat.
-        score: Ψ of the whole picture.
-        box_share: percent of the input's pixels inside the class's boxes, EBPG's chance level.
-        seconds, seconds_*: run-time in total and by phase.
-        seconds_plain_forward: per input of a plain batched forward pass, timed just before the picture's
-            or, where explanations are quick, before those of an earlier picture of the same size.
-        forwards, backwards: inputs passed through the network by the method.
-        peak_memory_mb: most memory that tensors held on the GPU during the explanation, the run's networks
-            included, in 10^6 bytes; null on the CPU and with shared forwards, where it
-            belongs to no single explanation.
-        maps_kept, maps_positive: feature maps per block.
-        degenerate: all pixels of the map are equal.
-        error: why there is no explanation; the measures are then null.
-        published_model, weights: whether the weights are TorchRay's, and the start of their SHA-256.
-    """
+class _Recorded:
+    """What a record holds beside the metrics."""
 
     model: str
     method: str
     image_id: str
     class_name: str | None
-    ebpg: float | None = None
-    bbox: float | None = None
-    drop: float | None = None
-    increase: float | None = None
-    miou: float | None = None
-    pointing: float | None = None
-    pointing_difficult: float | None = None
-    average_gain: float | None = None
-    insertion: float | None = None
-    deletion: float | None = None
-    head_sensitivity: float | None = None
     score: float | None = None
     box_share: float | None = None
     seconds: float | None = None
@@ -94,14 +61,51 @@ class Record:
         return Key(self.model, self.method, self.image_id, self.class_name)
 
 
+if TYPE_CHECKING:
+
+    class Record(_Recorded):
+        """See below: the metrics' fields are added from their registry."""
+
+        def __init__(self, *key: str | None, **values: Any) -> None: ...
+
+        def __getattr__(self, metric: str) -> float | None: ...  # noqa: D105
+
+else:
+    Record = make_dataclass(
+        "Record", [(name, float | None, None) for name in COMPUTED], bases=(_Recorded,), frozen=True
+    )
+    Record.__module__ = __name__  # so that records can be sent to other processes
+    Record.__doc__ = """One explanation: a field for every metric of the registry, and what else was found.
+
+    A metric is null where it was not asked for or does not exist for the pair; its function says when.
+
+    Attributes:
+        score: Ψ of the whole picture.
+        box_share: percent of the input's pixels inside the class's boxes, EBPG's chance level.
+        seconds, seconds_*: run-time in total and by phase.
+        seconds_plain_forward: per input of a plain batched forward pass, timed just before the picture's
+            or, where explanations are quick, before those of an earlier picture of the same size.
+        forwards, backwards: inputs passed through the network by the method.
+        peak_memory_mb: most memory that tensors held on the GPU during the explanation, the run's networks
+            included, in 10^6 bytes; null on the CPU and with shared forwards, where it
+            belongs to no single explanation.
+        maps_kept, maps_positive: feature maps per block.
+        degenerate: all pixels of the map are equal.
+        error: why there is no explanation; the metrics are then null.
+        published_model, weights: whether the weights are TorchRay's, and the start of their SHA-256.
+    """
+    Record = with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(Record)
+
+
 _LINE = TypeAdapter(Record)
 
 _TYPES = {"str": pa.string(), "float": pa.float64(), "Count": pa.int64(), "bool": pa.bool_(),
           "list[Count]": pa.list_(pa.int64())}  # fmt: skip
 
-SCHEMA = pa.schema(
-    [(field.name, _TYPES[str(field.type).removesuffix(" | None")]) for field in fields(Record)]
-)
+_COLUMNS = {field.name: _TYPES[str(field.type).removesuffix(" | None")] for field in fields(Record)}
+
+SCHEMA = pa.schema([(name, _COLUMNS[name]) for name in dict.fromkeys((*Key._fields, *COMPUTED, *_COLUMNS))])
+"""Columns of the finished file: the key, the metrics, and what else there is."""
 
 
 _CHECKSUM = re.compile(rb', "crc32": "([0-9a-f]{8})"\}\n?$')

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
 from adasise_bench.records import manifest
 from adasise_bench.records.checks import refuse_impossible
@@ -48,7 +48,7 @@ class _Config(BaseModel, extra="allow"):
     models: dict[str, dict[str, Any]]
     data: _DataSettings
     score: str
-    measures: list[str] = []
+    extra_metrics: list[str] = Field([], validation_alias=AliasChoices("extra_metrics", "measures"))
 
 
 class _Tool(BaseModel, extra="allow"):

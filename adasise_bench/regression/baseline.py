@@ -12,12 +12,12 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from adasise_bench.methods.registry import METHODS
-from adasise_bench.metrics.measured_metrics import METRICS
+from adasise_bench.metrics.registry import DEFINITIONS, QUALITY
 from adasise_bench.records import environment, evidence
 from adasise_bench.records.checks import named, out_of_range, ranges
 from adasise_bench.records.folder_names import FINISHED
 from adasise_bench.records.run import Run, load_run
-from adasise_bench.regression.comparison import KEY, QUALITY, VALUES
+from adasise_bench.regression.comparison import KEY, VALUES
 from adasise_bench.utils.errors import ConfigError, DataError
 from adasise_bench.utils.files import regular, write_text_atomically
 from adasise_bench.utils.settings import first_problem, suggest
@@ -163,7 +163,7 @@ def baseline_of(run: Run) -> Baseline:
 def _evidence(every: Mapping[str, Any], methods: Mapping[str, Any]) -> dict[str, Any]:
     """What is known of the data and the networks, and of what these methods rest on beside their options."""
     beginnings = ("data.", "models.", *(f"{label}." for label in methods))
-    own = every.keys() - METRICS.keys() - METHODS.keys()
+    own = every.keys() - DEFINITIONS.keys() - METHODS.keys()
     return {name: every[name] for name in own if name.startswith(beginnings)}
 
 

@@ -9,10 +9,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from adasise_bench.metrics.rows import MEASURES
+from adasise_bench.metrics.registry import METRICS, QUALITY
 
 KEY = ["model", "method", "image_id", "class_name"]
-QUALITY = ("ebpg", "bbox", "drop", "increase", "miou")
 MAPS = "maps_kept"
 SPEED = "speed"
 VALUES = (*QUALITY, MAPS, "degenerate", "error", "seconds", "forwards", "seconds_plain_forward")
@@ -22,7 +21,9 @@ Rule = tuple[str, float | None]
 """A limit, and what it holds for: a check, a method's label, or everything (an empty text)."""
 
 TOLERANCES: tuple[Rule, ...] = (("", 0.05), (MAPS, 0.5))
-BOUNDS: tuple[Rule, ...] = (("", 0.5), ("increase", None), (MAPS, None))
+BOUNDS: tuple[Rule, ...] = (
+    ("", 0.5), *((name, None) for name in QUALITY if METRICS[name].range.whole), (MAPS, None),
+)  # fmt: skip
 SLOWER = 10.0
 
 _NAMED = 3
@@ -129,7 +130,7 @@ class _Method:
     def _quality(self, metric: str, both: pd.DataFrame) -> Finding:
         base, new = (both[f"{metric}_{side}"].astype(float) for side in ("base", "new"))
         difference = new - base
-        better = None if MEASURES[metric].direction is None else MEASURES[metric].direction == "up"
+        better = None if METRICS[metric].direction is None else METRICS[metric].direction == "up"
         mean = difference.mean()
         word = "" if better is None else " (better)" if (mean > 0) == better else " (worse)"
         return self._judged(metric, base, new, difference, both, word)

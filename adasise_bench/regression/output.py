@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 from xml.etree import ElementTree
 
-from adasise_bench.metrics.rows import MEASURES
+from adasise_bench.metrics.registry import METRICS
 from adasise_bench.regression.comparison import MAPS, SPEED, Finding
 from adasise_bench.reporting.tables.model import title_of
 from adasise_bench.utils.messages import json_text, printable, terminal
@@ -78,7 +78,7 @@ def _row(finding: Finding) -> tuple[str, ...]:
     unit = " %" if finding.check == SPEED else ""
     numbers = (finding.base, finding.new)
     return (
-        MEASURES[finding.check].title if finding.check in MEASURES else _TITLES[finding.check],
+        METRICS[finding.check].title if finding.check in METRICS else _TITLES[finding.check],
         *(
             "" if number is None else str(number) if isinstance(number, int) else f"{number:.3f}"
             for number in numbers

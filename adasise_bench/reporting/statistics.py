@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import bootstrap
+
+from adasise_bench.metrics.registry import Average
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
@@ -20,9 +22,6 @@ _DRAWN_AT_ONCE = 2_000_000
 _ROUNDING = 1e-12
 
 _Floats = NDArray[np.float64]
-
-Average = Literal["pairs", "classes"]
-"""What a mean is taken over: all pairs, or the means of those classes that have values."""
 
 
 class Estimate(NamedTuple):

@@ -19,7 +19,7 @@ from adasise_bench.data.config import DataConfig
 from adasise_bench.data.selection import parse_shard
 from adasise_bench.methods import Method
 from adasise_bench.methods.parsing import parse_method
-from adasise_bench.metrics.network_metrics import NETWORK_MEASURES
+from adasise_bench.metrics.registry import EXTRA
 from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.models.config import EngineConfig, ModelConfig
 from adasise_bench.utils.settings import Section, suggest
@@ -39,11 +39,11 @@ def _method_entries(value: Any) -> Any:
     return value
 
 
-def _network_measures(names: tuple[str, ...]) -> tuple[str, ...]:
+def _extra_metrics(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
-        if name not in NETWORK_MEASURES:
-            raise ValueError(f"measures: no measure {name!r}{suggest(name, NETWORK_MEASURES)}")
-    return tuple(name for name in NETWORK_MEASURES if name in names)
+        if name not in EXTRA:
+            raise ValueError(f"extra_metrics: no metric {name!r}{suggest(name, EXTRA)}")
+    return tuple(name for name in EXTRA if name in names)
 
 
 def _model_entries(value: Any) -> Any:
@@ -74,8 +74,8 @@ class RunConfig(Section):
         dict[str, SerializeAsAny[ModelConfig]], BeforeValidator(_model_entries), Field(min_length=1)
     ]
     methods: Annotated[list[SerializeAsAny[Method]], BeforeValidator(_method_entries), Field(min_length=1)]
-    measures: Annotated[tuple[str, ...], AfterValidator(_network_measures)] = Field(
-        (), description="what else to measure, each by further passes through the network"
+    extra_metrics: Annotated[tuple[str, ...], AfterValidator(_extra_metrics)] = Field(
+        (), description="metrics that take further passes through the network; `measures` in earlier versions"
     )
     score: Literal["softmax", "sigmoid", "logit", "probability"] = "softmax"
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
@@ -95,6 +95,17 @@ class RunConfig(Section):
     )
     save_maps: bool = False
     tolerated_errors: int = Field(0, ge=0, description="failed explanations that still count as success")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_names(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or "measures" not in given:
+            return given
+        if "extra_metrics" in given:
+            raise ValueError("extra_metrics: called `measures` in earlier versions; write only one of them")
+        return {key: value for key, value in given.items() if key != "measures"} | {
+            "extra_metrics": given["measures"]
+        }
 
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:
@@ -131,7 +142,7 @@ class RunConfig(Section):
 
         Paths are left out, since the weights' and the data's own hashes are recorded; so is everything
         that only says how much is done or how it is spread over the hardware. ``deterministic`` and
-        ``measures`` are there where they are set.
+        the extra metrics are there where they are set.
         """
         dump = self.model_dump(
             mode="json",
@@ -141,8 +152,9 @@ class RunConfig(Section):
         )  # fmt: skip
         if not self.deterministic:
             del dump["deterministic"]
-        if not self.measures:
-            del dump["measures"]
+        # Folders and baselines of earlier versions know them by their earlier name.
+        if asked := dump.pop("extra_metrics"):
+            dump["measures"] = asked
         methods = {entry["label"]: entry for entry in dump["methods"]}
         return dump | {"methods": methods, "data": self.data.identity(), "embedded": self.data.embedded}
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import torch
 
 from adasise_bench.data.dataset import Annotation
 from adasise_bench.methods import Explanation, Request
-from adasise_bench.metrics import measured_metrics as metrics
-from adasise_bench.metrics.network_metrics import NETWORK_MEASURES
+from adasise_bench.metrics.pair import Pair, compute
+from adasise_bench.metrics.pixels import is_degenerate
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.records.record import Key, Record
-from adasise_bench.utils.errors import BenchError
 from adasise_bench.utils.timing import PhaseClock, watch_peak_memory
 
 
@@ -36,7 +35,7 @@ class Truth(NamedTuple):
 def explain_and_measure(
     classifier: Classifier, request: Request, key: Key, truth: Truth, extra: Sequence[str] = ()
 ) -> tuple[Record, torch.Tensor]:
-    """Explain, with the clock running and the memory watched, and compute every measure.
+    """Explain, with the clock running and the memory watched, and compute every metric.
 
     Args:
         classifier, request, key, truth, extra: as in :func:`measured`.
@@ -67,7 +66,7 @@ def measured(
     seconds: Mapping[str, float],
     extra: Sequence[str] = (),
 ) -> Record:
-    """Compute every measure of an explanation.
+    """Compute every metric of an explanation.
 
     Args:
         classifier: the network.
@@ -76,63 +75,45 @@ def measured(
         truth: the objects of the picture.
         explanation: the map and what it cost.
         seconds: the record's run-times by name; empty where they were not measured.
-        extra: what to measure of ``NETWORK_MEASURES``.
+        extra: metrics to compute of :data:`~adasise_bench.metrics.registry.EXTRA`.
 
     Raises:
         BenchError: the map or a score is not finite.
     """
-    image, target, inside = request.image, request.target, request.inside
-    if inside is None:
+    if request.inside is None:
         raise ValueError("nothing can be measured without the class's region")
-    order = metrics.pixel_order(explanation.saliency)
-    # One input alone, also where several are explained together: in batches of other sizes scores round
-    # differently, and a record must not depend on what it was made with.
-    scores_shown = classifier.scores(metrics.shown_part(image, explanation.saliency, order))[0]
-    score, shown = torch.stack([truth.scores()[target], scores_shown[target]]).tolist()
-    # One copy of the map, instead of a wait for the device at every number that is taken from it.
-    saliency, order, inside = explanation.saliency.cpu(), order.cpu(), inside.cpu()
-    if not (torch.isfinite(saliency).all() and math.isfinite(score) and math.isfinite(shown)):
-        raise BenchError("the map or a score is not finite for this picture")
-    asked = {name: NETWORK_MEASURES[name](classifier, request, explanation.saliency) for name in extra}
-    hit = pointing_game(saliency, truth.annotation, str(key.class_name))
+    pair = Pair(
+        classifier,
+        request.image,
+        request.target,
+        str(key.class_name),
+        explanation.saliency,
+        request.inside.cpu(),
+        truth.annotation,
+        truth.difficult,
+        truth.scores,
+        partial(_explain, request),
+    )
+    values = compute(pair, extra)
     return Record(
         *key,
-        ebpg=metrics.ebpg(saliency, inside),
-        bbox=metrics.bbox(saliency, inside, order),
-        drop=metrics.drop(score, shown),
-        increase=metrics.increase(score, shown),
-        miou=metrics.miou(saliency, inside, order),
-        pointing=hit,
-        pointing_difficult=hit if truth.difficult else None,
-        average_gain=None if classifier.score == "logit" else metrics.average_gain(score, shown),
-        score=score,
-        box_share=100 * float(inside.double().mean()),
-        **(asked | dict(seconds)),  # type: ignore[arg-type]
+        **values,
+        score=pair.score,
+        box_share=100 * float(pair.inside.double().mean()),
+        **dict(seconds),
         forwards=explanation.forwards,
         backwards=explanation.backwards,
         maps_kept=explanation.maps_kept,
         maps_positive=explanation.maps_positive,
-        degenerate=metrics.is_degenerate(saliency),
+        degenerate=is_degenerate(pair.saliency),
         published_model=classifier.weights.published,
         weights=classifier.weights.sha256[:12],
     )
 
 
-def pointing_game(saliency: torch.Tensor, annotation: Annotation, class_name: str) -> float | None:
-    """Whether the map points at the class, as TorchRay's benchmark counts it.
-
-    Args:
-        saliency: (H, W) map on the CPU.
-        annotation: the picture's objects.
-        class_name: the class that was explained.
-
-    Returns:
-        100 or 0; ``None`` where all objects of the class are "difficult" in VOC's sense, which do not count.
-    """
-    if all(box.difficult for box in annotation.boxes if box.class_name == class_name):
-        return None
-    width, height = annotation.picture_size
-    return metrics.pointing(saliency, annotation.inside(class_name, (height, width)))
+def _explain(request: Request, classifier: Classifier) -> torch.Tensor:
+    """The map of the same request for another network, (H, W)."""
+    return request.method.explain(classifier, request, PhaseClock(classifier.device)).saliency
 
 
 def failed(key: Key, classifier: Classifier, reason: str) -> Record:

@@ -12,8 +12,7 @@ from adasise_bench.data.dataset import Dataset
 from adasise_bench.data.loading import usual_classes
 from adasise_bench.methods import METHODS, Method
 from adasise_bench.methods.custom.custom import custom_definitions
-from adasise_bench.metrics.measured_metrics import METRICS
-from adasise_bench.metrics.network_metrics import scored_inputs
+from adasise_bench.metrics.registry import DEFINITIONS, scored_inputs
 from adasise_bench.models import custom as own
 from adasise_bench.models import engine_cache
 from adasise_bench.models.architectures import ARCHITECTURES
@@ -164,12 +163,12 @@ def with_engine(
 
 
 def _workload(config: RunConfig, classifier: Classifier, pictures: int) -> Workload:
-    """What the run's methods and measures will score with this network, for one class of every picture."""
+    """What the run's methods and metrics will score with this network, for one class of every picture."""
     available = classifier.maps or ARCHITECTURES[classifier.name].maps
     counts: list[range] = []
     for method in config.methods:
         own = method.scored_inputs(available)
-        counts += [own, *scored_inputs(config.measures, config.data.input_size, own)]
+        counts += [own, *scored_inputs(config.extra_metrics, config.data.input_size, own)]
     return Workload(tuple(filter(None, counts)), pictures)
 
 
@@ -206,7 +205,7 @@ def definitions(methods: Sequence[Method] = (), classifiers: Sequence[Classifier
         ConfigError: code of the user's own cannot be imported.
         BenchError: evidence that cannot be had.
     """
-    known = {name: metric.definition for name, metric in METRICS.items()}
+    known = dict(DEFINITIONS)
     known |= {name: method.definition for name, method in METHODS.items()}
     networks = {f"models.{model.name}": model.definition for model in classifiers if model.definition}
     return known | custom_definitions(methods) | networks

@@ -9,7 +9,7 @@ from functools import cached_property
 from adasise_bench.data.dataset import Annotation, Dataset
 from adasise_bench.data.loading import known_classes, open_dataset
 from adasise_bench.data.selection import chosen_images
-from adasise_bench.metrics.network_metrics import expected_forwards
+from adasise_bench.metrics.registry import expected_forwards
 from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.records.planned_keys import PlannedKeys
 from adasise_bench.run.config import RunConfig
@@ -69,7 +69,7 @@ class Plan:
         return PlannedKeys(list(self.config.models), labels, self.annotations, self.class_names)
 
     def expected_forwards(self, model: str, method_index: int) -> int | None:
-        """Forward passes expected for one model and method, those of the asked-for measures included.
+        """Forward passes expected for one model and method, those of the asked-for metrics included.
 
         ``None`` where nobody can know: for networks and methods of the user's own.
         """
@@ -77,7 +77,7 @@ class Plan:
         per_pair = known and self.config.methods[method_index].expected_forwards(known.maps)
         if per_pair is None:
             return None
-        per_pair += expected_forwards(self.config.measures, self.config.data.input_size, per_pair)
+        per_pair += expected_forwards(self.config.extra_metrics, self.config.data.input_size, per_pair)
         return per_pair * sum(class_name is not None for _, class_name in self.pairs)
 
 

@@ -1,4 +1,4 @@
-"""Makes records on one device: loads pictures and networks, explains, measures."""
+"""Makes records on one device: loads pictures and networks, explains, computes the metrics."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def _task(
 
 
 def _scores(classifier: Classifier, image: torch.Tensor) -> torch.Tensor:
-    return classifier.scores(image)[0]
+    return classifier.reference_scores(image)[0]
 
 
 def _next_chunk(queue: list[_Task], classifier: Classifier) -> list[_Task]:
@@ -212,7 +212,7 @@ def _alone(
     try:
         with torch_failures():
             record, saliency = explain_and_measure(
-                classifier, task.request, task.key, task.truth, config.measures
+                classifier, task.request, task.key, task.truth, config.extra_metrics
             )
     except BenchError as error:
         return failed(task.key, classifier, str(error))
@@ -230,7 +230,9 @@ def _together(
             requests = [task.request for task in tasks]
             explanations = requests[0].method.explain_together(classifier, requests)
             records = [
-                measured(classifier, task.request, task.key, task.truth, explanation, {}, config.measures)
+                measured(
+                    classifier, task.request, task.key, task.truth, explanation, {}, config.extra_metrics
+                )
                 for task, explanation in zip(tasks, explanations, strict=True)
             ]
     except BenchError as error:

@@ -21,7 +21,7 @@ from drawn_scenes import usual_signals
 from adasise_bench import __version__
 from adasise_bench.cli import main
 from adasise_bench.methods.registry import METHODS
-from adasise_bench.metrics.measured_metrics import METRICS
+from adasise_bench.metrics.registry import METRICS
 from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.records.reading import read_records
 from adasise_bench.run import worker

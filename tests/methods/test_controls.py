@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.filters import sobel
 
+from adasise_bench import metrics
 from adasise_bench.methods.parsing import parse_method
 from adasise_bench.methods.registry import METHODS
-from adasise_bench.metrics import measured_metrics as metrics
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.run.scored_picture import explain_config
 from adasise_bench.utils.errors import BenchError, ConfigError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -19,15 +20,9 @@ from torch import nn
 
 from adasise_bench.methods import Explanation, Method, Request
 from adasise_bench.methods.parsing import parse_method
-from adasise_bench.metrics.network_metrics import (
-    NETWORK_MEASURES,
-    blurred,
-    deletion,
-    expected_forwards,
-    head_sensitivity,
-    insertion,
-    randomized_head,
-)
+from adasise_bench.metrics.faithfulness import blurred, deletion, insertion
+from adasise_bench.metrics.randomisation import head_sensitivity, randomized_head
+from adasise_bench.metrics.registry import METRICS, expected_forwards
 from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
@@ -53,6 +48,11 @@ def weighted(weights: torch.Tensor, batch: int = 16) -> Classifier:
 
 def request(image: torch.Tensor, target: int = 0, entry: object = "sise") -> Request:
     return Request(parse_method(entry), image, target)
+
+
+def again(asked: Request) -> Callable[[Classifier], torch.Tensor]:
+    """Explains the same for another network."""
+    return lambda classifier: asked.method.explain(classifier, asked, PhaseClock(classifier.device)).saliency
 
 
 def scattered(shape: tuple[int, ...] = (48, 40), seed: int = 6) -> torch.Tensor:
@@ -84,12 +84,12 @@ def test_equal_plain_loops_at_any_batch_size(
 ) -> None:
     classifier = replace(tiny, batch_size=BatchSize(batch), score=score)
     saliency, soft = scattered(), blurred(image)
-    for measure, start, finish in (
+    for metric, start, finish in (
         (deletion, image, torch.zeros_like(image)),
         (insertion, soft, image),
     ):
         wanted = 100 * np.trapezoid(curve(classifier, start, 1, saliency, finish), dx=1 / 40)
-        assert measure(classifier, request(image, 1), saliency) == pytest.approx(wanted, abs=1e-3)
+        assert metric(classifier, image, 1, saliency) == pytest.approx(wanted, abs=1e-3)
 
 
 def test_deletion_equals_quantus(tiny: Classifier, image: torch.Tensor) -> None:
@@ -114,14 +114,14 @@ def test_deletion_equals_quantus(tiny: Classifier, image: torch.Tensor) -> None:
     coloured = grey.expand(-1, 3, -1, -1).contiguous()
     scores = [float(tiny.scores(coloured)[0, 3]), *map(float, after)]
     assert len(scores) == 41
-    assert deletion(tiny, request(coloured, 3), saliency) == pytest.approx(
+    assert deletion(tiny, coloured, 3, saliency) == pytest.approx(
         100 * np.trapezoid(scores, dx=1 / 40), abs=1e-3
     )
 
 
 def test_deletion_in_closed_form() -> None:
     image = torch.ones(1, 3, 6, 10)
-    assert deletion(weighted(torch.full((3, 6, 10), 1 / 180)), request(image), scattered((6, 10))) == (
+    assert deletion(weighted(torch.full((3, 6, 10), 1 / 180)), image, 0, scattered((6, 10))) == (
         pytest.approx(50)
     )
     weights = torch.zeros(3, 6, 10)
@@ -130,7 +130,7 @@ def test_deletion_in_closed_form() -> None:
         ranks = torch.randperm(60, generator=torch.Generator().manual_seed(seed)).view(6, 10)
         steps = int(ranks[4, 7]) // 6 + 1  # the score is 1 before as many steps and 0 after them
         wanted = 100 * (steps - 0.5) / 10
-        assert deletion(weighted(weights), request(image), 59.0 - ranks) == pytest.approx(wanted)
+        assert deletion(weighted(weights), image, 0, 59.0 - ranks) == pytest.approx(wanted)
 
 
 def test_insertion_in_closed_form() -> None:
@@ -143,15 +143,15 @@ def test_insertion_in_closed_form() -> None:
     soft = float(blurred(image)[0, 0, 10, 15])
     assert 0 < soft < 2 / 50
     first = 100 * (2 - (2 - soft) / 2 / 30)
-    assert insertion(weighted(weights), request(image), saliency) == pytest.approx(first)
+    assert insertion(weighted(weights), image, 0, saliency) == pytest.approx(first)
     last = 100 * (soft + (2 - soft) / 2 / 30)
-    assert insertion(weighted(weights), request(image), 1 - saliency) == pytest.approx(last)
+    assert insertion(weighted(weights), image, 0, 1 - saliency) == pytest.approx(last)
 
 
 def test_equal_pixels_go_in_row_major_order() -> None:
     image, weights = torch.ones(1, 3, 6, 10), torch.zeros(3, 6, 10)
     weights[1, 2, 1] = 1  # pixel 21, in the fourth step
-    assert deletion(weighted(weights), request(image), torch.zeros(6, 10)) == pytest.approx(35)
+    assert deletion(weighted(weights), image, 0, torch.zeros(6, 10)) == pytest.approx(35)
 
 
 def test_the_blur_is_rises() -> None:
@@ -176,34 +176,34 @@ def test_only_the_order_of_pixels_counts_and_the_best_order_bounds_all(seed: int
     weights = torch.rand(3, 6, 10, generator=torch.Generator().manual_seed(seed))
     image, saliency = torch.ones(1, 3, 6, 10), scattered((6, 10), seed)
     classifier = weighted(weights / weights.sum())
-    area = deletion(classifier, request(image), saliency)
-    assert deletion(classifier, request(image), (saliency * 2).exp()) == pytest.approx(area, abs=1e-4)
+    area = deletion(classifier, image, 0, saliency)
+    assert deletion(classifier, image, 0, (saliency * 2).exp()) == pytest.approx(area, abs=1e-4)
     assert 0 <= area <= 100
     best = weights.sum(dim=0)
-    assert deletion(classifier, request(image), best) <= area + 1e-4
-    assert deletion(classifier, request(image), 3 - best) >= area - 1e-4
-    assert deletion(classifier, request(image * factor), saliency) == pytest.approx(factor * area, rel=1e-4)
+    assert deletion(classifier, image, 0, best) <= area + 1e-4
+    assert deletion(classifier, image, 0, 3 - best) >= area - 1e-4
+    assert deletion(classifier, image * factor, 0, saliency) == pytest.approx(factor * area, rel=1e-4)
 
 
 def test_scarce_memory_halves_the_batch_and_changes_nothing(tiny: Classifier, image: torch.Tensor) -> None:
-    calm = insertion(tiny, request(image), scattered())
+    calm = insertion(tiny, image, 0, scattered())
 
     def refuse(_module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
         if len(inputs[0]) > 4:
             raise RuntimeError("can't allocate memory")
 
     tiny.module.register_forward_pre_hook(refuse)
-    assert insertion(tiny, request(image), scattered()) == pytest.approx(calm, abs=1e-3)
+    assert insertion(tiny, image, 0, scattered()) == pytest.approx(calm, abs=1e-3)
     assert tiny.batch_size.value == 4
     fixed = replace(tiny, batch_size=BatchSize(8, fixed=True))
     with pytest.raises(DeviceError, match="8 inputs do not fit"):
-        insertion(fixed, request(image), scattered())
+        insertion(fixed, image, 0, scattered())
 
 
 def test_every_pass_has_a_whole_batch(tiny: Classifier, image: torch.Tensor) -> None:
     sizes: list[int] = []
     tiny.module.register_forward_pre_hook(lambda _module, inputs: sizes.append(len(inputs[0])))
-    deletion(tiny, request(image), scattered())
+    deletion(tiny, image, 0, scattered())
     assert sizes == [16, 16, 16]  # 41 pictures
 
 
@@ -212,7 +212,7 @@ def test_scores_that_are_not_finite_are_errors(image: torch.Tensor, name: str) -
     weights = torch.ones(3, 48, 40)
     weights[0, 5, 5] = float("nan")
     with pytest.raises(BenchError, match="not finite"):
-        NETWORK_MEASURES[name](weighted(weights), request(image), scattered())
+        METRICS[name].load()(weighted(weights), image, 0, scattered())
 
 
 class Nested(TinyVGG):
@@ -304,9 +304,9 @@ def test_head_sensitivity_by_hand(tiny: Classifier, image: torch.Tensor) -> None
     for parameter in (other.head.weight, other.head.bias):
         deviation = float((parameter - parameter.mean()).square().mean().sqrt())
         parameter.copy_(torch.randn(parameter.shape, generator=generator) * deviation)
-    again = explained("sise", replace(tiny, module=other), image, 2).saliency
-    wanted = np.corrcoef(rankdata(saliency.numpy().ravel()), rankdata(again.numpy().ravel()))[0, 1]
-    found = head_sensitivity(tiny, request(image, 2), saliency)
+    second = explained("sise", replace(tiny, module=other), image, 2).saliency
+    wanted = np.corrcoef(rankdata(saliency.numpy().ravel()), rankdata(second.numpy().ravel()))[0, 1]
+    found = head_sensitivity(tiny, image, saliency, again(request(image, 2)))
     assert found == pytest.approx(wanted)
     assert found is not None
     assert abs(found) < 0.999
@@ -328,14 +328,14 @@ class Broken(Fixed):
 
 def test_a_method_that_ignores_the_network_has_correlation_1(tiny: Classifier, image: torch.Tensor) -> None:
     same = Request(Fixed(), image, 0, seed=5)
-    assert head_sensitivity(tiny, same, scattered(seed=5)) == pytest.approx(1)
-    assert head_sensitivity(tiny, same, 1 - scattered(seed=5)) == pytest.approx(-1)
-    assert head_sensitivity(tiny, same, torch.zeros(48, 40)) is None
+    assert head_sensitivity(tiny, image, scattered(seed=5), again(same)) == pytest.approx(1)
+    assert head_sensitivity(tiny, image, 1 - scattered(seed=5), again(same)) == pytest.approx(-1)
+    assert head_sensitivity(tiny, image, torch.zeros(48, 40), again(same)) is None
 
 
 def test_a_second_map_that_is_not_finite_is_an_error(tiny: Classifier, image: torch.Tensor) -> None:
     with pytest.raises(BenchError, match="randomised head"):
-        head_sensitivity(tiny, Request(Broken(), image, 0), scattered())
+        head_sensitivity(tiny, image, scattered(), again(Request(Broken(), image, 0)))
 
 
 def test_forwards_are_foreseen(tiny: Classifier, image: torch.Tensor) -> None:

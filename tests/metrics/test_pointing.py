@@ -18,12 +18,13 @@ from torchray.benchmark.datasets import voc_as_mask
 from torchray.benchmark.pointing_game import PointingGame, PointingGameBenchmark
 from torchvision.datasets import VOCDetection
 
+from adasise_bench import metrics
 from adasise_bench.data.boxes import Box
 from adasise_bench.data.difficult import is_difficult
 from adasise_bench.data.voc import VOC_CLASSES, Annotation, open_voc
-from adasise_bench.metrics import measured_metrics as metrics
+from adasise_bench.metrics import localisation
+from adasise_bench.metrics.localisation import pointing, region_of
 from adasise_bench.reporting.statistics import estimate_means
-from adasise_bench.run.measure import pointing_game
 
 pytestmark = pytest.mark.filterwarnings("ignore:torch.meshgrid")
 
@@ -73,7 +74,9 @@ def test_equals_torchray_on_every_real_pair(shared: Path) -> None:
         flag = is_difficult("VOC 2007 test", image_id, class_id)
         for _ in range(4):
             point = nearby(annotation, rng)
-            hit = pointing_game(pointed(annotation.picture_size, point), annotation, VOC_CLASSES[class_id])
+            hit = pointing(
+                pointed(annotation.picture_size, point), region_of(annotation, VOC_CLASSES[class_id])
+            )
             torchrays = whole.evaluate(label, class_id, point)
             assert HITS[hit] == torchrays, (image_id, class_id, point)
         whole.aggregate(torchrays, class_id)
@@ -132,8 +135,8 @@ def test_the_first_of_equal_pixels_is_the_point() -> None:
 def test_classes_with_difficult_objects_only_do_not_count() -> None:
     easy, hard = Box("dog", 1, 1, 5, 5), Box("dog", 30, 30, 40, 40, difficult=True)
     saliency = pointed((80, 60), (34, 34))
-    assert pointing_game(saliency, Annotation((80, 60), (hard, Box("cat", 1, 1, 2, 2))), "dog") is None
-    assert pointing_game(saliency, Annotation((80, 60), (hard, easy)), "dog") == 100
+    assert pointing(saliency, region_of(Annotation((80, 60), (hard, Box("cat", 1, 1, 2, 2))), "dog")) is None
+    assert pointing(saliency, region_of(Annotation((80, 60), (hard, easy)), "dog")) == 100
 
 
 @settings(deadline=None, max_examples=40)
@@ -149,5 +152,5 @@ def test_without_tolerance_equals_quantus(ranks: list[int], inside: list[bool]) 
         s_batch=region.numpy()[None, None],
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(metrics, "TOLERANCE", 1)
+        patch.setattr(localisation, "TOLERANCE", 1)
         assert metrics.pointing(saliency, region) == 100 * bool(hit[0])

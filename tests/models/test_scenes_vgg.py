@@ -8,10 +8,10 @@ from conftest import explained, make_classifier
 from safetensors.torch import load_file
 from torch import nn
 
+from adasise_bench import metrics
 from adasise_bench.data.scenes import SCENE_CLASSES, embedded_root
 from adasise_bench.data.transforms import to_input
 from adasise_bench.data.voc import Annotation, VocDataset, open_voc
-from adasise_bench.metrics import measured_metrics as metrics
 from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.models.scenes_vgg import BLOCKS, INPUT_SIZE, WEIGHTS, ScenesVGG
 

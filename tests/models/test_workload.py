@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from adasise_bench.methods.parsing import parse_method
-from adasise_bench.metrics.network_metrics import scored_inputs
+from adasise_bench.metrics.registry import scored_inputs
 from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.models.workload import Workload
 

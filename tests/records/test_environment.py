@@ -27,11 +27,12 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_description_names_versions_and_device() -> None:
-    facts = describe(torch.device("cpu"), "fp32")
+    facts = describe(torch.device("cpu"), "fp32", {"sise": "sise-v1"})
     assert facts["torch"] == torch.__version__
     assert facts["torchray"] == "1.0.0.2"
     assert facts["device_name"]
     assert facts["precision"] == "fp32"
+    assert facts["definitions"] == {"sise": "sise-v1"}
 
 
 def test_differences_are_dotted_and_short() -> None:
@@ -56,13 +57,13 @@ def test_the_commit_says_whether_the_sources_are_changed(monkeypatch: pytest.Mon
     answers = {"rev-parse": "0123456789ab", "status": ""}
     monkeypatch.setattr(Path, "exists", lambda _: True)
     monkeypatch.setattr(environment, "_git", lambda _root, verb, *_: answers[verb])
-    assert describe(torch.device("cpu"), "fp32")["tool"]["commit"] == "0123456789ab"
-    answers["status"] = " M adasise_bench/metrics/measured_metrics.py"
-    changed = describe(torch.device("cpu"), "fp32")["tool"]["commit"]
+    assert describe(torch.device("cpu"), "fp32", {})["tool"]["commit"] == "0123456789ab"
+    answers["status"] = " M adasise_bench/metrics/pixels.py"
+    changed = describe(torch.device("cpu"), "fp32", {})["tool"]["commit"]
     assert changed[:13] == "0123456789ab+"
     assert int(changed[13:], 16) >= 0
     monkeypatch.setattr(Path, "exists", lambda _: False)
-    assert describe(torch.device("cpu"), "fp32")["tool"]["commit"] is None
+    assert describe(torch.device("cpu"), "fp32", {})["tool"]["commit"] is None
 
 
 def test_no_git_is_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,4 +72,4 @@ def test_no_git_is_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Path, "exists", lambda _: True)
     monkeypatch.setattr(environment, "_git", absent)
-    assert describe(torch.device("cpu"), "fp32")["tool"]["commit"] is None
+    assert describe(torch.device("cpu"), "fp32", {})["tool"]["commit"] is None

@@ -66,7 +66,7 @@ def test_names_that_used_to_collide_have_maps_of_their_own(
     settings = write_set(tmp_path, {"a": 1, "a_red": 1, LONG: 1})
     saved: dict[Path, torch.Tensor] = {}
     monkeypatch.setattr(
-        "adasise_bench.records.maps.save_map",
+        "adasise_bench.run.worker.save_map",
         lambda folder, key, saliency: (saved.setdefault(key, saliency), save_map(folder, key, saliency)),
     )
     run(validate(settings, "test"), tmp_path / "out")

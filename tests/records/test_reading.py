@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from adasise_bench.records import record as records
+from adasise_bench.records import reading
 from adasise_bench.records import store as record_store
 from adasise_bench.records.planned_keys import PlannedKeys
 from adasise_bench.records.reading import read_records, record_batches
@@ -277,7 +277,7 @@ def test_where_only_the_finished_file_is_left_nothing_is_lost(tmp_path: Path, le
 
 
 def test_batches_hold_some_thousand_records_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records, "_ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(reading, "_ROWS_AT_ONCE", 3)
     store = RecordStore(tmp_path, planned(*range(8)))
     store.append([record(number) for number in range(8)])
     store.finish()

@@ -71,8 +71,8 @@ def test_missing_damaged_and_foreign_maps_are_named(folder: Path, gallery: Galle
 
 def test_a_configuration_that_is_none_any_more_is_named(folder: Path) -> None:
     run = load_run(folder)
-    run.config["models"] = {"vgg19": {}}
-    with pytest.raises(DataError, match=r"config\.yaml: damaged: models: no model 'vgg19'"):
+    run.config["data"]["resize"] = "crop"
+    with pytest.raises(DataError, match=r"config\.yaml: damaged: data: key 'resize'"):
         Gallery.of(run)
 
 

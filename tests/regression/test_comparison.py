@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adasise_bench.regression.comparison import BOUNDS, QUALITY, TOLERANCES, Finding, Limits, compare
+from adasise_bench.metrics.registry import QUALITY
+from adasise_bench.regression.comparison import BOUNDS, TOLERANCES, Finding, Limits, compare
 from adasise_bench.regression.output import as_json, as_junit, as_text, is_passed, summary
 
 GOOD: dict[str, Any] = {

@@ -205,15 +205,17 @@ def test_missing_and_binary_files(tmp_path: Path) -> None:
         load_config(tmp_path / "binary.yaml")
 
 
-def test_measures_are_named_once_in_one_order_and_corrected(table1: Path) -> None:
+def test_extra_metrics_are_named_once_in_one_order_and_corrected(table1: Path) -> None:
     plain = load_config(table1)
-    assert plain.measures == ()
+    assert plain.extra_metrics == ()
     assert "measures" not in plain.identity()
-    some = load_config(table1, ["measures=[deletion, insertion, deletion]"])
-    assert some.measures == ("insertion", "deletion")
+    some = load_config(table1, ["extra_metrics=[deletion, insertion, deletion]"])
+    assert some.extra_metrics == ("insertion", "deletion")
     assert some.identity() == plain.identity() | {"measures": ["insertion", "deletion"]}
     assert some.digest() == load_config(table1, ["measures=[insertion, deletion]"]).digest() != plain.digest()
-    with pytest.raises(ConfigError, match=r"no measure 'insrtion'; did you mean 'insertion'\?"):
-        load_config(table1, ["measures=[insrtion]"])
-    with pytest.raises(ConfigError, match=r"'measures'.*given: 'insertion'"):
-        load_config(table1, ["measures=insertion"])
+    with pytest.raises(ConfigError, match=r"no metric 'insrtion'; did you mean 'insertion'\?"):
+        load_config(table1, ["extra_metrics=[insrtion]"])
+    with pytest.raises(ConfigError, match=r"'extra_metrics'.*given: 'insertion'"):
+        load_config(table1, ["extra_metrics=insertion"])
+    with pytest.raises(ConfigError, match="only one of them"):
+        load_config(table1, ["measures=[insertion]", "extra_metrics=[insertion]"])

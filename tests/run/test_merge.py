@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from test_faults import assert_same, settings, tiny_network
+from small_runs import assert_same, settings, tiny_network
 
 from adasise_bench.cli import main
 from adasise_bench.records import environment, manifest

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from conftest import TinyVGG, make_classifier
+from small_runs import COMPARED, twenty_classes, values
 from torch import nn
 
 from adasise_bench.data.voc import VOC_CLASSES
@@ -36,21 +36,7 @@ from adasise_bench.run.plan import Plan, make_plan
 from adasise_bench.run.runner import run
 from adasise_bench.run.worker import Worker
 from adasise_bench.utils.errors import DataError, DeviceError, OutputError
-
-MEASURES = ["ebpg", "bbox", "drop", "increase", "miou", "score", "box_share", "forwards", "backwards",
-            "degenerate", "error"]  # fmt: skip
-
-
-class TwentyClasses(TinyVGG):
-    def __init__(self) -> None:
-        super().__init__()
-        self.head = nn.Linear(10, 20)
-
-
-def twenty_classes(name: str = "resnet50") -> Classifier:
-    torch.manual_seed(1)
-    blocks = ("features.1", "features.4", "features.7")
-    return make_classifier(TwentyClasses(), blocks, VOC_CLASSES, name=name)
+from adasise_bench.utils.timing import PhaseClock
 
 
 @pytest.fixture(autouse=True)
@@ -73,13 +59,6 @@ def config(voc_root: Path) -> Callable[..., RunConfig]:
     return make
 
 
-def values(folder: Path) -> pd.DataFrame:
-    records = read_records(folder)
-    keys = ["model", "method", "image_id", "class_name"]
-    kept = records["maps_kept"].map(lambda maps: None if maps is None else list(maps))
-    return records[keys + MEASURES].assign(maps_kept=kept).sort_values(keys).reset_index(drop=True)
-
-
 def test_one_record_per_model_method_image_and_class(
     config: Callable[..., RunConfig], tmp_path: Path
 ) -> None:
@@ -89,7 +68,7 @@ def test_one_record_per_model_method_image_and_class(
     assert list(records["method"].unique()) == ["sise", "ada_sise", "extremal_perturbation"]
     pairs = [("000001", "dog"), ("000001", "person"), ("000002", "person"), ("000003", "cat")]
     assert list(zip(records["image_id"][:4], records["class_name"][:4], strict=True)) == pairs
-    assert records[MEASURES[:-1]].notna().all(axis=None)
+    assert records[COMPARED[:-1]].notna().all(axis=None)
     assert records["error"].isna().all()
     assert records["box_share"][3] == 100
     sise = records[records["method"] == "sise"]
@@ -101,11 +80,11 @@ def test_one_record_per_model_method_image_and_class(
     assert (records["weights"] == "0" * 12).all()
 
 
-def test_a_record_holds_the_measures_of_its_map(config: Callable[..., RunConfig], tmp_path: Path) -> None:
+def test_a_record_holds_the_metrics_of_its_map(config: Callable[..., RunConfig], tmp_path: Path) -> None:
+    from adasise_bench import metrics
     from adasise_bench.data.boxes import box_mask
     from adasise_bench.data.loading import open_dataset
     from adasise_bench.data.transforms import to_input
-    from adasise_bench.metrics import measured_metrics as metrics
 
     settings = config(methods=["sise"], save_maps=True)
     run(settings, tmp_path / "out")
@@ -464,17 +443,16 @@ def test_failed_records_carry_no_measure() -> None:
 BEYOND = ["pointing", "pointing_difficult", "average_gain", "insertion", "deletion", "head_sensitivity"]
 
 
-def test_measures_beyond_table1_are_recorded_where_they_are_asked_for(
+def test_metrics_beyond_table1_are_recorded_where_they_are_asked_for(
     config: Callable[..., RunConfig], tmp_path: Path
 ) -> None:
+    from adasise_bench import metrics
     from adasise_bench.data.loading import open_dataset
     from adasise_bench.data.transforms import to_input
     from adasise_bench.methods import Request
-    from adasise_bench.metrics import measured_metrics as metrics
-    from adasise_bench.metrics import network_metrics as network_measures
 
     settings = config(
-        methods=["sise"], save_maps=True, measures=["insertion", "deletion", "head_sensitivity"]
+        methods=["sise"], save_maps=True, extra_metrics=["insertion", "deletion", "head_sensitivity"]
     )
     run(settings, tmp_path / "out")
     record = read_records(tmp_path / "out").iloc[0]
@@ -489,9 +467,17 @@ def test_measures_beyond_table1_are_recorded_where_they_are_asked_for(
     shown = float(classifier.scores(metrics.shown_part(image, saliency))[0, target])
     assert record["average_gain"] == metrics.average_gain(record["score"], shown)
     request = Request(settings.methods[0], image, target)
-    for name in settings.measures:
-        measure = network_measures.NETWORK_MEASURES[name]
-        assert record[name] == pytest.approx(measure(classifier, request, saliency), abs=1e-3)
+    assert record["insertion"] == pytest.approx(
+        metrics.insertion(classifier, image, target, saliency), abs=1e-3
+    )
+    assert record["deletion"] == pytest.approx(
+        metrics.deletion(classifier, image, target, saliency), abs=1e-3
+    )
+    found = metrics.head_sensitivity(
+        classifier, image, saliency,
+        lambda other: request.method.explain(other, request, PhaseClock(other.device)).saliency,
+    )  # fmt: skip
+    assert record["head_sensitivity"] == pytest.approx(found, abs=1e-3)
     plain = read_records(tmp_path / "out")
     run(config(methods=["sise"]), tmp_path / "plain")
     pd.testing.assert_frame_equal(values(tmp_path / "plain"), values(tmp_path / "out"), check_exact=True)
@@ -500,13 +486,13 @@ def test_measures_beyond_table1_are_recorded_where_they_are_asked_for(
     assert plain[["pointing", "average_gain"]].notna().all(axis=None)
     assert plain["pointing_difficult"].notna().tolist() == [True, False, False, False]
     with pytest.raises(OutputError, match="measures"):
-        run(config(methods=["sise"], measures=["insertion"]), tmp_path / "out")
+        run(config(methods=["sise"], extra_metrics=["insertion"]), tmp_path / "out")
 
 
-def test_sharing_forwards_and_batches_change_no_measure(
+def test_sharing_forwards_and_batches_change_no_metric(
     config: Callable[..., RunConfig], tmp_path: Path
 ) -> None:
-    settings = {"methods": ["sise", "ada_sise"], "measures": BEYOND[3:]}
+    settings = {"methods": ["sise", "ada_sise"], "extra_metrics": BEYOND[3:]}
     engine = {"layout": "contiguous", "batch_size": 9}
     run(config(**settings, engine=engine), tmp_path / "alone")
     run(config(**settings, engine=engine, share_forwards=True), tmp_path / "shared")

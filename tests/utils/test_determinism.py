@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from test_runner import twenty_classes, values
+from small_runs import twenty_classes, values
 from torch import nn
 
 from adasise_bench.data.loading import open_dataset
@@ -94,7 +94,7 @@ def test_torch_is_told_while_a_deterministic_run_lasts(
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
-    monkeypatch.setattr(tuning, "batch_seconds", lambda *_: pytest.fail("measures"))
+    monkeypatch.setattr(tuning, "_seconds_per_input", lambda *_: pytest.fail("measures"))
     explain_and_measure = worker.explain_and_measure
     seen = []
 

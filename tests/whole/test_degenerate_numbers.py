@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from test_runner import twenty_classes
+from small_runs import twenty_classes
 from torch import nn
 
 from adasise_bench.cli.table import tables_text

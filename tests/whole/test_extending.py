@@ -24,6 +24,8 @@ from PIL import Image
 from adasise_bench import methods
 from adasise_bench.cli import main
 from adasise_bench.data.scenes import embedded_root
+from adasise_bench.methods import parsing, registry
+from adasise_bench.methods.registry import METHODS, MethodEntry
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
 from adasise_bench.records.reading import read_records
@@ -158,11 +160,12 @@ def test_a_new_method(
     (entry,) = write_files("A new method in the tool", tmp_path)
     monkeypatch.setattr(methods, "__path__", [*methods.__path__, str(tmp_path / "adasise_bench/methods")])
     monkeypatch.delitem(sys.modules, "adasise_bench.methods.occlusion", raising=False)
-    added = eval("{" + entry + "}", {"MethodEntry": methods.MethodEntry})
-    monkeypatch.setattr(methods, "METHODS", {**methods.METHODS, **added})
+    added = eval("{" + entry + "}", {"MethodEntry": MethodEntry})
+    for module in (registry, parsing):
+        monkeypatch.setattr(module, "METHODS", {**METHODS, **added})
     runpy.run_path(str(tmp_path / "tests/methods/test_occlusion.py"))["test_occlusion"](tiny, image)
     assert "\n  occlusion              Occlusion (2014)\n" in CliRunner().invoke(main, ["ls"]).stdout
-    monkeypatch.setattr(golden_maps, "METHODS", methods.METHODS)
+    monkeypatch.setattr(golden_maps, "METHODS", registry.METHODS)
     assert golden_maps.golden_path("occlusion").name == "occlusion-v1.npy"
     assert golden_maps.golden_map("occlusion").max() > 0
 

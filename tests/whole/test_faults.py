@@ -13,18 +13,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from io import BytesIO
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 import torch
 from PIL import Image, ImageOps
-from test_runner import twenty_classes
+from small_runs import assert_same, settings, tiny_network, twenty_classes
 from tqdm import tqdm
 
 from adasise_bench.data.voc import VocDataset
@@ -36,8 +34,6 @@ from adasise_bench.records.reading import read_records
 from adasise_bench.records.record import IN_FLIGHT
 from adasise_bench.records.store import RecordStore
 from adasise_bench.run import network, worker
-from adasise_bench.run.config import RunConfig
-from adasise_bench.run.config_file import validate
 from adasise_bench.run.runner import run
 from adasise_bench.utils.errors import BenchError, DataError, OutputError
 
@@ -47,41 +43,10 @@ NOBODY = 65534
 SAID = "said.txt"
 
 
-def settings(root: Path, **changes: Any) -> RunConfig:
-    tree = {
-        "data": {"root": str(root), "input_size": 32},
-        "models": {"resnet50": {}},
-        "methods": ["sise", "ada_sise"],
-        "engine": {"layout": "contiguous", "batch_size": 16},
-        "device": "cpu",
-        "save_maps": True,
-    }
-    return validate(tree | changes, "test")
-
-
-def tiny_network(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
-    monkeypatch.setattr(
-        network, "load_classifier", lambda name, **_settings: replace(twenty_classes(name), **changes)
-    )
-
-
 @pytest.fixture(autouse=True)
 def _tiny_network(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_network(monkeypatch)
     monkeypatch.setattr(environment, "_commit", lambda: None)  # git takes longer than a run here
-
-
-def assert_same(folder: Path, whole: Path) -> None:
-    """All records but for run-times, all maps to the byte, and no file that is not in both."""
-    one, other = (
-        read_records(path).pipe(lambda f: f[[c for c in f if not c.startswith("seconds")]])
-        for path in (folder, whole)
-    )
-    pd.testing.assert_frame_equal(one, other, check_exact=True)
-    for path in whole.rglob("*.npy"):
-        assert path.read_bytes() == (folder / path.relative_to(whole)).read_bytes()
-    names = [sorted(str(path.relative_to(base)) for path in base.rglob("*")) for base in (folder, whole)]
-    assert names[0] == names[1]
 
 
 @pytest.fixture
@@ -424,8 +389,8 @@ def other_commit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def other_definition(monkeypatch: pytest.MonkeyPatch) -> None:
-    changed = environment.METHODS["sise"]._replace(definition="sise-v99")
-    monkeypatch.setattr(environment, "METHODS", {**environment.METHODS, "sise": changed})
+    changed = network.METHODS["sise"]._replace(definition="sise-v99")
+    monkeypatch.setattr(network, "METHODS", {**network.METHODS, "sise": changed})
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,13 @@ import torch
 from conftest import explained
 from host_waits import HostWaits
 
+from adasise_bench import metrics
 from adasise_bench.data.boxes import Box
 from adasise_bench.data.dataset import Annotation
 from adasise_bench.methods import Explanation, Request
 from adasise_bench.methods.parsing import parse_method
-from adasise_bench.metrics import measured_metrics as metrics
+from adasise_bench.metrics import pair, pixels
+from adasise_bench.metrics.pixels import pixel_order
 from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.records.record import Key
@@ -73,8 +75,8 @@ def test_measuring_waits_for_the_scores_and_for_the_map(
     tiny: Classifier, image: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sorts: list[torch.Tensor] = []
-    pixel_order = metrics.pixel_order
-    monkeypatch.setattr(metrics, "pixel_order", lambda map_: sorts.append(map_) or pixel_order(map_))
+    for module in (pair, pixels):
+        monkeypatch.setattr(module, "pixel_order", lambda map_: sorts.append(map_) or pixel_order(map_))
     saliency = torch.rand(48, 40, generator=torch.Generator().manual_seed(1))
     annotation = Annotation((40, 48), (Box("a", 3, 3, 20, 30),))
     request = Request(parse_method("sise"), image, 0, inside=annotation.inside("a", (48, 40)))

@@ -1,4 +1,4 @@
-"""SISE's measures against its threshold μ, as in the authors' ablation, beside the adaptive selectors."""
+"""SISE's metrics against its threshold μ, as in the authors' ablation, beside the adaptive selectors."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from adasise_bench.metrics.registry import DEFAULT, METRICS
 from adasise_bench.records.run import Run
 from adasise_bench.reporting.figures.basis import Entry, basis, data_of, entries_of, folders, records_of
 from adasise_bench.reporting.figures.style import PUBLISHED, blank, legend_above, look, named, note, styled
 from adasise_bench.reporting.published import VOC, published_scores
-from adasise_bench.reporting.tables import DEFAULT_METRICS, MEASURES
 from adasise_bench.reporting.tables.grid import ARROWS
 from adasise_bench.utils.errors import DataError
 
@@ -35,7 +35,7 @@ def draw(runs: Sequence[Run], model: str) -> Figure:
     Only methods with hard fusion take part: SISE and Ada-SISE under any label.
 
     Args:
-        runs: in order of precedence; measures and run-times may come from different runs.
+        runs: in order of precedence; metrics and run-times may come from different runs.
         model: architecture.
 
     Raises:
@@ -56,7 +56,7 @@ def draw(runs: Sequence[Run], model: str) -> Figure:
         )
     on_voc = data_of(runs, model) == VOC
     paper = published_scores("sise", "mu_ablation").get(model, {}) if on_voc else {}
-    curves = {metric: curves_of(used, entries, paper, metric) for metric in DEFAULT_METRICS}
+    curves = {metric: curves_of(used, entries, paper, metric) for metric in DEFAULT}
     curves = {metric: curve for metric, curve in curves.items() if curve.measured or curve.published}
 
     rows = -(-len(curves) // _COLUMNS)
@@ -91,10 +91,10 @@ def curves_of(
     )
 
 
-def _panel(axes: Axes, metric: str, curves: Curves) -> None:
-    measure = MEASURES[metric]
-    arrow = f" {ARROWS[measure.direction]}" if measure.direction else ""
-    axes.set_title(f"{measure.title}{arrow}" + ("" if curves.measured else "\n(published)"))
+def _panel(axes: Axes, name: str, curves: Curves) -> None:
+    metric = METRICS[name]
+    arrow = f" {ARROWS[metric.direction]}" if metric.direction else ""
+    axes.set_title(f"{metric.title}{arrow}" + ("" if curves.measured else "\n(published)"))
     style = look(0)
     axes.plot(*_points(curves.measured), style.dashes, color=style.color, marker=style.marker,
               label="SISE, measured")  # fmt: skip
@@ -108,7 +108,7 @@ def _panel(axes: Axes, metric: str, curves: Curves) -> None:
     axes.set_xticks(mus, [f"{mu:g}" for mu in mus])
     axes.margins(y=0.12)
     axes.grid(axis="y")
-    if measure.unit == "seconds":
+    if metric.unit == "seconds":
         axes.set_yscale("log")
 
 

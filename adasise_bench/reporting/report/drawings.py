@@ -13,7 +13,7 @@ from adasise_bench.utils.errors import DataError
 _FIGURES = {
     "Run-time by phase": phases.draw,
     "Feature maps kept per block": kept_maps.draw,
-    "Measures against mu": mu_ablation.draw,
+    "Metrics against mu": mu_ablation.draw,
 }
 
 

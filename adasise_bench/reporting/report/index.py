@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from adasise_bench.metrics.rows import Measure
+from adasise_bench.metrics.registry import DEFAULT, METRICS, Metric
 from adasise_bench.records.record import Key
-from adasise_bench.reporting.tables import DEFAULT_METRICS, MEASURES, title_of
+from adasise_bench.reporting.tables import title_of
 
 _PAIR = ["model", "image_id", "class_name"]
 
@@ -34,7 +34,7 @@ class Index:
     Attributes:
         pairs: model by model, in the records' order.
         methods: labels; the order of ``values``, ``degenerate`` and ``errors``.
-        metrics: names of measures that are columns of the records.
+        metrics: names of metrics that are columns of the records.
         controls: labels of what is never the best.
         score, box_share: one value per pair.
         values: per method, per metric, one value per pair; ``None`` where there is none.
@@ -59,7 +59,7 @@ def build_index(
     records: pd.DataFrame,
     models: Sequence[str],
     methods: Sequence[str],
-    metrics: Sequence[str] = DEFAULT_METRICS,
+    metrics: Sequence[str] = DEFAULT,
     controls: Sequence[str] = (),
 ) -> Index:
     """Lay out the records of :func:`~adasise_bench.records.joining.combine`.
@@ -68,7 +68,7 @@ def build_index(
         records: one row per explanation.
         models: the models to show, in this order.
         methods: the labels to show, in this order.
-        metrics: the measures to show, all of them columns of the records.
+        metrics: the metrics to show, all of them columns of the records.
         controls: those of the labels that are no methods.
     """
     order = {model: position for position, model in enumerate(models)}
@@ -99,13 +99,13 @@ def _plain(data: Any) -> Any:
     return data.astype(object).where(data.notna(), None)
 
 
-def _metric(measure: Measure, one_machine: bool) -> dict[str, str | bool | None]:
-    """What the page needs of a measure; methods' values are not compared across machines."""
-    comparable = measure.unit != "seconds" or one_machine
+def _metric(metric: Metric, one_machine: bool) -> dict[str, str | bool | None]:
+    """What the page needs of a metric; methods' values are not compared across machines."""
+    comparable = metric.unit != "seconds" or one_machine
     return {
-        "title": measure.title,
-        "direction": measure.direction,
-        "unit": measure.unit,
+        "title": metric.title,
+        "direction": metric.direction,
+        "unit": metric.unit,
         "comparable": comparable,
     }
 
@@ -127,7 +127,7 @@ def index_json(
         "methods": [title_of(method) for method in index.methods],
         "controls": [index.methods.index(label) for label in index.controls if label in index.methods],
         "classes": classes,
-        "metrics": [_metric(MEASURES[metric], index.one_machine) for metric in index.metrics],
+        "metrics": [_metric(METRICS[metric], index.one_machine) for metric in index.metrics],
         "pictures": [image_id for _, image_id in pictures],
         "model": [models.index(pair.model) for pair in index.pairs],
         "picture": list(picture_of),

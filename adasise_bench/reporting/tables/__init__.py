@@ -1,23 +1,18 @@
 """The tables that a run ends in, free of any output format."""
 
-from adasise_bench.metrics.rows import DEFAULT_METRICS, MEASURES
 from adasise_bench.reporting.tables.breakdown import SIZES, Grouping
 from adasise_bench.reporting.tables.build import build_tables, usual_metrics
-from adasise_bench.reporting.tables.model import Cell, Direction, Row, Table, Tables, Unit, number, title_of
+from adasise_bench.reporting.tables.model import Cell, Row, Table, Tables, number, title_of
 from adasise_bench.reporting.tables.notes import caveats, control_labels
 from adasise_bench.reporting.tables.scores import in_paper_order
 
 __all__ = [
-    "DEFAULT_METRICS",
-    "MEASURES",
     "SIZES",
     "Cell",
-    "Direction",
     "Grouping",
     "Row",
     "Table",
     "Tables",
-    "Unit",
     "build_tables",
     "caveats",
     "control_labels",

@@ -1,4 +1,4 @@
-"""Tables by class and by object size: one per measure, one row per group of pairs."""
+"""Tables by class and by object size: one per metric, one row per group of pairs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from adasise_bench.metrics.rows import Measure
+from adasise_bench.metrics.registry import Metric
 from adasise_bench.reporting.tables.model import Row, Table, title_of
 from adasise_bench.reporting.tables.rows import measured_rows
 from adasise_bench.reporting.tables.scores import Scores
@@ -24,14 +24,14 @@ Backprop)."""
 
 
 def breakdown_tables(
-    model: str, scores: Scores, measures: Mapping[str, Measure], by: Grouping
+    model: str, scores: Scores, metrics: Mapping[str, Metric], by: Grouping
 ) -> Iterator[Table]:
-    """One table per measure, a row per group and one for all pairs."""
+    """One table per metric, a row per group and one for all pairs."""
     groups = {
-        name: measured_rows(scores.where(chosen), measures, {}, group=name)
+        name: measured_rows(scores.where(chosen), metrics, {}, group=name)
         for name, chosen in _groups(scores, by)
     }
-    groups["all"] = measured_rows(scores, measures, {})
+    groups["all"] = measured_rows(scores, metrics, {})
     for index, row in enumerate(groups["all"]):
         rows = (_group_row(name, rows[index]) for name, rows in groups.items())
         name, title = f"by_{by}", f"{title_of(model)} by {by}"

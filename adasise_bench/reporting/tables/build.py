@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from adasise_bench.metrics.rows import DEFAULT_METRICS, MEASURES, named_measures
+from adasise_bench.metrics.registry import DEFAULT, METRICS, Metric
 from adasise_bench.records.joining import combine
 from adasise_bench.records.run import Run
 from adasise_bench.reporting.published import published_on, published_table1, published_table2
@@ -33,15 +33,15 @@ def build_tables(
 
     Args:
         runs: where a value comes from the first run that has it.
-        metrics: the measures to show, of ``MEASURES``; by default Table 1's and those the runs asked for.
-        by: show one table per measure instead, with a row per class or object size.
+        metrics: names of those to show, of ``METRICS``; by default Table 1's and those the runs asked for.
+        by: show one table per metric instead, with a row per class or object size.
         against: add tables of the other methods' paired differences from the method of this label.
 
     Raises:
         ConfigError: the runs do not fit together, or a metric or label is unknown.
         DataError: there is not one record.
     """
-    measures = named_measures(metrics or usual_metrics(runs))
+    shown = _named(metrics or usual_metrics(runs))
     records = combine(runs)
     if against is not None:
         _refuse_unknown(against, records)
@@ -60,18 +60,18 @@ def build_tables(
         if by is None:
             heading = _heading(model, runs)
             figures = _published(model, data[model], names)
-            tables.append(table1(model, heading, group, scores[model], measures, figures))
+            tables.append(table1(model, heading, group, scores[model], shown, figures))
         else:
-            tables += breakdown_tables(model, scores[model], measures, by)
+            tables += breakdown_tables(model, scores[model], shown, by)
     for model in models:
         if against is None or against not in scores[model].methods:
             continue
         differences = scores[model].minus(against)
         if by is None:
             figures = _published(model, data[model], names)
-            tables.append(difference_table(model, differences, measures, figures))
+            tables.append(difference_table(model, differences, shown, figures))
         else:
-            tables += breakdown_tables(model, differences, measures, by)
+            tables += breakdown_tables(model, differences, shown, by)
     tables += [
         table2(model, data[model], group, names, available[model])
         for model, group in by_model.items()
@@ -80,10 +80,22 @@ def build_tables(
     return Tables(tuple(tables), tuple(map(printable, notes(runs, records, tables, data))))
 
 
+def _named(names: Sequence[str]) -> dict[str, Metric]:
+    """The metrics of these names, in this order.
+
+    Raises:
+        ConfigError: a name is unknown.
+    """
+    for name in names:
+        if name not in METRICS:
+            raise ConfigError(f"no metric {name!r}{suggest(name, METRICS)}")
+    return {name: METRICS[name] for name in names}
+
+
 def usual_metrics(runs: Sequence[Run]) -> list[str]:
-    """Table 1's measures, and those beyond it that the runs' configurations name."""
-    asked = [name for run in runs for name in run.config["measures"] if name in MEASURES]
-    return [*DEFAULT_METRICS, *dict.fromkeys(asked)]
+    """The names of Table 1's metrics, and of those beyond it that the runs' configurations name."""
+    asked = [name for run in runs for name in run.config["extra_metrics"] if name in METRICS]
+    return [*DEFAULT, *dict.fromkeys(asked)]
 
 
 def _refuse_other_blocks(runs: Sequence[Run], available: Mapping[str, Sequence[int]]) -> None:

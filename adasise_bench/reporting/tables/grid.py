@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from adasise_bench.reporting.tables import Cell, Direction, Row, Table, number, title_of
+from adasise_bench.metrics.registry import Direction
+from adasise_bench.reporting.tables import Cell, Row, Table, number, title_of
 
 ARROWS: Mapping[Direction, str] = {"up": "↑", "down": "↓"}
 

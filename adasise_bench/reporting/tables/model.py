@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
+from adasise_bench.metrics.registry import Direction, Unit
 from adasise_bench.utils.messages import printable
-
-Direction = Literal["up", "down"]
-Unit = Literal["percent", "seconds", "maps", "inputs", "megabytes", "correlation", "count"]
 
 TITLES = {
     "vgg16": "VGG16",

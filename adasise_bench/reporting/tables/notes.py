@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from adasise_bench.methods.registry import METHODS
-from adasise_bench.metrics.rows import MEASURES
+from adasise_bench.metrics.registry import METRICS
 from adasise_bench.records.run import Run
 from adasise_bench.reporting import statistics
 from adasise_bench.reporting.published import VOC, published, sources
@@ -125,8 +125,8 @@ def _statistics_notes(tables: Sequence[Table]) -> Iterator[str]:
         )
     elif any(cell.images for cell in cells):
         yield f"Intervals: none, for they take {statistics.MINIMUM_IMAGES} images that differ."
-    measures = [MEASURES[cell.metric] for cell in cells if cell.metric in MEASURES]
-    titles = dict.fromkeys(measure.title for measure in measures if measure.average == "classes")
+    metrics = [METRICS[cell.metric] for cell in cells if cell.metric in METRICS]
+    titles = dict.fromkeys(metric.title for metric in metrics if metric.average == "classes")
     if titles:
         yield f"Means over the classes' means: {'; '.join(titles)}. All others are means over pairs."
     if any(cell.against for cell in cells):

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pandas as pd
 
-from adasise_bench.metrics.rows import Measure
-from adasise_bench.reporting.statistics import Average, Estimate, estimate_means
+from adasise_bench.metrics.registry import Average, Metric
+from adasise_bench.reporting.statistics import Estimate, estimate_means
 from adasise_bench.reporting.tables.model import Cell, Row, number
 from adasise_bench.reporting.tables.scores import Scores
 
@@ -18,52 +18,52 @@ Published = Mapping[str, Mapping[str, float]]
 
 def measured_rows(
     scores: Scores,
-    measures: Mapping[str, Measure],
+    metrics: Mapping[str, Metric],
     published: Published,
     of: Mapping[str, int] | None = None,
     group: str | None = None,
 ) -> list[Row]:
-    """One row per measure, the best values marked where methods rest on the same pairs.
+    """One row per metric, the best values marked where methods rest on the same pairs.
 
     Args:
         scores: the values; where they are differences, there are no rows for quantiles and no best.
-        measures: by metric.
+        metrics: by name.
         published: what to show beside the measured values.
         of: how many pairs each method should have; by default those that any method has a value for.
         group: written into the cells.
     """
     if scores.against is not None:
-        measures = {metric: measure for metric, measure in measures.items() if measure.quantile is None}
-    estimates = _estimates(scores, measures.values())
+        metrics = {name: metric for name, metric in metrics.items() if metric.quantile is None}
+    estimates = _estimates(scores, metrics.values())
     rows = []
-    for metric, measure in measures.items():
-        values = scores.by_method(measure.column)
+    for name, metric in metrics.items():
+        values = scores.by_method(metric.column)
         union = int(values.notna().any(axis=1).sum())
         cells = [
             _cell(
                 scores,
-                metric,
+                name,
                 method,
-                estimates[measure.average][measure.column, method],
+                estimates[metric.average][metric.column, method],
                 of[method] if of else union,
             )
             for method in scores.methods
         ]
-        if measure.quantile is not None:
-            cells = [_at_quantile(cell, values[cell.method], measure.quantile) for cell in cells]
-        figures = {method: numbers[metric] for method, numbers in published.items() if metric in numbers}
+        if metric.quantile is not None:
+            cells = [_at_quantile(cell, values[cell.method], metric.quantile) for cell in cells]
+        figures = {method: numbers[name] for method, numbers in published.items() if name in numbers}
         cells = [replace(cell, published=figures.get(str(cell.method)), group=group) for cell in cells]
-        row = Row(measure.title, measure.direction, measure.unit, tuple(cells))
-        best = scores.against is None and scores.comparable(measure.column)
+        row = Row(metric.title, metric.direction, metric.unit, tuple(cells))
+        best = scores.against is None and scores.comparable(metric.column)
         rows.append(mark_best(row, scores.controls) if best else row)
     return rows
 
 
-def _estimates(scores: Scores, measures: Iterable[Measure]) -> dict[Average, dict[Hashable, Estimate]]:
+def _estimates(scores: Scores, metrics: Iterable[Metric]) -> dict[Average, dict[Hashable, Estimate]]:
     """The means by average, each by column of the records and method."""
     columns: dict[Average, dict[str, None]] = {}
-    for measure in measures:
-        columns.setdefault(measure.average, {})[measure.column] = None
+    for metric in metrics:
+        columns.setdefault(metric.average, {})[metric.column] = None
     return {
         average: estimate_means(scores.values[list(names)], average) for average, names in columns.items()
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from adasise_bench.metrics.rows import MEASURES
+from adasise_bench.metrics.registry import METRICS
 from adasise_bench.reporting.published import paper_order
 from adasise_bench.reporting.statistics import paired_differences
 
@@ -40,7 +40,7 @@ class Scores:
         """Lay out one network's records: methods in the papers' order, then the others, then controls."""
         pairs = records.dropna(subset=["class_name"])
         methods = sorted(methods_of(records), key=controls.__contains__)
-        columns = list(dict.fromkeys(measure.column for measure in MEASURES.values()))
+        columns = list(dict.fromkeys(metric.column for metric in METRICS.values()))
         values = pairs.pivot(index=PAIR, columns="method", values=columns)
         timed_on = pairs.pivot(index=PAIR, columns="method", values="timed_on")
         known = pairs.dropna(subset=["box_share"]).drop_duplicates(PAIR).set_index(PAIR)["box_share"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from adasise_bench.metrics.rows import Measure
+from adasise_bench.metrics.registry import Metric
 from adasise_bench.reporting.tables.model import Cell, Row, Table, title_of
 from adasise_bench.reporting.tables.rows import Published, count_row, measured_rows
 from adasise_bench.reporting.tables.scores import PAIR, Scores
@@ -17,16 +17,16 @@ def table1(
     heading: str,
     records: pd.DataFrame,
     scores: Scores,
-    measures: Mapping[str, Measure],
+    metrics: Mapping[str, Metric],
     published: Published,
 ) -> Table:
-    """The measures of every method on one network, and what they rest on; ``heading`` begins its title."""
+    """The metrics of every method on one network, and what they rest on; ``heading`` begins its title."""
     groups = {method: records[records["method"] == method] for method in scores.methods}
     named = {method: group.dropna(subset=["class_name"]) for method, group in groups.items()}
     pairs = {method: len(group) for method, group in named.items()}
     explained = {method: group["degenerate"].dropna() for method, group in groups.items()}
     rows = [
-        *measured_rows(scores, measures, published, of=pairs),
+        *measured_rows(scores, metrics, published, of=pairs),
         Row(
             "Boxes' area share, %",
             None,
@@ -67,7 +67,7 @@ def _box_share(scores: Scores, method: str, group: pd.DataFrame) -> Cell:
 
 
 def difference_table(
-    model: str, differences: Scores, measures: Mapping[str, Measure], published: Published
+    model: str, differences: Scores, metrics: Mapping[str, Metric], published: Published
 ) -> Table:
     """How much every method differs from ``differences.against`` on the pairs that both explained."""
     against = str(differences.against)
@@ -78,7 +78,7 @@ def difference_table(
     pairs = {method: len(index) for method, index in present.items()}
     images = {method: index.get_level_values("image_id").nunique() for method, index in present.items()}
     rows = [
-        *measured_rows(differences, measures, published_differences(published, against), of=pairs),
+        *measured_rows(differences, metrics, published_differences(published, against), of=pairs),
         count_row("Pairs", "pairs", pairs),
         count_row("Images", "images", images),
     ]

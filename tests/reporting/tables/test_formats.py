@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from adasise_bench.reporting.tables import Cell, Direction, Row, Table, Tables
+from adasise_bench.metrics.registry import Direction
+from adasise_bench.reporting.tables import Cell, Row, Table, Tables
 from adasise_bench.reporting.tables.formats import FORMATS, render
 
 METHODS = ("extremal_perturbation", "sise", "odd_label")
@@ -120,7 +121,7 @@ def test_intervals_move_below_the_numbers_where_a_terminal_is_too_narrow() -> No
     assert "Wide ↑" in below
 
 
-def _methods_by_measures(methods: int) -> Tables:
+def _methods_by_metrics(methods: int) -> Tables:
     names = tuple(f"method_{k}" for k in range(methods))
     shared = Row("Pairs", None, "count", tuple(Cell(name, "pairs", 99, 99, 99) for name in names))
     rows = [
@@ -135,20 +136,20 @@ def _methods_by_measures(methods: int) -> Tables:
 
 @pytest.mark.parametrize("width", [80, 100, 200])
 def test_methods_become_lines_where_they_do_not_fit_beside_each_other(width: int) -> None:
-    text = render(_methods_by_measures(12), "terminal", width)
+    text = render(_methods_by_metrics(12), "terminal", width)
     assert max(map(len, text.splitlines())) <= width
     assert re.search(r"^ +EBPG, % ↑ +Bbox, % ↑ +mIoU, % ↑ +Errors$", text, re.M)
     assert re.findall(r"method_\d+", text) == [f"method_{k}" for k in range(12)]
     assert re.search(r"^method_3 +\*53.00 .*\n(  95 % .*\n)?  published +63.00 +63.00 +63.00$", text, re.M)
     assert re.search(r"^method_4 .*\n(  95 % .*\n)?method_5 ", text, re.M)
     assert "All methods: Pairs: 99." in text
-    assert "method_0  method_1" in render(_methods_by_measures(4), "terminal", width).replace("   ", "")
+    assert "method_0  method_1" in render(_methods_by_metrics(4), "terminal", width).replace("   ", "")
 
 
 @pytest.mark.parametrize(("fmt", "most"), [("md", 6), ("latex", 4)])
 def test_many_methods_become_lines_in_documents(fmt: str, most: int) -> None:
     for methods in (most, most + 1):
-        text = render(_methods_by_measures(methods), fmt)
+        text = render(_methods_by_metrics(methods), fmt)
         line = next(line for line in text.splitlines() if r"method\_3" in line)
         assert (line.count("53.00") == 3) == (methods > most)
         assert ("All methods: Pairs: 99." in text) == (methods > most)

@@ -711,7 +711,7 @@ def test_definitions_are_those_of_the_runs_methods(folder: Folder) -> None:
 
 def test_measures_that_a_run_asked_for_are_rows_by_themselves(folder: Folder) -> None:
     def asking(config: dict[str, Any], _: dict[str, Any]) -> None:
-        config["measures"] = ["deletion"]
+        config["extra_metrics"] = ["deletion"]
 
     (table,) = build(folder([record("sise", "1", deletion=7.0)], change=asking)).tables
     assert row(table, "Deletion, %").cells[0].measured == 7.0

@@ -1,0 +1,204 @@
+"""The metrics by name: what each is called, what it means, and which function computes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from importlib import import_module
+from math import inf
+from typing import Literal, NamedTuple
+
+Direction = Literal["up", "down"]
+"""Which values are better: the higher or the lower ones."""
+
+Unit = Literal["percent", "seconds", "maps", "inputs", "megabytes", "correlation", "count"]
+
+Average = Literal["pairs", "classes"]
+"""What a mean is taken over: all pairs, or the means of those classes that have values."""
+
+Passes = Literal["one a row", "one explanation"]
+
+
+class Range(NamedTuple):
+    """The smallest and the largest value, both included; ``whole`` where only these two are possible."""
+
+    low: float
+    high: float
+    whole: bool = False
+
+
+PERCENT = Range(0, 100)
+HIT = Range(0, 100, whole=True)
+FROM_ZERO = Range(0, inf)
+ANYTHING = Range(-inf, inf)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric: a row of the tables, and, where it has a function, a column of the records.
+
+    Attributes:
+        title: the row's title.
+        summary: one line about it.
+        unit: of its numbers.
+        direction: which values are better; ``None`` where neither are.
+        function: ``module:function`` below ``adasise_bench.metrics``, which computes it for one pair. The
+            function's parameters are named after what is known of a pair, see
+            :class:`~adasise_bench.metrics.pair.Pair`, or after another metric. Empty for what a run itself
+            records, such as time.
+        definition: names what the function computes. A change that moves values takes a new name.
+        range: the values that it can have where the score Ψ lies in [0, 1].
+        range_of_raw_outputs: the same where Ψ is the network's raw output; ``None`` where it is then not
+            computed.
+        default: whether tables have it unasked, and, where it has a function, ``compare`` looks at it.
+        passes: how many more inputs it passes through the network: one for each row of the map's pixels
+            (and one for the start), or as many as another explanation; ``None`` for none. Those that have
+            any are computed only where ``extra_metrics`` asks for them.
+        column: of the records that it is taken from; by default its name.
+        quantile: share of the values that lie below it; ``None`` for the mean.
+        average: what the mean is taken over.
+    """
+
+    title: str
+    summary: str
+    unit: Unit = "percent"
+    direction: Direction | None = "up"
+    function: str = ""
+    definition: str = ""
+    range: Range = PERCENT
+    range_of_raw_outputs: Range | Literal["the same"] | None = "the same"
+    default: bool = False
+    passes: Passes | None = None
+    column: str = ""
+    quantile: float | None = None
+    average: Average = "pairs"
+
+    def load(self) -> Callable[..., float | None]:
+        """Import the function."""
+        module, _, name = self.function.partition(":")
+        loaded: Callable[..., float | None] = getattr(import_module(f"adasise_bench.metrics.{module}"), name)
+        return loaded
+
+    def possible(self, score: str) -> Range | None:
+        """The values that it can have under a score Ψ; ``None`` where it is not computed."""
+        if score != "logit" or self.range_of_raw_outputs == "the same":
+            return self.range
+        return self.range_of_raw_outputs
+
+
+def _named(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
+    return {
+        name: metric if metric.column else replace(metric, column=name) for name, metric in metrics.items()
+    }
+
+
+METRICS: Mapping[str, Metric] = _named({
+    "ebpg": Metric(
+        "EBPG, %", "energy of the map inside the class's boxes / total energy",
+        function="localisation:ebpg", definition="ebpg-box-union-v1", default=True,
+    ),
+    "bbox": Metric(
+        "Bbox, %", "share of the N highest pixels inside the boxes, N = box pixels",
+        function="localisation:bbox", definition="bbox-topN-v1", default=True,
+    ),
+    "drop": Metric(
+        "Drop, %", "relative loss of score when only the top 15 % pixels are shown", direction="down",
+        function="faithfulness:drop", definition="drop-hard15-v1", default=True,
+        range_of_raw_outputs=FROM_ZERO,
+    ),
+    "increase": Metric(
+        "Increase, %", "share of pictures whose score rises with the top 15 %",
+        function="faithfulness:increase", definition="increase-hard15-v1", range=HIT, default=True,
+    ),
+    "miou": Metric(
+        "mIoU, %", "IoU of the top 20 % pixels with the boxes",
+        function="localisation:miou", definition="miou-top20-v1", default=True,
+    ),
+    "seconds": Metric(
+        "Run-time, s", "time of one explanation, synchronised, without data loading", "seconds", "down",
+        definition="seconds-v1", range=FROM_ZERO, default=True,
+    ),
+    "pointing": Metric(
+        "Pointing, %", "share of highest pixels within 15 px of an object, by class",
+        function="localisation:pointing", definition="pointing-torchray15-v1", range=HIT, average="classes",
+    ),
+    "pointing_difficult": Metric(
+        "Pointing, difficult, %", "the same for small objects beside other classes",
+        function="localisation:pointing_difficult", definition="pointing-difficult-torchray15-v1", range=HIT,
+        average="classes",
+    ),
+    "average_gain": Metric(
+        "Average gain, %", "share of the missing score that the top 15 % alone bring",
+        function="faithfulness:average_gain", definition="average-gain-hard15-v1", range_of_raw_outputs=None,
+    ),
+    "insertion": Metric(
+        "Insertion, %", "area under the score while the blurred picture is uncovered",
+        function="faithfulness:insertion", definition="insertion-rise-blur11-v1",
+        range_of_raw_outputs=ANYTHING, passes="one a row",
+    ),
+    "deletion": Metric(
+        "Deletion, %", "area under the score while the picture is set to zero", direction="down",
+        function="faithfulness:deletion", definition="deletion-rise-zero-v1",
+        range_of_raw_outputs=ANYTHING, passes="one a row",
+    ),
+    "head_sensitivity": Metric(
+        "Randomised head, correlation", "rank correlation with the map of a randomised last layer",
+        "correlation", "down", function="randomisation:head_sensitivity",
+        definition="head-random-spearman-v1",
+        range=Range(-1, 1), passes="one explanation",
+    ),
+    "seconds_median": Metric(
+        "Run-time, median, s", "half of the explanations took less", "seconds", "down",
+        column="seconds", quantile=0.5,
+    ),
+    "seconds_p90": Metric(
+        "Run-time, p90, s", "nine of ten explanations took less", "seconds", "down",
+        column="seconds", quantile=0.9,
+    ),
+    "forwards": Metric(
+        "Forward passes", "inputs that an explanation passed through the network", "inputs", "down",
+        range=FROM_ZERO,
+    ),
+    "peak_memory": Metric(
+        "Peak memory, MB", "most memory that tensors held on the GPU", "megabytes", "down", range=FROM_ZERO,
+        column="peak_memory_mb",
+    ),
+})  # fmt: skip
+"""In the order of the records' columns."""
+
+COMPUTED = tuple(name for name, metric in METRICS.items() if metric.function)
+"""Metrics that a function computes for every pair; each is a column of the records."""
+
+EXTRA = tuple(name for name, metric in METRICS.items() if metric.passes)
+"""Those of them that cost further passes through the network."""
+
+DEFAULT = tuple(name for name, metric in METRICS.items() if metric.default)
+"""What tables show unasked: the rows of the paper's Table 1, and mIoU."""
+
+QUALITY = tuple(name for name in DEFAULT if METRICS[name].function)
+"""What the regression gate looks at."""
+
+DEFINITIONS = {name: metric.definition for name, metric in METRICS.items() if metric.definition}
+
+
+def expected_forwards(names: Iterable[str], side: int, explanation: int) -> int:
+    """Forward passes that computing metrics of one explanation is expected to take, for planning.
+
+    Args:
+        names: of :data:`EXTRA`.
+        side: pixels of the input's side.
+        explanation: forward passes of the explanation itself.
+    """
+    return sum(explanation if METRICS[name].passes == "one explanation" else side + 1 for name in names)
+
+
+def scored_inputs(names: Iterable[str], side: int, explanation: range) -> list[range]:
+    """How many inputs each metric of one explanation scores in whole batches; see :class:`.Workload`.
+
+    Args:
+        names: of :data:`EXTRA`.
+        side: pixels of the input's side.
+        explanation: how many the explanation itself scores.
+    """
+    steps = range(side + 1, side + 2)
+    return [explanation if METRICS[name].passes == "one explanation" else steps for name in names]
