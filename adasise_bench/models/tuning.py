@@ -150,7 +150,7 @@ def _with_backend(
     torch_too, forwards = len(others) < len(backends), max(1.0, workload.forwards)
     if len(backends) == 1 and not (any_size and BACKENDS[backends[0]].quick):
         return replace(engine, backend=backends[0])
-    if not others or (torch_too and _seconds_per_input(classifier, engine, image) * forwards < _SHORT):
+    if torch_too and _in_turns(classifier, [engine], image, turns=1, least=0.0)[0] * forwards < _SHORT:
         return engine
     best, least, preparing = engine, float("inf"), 0.0
     for name in others:
@@ -168,7 +168,7 @@ def _with_backend(
         return best
     ours, theirs = (
         seconds * workload.padding(one.batch_size) * forwards
-        for one, seconds in zip((engine, best), _in_turns(classifier, (engine, best), image), strict=True)
+        for one, seconds in zip((engine, best), _in_turns(classifier, [engine, best], image), strict=True)
     )
     return best if theirs + preparing < _WORTHWHILE * ours else engine
 

@@ -137,7 +137,8 @@ def with_engine(
     backends = backends_to_try(wanted.backend, device, precision, workload)
     built_by = classifier.definition or classifier.name
     tried = [f"{name} {BACKENDS[name].version()}" for name in backends]
-    key = (built_by, precision, side, *machine(device), *tried, *workload.counts)
+    fixed = wanted.layout, wanted.batch_size
+    key = (built_by, precision, side, *fixed, *machine(device), *tried, *workload.counts)
     known = ENGINES[device.type] if config.deterministic else earlier or engine_cache.recall(key)
     if known is not None and known.backend in CHOICES[wanted.backend]:
         backends = (known.backend,)
@@ -154,7 +155,7 @@ def with_engine(
         backends=backends,
         workload=workload,
     )
-    if known is None and wanted.layout is None and wanted.batch_size is None:
+    if known is None:
         engine_cache.remember(key, engine)
     classifier = _prepared(classifier.with_engine(engine), image)
     if config.deterministic:

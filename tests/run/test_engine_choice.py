@@ -12,17 +12,21 @@ import torch
 from torch import nn
 
 from adasise_bench.models import tuning
+from adasise_bench.models.backends.base import Forward
+from adasise_bench.models.backends.openvino import OpenVino
+from adasise_bench.models.backends.torch import Torch
 from adasise_bench.models.backends.torch_compile import TorchCompileGraphs
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.engine import Engine
+from adasise_bench.models.engine import ENGINES, Engine
 from adasise_bench.models.tuning import LONG_RUN
 from adasise_bench.models.workload import Workload
 from adasise_bench.records.reading import read_records
+from adasise_bench.regression.baseline import open_baseline, refuse_incomparable
 from adasise_bench.run import network
 from adasise_bench.run.config import RunConfig
 from adasise_bench.run.config_file import validate
 from adasise_bench.run.runner import run
-from adasise_bench.utils.errors import ConfigError
+from adasise_bench.utils.errors import ConfigError, OutputError
 
 LONG = LONG_RUN // 8000
 
@@ -199,3 +203,134 @@ def test_a_deterministic_run_never_compiles(tiny: Classifier, measured: list[Eng
     found = network.with_engine(scenes("rise", deterministic=True), replace(tiny, maps=(6, 8)), pictures=LONG)
     assert found.engine.backend == "torch"
     assert not measured
+
+
+@pytest.fixture
+def by_openvino(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """OpenVINO of version 1, which is torch in disguise; lists the precisions that it was prepared in."""
+    prepared: list[str] = []
+
+    def prepare(self: OpenVino, _inputs: torch.Tensor, precision: Any) -> Forward:
+        prepared.append(precision)
+        return Torch(self._module, self._device).in_precision(precision)
+
+    monkeypatch.setattr(OpenVino, "version", lambda: "1.0")
+    monkeypatch.setattr(OpenVino, "prepare", prepare)
+    return prepared
+
+
+def facts_of(folder: Path) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads((folder / "environment.json").read_text())
+    return facts
+
+
+def test_a_run_says_which_backend_of_which_version_scored(tmp_path: Path, by_openvino: list[str]) -> None:
+    run(scenes(engine={"backend": "openvino"}), tmp_path / "out")
+    network_facts = facts_of(tmp_path / "out")["models"]["scenes_vgg"]
+    assert network_facts["engine"]["backend"] == "openvino"
+    assert network_facts["backend_version"] == "1.0"
+    assert by_openvino
+    made = open_baseline(tmp_path / "out")
+    assert made.made_by["backends"] == {"openvino": "1.0"}
+    run(scenes(engine={"backend": "torch"}), tmp_path / "torch")
+    assert facts_of(tmp_path / "torch")["models"]["scenes_vgg"]["backend_version"] == torch.__version__
+    other = open_baseline(tmp_path / "torch")
+    assert other.made_by["backends"] == {}
+    refuse_incomparable(made, other)
+    refuse_incomparable(other, made)
+
+
+@pytest.mark.usefixtures("by_openvino")
+def test_a_resumed_run_keeps_its_backend_though_another_would_be_found_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(scenes(engine={"backend": "openvino"}), tmp_path / "out")
+    monkeypatch.setattr(tuning, "batch_seconds", lambda *_: [1e-9])
+    run(scenes(limit=2), tmp_path / "out")
+    assert facts_of(tmp_path / "out")["models"]["scenes_vgg"]["engine"]["backend"] == "openvino"
+    run(scenes(engine={"backend": "torch"}), tmp_path / "torch")
+    run(scenes(limit=2), tmp_path / "torch")
+    assert facts_of(tmp_path / "torch")["models"]["scenes_vgg"]["engine"]["backend"] == "torch"
+
+
+def test_a_run_is_not_resumed_by_another_version_nor_without_its_backend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_openvino: list[str]
+) -> None:
+    run(scenes(engine={"backend": "openvino"}), tmp_path / "out")
+    monkeypatch.setattr(OpenVino, "version", lambda: "2.0")
+    with pytest.raises(OutputError, match=r"holds a run with other openvino: 1\.0 -> 2\.0"):
+        run(scenes(limit=2), tmp_path / "out")
+    monkeypatch.setattr(OpenVino, "version", lambda: None)
+    with pytest.raises(ConfigError, match=r"this run began with engine\.backend=openvino: .* --no-resume"):
+        run(scenes(limit=2), tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"^engine\.backend=openvino: OpenVINO is not installed: pip"):
+        run(scenes(engine={"backend": "openvino"}), tmp_path / "new")
+
+
+@pytest.mark.usefixtures("by_openvino")
+def test_another_backend_goes_on_with_an_fp32_run_only(tmp_path: Path) -> None:
+    """In fp32 it differs by rounding; each has a bf16 of its own."""
+    for precision in ("fp32", "bf16"):
+        folder = tmp_path / precision
+        run(scenes(precision=precision, engine={"backend": "openvino"}), folder)
+        again = scenes(precision=precision, engine={"backend": "torch"}, limit=2)
+        if precision == "fp32":
+            assert run(again, folder).computed
+        else:
+            with pytest.raises(OutputError, match=r"backend\.scenes_vgg: openvino -> torch"):
+                run(again, folder)
+
+
+def test_the_backend_that_was_found_is_remembered_with_its_version(
+    tiny: Classifier, monkeypatch: pytest.MonkeyPatch, by_openvino: list[str]
+) -> None:
+    measured: list[Engine] = []
+
+    def seconds(classifier: Classifier, _image: torch.Tensor, _least: float) -> list[float]:
+        measured.append(classifier.engine)
+        return [{"torch": 1.0, "openvino": 0.5}[classifier.engine.backend] * classifier.engine.batch_size]
+
+    monkeypatch.setattr(tuning, "batch_seconds", seconds)
+    classifier = replace(tiny, maps=(6, 8, 10))
+    assert network.with_engine(scenes("rise"), classifier, pictures=10).engine.backend == "openvino"
+    measured.clear()
+    assert network.with_engine(scenes("rise"), classifier, pictures=10).engine.backend == "openvino"
+    assert not measured
+    for version, expected in (("2.0", "openvino"), (None, "torch")):
+        monkeypatch.setattr(OpenVino, "version", lambda version=version: version)
+        found = network.with_engine(scenes("rise"), classifier, pictures=10)
+        assert found.engine.backend == expected
+        assert measured
+
+
+@pytest.mark.usefixtures("by_openvino")
+def test_a_deterministic_run_takes_a_backend_only_when_told(tiny: Classifier) -> None:
+    for backend, expected in (("auto", "torch"), ("openvino", "openvino")):
+        config = scenes("rise", deterministic=True, engine={"backend": backend})
+        found = network.with_engine(config, replace(tiny, maps=(6, 8, 10)), pictures=LONG)
+        assert found.engine == replace(ENGINES["cpu"], backend=expected)
+
+
+def test_only_masks_are_scored_in_the_runs_precision(tmp_path: Path, by_openvino: list[str]) -> None:
+    """Ψ of the picture and everything that is measured with it are the fp32 network's, with every backend."""
+    extra = {"extra_metrics": ["insertion", "deletion"], "limit": 2}
+    records = {}
+    for precision in ("fp32", "bf16"):
+        for backend in ("torch", "openvino"):
+            settings = {"layout": "contiguous", "batch_size": 8, "backend": backend}
+            folder = tmp_path / f"{precision}-{backend}"
+            by_openvino.clear()
+            run(scenes("centre", "sise", precision=precision, engine=settings, **extra), folder)
+            records[precision, backend] = read_records(folder).set_index(["image_id", "class_name", "method"])
+    measured = ["score", "drop", "increase", "average_gain", "insertion", "deletion"]
+    exact = records["fp32", "torch"]
+    for found in records.values():
+        asks_nothing = found.xs("centre", level="method")[measured]
+        assert asks_nothing.equals(exact.xs("centre", level="method")[measured])
+        assert (found["score"] == exact["score"]).all()
+    assert (
+        not records["bf16", "torch"]
+        .xs("sise", level="method")["ebpg"]
+        .equals(exact.xs("sise", level="method")["ebpg"])
+    )
+    assert set(by_openvino) == {"fp32", "bf16"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from typing import ClassVar
 
 import torch
@@ -25,12 +24,10 @@ class Backend:
 
     Attributes:
         name: as environments and caches record it.
-        package: whose version decides its numbers.
         quick: whether it is prepared in seconds, so that several batch sizes can be tried.
     """
 
     name: ClassVar[BackendName]
-    package: ClassVar[str] = "torch"
     quick: ClassVar[bool] = False
 
     def __init__(self, module: nn.Module, device: torch.device) -> None:
@@ -38,11 +35,8 @@ class Backend:
 
     @classmethod
     def version(cls) -> str | None:
-        """Version of the package; ``None`` where it is not installed. Nothing is imported for that."""
-        try:
-            return version(cls.package)
-        except PackageNotFoundError:
-            return None
+        """Version of the library that computes; ``None`` where it is not installed. Nothing is imported."""
+        return str(torch.__version__)
 
     @classmethod
     def refusal(cls, device: torch.device, precision: PrecisionName) -> str:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,8 +30,15 @@ class OpenVino(Backend):
     """
 
     name: ClassVar[BackendName] = "openvino"
-    package: ClassVar[str] = "openvino"
     quick: ClassVar[bool] = True
+
+    @classmethod
+    def version(cls) -> str | None:
+        """OpenVINO's version, as the installed package says."""
+        try:
+            return version("openvino")
+        except PackageNotFoundError:
+            return None
 
     @classmethod
     def refusal(cls, device: torch.device, precision: PrecisionName) -> str:
