@@ -1,10 +1,10 @@
-"""Measure what passes a batch through a network fastest: every backend in every precision, in turns in one process.
+"""Measure what passes batches through a network fastest: every backend in every precision, in turns.
 
-Each round takes every way once, so that a slow spell of the machine falls on all. A way's speed is given as the
+Each round takes every way once, so that a slow spell of the machine falls on all. A speed is given as the
 ratio to torch in fp32 of the same round. Run it while nothing else runs.
 
     python scripts/backend_speed.py --models resnet50,vgg16 --checkpoint resnet50=resnet50.pth.tar \\
-        --checkpoint vgg16=vgg16.pth.tar --precisions fp32,bf16
+        --checkpoint vgg16=vgg16.pth.tar --precisions fp32,bf16,int8
 """
 
 from __future__ import annotations
@@ -115,14 +115,14 @@ def measured(ways: Sequence[Way], rounds: int, least: float) -> list[dict[str, A
 @click.option("--models", default="resnet50,vgg16", show_default=True)
 @click.option("--checkpoint", "checkpoints", multiple=True, metavar="MODEL=FILE", help="Local weights.")
 @click.option("--backends", default=",".join(name for name in BACKENDS), show_default=True)
-@click.option("--precisions", default="fp32,bf16", show_default=True)
+@click.option("--precisions", default="fp32,bf16,int8", show_default=True)
 @click.option("--size", default=224, show_default=True, help="Pixels of the input's side.")
 @click.option("--batch", default=8, show_default=True)
 @click.option("--layout", type=click.Choice(["contiguous", "channels_last"]), default="channels_last")
 @click.option("--rounds", default=6, show_default=True)
 @click.option("--least", default=1.0, show_default=True, help="Seconds of batches per way and round.")
 @click.option("--device", default="auto", show_default=True)
-@click.option("--output", type=click.Path(path_type=Path), help="JSON file for the rows and the environment.")
+@click.option("--output", type=click.Path(path_type=Path), help="JSON file for rows and environment.")
 def main(
     models: str, checkpoints: tuple[str, ...], backends: str, precisions: str, size: int, batch: int,
     layout: str, rounds: int, least: float, device: str, output: Path | None,
@@ -133,8 +133,8 @@ def main(
     result: dict[str, Any] = {"environment": environment.describe(chosen, precisions, {}), "models": {}}
     for model in models.split(","):
         classifier = load_classifier(
-            model, checkpoint=Path(files[model]) if model in files else None, sha256=None, blocks="pool-input",
-            resize="stretch", score="softmax", precision="fp32", device=chosen,
+            model, checkpoint=Path(files[model]) if model in files else None, sha256=None,
+            blocks="pool-input", resize="stretch", score="softmax", precision="fp32", device=chosen,
         ).with_engine(Engine(layout, batch))  # type: ignore[arg-type]  # fmt: skip
         image = torch.zeros(1, 3, size, size, device=chosen)
         ways = list(ways_of(classifier, backends.split(","), precisions.split(","), image))

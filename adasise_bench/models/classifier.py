@@ -100,8 +100,8 @@ class Classifier:
         if engine.backend != "torch":
             reference = Torch(module, self.device)
             probe = Probe(reference.in_precision("fp32"), self.preprocessing, self.score)
-            kind = BACKENDS[engine.backend]
-            backend = WholeBatches(kind(module, self.device), reference, probe, f"models.{self.name}")
+            chosen = BACKENDS[engine.backend](module, self.device, self.preprocessing)
+            backend = WholeBatches(chosen, reference, probe, f"models.{self.name}")
         batch_size = BatchSize(engine.batch_size, release=backend.release if backend else None)
         return replace(self, batch_size=batch_size, engine=engine, backend=backend)
 

@@ -108,6 +108,8 @@ def _fastest_plain(
     batch_size: int | None,
     workload: Workload,
 ) -> Engine:
+    if classifier.precision == "int8":  # which torch does not know; gradients and feature maps are in fp32
+        classifier = replace(classifier, precision="fp32")
     sizes = _BATCHES[classifier.device.type] if batch_size is None else (batch_size,)
     seconds: dict[Engine, float] = {}
     for name in LAYOUTS if layout is None else (layout,):

@@ -22,6 +22,7 @@ from adasise_bench.methods.parsing import parse_method
 from adasise_bench.metrics.registry import EXTRA
 from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.models.config import EngineConfig, ModelConfig
+from adasise_bench.utils.precision import PrecisionName
 from adasise_bench.utils.settings import Section, suggest
 
 
@@ -78,7 +79,7 @@ class RunConfig(Section):
         (), description="metrics that take further passes through the network; `measures` in earlier versions"
     )
     score: Literal["softmax", "sigmoid", "logit", "probability"] = "softmax"
-    precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
+    precision: PrecisionName = "fp32"
     device: Annotated[str, AfterValidator(_device)] = "auto"
     engine: EngineConfig = EngineConfig()
     share_forwards: bool = Field(

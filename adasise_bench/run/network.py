@@ -136,13 +136,15 @@ def with_engine(
     device, precision = classifier.device, config.precision
     backends = backends_to_try(wanted.backend, device, precision, workload)
     built_by = classifier.definition or classifier.name
-    tried = [f"{name} {BACKENDS[name].version()}" for name in backends]
+    tried = [f"{name} {BACKENDS[name].libraries(precision)}" for name in backends]
     fixed = wanted.layout, wanted.batch_size
     key = (built_by, precision, side, *fixed, *machine(device), *tried, *workload.counts)
     known = ENGINES[device.type] if config.deterministic else earlier or engine_cache.recall(key)
     if known is not None and known.backend in CHOICES[wanted.backend]:
-        backends = (known.backend,)
-        _refuse_missing_backend(known.backend, device, precision)
+        if known is earlier:
+            _refuse_missing_backend(known.backend, device, precision)
+        if known.backend in backends or known is earlier:
+            backends = (known.backend,)
     layout = wanted.layout or (known.layout if known else None)
     if len(classifier.layouts) == 1:
         layout = classifier.layouts[0]
@@ -194,7 +196,7 @@ def _prepared(classifier: Classifier, image: torch.Tensor) -> Classifier:
         return classifier
     with torch_failures():
         classifier.run_whole_batch(image)
-    if classifier.backend.failed:
+    if classifier.backend.failed:  # said by now
         return classifier.with_engine(replace(classifier.engine, backend="torch"))
     return classifier
 
@@ -223,5 +225,5 @@ def facts(classifier: Classifier) -> dict[str, Any]:
         "classes": list(classifier.classes),
         "preprocessing": asdict(classifier.preprocessing),
         "engine": asdict(classifier.engine),
-        "backend_version": BACKENDS[classifier.engine.backend].version(),
+        "backend_version": BACKENDS[classifier.engine.backend].libraries(classifier.precision),
     }

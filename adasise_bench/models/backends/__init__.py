@@ -36,6 +36,7 @@ def usable(choice: BackendChoice, device: torch.device, precision: PrecisionName
     refusals = {name: BACKENDS[name].refusal(device, precision) for name in CHOICES[choice]}
     found = tuple(name for name, refusal in refusals.items() if not refusal)
     if not found:
-        name, refusal = next(iter(refusals.items()))
-        raise ConfigError(f"engine.backend={name}: {refusal}, or set engine.backend to torch or auto")
+        name = "openvino" if "openvino" in refusals else next(iter(refusals))
+        cure = "choose another precision" if precision == "int8" else "set engine.backend to torch or auto"
+        raise ConfigError(f"engine.backend={name}: {refusals[name]}, or {cure}")
     return found

@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from adasise_bench.data.transforms import CAFFE, Preprocessing
 from adasise_bench.models.engine import BackendName
 from adasise_bench.utils.precision import PrecisionName
 
@@ -21,6 +22,7 @@ class Backend:
     Args:
         module: the network in evaluation mode, on ``device``.
         device: where inputs and outputs are.
+        preprocessing: how pictures become inputs, for a backend that must see some beforehand.
 
     Attributes:
         name: as environments and caches record it.
@@ -30,8 +32,8 @@ class Backend:
     name: ClassVar[BackendName]
     quick: ClassVar[bool] = False
 
-    def __init__(self, module: nn.Module, device: torch.device) -> None:
-        self._module, self._device = module, device
+    def __init__(self, module: nn.Module, device: torch.device, preprocessing: Preprocessing = CAFFE) -> None:
+        self._module, self._device, self._preprocessing = module, device, preprocessing
 
     @classmethod
     def version(cls) -> str | None:
@@ -41,7 +43,12 @@ class Backend:
     @classmethod
     def refusal(cls, device: torch.device, precision: PrecisionName) -> str:
         """Why it cannot run here, with the cure: the beginning of a sentence; empty where it can."""
-        return ""
+        return "torch does not compute in int8" if precision == "int8" else ""
+
+    @classmethod
+    def libraries(cls, precision: PrecisionName) -> str | None:
+        """The versions that decide numbers of a precision; ``None`` where something is not installed."""
+        return cls.version()
 
     def prepare(self, inputs: torch.Tensor, precision: PrecisionName) -> Forward:
         """A forward pass for inputs of the shape and memory layout of ``inputs``; what is slow happens here.

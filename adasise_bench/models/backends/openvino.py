@@ -15,11 +15,13 @@ import numpy as np
 import torch
 
 from adasise_bench.models.backends.base import Backend, Forward, is_channels_last
+from adasise_bench.models.backends.quantisation import nncf_version, quantised
 from adasise_bench.models.engine import BackendName
 from adasise_bench.utils.precision import PrecisionName
 
-_PRECISIONS: Mapping[PrecisionName, str] = {"fp32": "f32", "tf32": "f32", "bf16": "bf16"}
-"""OpenVINO's names. A CPU computes float32 products in full, whether TF32 is allowed or not."""
+_PRECISIONS: Mapping[PrecisionName, str] = {"fp32": "f32", "tf32": "f32", "bf16": "bf16", "int8": "f32"}
+"""OpenVINO's names. A CPU computes float32 products in full, whether TF32 is allowed or not; in int8, what is
+not 8 bits long is float32."""
 
 
 class OpenVino(Backend):
@@ -49,7 +51,14 @@ class OpenVino(Backend):
             return "runs on a CPU only: set device to cpu"
         if precision not in _PRECISIONS:
             return f"computes in {', '.join(_PRECISIONS)}, not in {precision}: set another precision"
+        if precision == "int8" and nncf_version() is None:
+            return "int8 needs NNCF, which is not installed: pip install 'adasise-bench[int8]'"
         return ""
+
+    @classmethod
+    def libraries(cls, precision: PrecisionName) -> str | None:
+        """OpenVINO's version, and NNCF's where it chooses the integers."""
+        return f"{cls.version()}, NNCF {nncf_version()}" if precision == "int8" else cls.version()
 
     def prepare(self, inputs: torch.Tensor, precision: PrecisionName) -> Forward:
         """Convert and compile the network for the shape and memory layout of ``inputs``."""
@@ -72,6 +81,9 @@ class OpenVino(Backend):
         from openvino.preprocess import PrePostProcessor
 
         model = self._converted(inputs)
+        if precision == "int8":
+            with _silence():
+                model = quantised(model, inputs.shape, self._preprocessing)
         if channels_last:
             steps = PrePostProcessor(model)
             steps.input(0).tensor().set_layout(Layout("NHWC"))

@@ -8,6 +8,7 @@ import torch
 
 from adasise_bench.models.backends.base import Backend, Forward
 from adasise_bench.models.engine import BackendName
+from adasise_bench.utils.errors import ConfigError
 from adasise_bench.utils.precision import PrecisionName, arithmetic
 
 
@@ -21,7 +22,13 @@ class Torch(Backend):
         return self.in_precision(precision)
 
     def in_precision(self, precision: PrecisionName) -> Forward:
-        """The module in the given arithmetic, for inputs of any shape."""
+        """The module in the given arithmetic, for inputs of any shape.
+
+        Raises:
+            ConfigError: torch does not compute in it.
+        """
+        if refusal := self.refusal(self._device, precision):
+            raise ConfigError(f"precision={precision}: {refusal}; choose another precision")
 
         def forward(inputs: torch.Tensor) -> torch.Tensor:
             with arithmetic(precision, self._device):

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import nn
 
+from adasise_bench.data.transforms import CAFFE, Preprocessing
 from adasise_bench.models.backends.base import Backend, Forward
 from adasise_bench.models.engine import BackendName
 from adasise_bench.utils.precision import PrecisionName, arithmetic
@@ -23,8 +24,8 @@ class TorchCompile(Backend):
     _first_calls: ClassVar[int] = 1
     """Calls before a shape runs at full speed: compile; then, for a CUDA graph, record it and replay it."""
 
-    def __init__(self, module: nn.Module, device: torch.device) -> None:
-        super().__init__(module, device)
+    def __init__(self, module: nn.Module, device: torch.device, preprocessing: Preprocessing = CAFFE) -> None:
+        super().__init__(module, device, preprocessing)
         self._compiled: Any = torch.compile(module, mode=self._mode, dynamic=False)
 
     def prepare(self, inputs: torch.Tensor, precision: PrecisionName) -> Forward:
@@ -64,7 +65,9 @@ class TorchCompileGraphs(TorchCompile):
     @classmethod
     def refusal(cls, device: torch.device, precision: PrecisionName) -> str:
         """Only a GPU has CUDA graphs."""
-        return "" if device.type == "cuda" else "there are CUDA graphs on a GPU only; use torch-compile"
+        if device.type != "cuda":
+            return "there are CUDA graphs on a GPU only; use torch-compile"
+        return super().refusal(device, precision)
 
     def _passed(self, inputs: torch.Tensor, precision: PrecisionName) -> torch.Tensor:
         # The graph writes into the same memory each time, and would change what the caller keeps.
