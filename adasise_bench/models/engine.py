@@ -1,4 +1,4 @@
-"""How a network's forward passes are run: the settings that cost or save time and leave values alone."""
+"""How a network's forward passes are run: settings that change the time, and values by rounding only."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _renamed(facts: Any) -> Any:
 
 @dataclass(frozen=True)
 class Engine:
-    """Settings of one network on one machine.
+    """How one network is run on one machine.
 
     Attributes:
         layout: order of parameters and inputs in memory.
@@ -56,10 +56,10 @@ class Engine:
 
     @classmethod
     def of(cls, facts: Any) -> Engine:
-        """The engine in plain data that was read from a file.
+        """Read an engine from plain data, which comes from a file.
 
         Raises:
-            ValueError: it is none.
+            ValueError: the data describes no engine.
         """
         return _ENGINE.validate_python(facts)
 
@@ -68,4 +68,4 @@ _ENGINE: TypeAdapter[Engine] = TypeAdapter(Annotated[Engine, BeforeValidator(_re
 
 
 ENGINES: Mapping[str, Engine] = {"cpu": Engine("channels_last", 16), "cuda": Engine("channels_last", 64)}
-"""How a deterministic run passes inputs through a network, by type of device; nothing is measured."""
+"""The engine of a deterministic run, by type of device. It is fixed, for timing may choose differently."""

@@ -1,4 +1,4 @@
-"""Finds the fastest scoring pass on the machine at hand, by measuring a few.
+"""Finds the fastest way to run the scoring pass on this machine, by timing a few.
 
 What is measured is bounded: at most two layouts, five batch sizes, one size more, two or three sizes with
 OpenVINO, and the chosen batch compiled in two modes, each for some 0.4 seconds and two whole batches; then
@@ -183,7 +183,7 @@ def _sizes_to_try(name: BackendName, engine: Engine, device: torch.device, any_s
 
 
 def _seconds_per_input(classifier: Classifier, engine: Engine, image: torch.Tensor) -> float:
-    """The fastest of a few whole batches, after one that is discarded.
+    """Seconds per input of the fastest of a few whole batches; the first batch does not count.
 
     Infinite where memory runs out or the backend fails.
     """
@@ -221,16 +221,16 @@ def _in_turns(
 
 
 _SHARE = 0.05
-"""Of a run's time, what timing the plain forward pass may take."""
+"""The share of a run's time that timing the plain forward pass may take."""
 
 
 def batch_seconds(classifier: Classifier, image: torch.Tensor, least: float) -> list[float]:
-    """Seconds of whole batches through the scoring pass, after one that is discarded.
+    """Seconds of whole batches through the scoring pass. The first batch, which warms up, does not count.
 
     Args:
         classifier: the network, run as its engine says.
         image: (1, 3, H, W) network input that fills the batch.
-        least: seconds that the batches take in all; there is at least one.
+        least: how many seconds the batches take together at least; there is one batch or more.
     """
     inputs = classifier.empty_batch(image).copy_(image)
     seconds: list[float] = []
@@ -244,12 +244,13 @@ def batch_seconds(classifier: Classifier, image: torch.Tensor, least: float) -> 
 
 
 class Yardstick:
-    """The plain forward pass of one network, timed again and again between the explanations of a run.
+    """The time of a network's plain forward pass, taken again and again between the explanations of a run.
 
-    It takes at least two whole batches, some 1.5 seconds for a ResNet-50 on a CPU: little beside an
-    explanation of a minute, but many times one Grad-CAM. It is therefore timed for the first picture of every
-    size, and again just before a picture when all timings so far have taken no more than a twentieth of the
-    time since the first began. Otherwise the last one of that size stands.
+    Each timing needs at least two whole batches. For a ResNet-50 on a CPU this takes about 1.5 seconds:
+    little beside an explanation of a minute, but many times as long as one Grad-CAM. The pass is therefore
+    timed for the first picture of every size. It is timed again before a picture if all timings so far have
+    taken no more than a twentieth of the time since the first one began. Otherwise the last time for that
+    size is used.
     """
 
     def __init__(self, classifier: Classifier) -> None:
@@ -278,14 +279,14 @@ class Yardstick:
         return seconds
 
     def _kind(self, image: torch.Tensor) -> tuple[torch.Size, int]:
-        """What a timing holds for: the batch's shape, which changes when memory runs out."""
+        """What a timing is valid for: the shape of the batch, which changes when memory runs out."""
         return image.shape, self._classifier.batch_size.value
 
 
 def plain_forward_seconds(classifier: Classifier, image: torch.Tensor) -> float:
-    """Seconds per input of the plain batched forward pass, as fast as the machine is just now.
+    """Seconds per input of the plain batched forward pass, at the present speed of the machine.
 
-    The median of the batches of a tenth of a second; the batch is halved for good when memory runs out.
+    It is the median over the batches of a tenth of a second. When memory runs out, the batch stays halved.
 
     Args:
         classifier: the network, run as its engine says.

@@ -8,13 +8,12 @@ from typing import Any
 
 import torch
 
-from adasise_bench.data.dataset import Dataset
+from adasise_bench.data import Dataset
 from adasise_bench.data.loading import usual_classes
 from adasise_bench.methods import METHODS, Method
 from adasise_bench.methods.custom.custom import custom_definitions
 from adasise_bench.metrics.registry import DEFINITIONS, scored_inputs
-from adasise_bench.models import custom as own
-from adasise_bench.models import engine_cache
+from adasise_bench.models import custom, engine_cache, load_classifier
 from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.models.backends import BACKENDS, CHOICES
 from adasise_bench.models.batching import BatchSize, torch_failures
@@ -22,7 +21,6 @@ from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.config import CustomModel, ModelConfig
 from adasise_bench.models.engine import ENGINES, BackendName, Engine
 from adasise_bench.models.function_check import refuse_random_numbers
-from adasise_bench.models.loading import load_classifier
 from adasise_bench.models.tuning import backends_to_try, tune
 from adasise_bench.models.workload import Workload
 from adasise_bench.run.config import RunConfig
@@ -41,9 +39,9 @@ def load(
     Args:
         config: the run.
         name: of the model.
-        device: where it will live.
-        classes: those of the data, which the outputs of a network of the user's own stand for unless it
-            says otherwise; by default those of the set that the configuration names.
+        device: the device on which it will be.
+        classes: the classes of the data, which are also those of the outputs of a network of the user's own
+            unless it says otherwise; by default, those of the set that the configuration names.
 
     Raises:
         ConfigError: a network of the user's own that cannot be used as configured, or one that a method
@@ -56,10 +54,10 @@ def load(
 
 
 def _load(config: RunConfig, name: str, device: torch.device, classes: tuple[str, ...] | None) -> Classifier:
-    """As :func:`load`; random numbers that foreign code draws begin anew, and go on there afterwards."""
+    """As :func:`load`, which sets the seed of random numbers that foreign code may draw."""
     model = config.models[name]
     if isinstance(model, CustomModel):
-        classifier = own.load(
+        classifier = custom.load(
             name,
             model,
             data_classes=classes or usual_classes(config.data),
@@ -166,11 +164,11 @@ def with_engine(
 
 
 def _workload(config: RunConfig, classifier: Classifier, pictures: int) -> Workload:
-    """What the run's methods and metrics will score with this network, for one class of every picture."""
+    """The inputs that the run's methods and metrics will score, for one class of every picture."""
     available = classifier.maps or ARCHITECTURES[classifier.name].maps
     counts: list[range] = []
     for method in config.methods:
-        own = method.scored_inputs(available)
+        own = method.on_network(classifier.name).scored_inputs(available)
         counts += [own, *scored_inputs(config.extra_metrics, config.data.input_size, own)]
     return Workload(tuple(filter(None, counts)), pictures)
 
@@ -202,11 +200,11 @@ def _prepared(classifier: Classifier, image: torch.Tensor) -> Classifier:
 
 
 def definitions(methods: Sequence[Method] = (), classifiers: Sequence[Classifier] = ()) -> dict[str, str]:
-    """What every metric and method computes, and which code of the user's own a run executes, by name.
+    """The definitions of all metrics and methods, and of the user's code that a run executes, by name.
 
     Raises:
         ConfigError: code of the user's own cannot be imported.
-        BenchError: evidence that cannot be had.
+        BenchError: a file that the code uses cannot be read.
     """
     known = dict(DEFINITIONS)
     known |= {name: method.definition for name, method in METHODS.items()}
@@ -215,7 +213,7 @@ def definitions(methods: Sequence[Method] = (), classifiers: Sequence[Classifier
 
 
 def facts(classifier: Classifier) -> dict[str, Any]:
-    """What traces a network's numbers to its weights and the way it was run, ready for JSON."""
+    """The weights of a network and the way it was run, ready for JSON."""
     return {
         "weights_file": classifier.weights.file,
         "weights_sha256": classifier.weights.sha256,
