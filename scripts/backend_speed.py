@@ -133,7 +133,8 @@ def main(
     result: dict[str, Any] = {"environment": environment.describe(chosen, precisions, {}), "models": {}}
     for model in models.split(","):
         classifier = load_classifier(
-            model, checkpoint=Path(files[model]) if model in files else None, sha256=None,
+            model, data="scenes" if model == "scenes_vgg" else "voc",
+            checkpoint=Path(files[model]) if model in files else None, sha256=None,
             blocks="pool-input", resize="stretch", score="softmax", precision="fp32", device=chosen,
         ).with_engine(Engine(layout, batch))  # type: ignore[arg-type]  # fmt: skip
         image = torch.zeros(1, 3, size, size, device=chosen)

@@ -39,7 +39,7 @@ def tiny() -> Classifier:
 
 def scenes_vgg() -> Classifier:
     return load_classifier(
-        "scenes_vgg", checkpoint=None, sha256=None, blocks="pool-input", resize="stretch",
+        "scenes_vgg", data="scenes", checkpoint=None, sha256=None, blocks="pool-input", resize="stretch",
         score="softmax", precision="fp32", device=CPU,
     )  # fmt: skip
 

@@ -29,7 +29,7 @@ CPU = torch.device("cpu")
 
 def scenes_vgg() -> Classifier:
     return load_classifier(
-        "scenes_vgg", checkpoint=None, sha256=None, blocks="pool-input", resize="stretch",
+        "scenes_vgg", data="scenes", checkpoint=None, sha256=None, blocks="pool-input", resize="stretch",
         score="softmax", precision="int8", device=CPU,
     )  # fmt: skip
 
