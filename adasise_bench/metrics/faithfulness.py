@@ -267,4 +267,4 @@ def _score_batch(
     inputs = filled_batch(
         classifier, start, len(changed), lambda filled: torch.where(changed, finish, start, out=filled)
     )
-    return classifier.scores(inputs)[: len(changed)]
+    return classifier.reference_scores(inputs)[: len(changed)]

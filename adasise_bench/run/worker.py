@@ -182,7 +182,7 @@ def _task(
 
 
 def _scores(classifier: Classifier, image: torch.Tensor) -> torch.Tensor:
-    return classifier.scores(image)[0]
+    return classifier.reference_scores(image)[0]
 
 
 def _next_chunk(queue: list[_Task], classifier: Classifier) -> list[_Task]:

@@ -9,7 +9,8 @@ import torch
 from torch import fx, nn
 
 from adasise_bench.methods.layer_maps import LayerMaps, replaced_output
-from adasise_bench.models.classifier import Classifier, image_level
+from adasise_bench.models.classifier import Classifier
+from adasise_bench.models.score import image_level
 
 PartialForward = Callable[[torch.Tensor], torch.Tensor]
 """(B, K, h, w) feature maps to (B, C) raw outputs."""
