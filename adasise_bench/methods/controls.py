@@ -17,6 +17,9 @@ from adasise_bench.utils.timing import PhaseClock
 _LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey, ITU-R BT.601."""
 
+CENTRE_SIGMA = 0.25
+"""Standard deviation of the Gaussian in the middle, as a share of the side."""
+
 
 class _Control(Method):
     """A map without a forward pass."""
@@ -49,15 +52,25 @@ class Centre(_Control):
     """A Gaussian in the middle, whose standard deviation is a share of the height and of the width."""
 
     name: Literal["centre"] = "centre"
-    sigma: float = Field(0.25, ge=0.01, le=10, description="standard deviation, as a share of the side")
+    sigma: float = Field(CENTRE_SIGMA, ge=0.01, le=10, description="standard deviation, as a share of the side")
 
     def saliency(self, classifier: Classifier, request: Request) -> torch.Tensor:
         """See the class."""
-        rows, columns = (
-            torch.exp(-(((torch.arange(length) + 0.5) / length - 0.5) ** 2) / (2 * self.sigma**2))
-            for length in request.image.shape[2:]
-        )
-        return torch.outer(rows, columns).to(request.image)
+        height, width = request.image.shape[2:]
+        return centre_gaussian((height, width), self.sigma).to(request.image)
+
+
+def centre_gaussian(shape: tuple[int, int], sigma: float = CENTRE_SIGMA) -> torch.Tensor:
+    """A Gaussian in the middle of a frame, (H, W) float32, 1 at the most.
+
+    Args:
+        shape: height and width.
+        sigma: standard deviation, as a share of the height and of the width.
+    """
+    rows, columns = (
+        torch.exp(-(((torch.arange(length) + 0.5) / length - 0.5) ** 2) / (2 * sigma**2)) for length in shape
+    )
+    return torch.outer(rows, columns)
 
 
 class Edge(_Control):
