@@ -52,7 +52,9 @@ class Centre(_Control):
     """A Gaussian in the middle, whose standard deviation is a share of the height and of the width."""
 
     name: Literal["centre"] = "centre"
-    sigma: float = Field(CENTRE_SIGMA, ge=0.01, le=10, description="standard deviation, as a share of the side")
+    sigma: float = Field(
+        CENTRE_SIGMA, ge=0.01, le=10, description="standard deviation, as a share of the side"
+    )
 
     def saliency(self, classifier: Classifier, request: Request) -> torch.Tensor:
         """See the class."""

@@ -40,19 +40,19 @@ class FixedMap:
 
     Attributes:
         energy: (H·W,) float64, the pixels' shares of the map's energy; they sum to 1.
-        rank: (H·W,) int64, 0 for the highest pixel; of equal ones the first in row-major order is higher.
+        rank: (H·W,) int32, 0 for the highest pixel; of equal ones the first in row-major order is higher.
         top: how many pixels mIoU takes.
     """
 
     energy: _Floats
-    rank: _Ints
+    rank: NDArray[np.int32]
     top: int
 
     @classmethod
     def of(cls, saliency: torch.Tensor) -> FixedMap:
         """Prepare a map, (H, W), at least 0, with some energy."""
         order = pixel_order(saliency).numpy()
-        rank = np.empty(len(order), np.int64)
+        rank = np.empty(len(order), np.int32)
         rank[order] = np.arange(len(order))
         energy = saliency.double().flatten().numpy()
         return cls(energy / energy.sum(), rank, share_of_pixels(saliency, IOU_SHARE))

@@ -18,29 +18,23 @@ from adasise_bench.data.selection import chosen_images
 from adasise_bench.data.transforms import input_shape
 from adasise_bench.metrics import chance
 from adasise_bench.metrics.chance import FixedMap, Places, Target, half_of, target_of
+from adasise_bench.reporting.tables.chance import (
+    CENTRE,
+    CLASS_MAP,
+    CLASS_PIXEL,
+    FITTED_CLASS_PIXEL,
+    FITTED_PIXEL,
+    GAUSSIANS,
+    LEVELS,
+    LOCATED,
+    MAP,
+    PIXEL,
+    RANDOM_TIES,
+    TIES,
+    ChanceLevels,
+)
 from adasise_bench.run.config import RunConfig
 from adasise_bench.utils.errors import DataError
-
-METRICS = ("ebpg", "bbox", "miou", "pointing")
-"""The metrics that have chance levels."""
-
-SIGMAS = (0.25, 0.1)
-"""Standard deviations of the Gaussians in the middle, as shares of the side."""
-
-RANDOM_TIES = "Uniform, equal pixels at random"
-TIES = "Uniform, equal pixels by the protocol's rule"
-GAUSSIANS = {sigma: f"Centre Gaussian, sigma {sigma:g}" for sigma in SIGMAS}
-CENTRE = "Centre pixel"
-FITTED_PIXEL = "Best pixel, fitted on the same pairs"
-PIXEL = "Best pixel, cross-fitted"
-FITTED_CLASS_PIXEL = "Best pixel of each class, fitted on the same pairs"
-CLASS_PIXEL = "Best pixel of each class, cross-fitted"
-MAP = "Best map for each metric, cross-fitted"
-CLASS_MAP = "Best map for each metric and class, cross-fitted"
-
-LEVELS = (RANDOM_TIES, TIES, *GAUSSIANS.values(), CENTRE, FITTED_PIXEL, PIXEL, FITTED_CLASS_PIXEL,
-          CLASS_PIXEL, MAP, CLASS_MAP)  # fmt: skip
-"""The image-blind maps, as they are titled."""
 
 CHOSEN = 0
 """Stands for the pairs that a configuration chooses, beside the halves of the whole data set."""
@@ -51,28 +45,6 @@ _Fitted = TypeVar("_Fitted")
 
 Values = dict[tuple[str, str], float]
 """Percent by metric and level."""
-
-
-@dataclass(frozen=True)
-class ChanceLevels:
-    """What maps get that do not look at the picture.
-
-    Attributes:
-        values: percent, one row per pair (``image_id``, ``class_name``) and a column per metric and level;
-            NaN where a level has no value.
-        box_share: percent of the input inside the region of each pair.
-        data: name of the data set.
-        input: how pictures enter the network, in words.
-        covered: (H, W) percent of the pairs whose region covers a pixel; ``None`` where inputs differ in shape.
-        unusable: why annotations could not be used, one line for each.
-    """
-
-    values: pd.DataFrame
-    box_share: pd.Series[float]
-    data: str
-    input: str
-    covered: NDArray[np.float64] | None
-    unusable: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -121,7 +93,7 @@ def chance_levels(config: RunConfig) -> ChanceLevels:
     if not rows:
         raise DataError(f"{dataset.name}: this limit and shard choose no picture with a usable annotation")
     index = pd.MultiIndex.from_tuples(list(rows), names=["image_id", "class_name"])
-    columns = pd.MultiIndex.from_product([METRICS, LEVELS])
+    columns = pd.MultiIndex.from_product([LOCATED, LEVELS])
     values = pd.DataFrame(list(rows.values()), index).reindex(columns=columns).astype(float)
     return ChanceLevels(
         values,

@@ -43,7 +43,7 @@ def notes(
     apart = [title_of(label) for label in control_labels(runs)]
     if apart:
         yield f"Never marked as best, for they ask no network: {', '.join(apart)}."
-    yield from _statistics_notes(tables)
+    yield from statistics_notes(tables)
     yield from _run_time_notes(records, tables, data)
     yield from _degenerate_notes(runs, records)
     errors = records["error"].dropna()
@@ -115,7 +115,8 @@ def _figures(tables: Iterable[Table], data: Mapping[str, str], name: str) -> set
     }
 
 
-def _statistics_notes(tables: Sequence[Table]) -> Iterator[str]:
+def statistics_notes(tables: Sequence[Table]) -> Iterator[str]:
+    """What the intervals, means and differences in these tables are."""
     cells = list(_cells(tables))
     if any(cell.low is not None for cell in cells):
         yield (
