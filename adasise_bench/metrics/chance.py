@@ -1,13 +1,13 @@
-"""What a map gets that does not look at the picture: the chance levels of the metrics that ask for the place.
+"""What a map gets that does not look at the picture: the chance levels of the localisation metrics.
 
-A *fixed map* is the same for every picture. Its values follow from where the objects lie alone, so that neither
+A *fixed map* is the same for every picture. What it gets follows from where the objects lie, so that neither
 pictures nor a network are needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -57,22 +57,19 @@ class FixedMap:
         energy = saliency.double().flatten().numpy()
         return cls(energy / energy.sum(), rank, share_of_pixels(saliency, IOU_SHARE))
 
-    def ebpg(self, pixels: _Ints) -> float:
-        """EBPG in percent, as :func:`.localisation.ebpg`.
+    def metrics(self, pixels: _Ints) -> dict[str, float]:
+        """EBPG, Bbox and mIoU in percent, as the functions of :mod:`.localisation` compute them.
 
         Args:
             pixels: row-major indices of the region's pixels, (N,) int64; at least one.
         """
-        return float(100 * self.energy[pixels].sum())
-
-    def bbox(self, pixels: _Ints) -> float:
-        """Bbox in percent, as :func:`.localisation.bbox`; ``pixels`` are as in :meth:`ebpg`."""
-        return 100 * int((self.rank[pixels] < len(pixels)).sum()) / len(pixels)
-
-    def miou(self, pixels: _Ints) -> float:
-        """mIoU in percent, as :func:`.localisation.miou`; ``pixels`` are as in :meth:`ebpg`."""
-        common = int((self.rank[pixels] < self.top).sum())
-        return 100 * common / (self.top + len(pixels) - common)
+        ranks, count = self.rank[pixels], len(pixels)
+        common = np.count_nonzero(ranks < self.top)
+        return {
+            "ebpg": float(100 * self.energy[pixels].sum()),
+            "bbox": 100 * np.count_nonzero(ranks < count) / count,
+            "miou": 100 * common / (self.top + count - common),
+        }
 
 
 @lru_cache(maxsize=1024)
@@ -112,12 +109,12 @@ def pair_levels(inside: torch.Tensor) -> dict[str, float]:
     """
     shape = inside.shape[0], inside.shape[1]
     pixels = np.flatnonzero(inside.numpy())
-    pixel, blob = one_pixel(shape, centre_pixel(shape)), gaussian(shape)
+    pixel, blob = one_pixel(shape, centre_pixel(shape)).metrics(pixels), gaussian(shape).metrics(pixels)
     return {
-        "chance_pixel_ebpg": pixel.ebpg(pixels),
-        "chance_pixel_bbox": pixel.bbox(pixels),
-        "chance_gaussian_ebpg": blob.ebpg(pixels),
-        "chance_gaussian_bbox": blob.bbox(pixels),
+        "chance_pixel_ebpg": pixel["ebpg"],
+        "chance_pixel_bbox": pixel["bbox"],
+        "chance_gaussian_ebpg": blob["ebpg"],
+        "chance_gaussian_bbox": blob["bbox"],
     }
 
 
@@ -173,7 +170,7 @@ class Target:
 
 
 def target_of(annotation: Annotation, class_name: str) -> Target | None:
-    """The pointing game's target; ``None`` where all objects of the class are difficult, which do not count."""
+    """The pointing game's target; ``None`` where all objects of the class are "difficult"."""
     if all(box.difficult for box in annotation.boxes if box.class_name == class_name):
         return None
     return Target(annotation, class_name)
@@ -207,41 +204,39 @@ def half_of(image_id: str) -> int:
     return shard_of(image_id, 2)
 
 
-@dataclass(eq=False)
 class Places:
     """Where the objects of some pairs lie, summed up: what fixed maps are fitted to.
 
-    Attributes:
+    Args:
         shape: height and width of the input.
+
+    Attributes:
         covered: (H, W) how many pairs have the pixel in their region.
         hits: (H, W) how many pairs a map points at that has its highest pixel there.
         pairs: how many pairs there are.
         targets: how many of them take part in the pointing game.
     """
 
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.shape = shape
+        self.covered, self.hits = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+        self.pairs = self.targets = 0
+        self._shares: list[_Floats] = []
+        self._sizes: list[int] = []
+
     shape: tuple[int, int]
-    covered: _Ints = field(init=False)
-    hits: _Ints = field(init=False)
-    pairs: int = 0
-    targets: int = 0
-    _shares: list[NDArray[np.float32]] = field(default_factory=list)
-    _sizes: list[int] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.covered, self.hits = np.zeros(self.shape, np.int64), np.zeros(self.shape, np.int64)
-
-    def add(self, inside: torch.Tensor, hits: _Bools | None) -> None:
+    def add(self, inside: _Bools, hits: _Bools | None) -> None:
         """Count one pair in.
 
         Args:
             inside: (H, W) bool region.
             hits: (H, W), see :meth:`Target.hits`; ``None`` where the pair has no target.
         """
-        self.covered += inside.numpy()
+        self.covered += inside
         self.pairs += 1
-        shares = F.adaptive_avg_pool2d(inside[None].float(), CELLS)
-        self._shares.append(shares.flatten().numpy())
-        self._sizes.append(int(inside.sum()))
+        self._shares.append(_cell_shares(inside).ravel())
+        self._sizes.append(int(np.count_nonzero(inside)))
         if hits is not None:
             self.hits += hits
             self.targets += 1
@@ -250,8 +245,19 @@ class Places:
     def cells(self) -> tuple[_Floats, _Floats]:
         """(pairs, cells) share of each cell inside the region; (pairs,) the regions' sizes in cells."""
         height, width = self.shape
-        shares = np.array(self._shares, np.float64).reshape(-1, CELLS**2)
-        return shares, np.array(self._sizes) * CELLS**2 / (height * width)
+        return np.array(self._shares).reshape(-1, CELLS**2), np.array(self._sizes) * CELLS**2 / (
+            height * width
+        )
+
+
+def _cell_shares(inside: _Bools) -> _Floats:
+    """(CELLS, CELLS) share of every cell's pixels that are inside; no side is shorter than that."""
+    rows, columns = (np.arange(CELLS) * side // CELLS for side in inside.shape)
+    counts = np.add.reduceat(np.add.reduceat(inside, rows, axis=0, dtype=np.int64), columns, axis=1)
+    ends = (np.append(starts[1:], side) for starts, side in zip((rows, columns), inside.shape, strict=True))
+    heights, widths = (end - start for end, start in zip(ends, (rows, columns), strict=True))
+    shares: _Floats = counts / (heights[:, None] * widths)
+    return shares
 
 
 def best_pixel(places: Iterable[Places]) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import TypeVar
@@ -57,8 +58,9 @@ class _Pair:
     shape: tuple[int, int]
 
     @property
-    def inside(self) -> torch.Tensor:
-        return self.annotation.inside(self.class_name, self.shape)
+    def inside(self) -> NDArray[np.bool_]:
+        inside: NDArray[np.bool_] = self.annotation.inside(self.class_name, self.shape).numpy()
+        return inside
 
     @property
     def target(self) -> Target | None:
@@ -88,8 +90,9 @@ def chance_levels(config: RunConfig) -> ChanceLevels:
                 for class_name in annotation.class_names:
                     yield _Pair(image_id, class_name, annotation, shape)
 
-    fits = _fits(pairs(), chosen) if data.resize == "stretch" else None
-    rows = {(pair.image_id, pair.class_name): _values(pair, fits) for pair in pairs(chosen)}
+    with _one_thread():
+        fits = _fits(pairs(), chosen) if data.resize == "stretch" else None
+        rows = {(pair.image_id, pair.class_name): _values(pair, fits) for pair in pairs(chosen)}
     if not rows:
         raise DataError(f"{dataset.name}: this limit and shard choose no picture with a usable annotation")
     index = pd.MultiIndex.from_tuples(list(rows), names=["image_id", "class_name"])
@@ -103,6 +106,17 @@ def chance_levels(config: RunConfig) -> ChanceLevels:
         fits.covered if fits else None,
         tuple(str(unusable[image_id]) for image_id in unusable if image_id in chosen),
     )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep torch from sharing out work that takes less time than waking other threads does."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _read(dataset: Dataset) -> tuple[dict[str, Annotation], dict[str, DataError]]:
@@ -186,7 +200,7 @@ class _Inside:
 
     def __init__(self, pair: _Pair) -> None:
         self._shape = pair.shape
-        self._pixels = np.flatnonzero(pair.inside.numpy())
+        self._pixels = np.flatnonzero(pair.inside)
         self._target = pair.target
         self._hits = self._target.hits(pair.shape).ravel() if self._target else None
 
@@ -217,17 +231,13 @@ class _Inside:
         pixel, bbox_map = fits.pixel(half, class_name), fits.bbox_map(half, class_name)
         miou_map = fits.miou_map(half, class_name)
         if pixel is not None and bbox_map is not None and miou_map is not None:
-            values["ebpg", level] = chance.one_pixel(self._shape, pixel).ebpg(self._pixels)
-            values["bbox", level] = bbox_map.bbox(self._pixels)
-            values["miou", level] = miou_map.miou(self._pixels)
+            best = {"ebpg": chance.one_pixel(self._shape, pixel), "bbox": bbox_map, "miou": miou_map}
+            for metric, fixed in best.items():
+                values[metric, level] = fixed.metrics(self._pixels)[metric]
         return values
 
     def _of_map(self, level: str, fixed: FixedMap) -> Values:
-        return {
-            ("ebpg", level): fixed.ebpg(self._pixels),
-            ("bbox", level): fixed.bbox(self._pixels),
-            ("miou", level): fixed.miou(self._pixels),
-        }
+        return {(metric, level): value for metric, value in fixed.metrics(self._pixels).items()}
 
     def _of_point(self, level: str, pixel: int | None) -> Values:
         if pixel is None or self._hits is None:

@@ -49,7 +49,8 @@ class ChanceLevels:
         box_share: percent of the input inside the region of each pair.
         data: name of the data set.
         input: how pictures enter the network, in words.
-        covered: (H, W) percent of the pairs whose region covers a pixel; ``None`` where inputs differ in shape.
+        covered: (H, W) percent of the pairs whose region covers a pixel; ``None`` where the inputs' shapes
+            differ.
         unusable: why annotations could not be used, one line for each.
     """
 
