@@ -20,6 +20,7 @@ from adasise_bench.cli.chance import chance
 from adasise_bench.cli.compare import compare
 from adasise_bench.cli.explain import explain
 from adasise_bench.cli.figure import figure
+from adasise_bench.cli.info import info
 from adasise_bench.cli.ls import list_
 from adasise_bench.cli.merge import merge_
 from adasise_bench.cli.report import report
@@ -109,5 +110,5 @@ def main() -> None:
     """
 
 
-for _command in (run, status, merge_, table, chance, figure, report, baseline, compare, explain, list_):
+for _command in (run, status, merge_, table, chance, figure, report, baseline, compare, explain, list_, info):
     main.add_command(_command)

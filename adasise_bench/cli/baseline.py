@@ -23,7 +23,7 @@ def baseline(folder: Path, output: Path | None, untimed: bool) -> None:
       adasise-bench baseline results/regression-1a2b3c4d
       adasise-bench baseline results/table1-1a2b3c4d --output results/baselines/table1.json
     """
-    from adasise_bench.records.run import load_run
+    from adasise_bench.records import load_run
     from adasise_bench.regression.baseline import baseline_of, write_baseline
 
     run = load_run(folder)

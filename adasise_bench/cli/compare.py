@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from adasise_bench.cli.parameters import COMMA_LIST
 from adasise_bench.utils.errors import BenchError, ConfigError
 
 _EXIT_CODES = """\b
@@ -20,7 +21,7 @@ Exit codes:
 @click.command(epilog=_EXIT_CODES)
 @click.argument("base", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
-@click.option("--methods", default="", metavar="A,B", help="Compare only these methods.")
+@click.option("--methods", type=COMMA_LIST, default="", help="Compare only these methods.")
 @click.option("--tolerance", "tolerances", multiple=True, metavar="[WHAT=]POINTS",
               help="How much a mean may differ. Default: 0.05 points, 0.5 for maps_kept.")  # fmt: skip
 @click.option("--bound", "bounds", multiple=True, metavar="[WHAT=]POINTS",
@@ -40,7 +41,7 @@ Exit codes:
 def compare(
     base: Path,
     new: Path,
-    methods: str,
+    methods: list[str],
     tolerances: tuple[str, ...],
     bounds: tuple[str, ...],
     exact: bool,
@@ -68,14 +69,13 @@ def compare(
       adasise-bench compare base.json new.json --tolerance drop=.2 --tolerance extremal_perturbation=3 \\
           --bound extremal_perturbation=none
     """
-    from adasise_bench.cli.run import names
     from adasise_bench.metrics.registry import QUALITY
     from adasise_bench.regression import comparison
     from adasise_bench.regression import output as findings
     from adasise_bench.regression.baseline import open_baseline, refuse_incomparable, why_untimed
     from adasise_bench.utils.files import write_text_atomically
 
-    before, now = (open_baseline(path).only(names(methods)) for path in (base, new))
+    before, now = (open_baseline(path).only(methods) for path in (base, new))
     refuse_incomparable(before, now)
     known = {*QUALITY, comparison.MAPS, *before.identity["methods"]}
     zero = [(what, 0.0) for what in ("", *QUALITY, comparison.MAPS)] if exact else []

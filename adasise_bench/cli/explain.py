@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from adasise_bench.cli.parameters import COMMA_LIST
+
 
 @click.command()
 @click.argument("image", type=click.Path(path_type=Path))
@@ -14,7 +16,7 @@ import click
 @click.option("--checkpoint", type=click.Path(path_type=Path, dir_okay=False),
               help="Weights file in TorchRay's format. Default: TorchRay's, downloaded once.")  # fmt: skip
 @click.option("--sha256", metavar="HEX", help="Start of the weights file's SHA-256, to be checked.")
-@click.option("--methods", default="sise,ada_sise", show_default=True, metavar="A,B",
+@click.option("--methods", type=COMMA_LIST, default="sise,ada_sise", show_default=True,
               help="Methods by name; `ls` lists them.")  # fmt: skip
 @click.option("--class", "classes", multiple=True, metavar="NAME",
               help="Class to explain; repeatable. Default: the top class.")  # fmt: skip
@@ -30,7 +32,7 @@ def explain(
     model: str,
     checkpoint: Path | None,
     sha256: str | None,
-    methods: str,
+    methods: list[str],
     classes: tuple[str, ...],
     top: int,
     overrides: tuple[str, ...],
@@ -49,7 +51,6 @@ def explain(
       adasise-bench explain dog.jpg --model vgg16 --checkpoint vgg16.pth.tar --output dog
       adasise-bench explain dog.jpg --set methods.ada_sise.selector=otsu --set data.resize=short-side
     """
-    from adasise_bench.cli.run import names
     from adasise_bench.run import explain as explaining
     from adasise_bench.run.scored_picture import explain_config, open_subject
     from adasise_bench.run.start_notes import misfits
@@ -57,7 +58,7 @@ def explain(
 
     folder = output or Path(f"explain-{image.stem}")
     config = explain_config(
-        model, names(methods), checkpoint=checkpoint, sha256=sha256, device=device, overrides=overrides
+        model, methods, checkpoint=checkpoint, sha256=sha256, device=device, overrides=overrides
     )
     for note in misfits([config.device], config.precision):
         click.echo(note, err=True)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from adasise_bench.cli.parameters import COMMA_LIST
+
 if TYPE_CHECKING:
-    from adasise_bench.records.run import Run
+    from adasise_bench.records import Run
 
 
 def _checked(_context: click.Context, _option: click.Parameter, path: Path) -> Path:
@@ -32,7 +34,7 @@ _output = click.option(
 )
 _model = click.option("--model", help="Which network, where there are several.")
 _methods = click.option(
-    "--methods", default="", metavar="A,B", help="Show only these methods, in this order."
+    "--methods", type=COMMA_LIST, default="", help="Show only these methods, in this order."
 )
 
 
@@ -99,7 +101,7 @@ def gradients(
 def maps(
     folders: tuple[Path, ...],
     model: str | None,
-    methods: str,
+    methods: list[str],
     images: tuple[str, ...],
     count: int | None,
     seed: int,
@@ -118,7 +120,7 @@ def maps(
     from adasise_bench.reporting.figures.saliency_maps import SavedMaps, draw
 
     runs, model = _runs_and_model(folders, model)
-    saved = SavedMaps.of(runs, model, _names(methods))
+    saved = SavedMaps.of(runs, model, methods)
     if count is not None:
         pairs = saved.sample(count, seed)
     else:
@@ -131,7 +133,7 @@ def maps(
 @_model
 @_methods
 @_output
-def phases(folders: tuple[Path, ...], model: str | None, methods: str, output: Path) -> None:
+def phases(folders: tuple[Path, ...], model: str | None, methods: list[str], output: Path) -> None:
     """Run-time by phase (Fig. 4), from runs that measure it.
 
     \b
@@ -140,7 +142,7 @@ def phases(folders: tuple[Path, ...], model: str | None, methods: str, output: P
     """
     from adasise_bench.reporting.figures.phases import draw
 
-    _draw_runs(draw, folders, model, output, methods=_names(methods))
+    _draw_runs(draw, folders, model, output, methods=methods)
 
 
 @figure.command()
@@ -164,7 +166,7 @@ def mu(folders: tuple[Path, ...], model: str | None, output: Path) -> None:
 @_model
 @_methods
 @_output
-def kept(folders: tuple[Path, ...], model: str | None, methods: str, output: Path) -> None:
+def kept(folders: tuple[Path, ...], model: str | None, methods: list[str], output: Path) -> None:
     """Feature maps kept per block, beside Table 2.
 
     \b
@@ -173,7 +175,7 @@ def kept(folders: tuple[Path, ...], model: str | None, methods: str, output: Pat
     """
     from adasise_bench.reporting.figures.kept_maps import draw
 
-    _draw_runs(draw, folders, model, output, methods=_names(methods))
+    _draw_runs(draw, folders, model, output, methods=methods)
 
 
 def _draw_runs(
@@ -186,7 +188,7 @@ def _draw_runs(
 
 
 def _runs_and_model(folders: tuple[Path, ...], model: str | None) -> tuple[list[Run], str]:
-    from adasise_bench.records.run import load_run
+    from adasise_bench.records import load_run
     from adasise_bench.reporting.figures.basis import the_model
 
     runs = [load_run(folder) for folder in folders]
@@ -196,7 +198,3 @@ def _runs_and_model(folders: tuple[Path, ...], model: str | None) -> tuple[list[
 def _image_and_class(text: str) -> tuple[str, str | None]:
     image_id, _, class_name = text.partition(":")
     return image_id, class_name or None
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]

@@ -22,7 +22,7 @@ def report(folders: tuple[Path, ...], output: Path | None) -> None:
       adasise-bench report results/quickstart-1a2b3c4d
       adasise-bench report results/runtime-5e6f7a8b results/table1-1a2b3c4d --output table1.html
     """
-    from adasise_bench.records.run import load_run
+    from adasise_bench.records import load_run
     from adasise_bench.reporting.report.page import write_report
 
     path = output or folders[0] / "report.html"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from adasise_bench.cli.parameters import COMMA_LIST
 from adasise_bench.cli.table import tables_text
 from adasise_bench.utils.errors import BenchError, ConfigError
 
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
               help="YAML file; see configs/.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
               help="Override any key, e.g. data.root=/data or methods.sise.mu=0.3; null removes a model or method.")  # fmt: skip  # noqa: E501
-@click.option("--models", default="", metavar="A,B", help="Keep only these models of the configuration.")
-@click.option("--methods", default="", metavar="A,B", help="Keep only these methods of the configuration.")
+@click.option("--models", type=COMMA_LIST, default="", help="Keep only these models of the configuration.")
+@click.option("--methods", type=COMMA_LIST, default="", help="Keep only these methods of the configuration.")
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after the first N pictures.")
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
-@click.option("--devices", metavar="LIST",
+@click.option("--devices", type=COMMA_LIST, metavar="LIST",
               help="A worker each: all; cuda:0,cuda:1; cpu,cpu. Default: all GPUs, or one CPU.")  # fmt: skip
 @click.option("--launcher", type=click.Choice(["local", "ray"]), default="local", show_default=True,
               help="Workers here or on a Ray cluster (RAY_ADDRESS; else one is started).")  # fmt: skip
@@ -45,11 +46,11 @@ if TYPE_CHECKING:
 def run(
     config_path: Path,
     overrides: tuple[str, ...],
-    models: str,
-    methods: str,
+    models: list[str],
+    methods: list[str],
     limit: int | None,
     device: str | None,
-    devices: str | None,
+    devices: list[str] | None,
     launcher: str,
     workers: int | None,
     shard: str | None,
@@ -86,7 +87,7 @@ def run(
         "save_maps": save_maps or None,
     }
     settings = [f"{key}={value}" for key, value in flags.items() if value is not None]
-    config = load_config(config_path, [*overrides, *settings], names(models), names(methods))
+    config = load_config(config_path, [*overrides, *settings], models, methods)
     if dry_run:
         from adasise_bench.run.plan import describe_plan, make_plan
         from adasise_bench.utils.messages import terminal
@@ -125,8 +126,3 @@ def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher) -> N
         raise BenchError(
             f"{outcome.errors} of the explanations failed; the error column of the records says why"
         )
-
-
-def names(text: str) -> list[str]:
-    """The names in a comma-separated list."""
-    return [name.strip() for name in text.split(",") if name.strip()]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from adasise_bench.cli.parameters import COMMA_LIST
+
 if TYPE_CHECKING:
     from adasise_bench.reporting.tables import Grouping
 
@@ -20,7 +22,7 @@ FORMATS = ("terminal", "md", "latex", "csv", "json")
 @click.command()
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
 @click.option("--format", "fmt", type=click.Choice(FORMATS), default="terminal", show_default=True)
-@click.option("--metrics", default="", metavar="A,B",
+@click.option("--metrics", type=COMMA_LIST, default="",
               help="Rows of Table 1, in this order: ebpg, bbox, drop, increase, miou, seconds (these by "
               "default, and those below that a run's configuration asked for); "
               "pointing, pointing_difficult, average_gain, insertion, deletion, head_sensitivity; "
@@ -30,7 +32,7 @@ FORMATS = ("terminal", "md", "latex", "csv", "json")
 @click.option("--by", type=click.Choice(["class", "size"]),
               help="Instead, one table per metric with a row per class or object size.")  # fmt: skip
 def table(
-    folders: tuple[Path, ...], fmt: str, metrics: str, against: str | None, by: Grouping | None
+    folders: tuple[Path, ...], fmt: str, metrics: list[str], against: str | None, by: Grouping | None
 ) -> None:
     """Print Table 1 and Table 2 from run folders, measured beside published.
 
@@ -46,8 +48,7 @@ def table(
       adasise-bench table results/table1-1a2b3c4d --against sise
       adasise-bench table results/table1-1a2b3c4d --by size --metrics ebpg,drop --against sise
     """
-    names = [name.strip() for name in metrics.split(",") if name.strip()]
-    click.echo(tables_text(list(folders), fmt, metrics=names, by=by, against=against))
+    click.echo(tables_text(list(folders), fmt, metrics=metrics, by=by, against=against))
 
 
 def tables_text(
@@ -59,7 +60,7 @@ def tables_text(
     against: str | None = None,
 ) -> str:
     """The tables of run folders in one of :data:`FORMATS`; the options are those of ``build_tables``."""
-    from adasise_bench.records.run import load_run
+    from adasise_bench.records import load_run
     from adasise_bench.reporting.tables import build_tables
     from adasise_bench.reporting.tables.formats import render
 

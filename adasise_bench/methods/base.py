@@ -130,6 +130,14 @@ class Method(BaseModel):
         clock = PhaseClock(classifier.device)
         return [request.method.explain(classifier, request, clock) for request in requests]
 
+    def on_network(self, name: str) -> Method:
+        """The method with those options filled in that a network decides; what is planned is asked of it.
+
+        Args:
+            name: the network's, as in the configuration.
+        """
+        return self
+
     def expected_forwards(self, maps_available: tuple[int, ...]) -> int | None:
         """Forward passes that one explanation is expected to take, for planning; ``None``: unknown."""
         raise NotImplementedError  # pragma: no cover

@@ -10,15 +10,13 @@ from pydantic import Field
 
 from adasise_bench.methods.base import Explanation, Method, Request
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.utils.centre_gaussian import CENTRE_SIGMA, centre_gaussian
 from adasise_bench.utils.errors import BenchError
 from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.timing import PhaseClock
 
 _LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey, ITU-R BT.601."""
-
-CENTRE_SIGMA = 0.25
-"""Standard deviation of the Gaussian in the middle, as a share of the side."""
 
 
 class _Control(Method):
@@ -60,19 +58,6 @@ class Centre(_Control):
         """See the class."""
         height, width = request.image.shape[2:]
         return centre_gaussian((height, width), self.sigma).to(request.image)
-
-
-def centre_gaussian(shape: tuple[int, int], sigma: float = CENTRE_SIGMA) -> torch.Tensor:
-    """A Gaussian in the middle of a frame, (H, W) float32, 1 at the most.
-
-    Args:
-        shape: height and width.
-        sigma: standard deviation, as a share of the height and of the width.
-    """
-    rows, columns = (
-        torch.exp(-(((torch.arange(length) + 0.5) / length - 0.5) ** 2) / (2 * sigma**2)) for length in shape
-    )
-    return torch.outer(rows, columns)
 
 
 class Edge(_Control):

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.scoring import in_batches
+from adasise_bench.models.scoring import filled_batch, in_batches
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,6 @@ def build_masks(maps: torch.Tensor, size: tuple[int, int]) -> tuple[torch.Tensor
 def masked_scores(classifier: Classifier, image: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     """Ψ of the image under every mask, by one forward pass of a whole batch.
 
-    A smaller batch is filled up with zeros: as every forward pass has the same shape, a mask's score does
-    not depend on how many others are scored.
-
     Args:
         classifier: gives Ψ, and says how many inputs a whole batch has.
         image: (1, 3, H, W) network input.
@@ -90,9 +87,9 @@ def masked_scores(classifier: Classifier, image: torch.Tensor, masks: torch.Tens
     Returns:
         (B, C) float32.
     """
-    inputs = classifier.empty_batch(image)
-    torch.mul(image, masks[:, None], out=inputs[: len(masks)])
-    inputs[len(masks) :] = 0
+    inputs = filled_batch(
+        classifier, image, len(masks), lambda filled: torch.mul(image, masks[:, None], out=filled)
+    )
     return classifier.scores(inputs)[: len(masks)]
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from adasise_bench.methods.base import Method
+if TYPE_CHECKING:
+    from adasise_bench.methods.base import Method
 
 
 class MethodEntry(NamedTuple):

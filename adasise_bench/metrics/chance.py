@@ -20,9 +20,9 @@ from scipy.optimize import linear_sum_assignment
 from adasise_bench.data.boxes import span
 from adasise_bench.data.dataset import Annotation
 from adasise_bench.data.selection import shard_of
-from adasise_bench.methods.controls import CENTRE_SIGMA, centre_gaussian
 from adasise_bench.metrics.localisation import IOU_SHARE, TOLERANCE
 from adasise_bench.metrics.pixels import pixel_order, share_of_pixels
+from adasise_bench.utils.centre_gaussian import CENTRE_SIGMA, centre_gaussian
 
 CELLS = 14
 """Maps are fitted with so many cells a side: finer ones get the same on VOC 2007, to a tenth of a point."""

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 
 from adasise_bench.metrics.pixels import pixel_order, share_of_pixels, top_pixels
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.scoring import in_batches
+from adasise_bench.models.scoring import filled_batch, in_batches
 from adasise_bench.utils.errors import BenchError
 from adasise_bench.utils.precision import arithmetic
 
@@ -133,10 +133,7 @@ def _area(
 def _scores(
     classifier: Classifier, target: int, saliency: torch.Tensor, start: torch.Tensor, finish: torch.Tensor
 ) -> torch.Tensor:
-    """Ψ of the target after every step from ``start`` to ``finish``: (W + 1,) float32.
-
-    The last batch is filled up with zeros, so that no score depends on how many others are computed.
-    """
+    """Ψ of the target after every step from ``start`` to ``finish``: (W + 1,) float32."""
     height, width = saliency.shape
     order = pixel_order(saliency)
     step_of = torch.empty_like(order)
@@ -158,7 +155,7 @@ def _score_batch(
     classifier: Classifier, changed: torch.Tensor, start: torch.Tensor, finish: torch.Tensor
 ) -> torch.Tensor:
     """Ψ of pictures that are ``finish`` where ``changed``, else ``start``, by one forward pass."""
-    inputs = classifier.empty_batch(start)
-    torch.where(changed, finish, start, out=inputs[: len(changed)])
-    inputs[len(changed) :] = 0
+    inputs = filled_batch(
+        classifier, start, len(changed), lambda filled: torch.where(changed, finish, start, out=filled)
+    )
     return classifier.scores(inputs)[: len(changed)]

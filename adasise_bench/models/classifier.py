@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -58,7 +58,6 @@ class Classifier:
         batch_size: inputs per forward pass; the engine's, unless memory ran out.
         engine: how forward passes are run.
         compiled: the module compiled by torch, used for whole batches; ``None`` if the engine asks for none.
-        watch: told by methods, after every step, how many of how many steps are done.
         preprocessing: how a picture's pixels become its inputs.
         definition: which code built it, where that is not the tool's.
         maps: feature maps per block, where the architecture's name does not tell.
@@ -78,7 +77,6 @@ class Classifier:
     batch_size: BatchSize
     engine: Engine
     compiled: CompiledForward | None = None
-    watch: Callable[[int, int], None] | None = None
     preprocessing: Preprocessing = CAFFE
     definition: str | None = None
     maps: tuple[int, ...] = ()

@@ -15,8 +15,15 @@ from adasise_bench.utils.files import read_text, write_text_atomically
 
 
 def cache_file() -> Path:
-    """``adasise-bench/engines.json`` in the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    """``adasise-bench/engines.json`` in the user's cache folder.
+
+    Raises:
+        FileNotFoundError: the user has no home folder, as in containers that run under any number.
+    """
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as error:
+        raise FileNotFoundError(str(error)) from None
     return Path(base) / "adasise-bench" / "engines.json"
 
 
@@ -34,7 +41,7 @@ def remember(key: Sequence[object], engine: Engine) -> None:
         known = dict(json.loads(read_text(cache_file())))
     except (OSError, ValueError, TypeError, RecursionError):
         known = {}
-    with suppress(OutputError):
+    with suppress(OSError, OutputError):
         write_text_atomically(cache_file(), json.dumps(known | {_name(key): asdict(engine)}, indent=1) + "\n")
 
 

@@ -17,15 +17,13 @@ from pydantic import BaseModel, ValidationError
 from adasise_bench.models.engine import Engine
 from adasise_bench.records import environment, evidence, manifest
 from adasise_bench.records.checks import refuse_impossible
-from adasise_bench.records.folder_names import CONFIG as CONFIG
-from adasise_bench.records.folder_names import ENVIRONMENT as ENVIRONMENT
-from adasise_bench.records.folder_names import FINISHED, IN_FLIGHT, LOCK, LOGS, PICTURES
+from adasise_bench.records.description import read_environment
+from adasise_bench.records.folder_names import CONFIG, ENVIRONMENT, FINISHED, IN_FLIGHT, LOCK, LOGS, PICTURES
 from adasise_bench.records.reading import cure, only_finished_is_left, record_batches
 from adasise_bench.records.store import writes_alone
 from adasise_bench.utils.errors import OutputError
 from adasise_bench.utils.files import (
     TEMPORARY,
-    read_text,
     refuse_special,
     regular,
     whole_lines,
@@ -199,12 +197,9 @@ def _environment(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        facts = json.loads(read_text(path, within=folder))
-    except (OSError, ValueError, RecursionError) as error:
+        return read_environment(folder)
+    except (OSError, ValueError) as error:
         raise OutputError(f"{path}: damaged ({error}); {_CURE}") from None
-    if not isinstance(facts, dict):
-        raise OutputError(f"{path}: damaged (no mapping); {_CURE}")
-    return facts
 
 
 def picture_hashes(folder: Path) -> dict[str, str]:

@@ -10,8 +10,6 @@ import torch
 from numpy.typing import NDArray
 
 from adasise_bench.records.folder import picture_hashes
-from adasise_bench.records.folder_names import CONFIG as CONFIG
-from adasise_bench.records.folder_names import ENVIRONMENT as ENVIRONMENT
 from adasise_bench.records.folder_names import MAPS, PICTURES
 from adasise_bench.records.record import Key
 from adasise_bench.utils.errors import DataError
@@ -70,14 +68,23 @@ def save_map(folder: Path, key: Key, saliency: torch.Tensor) -> None:
     Raises:
         OutputError: the disk is full or gone, or the folder's maps are a link out of it.
     """
-
-    def write(path: Path) -> None:
-        with path.open("wb") as file:
-            np.save(file, saliency.cpu().numpy())
-
     path = map_path(folder, key)
     with as_output_error(path):
         refuse_leading_out(path, folder)
+    write_map(path, saliency.cpu().numpy())
+
+
+def write_map(path: Path, saliency: NDArray[np.float32]) -> None:
+    """Write a (H, W) float32 map into a NumPy file.
+
+    Raises:
+        OutputError: the disk is full or gone, or there is something else than a plain file.
+    """
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # given a name, NumPy would add .npy to it
+            np.save(file, saliency)
+
     write_atomically(path, write)
 
 

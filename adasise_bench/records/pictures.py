@@ -14,6 +14,7 @@ from adasise_bench.data.config import DataConfig
 from adasise_bench.data.dataset import Annotation, Dataset
 from adasise_bench.data.loading import open_dataset
 from adasise_bench.records import folder as run_folder
+from adasise_bench.records.folder_names import CONFIG
 from adasise_bench.records.maps import read_map
 from adasise_bench.records.record import Key
 from adasise_bench.records.run import Run
@@ -46,9 +47,7 @@ class Gallery:
             data = DataConfig.model_validate(run.config["data"])
         except ValidationError as error:
             problem = first_problem(error, DataConfig)
-            raise DataError(
-                f"{run.folder / run_folder.CONFIG}: damaged: data: {problem}; run again"
-            ) from None
+            raise DataError(f"{run.folder / CONFIG}: damaged: data: {problem}; run again") from None
         data = data.model_copy(update={"download": False})
         return cls(run.folder, open_dataset(data), run_folder.picture_hashes(run.folder))
 

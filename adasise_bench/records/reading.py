@@ -13,8 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from adasise_bench.metrics.registry import COMPUTED, QUALITY
-from adasise_bench.records.folder_names import FINISHED as FINISHED
-from adasise_bench.records.folder_names import IN_FLIGHT as IN_FLIGHT
+from adasise_bench.records.folder_names import FINISHED, IN_FLIGHT
 from adasise_bench.records.record import _CHECKSUM, SCHEMA, ChangedLineError, Key, Record, parse_line
 from adasise_bench.records.row_groups import row_groups
 from adasise_bench.utils.errors import DataError

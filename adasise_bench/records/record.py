@@ -12,8 +12,6 @@ import pyarrow as pa
 from pydantic import ConfigDict, Field, TypeAdapter, with_config
 
 from adasise_bench.metrics.registry import COMPUTED
-from adasise_bench.records.folder_names import FINISHED as FINISHED
-from adasise_bench.records.folder_names import IN_FLIGHT as IN_FLIGHT
 
 
 class Key(NamedTuple):

@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from adasise_bench.records.folder_names import FINISHED, IN_FLIGHT
 from adasise_bench.records.planned_keys import NOTHING_PLANNED, PlannedKeys
 from adasise_bench.records.reading import finished_records, in_flight, only_finished_is_left
-from adasise_bench.records.record import FINISHED, IN_FLIGHT, SCHEMA, Key, Record, parse_line, to_line
+from adasise_bench.records.record import SCHEMA, Key, Record, parse_line, to_line
 from adasise_bench.utils.errors import OutputError
 from adasise_bench.utils.files import as_output_error, open_to_append, regular, write_atomically
 

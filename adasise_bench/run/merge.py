@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -10,7 +9,6 @@ from dataclasses import dataclass
 from io import BufferedReader
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -21,16 +19,16 @@ from adasise_bench.data.selection import chosen_images, parse_shard, shard_of
 from adasise_bench.records import environment, manifest
 from adasise_bench.records import folder as run_folder
 from adasise_bench.records.checks import refuse_impossible
-from adasise_bench.records.folder_names import CONFIG, ENVIRONMENT, FINISHED, MAPS
+from adasise_bench.records.description import read_config, read_environment
+from adasise_bench.records.folder_names import CONFIG, FINISHED, MAPS
 from adasise_bench.records.planned_keys import PlannedKeys
 from adasise_bench.records.reading import cure, finished_batches
 from adasise_bench.records.record import Key, Record
 from adasise_bench.records.row_groups import row_groups
 from adasise_bench.records.store import RecordStore
 from adasise_bench.run.config import RunConfig
-from adasise_bench.utils import plain_yaml
 from adasise_bench.utils.errors import ConfigError, DataError, OutputError
-from adasise_bench.utils.files import read_text, regular
+from adasise_bench.utils.files import folder_made_atomically, regular
 from adasise_bench.utils.settings import first_problem
 
 _AT_ONCE = 4_096
@@ -95,15 +93,11 @@ def merge(out: Path, folders: Sequence[Path]) -> int:
     _refuse_gaps(shards)
     planned = _planned(shards)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
-            unfinished = Path(temporary) / out.name
-            unfinished.mkdir()
+        with folder_made_atomically(out) as unfinished:
             _write_records(unfinished, shards, planned)
             _write_facts(unfinished, shards, planned)
             _link_maps(unfinished, shards)
             manifest.seal(unfinished)
-            unfinished.rename(out)
     except OSError as error:
         raise OutputError(f"{out}: cannot write: {error.strerror or error}; choose another folder") from None
     return len(planned)
@@ -111,16 +105,14 @@ def merge(out: Path, folders: Sequence[Path]) -> int:
 
 def _opened(folder: Path) -> Shard:
     manifest.verify(folder)
-    path = folder / CONFIG
     try:
-        tree = plain_yaml.parse(read_text(path, within=folder))
-        facts = json.loads(read_text(folder / ENVIRONMENT, within=folder))
-    except (OSError, ValueError, RecursionError) as error:
+        tree, facts = read_config(folder), read_environment(folder)
+    except (OSError, ValueError) as error:
         raise DataError(f"{folder}: not a run folder ({error})") from None
     try:
         config = RunConfig.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(f"{path}: {first_problem(error, RunConfig)}") from None
+        raise ConfigError(f"{folder / CONFIG}: {first_problem(error, RunConfig)}") from None
     if config.shard is None:
         raise DataError(f"{folder}: a whole run, not one made with --shard")
     if not (folder / FINISHED).exists():

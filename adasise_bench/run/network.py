@@ -8,20 +8,19 @@ from typing import Any
 
 import torch
 
-from adasise_bench.data.dataset import Dataset
+from adasise_bench.data import Dataset
 from adasise_bench.data.loading import usual_classes
 from adasise_bench.methods import METHODS, Method
 from adasise_bench.methods.custom.custom import custom_definitions
 from adasise_bench.metrics.registry import DEFINITIONS, scored_inputs
 from adasise_bench.models import custom as own
-from adasise_bench.models import engine_cache
+from adasise_bench.models import engine_cache, load_classifier
 from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.models.batching import BatchSize, torch_failures
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.config import CustomModel, ModelConfig
 from adasise_bench.models.engine import ENGINES, Engine
 from adasise_bench.models.function_check import refuse_random_numbers
-from adasise_bench.models.loading import load_classifier
 from adasise_bench.models.tuning import modes_to_try, tune
 from adasise_bench.models.workload import Workload
 from adasise_bench.run.config import RunConfig
@@ -160,7 +159,7 @@ def _workload(config: RunConfig, classifier: Classifier, pictures: int) -> Workl
     available = classifier.maps or ARCHITECTURES[classifier.name].maps
     counts: list[range] = []
     for method in config.methods:
-        own = method.scored_inputs(available)
+        own = method.on_network(classifier.name).scored_inputs(available)
         counts += [own, *scored_inputs(config.extra_metrics, config.data.input_size, own)]
     return Workload(tuple(filter(None, counts)), pictures)
 

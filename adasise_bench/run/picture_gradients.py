@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from adasise_bench.data.loading import open_dataset
+from adasise_bench.data import open_dataset
 from adasise_bench.data.transforms import refuse_elongated, to_input
 from adasise_bench.methods.sise.selectors import normalized, threshold
 from adasise_bench.methods.sise.sise import Sise

@@ -74,7 +74,7 @@ class Plan:
         ``None`` where nobody can know: for networks and methods of the user's own.
         """
         known = ARCHITECTURES.get(model)
-        per_pair = known and self.config.methods[method_index].expected_forwards(known.maps)
+        per_pair = known and self.config.methods[method_index].on_network(model).expected_forwards(known.maps)
         if per_pair is None:
             return None
         per_pair += expected_forwards(self.config.extra_metrics, self.config.data.input_size, per_pair)

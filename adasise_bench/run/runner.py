@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from adasise_bench.records import folder as run_folder
 from adasise_bench.records import manifest
-from adasise_bench.records.folder_names import CONFIG as CONFIG
-from adasise_bench.records.folder_names import ENVIRONMENT as ENVIRONMENT
 from adasise_bench.records.maps import kept_map
 from adasise_bench.records.planned_keys import KeySet
 from adasise_bench.records.store import RecordStore

@@ -12,8 +12,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
+from adasise_bench.records.description import read_config, read_environment
 from adasise_bench.records.folder_names import CONFIG, ENVIRONMENT, FINISHED, IN_FLIGHT, LOCK, LOGS, PROGRESS
-from adasise_bench.utils import plain_yaml
 from adasise_bench.utils.errors import DataError
 from adasise_bench.utils.files import read_text, regular, whole_lines
 from adasise_bench.utils.messages import printable, terminal
@@ -65,8 +65,8 @@ def read_status(folder: Path) -> Status:
     Raises:
         DataError: it is no run folder, or damaged.
     """
-    config = _read(folder / CONFIG, plain_yaml.parse)
-    facts = _read(folder / ENVIRONMENT, json.loads)
+    config = _read(folder / CONFIG, read_config)
+    facts = _read(folder / ENVIRONMENT, read_environment)
     records = folder / IN_FLIGHT
     try:
         labels = [str(method["label"]) for method in config["methods"]]
@@ -127,16 +127,13 @@ def _headline(status: Status) -> str:
     }[status.state]
 
 
-def _read(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
+def _read(path: Path, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     try:
-        tree = parse(read_text(path, within=path.parent))
+        return read(path.parent)
     except OSError as error:
         raise DataError(f"{path}: no run folder, or not begun: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DataError(f"{path}: damaged: {error}") from None
-    if not isinstance(tree, dict):
-        raise DataError(f"{path}: damaged: no mapping")
-    return tree
 
 
 def _counted(path: Path) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from adasise_bench.utils.errors import OutputError
@@ -121,6 +122,24 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_made_atomically(path: Path) -> Iterator[Path]:
+    """Give the body an empty folder to fill, then put it in place in one step; nothing is left of a failure.
+
+    Args:
+        path: the folder to make; if it exists, it must be empty.
+
+    Raises:
+        OSError: it cannot be written, or is not empty.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as temporary:
+        unfinished = Path(temporary) / path.name
+        unfinished.mkdir()
+        yield unfinished
+        unfinished.rename(path)
 
 
 def open_to_append(path: Path) -> int:

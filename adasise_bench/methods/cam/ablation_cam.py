@@ -12,7 +12,7 @@ from adasise_bench.methods.cam.base import LayerActivation, weighted_maps
 from adasise_bench.methods.cam.partial_forward import Tail, tail_behind
 from adasise_bench.methods.layer_maps import layer_maps
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.scoring import in_batches
+from adasise_bench.models.scoring import filled_batch, in_batches
 from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.timing import PhaseClock
 
@@ -59,8 +59,7 @@ def ablated_outputs(
 ) -> torch.Tensor:
     """Raw outputs without any of the chosen maps, one after the other.
 
-    All passes have the same shape, as in the scoring engine: the last batch is filled up with zeros, and
-    when memory runs out, the batch is halved.
+    All passes have the same shape, as in the scoring engine; when memory runs out, the batch is halved.
 
     Args:
         classifier: says how many inputs pass at once.
@@ -84,7 +83,7 @@ def ablated_outputs(
 
 
 def _one_batch(classifier: Classifier, tail: Tail, maps: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-    inputs = classifier.empty_batch(maps[None])
-    torch.mul(maps, kept[:, :, None, None], out=inputs[: len(kept)])
-    inputs[len(kept) :] = 0
+    inputs = filled_batch(
+        classifier, maps[None], len(kept), lambda filled: torch.mul(maps, kept[:, :, None, None], out=filled)
+    )
     return tail(inputs)[: len(kept)]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import nn
 
-from adasise_bench.methods import Explanation, Method, Request
+from adasise_bench.methods.base import Explanation, Method, Request
 from adasise_bench.methods.preserve import contained
 from adasise_bench.methods.registry import METHODS
 from adasise_bench.models.batching import is_out_of_memory

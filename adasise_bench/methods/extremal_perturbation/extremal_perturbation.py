@@ -24,6 +24,7 @@ from adasise_bench.methods.extremal_perturbation.mask_descent import MaskDescent
 from adasise_bench.methods.extremal_perturbation.smooth_masks import AreaMasks, area_masks
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.replay import RepeatedSteps, is_capturable
+from adasise_bench.utils import step_watch
 from adasise_bench.utils.errors import DeviceError
 from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.timing import PhaseClock
@@ -208,8 +209,7 @@ class ExtremalPerturbation(Method):
                 repeated()
             else:
                 descent.step(flip=self.jitter, first=True)
-            if classifier.watch:
-                classifier.watch(iteration + 1, total)
+            step_watch.tell(iteration + 1, total)
 
     def _optimised_by_torchray(
         self, classifier: Classifier, images: torch.Tensor, targets: Sequence[int]

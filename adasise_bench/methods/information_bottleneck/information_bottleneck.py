@@ -21,6 +21,7 @@ from adasise_bench.methods.information_bottleneck.layer_statistics import (
 from adasise_bench.methods.layer_maps import replaced_output
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.score import ScoreName
+from adasise_bench.utils import step_watch
 from adasise_bench.utils.errors import BenchError, ConfigError
 from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.timing import PhaseClock
@@ -119,8 +120,7 @@ class InformationBottleneck(Method):
                 loss = loss + self.beta * information(maps, hidden, statistics).mean()
                 (alpha.grad,) = torch.autograd.grad(loss, alpha)
             adam.step()
-            if classifier.watch:
-                classifier.watch(iteration + 1, self.iterations - 1)
+            step_watch.tell(iteration + 1, self.iterations - 1)
         with torch.no_grad(), arithmetic("fp32", classifier.device):
             return information(maps, self._hidden(alpha), statistics)
 

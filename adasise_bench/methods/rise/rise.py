@@ -11,7 +11,6 @@ from pydantic import Field
 from adasise_bench.methods.base import Explanation, Method, Request
 from adasise_bench.methods.masking import masked_scores
 from adasise_bench.methods.rise.random_masks import RandomMasks
-from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.scoring import in_batches
 from adasise_bench.utils.errors import BenchError
@@ -53,23 +52,23 @@ class Rise(Method):
         targets = [request.target for request in requests]
         return self._explain(classifier, requests[0].image, targets, PhaseClock(classifier.device))
 
+    def on_network(self, name: str) -> Rise:
+        """With as many masks as the paper takes for the network, unless the configuration says how many."""
+        return self.model_copy(update={"masks": self.masks or _MASKS_OF.get(name, _MASKS)})
+
     def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
-        """One forward per mask; the network is known by its feature maps."""
-        known = [name for name, network in ARCHITECTURES.items() if network.maps == maps_available]
-        return self._count(known[0] if known else "")
+        """One forward per mask."""
+        return self.masks or _MASKS
 
     def scored_inputs(self, maps_available: tuple[int, ...]) -> range:
         """All masks, always as many."""
         count = self.expected_forwards(maps_available)
         return range(count, count + 1)
 
-    def _count(self, network: str) -> int:
-        return self.masks or _MASKS_OF.get(network, _MASKS)
-
     def _explain(
         self, classifier: Classifier, image: torch.Tensor, targets: Sequence[int], clock: PhaseClock
     ) -> list[Explanation]:
-        count = self._count(classifier.name)
+        count = self.on_network(classifier.name).expected_forwards(classifier.maps)
         with clock.phase("scoring"):
             size = (image.shape[2], image.shape[3])
             masks = RandomMasks(count, self.cells, self.p, size, self.seed, image.device)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Protocol
 
-from adasise_bench.data.dataset import Dataset
+from adasise_bench.data import Dataset
 from adasise_bench.models.engine import Engine
 from adasise_bench.records.planned_keys import KeySet
 from adasise_bench.records.record import Record

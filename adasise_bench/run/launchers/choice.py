@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from adasise_bench.run.config import RunConfig
@@ -14,7 +15,7 @@ from adasise_bench.utils.errors import ConfigError
 
 
 def choose_launcher(
-    config: RunConfig, folder: Path, name: str, devices: str | None, workers: int | None
+    config: RunConfig, folder: Path, name: str, devices: Sequence[str] | None, workers: int | None
 ) -> Launcher:
     """The launcher of a run.
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from adasise_bench.data.dataset import Dataset
+from adasise_bench.data import Dataset
 from adasise_bench.models.engine import Engine
 from adasise_bench.records import environment
 from adasise_bench.records.planned_keys import KeySet

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from adasise_bench.data.dataset import Dataset
+from adasise_bench.data import Dataset
 from adasise_bench.models.engine import Engine
 from adasise_bench.models.lost_device import named_if_lost
 from adasise_bench.records.planned_keys import KeySet

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from adasise_bench.data.loading import open_dataset
+from adasise_bench.data import open_dataset
 from adasise_bench.models.engine import Engine
 from adasise_bench.models.lost_device import loss_of
 from adasise_bench.records.folder_names import LOCK, LOGS
