@@ -68,6 +68,7 @@ def chance_tables(levels: ChanceLevels, *, by_class: bool = False) -> Tables:
         levels.values,
         pd.DataFrame(index=levels.values.index, columns=list(LEVELS), dtype=object),
         levels.box_share,
+        pd.DataFrame(index=levels.values.index),
         controls=frozenset(LEVELS),  # none of them is the best of anything
     )
     metrics = {name: METRICS[name] for name in LOCATED}

@@ -9,12 +9,28 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 
 from adasise_bench.reporting.tables import Cell, Table, Tables
-from adasise_bench.reporting.tables.grid import Grid, Line, Style, grid, legible, title, transposed
+from adasise_bench.reporting.tables.grid import (
+    CHANCE_MARK,
+    Grid,
+    Line,
+    Style,
+    grid,
+    legible,
+    title,
+    transposed,
+)
 from adasise_bench.utils.messages import csv_cell, json_text, latex, markdown, printable, terminal
 
 WIDTH = 100
 _LATEX_COLUMNS = 4
-CSV_COLUMNS = ("table", "model", *(field.name for field in fields(Cell)), "excludes_zero", "direction")
+CSV_COLUMNS = (
+    "table",
+    "model",
+    *(field.name for field in fields(Cell)),
+    "excludes_zero",
+    "exceeds_chance",
+    "direction",
+)
 
 
 def render(tables: Tables, fmt: str, width: int = WIDTH) -> str:
@@ -39,6 +55,8 @@ def _legend(tables: Tables, best: str) -> Iterator[str]:
     cells = [cell for row in rows for cell in row.cells]
     if any(cell.best for cell in cells):
         yield f"{best} is the best measured value of its measure"
+    if any(cell.exceeds_chance is False for cell in cells):
+        yield f"{CHANCE_MARK} the interval does not exceed what one gets without looking at the picture"
     if any(row.direction for row in rows):
         yield "↑ higher is better, ↓ lower"
     if any(cell.low is not None for cell in cells):
@@ -193,7 +211,7 @@ def _csv_row(values: dict[str, object]) -> dict[str, object]:
 
 def _with_words(cell: Cell) -> dict[str, object]:
     """A cell's attributes, truth values in lower case."""
-    values = asdict(cell) | {"excludes_zero": cell.excludes_zero}
+    values = asdict(cell) | {"excludes_zero": cell.excludes_zero, "exceeds_chance": cell.exceeds_chance}
     return {key: str(value).lower() if isinstance(value, bool) else value for key, value in values.items()}
 
 
@@ -203,6 +221,7 @@ def _json(tables: Tables) -> str:
         for row, made in zip(table["rows"], built.rows, strict=True):
             for cell, source in zip(row["cells"], made.cells, strict=True):
                 cell["excludes_zero"] = source.excludes_zero
+                cell["exceeds_chance"] = source.exceeds_chance
     return json_text(tree) + "\n"
 
 

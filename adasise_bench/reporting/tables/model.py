@@ -47,6 +47,7 @@ class Cell:
         images: how many images the pairs come from; ``None`` where it was not counted.
         against: label of the method whose values were subtracted; ``None`` where none were.
         group: class or object size that the pairs belong to; ``None`` for all.
+        chance: what one gets on the same pairs without looking at the picture; ``None`` if it is not known.
     """
 
     method: str | None
@@ -61,6 +62,7 @@ class Cell:
     images: int | None = None
     against: str | None = None
     group: str | None = None
+    chance: float | None = None
 
     @property
     def excludes_zero(self) -> bool | None:
@@ -68,6 +70,13 @@ class Cell:
         if self.against is None or self.low is None or self.high is None:
             return None
         return self.low > 0 or self.high < 0
+
+    @property
+    def exceeds_chance(self) -> bool | None:
+        """Whether the whole interval lies above ``chance``; ``None`` where one of them is not there."""
+        if self.chance is None or self.low is None:
+            return None
+        return self.low > self.chance
 
 
 @dataclass(frozen=True)

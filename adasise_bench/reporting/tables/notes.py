@@ -13,6 +13,7 @@ from adasise_bench.metrics.registry import METRICS
 from adasise_bench.records.run import Run
 from adasise_bench.reporting import statistics
 from adasise_bench.reporting.published import VOC, published, sources
+from adasise_bench.reporting.tables.blind import best_blind
 from adasise_bench.reporting.tables.breakdown import SIZES
 from adasise_bench.reporting.tables.model import Cell, Row, Table, number, title_of
 from adasise_bench.utils.messages import printable
@@ -44,7 +45,9 @@ def notes(
     if apart:
         yield f"Never marked as best, for they ask no network: {', '.join(apart)}."
     yield from statistics_notes(tables)
+    yield from _unmarked_notes(tables)
     yield from _run_time_notes(records, tables, data)
+    yield from _chance_notes(records, tables)
     yield from _degenerate_notes(runs, records)
     errors = records["error"].dropna()
     texts = "; ".join(_one_line(str(text)) for text in errors.unique()[:SHOWN_ERRORS])
@@ -138,6 +141,27 @@ def statistics_notes(tables: Sequence[Table]) -> Iterator[str]:
     if groups := {cell.group for cell in cells} & set(SIZES):
         bounds = ", ".join(f"{name} from {bound:g} %" for name, bound in SIZES.items() if name in groups)
         yield f"Object size: share of the network's input inside the class's boxes: {bounds}."
+
+
+def _chance_notes(records: pd.DataFrame, tables: Iterable[Table]) -> Iterator[str]:
+    """What one gets without looking at the picture, for the pairs that any method explained."""
+    shown = {cell.metric for cell in _cells(tables)}
+    explained = records.dropna(subset=["score"]).drop_duplicates(["model", "image_id", "class_name"])
+    sentences = {
+        str(model): ", ".join(
+            f"{METRICS[metric].title.removesuffix(', %')} {number(level.mean, 'percent')} ({level.title})"
+            for metric in METRICS
+            if metric in shown and (level := best_blind(pairs, metric))
+        )
+        for model, pairs in explained.groupby("model", sort=False)
+    }
+    for sentence in filter(None, dict.fromkeys(sentences.values())):
+        models = [title_of(model) for model, other in sentences.items() if other == sentence]
+        of = "" if len(models) == len(sentences) else f" of {' and '.join(models)}"
+        yield f"Without looking at the picture: {sentence}, for these pairs{of}."
+
+
+def _unmarked_notes(tables: Iterable[Table]) -> Iterator[str]:
     for table in tables:
         unmarked = [row.title for row in table.rows if _is_unmarked(row)]
         if unmarked:
