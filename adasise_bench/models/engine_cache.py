@@ -1,4 +1,4 @@
-"""Remembers the engine found for a network on a machine: runs repeat each other's values and start fast."""
+"""Remembers the engine found for a network on a machine, so that later runs start fast and repeat values."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def cache_file() -> Path:
 
 
 def recall(key: Sequence[object]) -> Engine | None:
-    """The engine remembered for a key; ``None`` without one, or when the file is damaged."""
+    """The engine remembered for a key; ``None`` if there is none, or if the file is damaged."""
     try:
         return Engine.of(json.loads(read_text(cache_file()))[_name(key)])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -36,7 +36,7 @@ def recall(key: Sequence[object]) -> Engine | None:
 
 
 def remember(key: Sequence[object], engine: Engine) -> None:
-    """Keep an engine for later runs, where the cache folder can be written."""
+    """Keep an engine for later runs, if the cache folder can be written."""
     try:
         known = dict(json.loads(read_text(cache_file())))
     except (OSError, ValueError, TypeError, RecursionError):

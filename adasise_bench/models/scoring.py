@@ -42,7 +42,7 @@ def in_batches(
     most: int | None = None,
     batch_size: BatchSize | None = None,
 ) -> Iterator[tuple[slice, _Batch]]:
-    """Do some work on items 0 to ``total``, as many at a time as pass through the network.
+    """Do some work on items 0 to ``total`` in batches that fit in memory.
 
     When memory runs out, the batch is halved and what was already yielded stays. Whoever watches is told of
     every batch, see :mod:`~adasise_bench.utils.step_watch`.
@@ -50,12 +50,13 @@ def in_batches(
     Args:
         classifier: says how many items make a batch.
         total: number of items.
-        work: takes the first item and the one after the last; not ``None`` is what it gives.
-        most: items at a time where a whole batch would be too many.
-        batch_size: how many items make a batch, where that is not the classifier's for forward passes.
+        work: takes the number of the first item and the number after the last one. Its result is not
+            ``None``.
+        most: the most items in a batch, where a whole batch of the network would be too large.
+        batch_size: how many items make a batch; by default the classifier's number for forward passes.
 
     Yields:
-        The items' numbers, in order, and what ``work`` gave.
+        The numbers of the items, in order, and the result of ``work``.
     """
     done = 0
     batch_size = batch_size or classifier.batch_size

@@ -46,7 +46,7 @@ DECISIVE = ("tool", "torch", "torchvision", "torchray", "device", "device_name",
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Dotted keys whose values differ, each as ``key: before -> now``.
 
-    Of the evidence, what only one of them tells is no difference: earlier versions told less.
+    Evidence that only one of the two holds is not a difference, because earlier versions recorded less.
     """
     found = []
     for key in sorted(before.keys() | now.keys()):

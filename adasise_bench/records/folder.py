@@ -32,16 +32,16 @@ from adasise_bench.utils.files import (
 from adasise_bench.utils.settings import first_problem
 
 _LOOKED_AT = 0.1
-"""Seconds to wait for those who only look whether a run holds the lock."""
+"""Seconds to wait for processes that only test whether a run holds the lock."""
 
 _CURE = "use --no-resume or another --output"
 
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Hold the folder for one process; the system lets go even when the process is killed.
+    """Lock the folder for this process. The system releases the lock even if the process is killed.
 
-    Half-written files of a killed process are removed.
+    Half-written files of a process that was killed are removed.
 
     Raises:
         OutputError: another run holds it, or it cannot be written.
@@ -63,7 +63,7 @@ def exclusive(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            _remove_half_written(folder)  # of workers that were killed meanwhile
+            _remove_half_written(folder)  # files of workers that were killed meanwhile
     finally:
         lock.release()
 
@@ -75,7 +75,7 @@ def _remove_half_written(folder: Path) -> None:
 
 
 def _refuse_second_writer(folder: Path) -> None:
-    """Look whether a run has the records open: the lock's file may have been deleted under it.
+    """Test whether a run has the records open, because the file of its lock may have been deleted.
 
     Raises:
         OutputError: another run is writing.
@@ -96,10 +96,10 @@ def refuse_foreign(
     own: Collection[str] = (CONFIG, ENVIRONMENT, IN_FLIGHT, FINISHED),
     content: str = "run",
 ) -> None:
-    """Refuse a folder that holds something else than a run (or what else ``content`` names).
+    """Refuse a folder that holds anything other than a run, or than what ``content`` names.
 
     Raises:
-        OutputError: it has files, but none of ``own``, which a run begins with.
+        OutputError: it has files, but none of ``own``, with which a run begins.
     """
     held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     half_written = {name for name in held if name.startswith(".") and name.endswith(TEMPORARY)}
@@ -108,7 +108,7 @@ def refuse_foreign(
 
 
 def move_aside(folder: Path) -> None:
-    """Rename an existing folder to ``<folder>.1``, ``.2``, ...: nothing computed is lost.
+    """Rename an existing folder to ``<folder>.1``, ``.2``, ..., so that nothing computed is lost.
 
     Raises:
         OutputError: it cannot be renamed.
@@ -166,7 +166,7 @@ def claim(
 
 
 def _explained_images(folder: Path, check: Callable[..., None] | None) -> set[str]:
-    """Ids of the images that the folder holds an explanation of; ``check`` sees all records on the way."""
+    """Ids of the images that the folder holds an explanation of; ``check`` is called with all records."""
     name = FINISHED if only_finished_is_left(folder) else IN_FLIGHT
     explained: set[str] = set()
     for records in record_batches(folder):
@@ -179,7 +179,7 @@ def _explained_images(folder: Path, check: Callable[..., None] | None) -> set[st
 def describe(
     folder: Path, settings: Mapping[str, Any], facts: Mapping[str, Any], pictures: Mapping[str, str]
 ) -> None:
-    """Write what :func:`claim` writes, whatever the folder holds; its manifest no longer stands.
+    """Write what :func:`claim` writes, whatever the folder holds, and remove its manifest.
 
     Raises:
         OutputError: it cannot be written.

@@ -24,7 +24,7 @@ from adasise_bench.utils.settings import first_problem
 
 @dataclass(frozen=True)
 class Gallery:
-    """What there is to look at in one run.
+    """The pictures and maps of one run.
 
     Attributes:
         folder: the run folder.
@@ -65,7 +65,7 @@ class Gallery:
         """One picture as RGB.
 
         Raises:
-            DataError: missing, damaged, or another picture than the one that was explained.
+            DataError: it is missing or damaged, or it is not the picture that was explained.
         """
         annotation = self.annotation(image_id)
         if self.digests.get(image_id) != self.dataset.digest(image_id):

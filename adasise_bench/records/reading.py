@@ -42,10 +42,10 @@ def read_records(folder: Path) -> pd.DataFrame:
 
 
 def record_batches(folder: Path) -> Iterator[pd.DataFrame]:
-    """The records that a run goes on from, in pieces of some thousand, so that memory holds no more.
+    """The records from which a run continues, some thousand at a time, so that memory holds no more.
 
-    They are those in flight; where these are lost, those of the finished file. Of several records with one
-    key the last counts.
+    They are the records in flight or, if these are lost, those of the finished file. If several records have
+    the same key, the last one counts.
 
     Raises:
         DataError: the records are damaged.
@@ -59,7 +59,7 @@ def record_batches(folder: Path) -> Iterator[pd.DataFrame]:
 
 
 def finished_batches(path: Path) -> Iterator[pd.DataFrame]:
-    """The records of a Parquet file in pieces of some thousand, in their order.
+    """The records of a Parquet file, some thousand at a time, in their order.
 
     Raises:
         DataError: they are damaged.
@@ -81,13 +81,13 @@ def finished_records(path: Path) -> Iterator[Record]:
 
 
 def only_finished_is_left(folder: Path) -> bool:
-    """Whether the records in flight are lost, so that the finished ones are all there is."""
+    """Whether the records in flight are lost, so that only the finished ones are left."""
     path = folder / IN_FLIGHT
     return (folder / FINISHED).exists() and (not path.exists() or path.stat().st_size == 0)
 
 
 def cure(folder: Path, name: str) -> str:
-    """What to do about a record that is damaged or impossible, in the folder's file of this name."""
+    """What a reader should do about a damaged or impossible record in the folder's file of this name."""
     if name == IN_FLIGHT:
         return "remove its line and resume"
     if only_finished_is_left(folder):
@@ -138,7 +138,7 @@ def _frame(table: pa.Table) -> pd.DataFrame:
 
 
 def in_flight(path: Path) -> Iterator[tuple[int, Record]]:
-    """The records of :data:`IN_FLIGHT`, each with the offset of the line's end; a torn last line is none.
+    """The records of :data:`IN_FLIGHT` with the offset of each line's end, without an incomplete last line.
 
     Raises:
         DataError: it cannot be read, or a line is no record or was changed.

@@ -69,7 +69,7 @@ class _Recorded:
 if TYPE_CHECKING:
 
     class Record(_Recorded):
-        """See below: the metrics' fields are added from their registry."""
+        """Documented below, where the fields of the metrics are added from their registry."""
 
         def __init__(self, *key: str | None, **values: Any) -> None: ...
 
@@ -82,7 +82,7 @@ else:
     Record.__module__ = __name__  # so that records can be sent to other processes
     Record.__doc__ = """One explanation: a field for every metric of the registry, and what else was found.
 
-    A metric is null where it was not asked for or does not exist for the pair; its function says when.
+    A metric is null if it was not asked for, or does not exist for the pair; its function says when.
 
     Attributes:
         score: Ψ of the whole picture.
@@ -90,15 +90,17 @@ else:
         chance_pixel_*, chance_gaussian_*: what the centre pixel and the centre Gaussian get on the pair, in
             percent: see :func:`~adasise_bench.metrics.chance.pair_levels`.
         seconds, seconds_*: run-time in total and by phase.
-        seconds_plain_forward: per input of a plain batched forward pass, timed just before the picture's
-            or, where explanations are quick, before those of an earlier picture of the same size.
+        seconds_plain_forward: seconds per input of a plain batched forward pass, timed just before the
+            picture's explanations or, if explanations are quick, before those of an earlier picture of the
+            same size.
         forwards, backwards: inputs passed through the network by the method.
-        peak_memory_mb: most memory that tensors held on the GPU during the explanation, the run's networks
-            included, in 10^6 bytes; null on the CPU and with shared forwards, where it
-            belongs to no single explanation.
-        maps_kept, maps_positive: feature maps per block.
-        degenerate: all pixels of the map are equal.
-        error: why there is no explanation; the metrics are then null.
+        peak_memory_mb: the most memory that tensors took on the GPU during the explanation, in 10^6 bytes,
+            with the run's networks; null on the CPU, and with shared forwards, because it then belongs to
+            several explanations.
+        maps_kept, maps_positive: numbers of feature maps, per block, that were kept or had positive
+            gradients.
+        degenerate: whether all pixels of the map are equal.
+        error: the reason why there is no explanation; the metrics are then null.
         published_model, weights: whether the weights are TorchRay's, and the start of their SHA-256.
     """
     Record = with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(Record)
@@ -112,7 +114,7 @@ _TYPES = {"str": pa.string(), "float": pa.float64(), "Count": pa.int64(), "bool"
 _COLUMNS = {field.name: _TYPES[str(field.type).removesuffix(" | None")] for field in fields(Record)}
 
 SCHEMA = pa.schema([(name, _COLUMNS[name]) for name in dict.fromkeys((*Key._fields, *COMPUTED, *_COLUMNS))])
-"""Columns of the finished file: the key, the metrics, and what else there is."""
+"""Columns of the finished file: first the key, then the metrics, then all others."""
 
 
 _CHECKSUM = re.compile(rb', "crc32": "([0-9a-f]{8})"\}\n?$')
@@ -120,7 +122,7 @@ _CHECKSUM = re.compile(rb', "crc32": "([0-9a-f]{8})"\}\n?$')
 
 
 class ChangedLineError(ValueError):
-    """A line is not what its checksum was made of."""
+    """The checksum of a line does not fit the line."""
 
 
 def to_line(record: Record) -> bytes:
@@ -130,11 +132,11 @@ def to_line(record: Record) -> bytes:
 
 
 def parse_line(line: bytes) -> Record:
-    """The record in one line of :data:`IN_FLIGHT`; what has no checksum is taken without.
+    """The record in one line of :data:`IN_FLIGHT`; a line without a checksum is accepted.
 
     Raises:
-        ChangedLineError: it has one, which does not fit.
-        ValueError: it is no record.
+        ChangedLineError: its checksum does not fit.
+        ValueError: it is not a record.
     """
     if stated := _CHECKSUM.search(line):
         line = line[: stated.start()] + b"}"

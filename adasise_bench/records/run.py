@@ -89,8 +89,8 @@ def load_run(folder: Path) -> Run:
     """Read a run folder, finished or in flight.
 
     Raises:
-        DataError: a file is missing, damaged or was changed after the run, the records cannot be of it, or
-            the folder holds no run.
+        DataError: a file is missing, damaged or was changed after the run, the records cannot belong to
+            it, or the folder holds no run.
     """
     manifest.verify(folder)
     records = read_records(folder)

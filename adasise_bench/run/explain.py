@@ -1,4 +1,4 @@
-"""Explains a person's own picture and writes maps, overlays, and all of them side by side."""
+"""Explains a picture of the user, and writes the maps, their overlays, and all overlays side by side."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from adasise_bench.utils.files import write_atomically, write_text_atomically
 from adasise_bench.utils.step_watch import watched
 
 FACTS = "explanation.json"
-"""Where the numbers and pictures of a folder come from; tells such a folder from others."""
+"""The file that says where the maps of a folder come from. Only folders of this command have it."""
 
 _MAX_SIDE = 2048
 _BAR_DELAY = 0.5
 
 
 def refuse_foreign(folder: Path) -> None:
-    """Refuse a folder that holds something else than explanations.
+    """Refuse a folder that holds anything other than explanations.
 
     Raises:
         OutputError: it holds other files.
@@ -44,8 +44,8 @@ def refuse_foreign(folder: Path) -> None:
     run_folder.refuse_foreign(folder, (FACTS,), "explanation")
 
 
-def explain(subject: Subject, folder: Path) -> None:
-    """Explain the subject's classes with every method and write what comes out.
+def explain_picture(subject: Subject, folder: Path) -> None:
+    """Explain the subject's classes with every method, and write the results.
 
     The folder gets ``explanation.json``, ``METHOD_CLASS.npy`` (float32 at the input's resolution),
     ``METHOD_CLASS.png`` (overlay at the picture's resolution, at most 2048 pixels a side) and
@@ -69,7 +69,7 @@ def explain(subject: Subject, folder: Path) -> None:
             saliency = explanation.saliency.cpu().numpy()
             if not np.isfinite(saliency).all():
                 raise BenchError(f"{label}: the map of {name} is not finite for this picture")
-            flat = "\nno evidence: flat map" if saliency.min() == saliency.max() else ""
+            flat = "\nno evidence: all pixels are equal" if saliency.min() == saliency.max() else ""
             drawn = overlay(shown, saliency)
             panels[name, label] = Panel(f"{title_of(label)}{flat}", drawn)
             stem = file_name(label, name)
@@ -87,7 +87,7 @@ def explain(subject: Subject, folder: Path) -> None:
 
 
 def _explanations(subject: Subject) -> Iterator[tuple[Request, Explanation]]:
-    """What ``run`` finds with ``share_forwards``, with a bar that says how far it is."""
+    """The same explanations as of ``run`` with ``share_forwards``; a bar shows how far they are."""
     classifier = subject.classifier
     groups: dict[str, list[Request]] = {}
     for method in subject.config.methods:

@@ -34,7 +34,7 @@ def pick_devices(listed: Sequence[str] | None, device: str) -> list[str]:
         raise ConfigError(f"--devices {given}: write all, cuda, or a list such as cuda:0,cuda:1 or cpu,cpu")
     twice = {name for name in names if name != "cpu" and names.count(name) > 1}
     if twice:
-        raise ConfigError(f"--devices: {sorted(twice)[0]} comes twice; a GPU has one worker")
+        raise ConfigError(f"--devices: {sorted(twice)[0]} is named twice; a GPU can have only one worker")
     for name in names:
         pick_device(name)
     return names

@@ -1,4 +1,4 @@
-"""Tables by class and by object size: one per metric, one row per group of pairs."""
+"""Tables by class and by object size: one table per metric, with a row for each group of pairs."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from adasise_bench.utils.messages import printable
 Grouping = Literal["class", "size"]
 
 SIZES = {"small": 0.0, "medium": 6.25, "large": 25.0}
-"""Smallest percent of the network's input that the union of a class's boxes covers, by size: a square of a
-quarter and of half the input's side. 25 % bounds the "difficult" pairs of Zhang et al. 2018 (Excitation
-Backprop)."""
+"""The smallest share of the network's input, in percent, that the union of a class's boxes covers, by size.
+The bounds are squares of a quarter and of half the input's side. 25 % is also the upper bound of the
+"difficult" pairs of Zhang et al. 2018 (Excitation Backprop)."""
 
 
 def breakdown_tables(
     model: str, scores: Scores, metrics: Mapping[str, Metric], by: Grouping
 ) -> Iterator[Table]:
-    """One table per metric, a row per group and one for all pairs."""
+    """One table per metric, with a row for each group and one for all pairs."""
     groups = {
         name: measured_rows(scores.where(chosen), metrics, {}, group=name)
         for name, chosen in _groups(scores, by)
@@ -53,4 +53,5 @@ def _groups(scores: Scores, by: Grouping) -> Iterator[tuple[str, pd.Series[bool]
 
 
 def _group_row(group: str, row: Row) -> Row:
-    return replace(row, title=f"{printable(group)} (n={row.cells[0].of})")
+    pairs = row.cells[0].of
+    return replace(row, title=f"{printable(group)} ({pairs} pair{'' if pairs == 1 else 's'})")

@@ -17,7 +17,7 @@ _METRICS = {"maps_kept": "kept", "maps_positive": "positive"}
 def table2(
     model: str, data: str, records: pd.DataFrame, names: Mapping[str, str], available: Sequence[int]
 ) -> Table:
-    """Mean maps kept, and with positive gradient, per block.
+    """The mean number of maps per block that were kept, and that have a positive gradient.
 
     Args:
         model: architecture.
@@ -46,7 +46,7 @@ def table2(
 
 
 def _counts(records: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
-    """Maps per explanation, one column per block, by method and metric; only what there is."""
+    """Maps per explanation by method and metric, one column per block; without what was not recorded."""
     counts = {}
     for method in methods_of(records):
         group = records[records["method"] == method].set_index(PAIR)
