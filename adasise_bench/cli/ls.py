@@ -25,7 +25,7 @@ def list_() -> None:
         "Methods": {name: method.summary for name, method in METHODS.items()} | custom,
         "Models": {name: model.summary for name, model in ARCHITECTURES.items()},
         "Metrics": {
-            name: f"{'↑' if metric.direction == 'up' else '↓'} {metric.unit:11} {metric.summary}"
+            name: f"{'↑' if metric.direction == 'up' else '↓'} {metric.unit:12} {metric.summary}"
             for name, metric in METRICS.items()
         },
     }

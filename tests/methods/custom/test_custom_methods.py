@@ -567,7 +567,7 @@ def test_installed_methods_go_by_their_names(
     (tmp_path / "flat_method.py").write_text(OPTIONS_CLASS)
     monkeypatch.syspath_prepend(tmp_path)
     listed = CliRunner().invoke(main, ["ls"]).stdout
-    assert "my_saliency            mine:saliency of the package my-package" in listed
+    assert "my_saliency mine:saliency of the package my-package" in " ".join(listed.split())
     assert listed.count("\n  sise ") == 1
     run({"name": "my_saliency", "options": {"power": 0.5}}, {"name": "flat", "height": 2}, "sise")
     records = read_records(Path("out"))
