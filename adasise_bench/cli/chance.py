@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from adasise_bench.cli.table import FORMATS, terminal_width
+from adasise_bench.cli.table import FORMATS
 
 
 @click.command()
@@ -29,9 +29,10 @@ def chance(config_path: Path, overrides: tuple[str, ...], fmt: str, by: str | No
       adasise-bench chance --config configs/table1.yaml --set data.root=/data/voc --by class --format csv
     """
     from adasise_bench.reporting.tables.chance import chance_tables
-    from adasise_bench.reporting.tables.formats import render
+    from adasise_bench.reporting.tables.formats import WIDTH, render
     from adasise_bench.run.chance import chance_levels
     from adasise_bench.run.config_file import load_config
+    from adasise_bench.utils.text_tables import terminal_width
 
     levels = chance_levels(load_config(config_path, overrides))
-    click.echo(render(chance_tables(levels, by_class=by is not None), fmt, terminal_width()))
+    click.echo(render(chance_tables(levels, by_class=by is not None), fmt, terminal_width() or WIDTH))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -77,7 +79,7 @@ def draw(levels: ChanceLevels) -> Figure:
 def _mark_pixels(axes: Axes, covered: NDArray[np.float64]) -> None:
     """The centre pixel and the best one, with the EBPG of a map that is this pixel alone."""
     height, width = covered.shape
-    pixels = {
+    pixels: dict[str, tuple[int, dict[str, Any]]] = {
         "centre pixel": (centre_pixel((height, width)), {"marker": "+", "markersize": 8}),
         "best pixel": (int(covered.argmax()), {"marker": "o", "markerfacecolor": "none"}),
     }
