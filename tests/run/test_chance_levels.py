@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -133,10 +134,11 @@ def test_the_command_prints_levels_and_classes(root: Path) -> None:
     assert printed.exit_code == 0, printed.output
     assert all(level in printed.stdout for level in levels.LEVELS)
     assert "no best value" not in printed.stdout
-    by_class = _call(*of_root, "--by", "class", "--format", "md")
+    by_class = _call(*of_root, "--by", "class", "--format", "csv")
     assert by_class.exit_code == 0, by_class.output
-    assert "cat (n=8)" in by_class.stdout
-    assert "dog (n=24)" in by_class.stdout
+    lines = pd.read_csv(io.StringIO(by_class.stdout))
+    centre = lines[(lines["method"] == levels.CENTRE) & (lines["metric"] == "ebpg")].set_index("group")
+    assert (centre.loc["cat", "n"], centre.loc["dog", "n"]) == (8, 24)
 
 
 def test_without_annotations_there_is_one_line(tmp_path: Path) -> None:
