@@ -16,6 +16,7 @@ import click
 
 from adasise_bench import __version__
 from adasise_bench.cli.baseline import baseline
+from adasise_bench.cli.chance import chance
 from adasise_bench.cli.compare import compare
 from adasise_bench.cli.explain import explain
 from adasise_bench.cli.figure import figure
@@ -109,5 +110,5 @@ def main() -> None:
     """
 
 
-for _command in (run, status, merge_, table, figure, report, baseline, compare, explain, list_, info):
+for _command in (run, status, merge_, table, chance, figure, report, baseline, compare, explain, list_, info):
     main.add_command(_command)

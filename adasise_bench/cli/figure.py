@@ -49,6 +49,7 @@ def figure() -> None:
       adasise-bench figure mu results/mu_ablation-1a2b3c4d --output mu.png
       adasise-bench figure maps results/table1-1a2b3c4d --random 4 --seed 1 --output maps.pdf
       adasise-bench figure gradients --config configs/mu_ablation.yaml --image 000001:dog --output fig1.pdf
+      adasise-bench figure chance --config configs/table1.yaml --output chance.pdf
     """
 
 
@@ -94,6 +95,26 @@ def gradients(
         raise ConfigError(f"{config_path}: has {', '.join(config.models)}; name one with --model")
     measured = of_picture(config, next(iter(config.models)), *_image_and_class(image))
     save(gradients.draw(measured), output)
+
+
+@figure.command()
+@click.option("--config", "config_path", required=True, type=click.Path(path_type=Path, dir_okay=False),
+              help="YAML file that names the data; its networks and methods are not used.")  # fmt: skip
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override any key, as in `run`.")
+@_output
+def chance(config_path: Path, overrides: tuple[str, ...], output: Path) -> None:
+    """Where the objects are, and what one gets without looking at the picture, from annotations alone.
+
+    \b
+    Example:
+      adasise-bench figure chance --config configs/table1.yaml --set data.root=/data/voc --output chance.pdf
+    """
+    from adasise_bench.reporting.figures import save
+    from adasise_bench.reporting.figures.chance import draw
+    from adasise_bench.run.chance import chance_levels
+    from adasise_bench.run.config_file import load_config
+
+    save(draw(chance_levels(load_config(config_path, overrides))), output)
 
 
 @figure.command()

@@ -101,13 +101,13 @@ def box_mask(
         if box.rotation:
             mask |= _turned_mask(box, picture_size, input_size)
             continue
-        left, right = _span(box.xmin, box.xmax, picture_size[0], width)
-        top, bottom = _span(box.ymin, box.ymax, picture_size[1], height)
+        left, right = span(box.xmin, box.xmax, picture_size[0], width)
+        top, bottom = span(box.ymin, box.ymax, picture_size[1], height)
         mask[top:bottom, left:right] = True
     return mask
 
 
-def _span(first: float, last: float, picture: int, frame: int) -> tuple[int, int]:
+def span(first: float, last: float, picture: int, frame: int) -> tuple[int, int]:
     """The half-open range of input pixels for the picture's 1-based, inclusive ``first`` to ``last``."""
     before, last = (min(max(edge, 0), picture) for edge in (first - 1, last))
     start = min(round(before * frame / picture), frame - 1)

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from adasise_bench.methods.base import Explanation, Method, Request
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.utils.centre_gaussian import CENTRE_SIGMA, centre_gaussian
 from adasise_bench.utils.errors import BenchError
 from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.timing import PhaseClock
@@ -74,15 +75,14 @@ class Centre(_Control):
     """
 
     name: Literal["centre"] = "centre"
-    sigma: float = Field(0.25, ge=0.01, le=10, description="standard deviation, as a share of the side")
+    sigma: float = Field(
+        CENTRE_SIGMA, ge=0.01, le=10, description="standard deviation, as a share of the side"
+    )
 
     def saliency(self, classifier: Classifier, request: Request) -> torch.Tensor:
         """See the class."""
-        rows, columns = (
-            torch.exp(-(((torch.arange(length) + 0.5) / length - 0.5) ** 2) / (2 * self.sigma**2))
-            for length in request.image.shape[2:]
-        )
-        return torch.outer(rows, columns).to(request.image)
+        height, width = request.image.shape[2:]
+        return centre_gaussian((height, width), self.sigma).to(request.image)
 
 
 class Edge(_Control):

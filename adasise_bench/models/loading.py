@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def load_classifier(
     name: str,
     *,
-    data: DataKind = "voc",
+    data: DataKind | None = None,
     checkpoint: Path | None,
     sha256: str | None,
     blocks: str,
@@ -39,7 +39,7 @@ def load_classifier(
 
     Args:
         name: a name in :data:`.ARCHITECTURES`.
-        data: which data's weights.
+        data: which data's weights; by default the first that there are.
         checkpoint: local file instead of the published or shipped weights.
         sha256: start of the file's SHA-256, which is then checked.
         blocks: one of the network's settings of ``blocks``, such as ``pool-input``.
@@ -58,6 +58,7 @@ def load_classifier(
     from adasise_bench.models.preparation import prepared
 
     network = ARCHITECTURES[name]
+    data = data or next(iter(network.classes))
     loader = network.load()
     wanted = {
         "arch": name,

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from adasise_bench.metrics.registry import ANYTHING, COMPUTED, FROM_ZERO, METRICS, PERCENT, QUALITY, Range
+from adasise_bench.records.record import CHANCE
 from adasise_bench.utils.errors import DataError
 
 _ROUNDING = 1e-6
@@ -16,6 +17,7 @@ _ROUNDING = 1e-6
 _OTHERS: Mapping[str, Range] = {
     "score": PERCENT._replace(high=1),
     "box_share": PERCENT,
+    **dict.fromkeys(CHANCE, PERCENT),
     **dict.fromkeys(
         ("seconds", "seconds_feature_maps", "seconds_selection", "seconds_scoring", "seconds_fusion",
          "seconds_optimisation", "seconds_plain_forward", "forwards", "backwards", "peak_memory_mb"),

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from adasise_bench.metrics.registry import COMPUTED, QUALITY
 from adasise_bench.records.folder_names import FINISHED, IN_FLIGHT
-from adasise_bench.records.record import _CHECKSUM, SCHEMA, ChangedLineError, Key, Record, parse_line
+from adasise_bench.records.record import _CHECKSUM, CHANCE, SCHEMA, ChangedLineError, Key, Record, parse_line
 from adasise_bench.records.row_groups import row_groups
 from adasise_bench.utils.errors import DataError
 from adasise_bench.utils.files import regular, whole_lines
@@ -22,7 +22,7 @@ from adasise_bench.utils.files import regular, whole_lines
 _ROWS_AT_ONCE = 4_096
 
 
-_ADDED = {"peak_memory_mb", "seconds_plain_forward", *COMPUTED} - set(QUALITY)
+_ADDED = {"peak_memory_mb", "seconds_plain_forward", *CHANCE, *COMPUTED} - set(QUALITY)
 """Columns that run folders of earlier versions lack."""
 
 

@@ -13,6 +13,9 @@ from pydantic import ConfigDict, Field, TypeAdapter, with_config
 
 from adasise_bench.metrics.registry import COMPUTED
 
+CHANCE = tuple(f"chance_{level}_{metric}" for level in ("pixel", "gaussian") for metric in ("ebpg", "bbox"))
+"""Columns that say what maps get on a pair that do not look at the picture."""
+
 
 class Key(NamedTuple):
     """What identifies a record; ``class_name`` is ``None`` where the annotation could not be read."""
@@ -36,6 +39,10 @@ class _Recorded:
     class_name: str | None
     score: float | None = None
     box_share: float | None = None
+    chance_pixel_ebpg: float | None = None
+    chance_pixel_bbox: float | None = None
+    chance_gaussian_ebpg: float | None = None
+    chance_gaussian_bbox: float | None = None
     seconds: float | None = None
     seconds_feature_maps: float | None = None
     seconds_selection: float | None = None
@@ -79,7 +86,9 @@ else:
 
     Attributes:
         score: Ψ of the whole picture.
-        box_share: percent of the input's pixels inside the class's boxes, EBPG's chance level.
+        box_share: percent of the input's pixels inside the class's boxes, what a uniform map gets as EBPG.
+        chance_pixel_*, chance_gaussian_*: what the centre pixel and the centre Gaussian get on the pair, in
+            percent: see :func:`~adasise_bench.metrics.chance.pair_levels`.
         seconds, seconds_*: run-time in total and by phase.
         seconds_plain_forward: seconds per input of a plain batched forward pass, timed just before the
             picture's explanations or, if explanations are quick, before those of an earlier picture of the

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -25,11 +26,13 @@ class Truth(NamedTuple):
         annotation: the picture's objects.
         difficult: whether the pair is in the pointing game's difficult set; ``None`` if there is none.
         scores: gives Ψ of every class for the whole picture, (C,) float32; all its pairs share it.
+        chance: what maps get that do not look at the picture, by the record's columns.
     """
 
     annotation: Annotation
     difficult: bool | None
     scores: Callable[[], torch.Tensor]
+    chance: Mapping[str, float] = MappingProxyType({})
 
 
 def explain_and_measure(
@@ -100,6 +103,7 @@ def measured(
         **values,
         score=pair.score,
         box_share=100 * float(pair.inside.double().mean()),
+        **truth.chance,
         **dict(seconds),
         forwards=explanation.forwards,
         backwards=explanation.backwards,

@@ -18,6 +18,7 @@ from adasise_bench.data.difficult import is_difficult
 from adasise_bench.data.selection import chosen_images
 from adasise_bench.data.transforms import Preprocessing, refuse_elongated, to_input
 from adasise_bench.methods import Method, Request
+from adasise_bench.metrics.chance import pair_levels
 from adasise_bench.models.batching import torch_failures
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
@@ -138,8 +139,9 @@ def _records(
             _warm_up(config, classifier, image)
             warm.add(classifier.name)
         scores = cache(partial(_scores, classifier, image))
+        chance = cache(partial(_chance, annotation, (image.shape[2], image.shape[3])))
         tasks = [
-            _task(plan, classifier, method, key, annotation, image, scores)
+            _task(plan, classifier, method, key, annotation, image, scores, chance)
             for method, key in wanted(image_id)
         ]
         if not config.share_forwards:
@@ -165,6 +167,7 @@ def _task(
     annotation: Annotation,
     image: torch.Tensor,
     scores: Callable[[], torch.Tensor],
+    chance: Callable[[str], Mapping[str, float]],
 ) -> _Task:
     class_name, dataset = str(key.class_name), plan.dataset
     difficult = is_difficult(dataset.name, key.image_id, dataset.classes.index(class_name))
@@ -177,8 +180,13 @@ def _task(
             pair_seed(plan.config.seed, key.image_id, class_name, key.method),
             annotation.inside(class_name, (image.shape[2], image.shape[3])),
         ),
-        Truth(annotation, difficult, scores),
+        Truth(annotation, difficult, scores, chance(class_name)),
     )
+
+
+def _chance(annotation: Annotation, shape: tuple[int, int], class_name: str) -> Mapping[str, float]:
+    """What maps get on a class that do not look at the picture; all methods share it."""
+    return pair_levels(annotation.inside(class_name, shape))
 
 
 def _scores(classifier: Classifier, image: torch.Tensor) -> torch.Tensor:

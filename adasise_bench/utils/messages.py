@@ -54,6 +54,7 @@ _LATEX = {letter: "\\" + letter for letter in "&%$#_{}"} | {
     "|": r"\textbar{}",
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
+    "°": r"$^\circ$",
     # Behind a line's end, a bracket or a star would be read as an argument of it.
     "[": "{[}",
     "]": "{]}",

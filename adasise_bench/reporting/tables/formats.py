@@ -17,7 +17,16 @@ from rich.cells import cell_len
 from tabulate import tabulate
 
 from adasise_bench.reporting.tables import Cell, Table, Tables
-from adasise_bench.reporting.tables.grid import Grid, Line, Style, grid, legible, title, transposed
+from adasise_bench.reporting.tables.grid import (
+    CHANCE_MARK,
+    Grid,
+    Line,
+    Style,
+    grid,
+    legible,
+    title,
+    transposed,
+)
 from adasise_bench.utils.messages import csv_cell, json_text, latex, markdown, printable, terminal
 from adasise_bench.utils.text_tables import paragraph, text_table
 
@@ -49,6 +58,8 @@ def _legend(tables: Tables, best: str) -> Iterator[str]:
     cells = [cell for row in rows for cell in row.cells]
     if any(cell.best for cell in cells):
         yield f"{best} marks the best measured value of a metric"
+    if any(cell.exceeds_chance is False for cell in cells):
+        yield f"{CHANCE_MARK} the interval does not exceed what one gets without looking at the picture"
     if any(row.direction for row in rows):
         yield "↑ higher is better, ↓ lower"
     if any(cell.low is not None for cell in cells):

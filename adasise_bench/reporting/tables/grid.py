@@ -11,6 +11,9 @@ from adasise_bench.reporting.tables import Cell, Row, Table, number, title_of
 
 ARROWS: Mapping[Direction, str] = {"up": "↑", "down": "↓"}
 
+CHANCE_MARK = "°"
+"""Behind a number that may be no better than what one gets without looking at the picture."""
+
 
 @dataclass(frozen=True)
 class Style:
@@ -152,7 +155,8 @@ def _measured(cell: Cell, row: Row, style: Style) -> str:
 
 
 def _rest(cell: Cell, row: Row, style: Style, stacked: bool) -> str:
-    words = [] if stacked else [_with_verdict(cell, row, style)]
+    words = [style.escape(CHANCE_MARK)] if cell.exceeds_chance is False else []
+    words += [] if stacked else [_with_verdict(cell, row, style)]
     if cell.measured is not None and cell.n != cell.of and _shared_n(row) is None:
         words.append(f"n={cell.n}")
     return " ".join(word for word in words if word)

@@ -47,8 +47,11 @@ class Cell:
         images: number of images that the pairs come from; ``None`` if it was not counted.
         against: label of the method whose values were subtracted; ``None`` if none were.
         group: class or object size that the pairs belong to; ``None`` for all.
+        chance: what one gets on the same pairs without looking at the picture; ``None`` if it is not known.
         excludes_zero: whether a difference's interval lies on one side of 0; ``None`` where there is no such
             interval.
+        exceeds_chance: whether the whole interval lies above ``chance``; ``None`` if there is no such
+            interval or level.
     """
 
     method: str | None
@@ -63,13 +66,17 @@ class Cell:
     images: int | None = None
     against: str | None = None
     group: str | None = None
+    chance: float | None = None
 
     excludes_zero: bool | None = field(init=False, default=None)
+    exceeds_chance: bool | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        """Compare a difference's interval with 0."""
+        """Compare a difference's interval with 0, and any other with chance."""
         if self.against is not None and self.low is not None and self.high is not None:
             object.__setattr__(self, "excludes_zero", self.low > 0 or self.high < 0)  # the class is frozen
+        if self.chance is not None and self.low is not None:
+            object.__setattr__(self, "exceeds_chance", self.low > self.chance)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from adasise_bench.metrics.registry import METRICS
 from adasise_bench.records.run import Run
 from adasise_bench.reporting import statistics
 from adasise_bench.reporting.published import VOC, published, sources
+from adasise_bench.reporting.tables.blind import best_blind
 from adasise_bench.reporting.tables.breakdown import SIZES
 from adasise_bench.reporting.tables.model import Cell, Row, Table, number, title_of
 from adasise_bench.utils.messages import printable
@@ -45,8 +46,10 @@ def notes(
         do = "controls, which do" if len(apart) > 1 else "a control, which does"
         are = "are" if len(apart) > 1 else "is"
         yield f"{', '.join(apart)}: {do} not ask the network and {are} never marked as best."
-    yield from _statistics_notes(tables)
+    yield from statistics_notes(tables)
+    yield from _unmarked_notes(tables)
     yield from _run_time_notes(records, tables, data)
+    yield from _chance_notes(records, tables)
     yield from _degenerate_notes(runs, records)
     errors = records["error"].dropna()
     texts = "; ".join(_one_line(str(text)) for text in errors.unique()[:SHOWN_ERRORS])
@@ -119,7 +122,8 @@ def _figures(tables: Iterable[Table], data: Mapping[str, str], name: str) -> set
     }
 
 
-def _statistics_notes(tables: Sequence[Table]) -> Iterator[str]:
+def statistics_notes(tables: Sequence[Table]) -> Iterator[str]:
+    """What the intervals, means and differences in these tables are."""
     cells = list(_cells(tables))
     if any(cell.low is not None for cell in cells):
         yield (
@@ -145,6 +149,27 @@ def _statistics_notes(tables: Sequence[Table]) -> Iterator[str]:
     if groups := {cell.group for cell in cells} & set(SIZES):
         bounds = ", ".join(f"{name} from {bound:g} %" for name, bound in SIZES.items() if name in groups)
         yield f"Object size is the share of the network's input inside the class's boxes: {bounds}."
+
+
+def _chance_notes(records: pd.DataFrame, tables: Iterable[Table]) -> Iterator[str]:
+    """What one gets without looking at the picture, for the pairs that any method explained."""
+    shown = {cell.metric for cell in _cells(tables)}
+    explained = records.dropna(subset=["score"]).drop_duplicates(["model", "image_id", "class_name"])
+    sentences = {
+        str(model): ", ".join(
+            f"{METRICS[metric].title.removesuffix(', %')} {number(level.mean, 'percent')} ({level.title})"
+            for metric in METRICS
+            if metric in shown and (level := best_blind(pairs, metric))
+        )
+        for model, pairs in explained.groupby("model", sort=False)
+    }
+    for sentence in filter(None, dict.fromkeys(sentences.values())):
+        models = [title_of(model) for model, other in sentences.items() if other == sentence]
+        of = "" if len(models) == len(sentences) else f" of {' and '.join(models)}"
+        yield f"Without looking at the picture: {sentence}, for these pairs{of}."
+
+
+def _unmarked_notes(tables: Iterable[Table]) -> Iterator[str]:
     for table in tables:
         unmarked = [row.title for row in table.rows if _is_unmarked(row)]
         if unmarked:

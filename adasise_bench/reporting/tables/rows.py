@@ -9,6 +9,7 @@ import pandas as pd
 
 from adasise_bench.metrics.registry import Average, Metric
 from adasise_bench.reporting.statistics import Estimate, estimate_means
+from adasise_bench.reporting.tables.blind import best_blind
 from adasise_bench.reporting.tables.model import Cell, Row, number
 from adasise_bench.reporting.tables.scores import Scores
 
@@ -54,6 +55,8 @@ def measured_rows(
             cells = [_at_quantile(cell, values[cell.method], metric.quantile) for cell in cells]
         figures = {method: numbers[name] for method, numbers in published.items() if name in numbers}
         cells = [replace(cell, published=figures.get(str(cell.method)), group=group) for cell in cells]
+        if scores.against is None:
+            cells = [replace(cell, chance=_chance(scores, name, values[cell.method])) for cell in cells]
         row = Row(metric.title, metric.direction, metric.unit, tuple(cells))
         best = scores.against is None and scores.comparable(metric.column)
         rows.append(mark_best(row, scores.controls) if best else row)
@@ -82,6 +85,12 @@ def _cell(scores: Scores, metric: str, method: str, estimate: Estimate, of: int)
         images=estimate.images,
         against=scores.against,
     )
+
+
+def _chance(scores: Scores, metric: str, values: pd.Series[float]) -> float | None:
+    """What the better image-blind map gets on the pairs that have a value."""
+    level = best_blind(scores.chance[values.notna()], metric)
+    return level.mean if level else None
 
 
 def _at_quantile(cell: Cell, values: pd.Series[float], quantile: float) -> Cell:

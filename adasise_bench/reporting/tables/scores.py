@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from adasise_bench.metrics.registry import METRICS
+from adasise_bench.records.record import CHANCE
 from adasise_bench.reporting.published import paper_order
 from adasise_bench.reporting.statistics import paired_differences
 
@@ -25,6 +26,8 @@ class Scores:
         values: floats, NaN where missing; columns (column of the records, method label).
         timed_on: device and precision with which ``seconds`` was measured, one column per method.
         box_share: percent of the input inside the class's boxes.
+        chance: percent that maps get which do not look at the picture, by the records' columns ``chance_*``;
+            empty where it is not known.
         against: label of the method whose values were subtracted, if any.
         controls: labels of controls, which are shown beside the methods and are never the best.
     """
@@ -32,6 +35,7 @@ class Scores:
     values: pd.DataFrame
     timed_on: pd.DataFrame
     box_share: pd.Series[float]
+    chance: pd.DataFrame
     against: str | None = None
     controls: frozenset[str] = frozenset()
 
@@ -43,11 +47,12 @@ class Scores:
         columns = list(dict.fromkeys(metric.column for metric in METRICS.values()))
         values = pairs.pivot(index=PAIR, columns="method", values=columns)
         timed_on = pairs.pivot(index=PAIR, columns="method", values="timed_on")
-        known = pairs.dropna(subset=["box_share"]).drop_duplicates(PAIR).set_index(PAIR)["box_share"]
+        known = pairs.dropna(subset=["box_share"]).drop_duplicates(PAIR).set_index(PAIR)
         return cls(
             values.reindex(columns=pd.MultiIndex.from_product([columns, methods])).astype(float),
             timed_on.reindex(columns=methods),
-            known.reindex(values.index),
+            known["box_share"].reindex(values.index),
+            known[list(CHANCE)].astype(float).reindex(values.index),
             controls=controls,
         )
 
@@ -67,6 +72,7 @@ class Scores:
             values=self.values[chosen],
             timed_on=self.timed_on[chosen],
             box_share=self.box_share[chosen],
+            chance=self.chance[chosen],
         )
 
     def minus(self, against: str) -> Scores:

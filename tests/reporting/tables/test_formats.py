@@ -257,7 +257,9 @@ def test_csv_has_one_line_per_cell() -> None:
         "images": "90",
         "against": "",
         "group": "",
+        "chance": "",
         "excludes_zero": "",
+        "exceeds_chance": "",
     }
     assert [row["excludes_zero"] for row in rows[-4:]] == ["true", "true", "true", "false"]
     assert rows[2]["measured"] == rows[2]["published"] == ""
@@ -288,6 +290,8 @@ def test_json_holds_everything() -> None:
         "images": 90,
         "against": None,
         "group": None,
+        "chance": None,
         "excludes_zero": None,
+        "exceeds_chance": None,
     }
     assert tree["tables"][-1]["rows"][0]["cells"][0]["excludes_zero"] is True

@@ -1,0 +1,38 @@
+"""``adasise-bench chance``: what one gets without looking at the picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from adasise_bench.cli.table import FORMATS
+
+
+@click.command()
+@click.option("--config", "config_path", required=True, type=click.Path(path_type=Path, dir_okay=False),
+              help="YAML file that names the data; its networks and methods are not used.")  # fmt: skip
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override any key, as in `run`.")
+@click.option("--format", "fmt", type=click.Choice(FORMATS), default="terminal", show_default=True)
+@click.option(
+    "--by", type=click.Choice(["class"]), help="Instead, one table per metric with a row per class."
+)
+def chance(config_path: Path, overrides: tuple[str, ...], fmt: str, by: str | None) -> None:
+    """Print chance levels: what maps get that are the same for every picture.
+
+    EBPG, Bbox, mIoU and the pointing game of a uniform map, a Gaussian in the middle, single pixels, and the
+    maps that are best for each metric. It reads annotations only: neither pictures nor a network are needed.
+
+    \b
+    Examples:
+      adasise-bench chance --config configs/table1.yaml --set data.root=/data/voc
+      adasise-bench chance --config configs/table1.yaml --set data.root=/data/voc --by class --format csv
+    """
+    from adasise_bench.reporting.tables.chance import chance_tables
+    from adasise_bench.reporting.tables.formats import WIDTH, render
+    from adasise_bench.run.chance import chance_levels
+    from adasise_bench.run.config_file import load_config
+    from adasise_bench.utils.text_tables import terminal_width
+
+    levels = chance_levels(load_config(config_path, overrides))
+    click.echo(render(chance_tables(levels, by_class=by is not None), fmt, terminal_width() or WIDTH))
