@@ -363,7 +363,7 @@ def test_explaining_a_picture_with_it(tmp_path: Path) -> None:
     shared = ("explain", tmp_path / "noise.png", "--model", "mine", "--set", "data.input_size=48")
     wrong = command(*shared)
     assert wrong.exit_code == 2
-    assert "one of your own needs --set models.mine.source" in wrong.stderr
+    assert "a model of your own needs --set models.mine.source" in wrong.stderr
     settings = [f"models.mine.classes={[*SCENE_CLASSES]}", "engine.batch_size=8", "engine.layout=contiguous"]
     options = [word for setting in settings for word in ("--set", setting)]
     result = command(*shared, "--set", "models.mine.source=nets:scenes", *options, "--methods", "sise")

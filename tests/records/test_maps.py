@@ -142,7 +142,7 @@ def test_turned_pictures_are_explained_upright_said_and_counted(tmp_path: Path) 
     )
     assert result.exit_code == 0, result.output
     line = (
-        "pictures turned or mirrored by their EXIF orientation, as viewers do, whose annotated size "
+        "pictures turned or mirrored as their EXIF orientation says, though their annotated size "
         "fits either way: 7"
     )
     assert result.stderr.count(line) == 1

@@ -183,7 +183,7 @@ def test_unknown_picks_are_named(table1: Path) -> None:
         ("a: &x [1]\nb: *x", "anchors"),
         ("seed: 1\nseed: 2", "given twice"),
         ("!!python/object/apply:os.system ['touch hacked']", "not valid YAML"),
-        ("- a\n- b", "mapping"),
+        ("- a\n- b", "maps keys to values"),
         ("", "mapping"),
         ("a: [", "not valid YAML"),
         ("1: x\nmodels: {}", "1"),

@@ -190,7 +190,7 @@ def test_a_flat_map_is_said_to_be_flat(folder: Path, monkeypatch: pytest.MonkeyP
     )
     monkeypatch.setattr("adasise_bench.methods.sise.sise.fuse", lambda layers, _fusion: 0 * layers[0])
     assert call("grey.png", "--methods", "sise").exit_code == 0
-    assert titles[1] == "SISE\nno evidence: flat map"
+    assert titles[1] == "SISE\nno evidence: all pixels are equal"
 
 
 def test_several_frames_are_said(folder: Path) -> None:
@@ -226,7 +226,7 @@ def test_a_bar_counts_the_masks_on_a_terminal(scene: Path, monkeypatch: pytest.M
         (["--methods", ""], 2, "methods"),
         (["--methods", "sise,sise"], 2, "used twice"),
         (["--set", "methods.sise.nu=1"], 2, "did you mean 'mu'"),
-        (["--set", "data.root=/nowhere"], 2, "--set data.root: nothing that explaining a picture needs"),
+        (["--set", "data.root=/nowhere"], 2, "--set data.root: not a setting for explaining a picture"),
         (["--set", "models.vgg16.blocks=pool-output"], 2, "models.vgg16: needs PASCAL VOC"),
         (["--set", "score"], 2, "write it as key=value"),
         (["--top", "0"], 2, "--top"),
@@ -294,8 +294,8 @@ def test_values_that_are_not_finite_are_one_line(scene: Path, monkeypatch: pytes
     result = call(scene, "--methods", "sise", "--class", "disc")
     assert result.exit_code == 1
     assert "sise: the map of disc is not finite" in result.stderr
-    scores = Classifier.scores
-    monkeypatch.setattr(Classifier, "scores", lambda *args: scores(*args) * float("nan"))
+    scores = Classifier.reference_scores
+    monkeypatch.setattr(Classifier, "reference_scores", lambda *args: scores(*args) * float("nan"))
     with pytest.raises(BenchError, match="scores that are not finite"):
         open_subject(scene, explain_config("scenes_vgg", ["sise"], overrides=ENGINE))
 

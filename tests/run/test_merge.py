@@ -87,7 +87,10 @@ def test_an_unfinished_shard_a_whole_run_and_other_folders_are_refused(
 ) -> None:
     assert "exists already" in call(shards[0], *shards).output
     run(settings(voc_root), tmp_path / "whole")
-    assert "a whole run, not one made with --shard" in call(tmp_path / "merged", tmp_path / "whole").output
+    assert (
+        "a whole run, and not a part made with --shard"
+        in call(tmp_path / "merged", tmp_path / "whole").output
+    )
     assert "not a run folder" in call(tmp_path / "merged", tmp_path).output
     (shards[2] / FINISHED).unlink()
     assert "shard 3/4 is not finished" in call(tmp_path / "merged", *shards).output

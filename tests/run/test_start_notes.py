@@ -63,7 +63,7 @@ def test_a_gpu_that_torch_does_not_see_is_told(
     assert "needs a driver for CUDA 13.0" in notes("auto")[1]
     assert len(notes("cpu")) == 1
     monkeypatch.setattr(torch.version, "cuda", None)
-    assert "is built without CUDA" in notes("auto")[1]
+    assert "was built without CUDA" in notes("auto")[1]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)

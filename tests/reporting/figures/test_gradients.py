@@ -61,7 +61,7 @@ def test_the_class_must_be_clear_and_the_picture_there() -> None:
         of_picture(config(), "scenes_vgg", several, "disk")
     with pytest.raises(DataError, match="embedded: no picture 'nowhere' in drawn scenes"):
         of_picture(config(), "scenes_vgg", "nowhere", None)
-    with pytest.raises(ConfigError, match="methods: none selects feature maps"):
+    with pytest.raises(ConfigError, match="methods: none of them selects feature maps"):
         of_picture(config("extremal_perturbation"), "scenes_vgg", single, None)
 
 

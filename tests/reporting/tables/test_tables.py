@@ -507,7 +507,9 @@ def test_both_papers_figures_stand_beside_voc_with_their_sources(folder: Folder)
         "Published: arXiv 2102.07799.",
         "Published, where the former has no number: arXiv 2010.00672, run-times from its authors' slides.",
     )
-    assert any("100 images (Ada-SISE's paper; the others' slides)." in note for note in tables.notes)
+    assert any(
+        "100 images (Ada-SISE's paper; for the others, their slides)." in note for note in tables.notes
+    )
 
 
 def test_cocos_figures_stand_beside_coco(folder: Folder) -> None:

@@ -193,7 +193,7 @@ def test_a_worker_that_never_gets_ready_is_left_out_while_others_work(
     assert not any(record.error for record in records)
     assert [number for number, _ in pool.started].count(1) == ATTEMPTS
     assert [worker["state"] for worker in launcher.workers()] == ["idle", "given up", "idle"]
-    said = f"worker 1 on cpu was killed, {ATTEMPTS} times before it could work; the run goes on without it"
+    said = f"worker 1 on cpu was killed, {ATTEMPTS} times before it could work; the run continues without it"
     assert said in capsys.readouterr().err
 
 
