@@ -27,8 +27,9 @@ FORMATS = ("terminal", "md", "latex", "csv", "json")
               "seconds_median, seconds_p90, forwards, peak_memory.")  # fmt: skip
 @click.option("--against", metavar="LABEL",
               help="Add the paired differences of all other methods from this one.")  # fmt: skip
-@click.option("--by", type=click.Choice(["class", "size"]),
-              help="Instead, one table per metric with a row per class or object size.")  # fmt: skip
+@click.option("--by", type=click.Choice(["class", "size", "score"]),
+              help="Instead, one table per metric with a row per class, object size, or range of "
+              "the score.")  # fmt: skip
 def table(
     folders: tuple[Path, ...], fmt: str, metrics: str, against: str | None, by: Grouping | None
 ) -> None:

@@ -34,15 +34,18 @@ def build_tables(
     Args:
         runs: where a value comes from the first run that has it.
         metrics: names of those to show, of ``METRICS``; by default Table 1's and those the runs asked for.
-        by: show one table per metric instead, with a row per class or object size.
+        by: show one table per metric instead, with a row per class, object size or range of the score.
         against: add tables of the other methods' paired differences from the method of this label.
 
     Raises:
-        ConfigError: the runs do not fit together, or a metric or label is unknown.
+        ConfigError: the runs do not fit together, a metric or label is unknown, or the runs' scores have no
+            ranges.
         DataError: there is not one record.
     """
     shown = _named(metrics or usual_metrics(runs))
     records = combine(runs)
+    if by == "score":
+        _refuse_raw_outputs(runs)
     if against is not None:
         _refuse_unknown(against, records)
     names = {entry["label"]: entry["name"] for run in runs for entry in run.config["methods"]}
@@ -120,6 +123,15 @@ def _published(model: str, data: str, names: Mapping[str, str]) -> Published:
     """The papers' figures for the data set, of the labels that carry their methods' names."""
     figures = published_on(data).get(model, {})
     return {label: scores for label, scores in figures.items() if names.get(label) == label}
+
+
+def _refuse_raw_outputs(runs: Sequence[Run]) -> None:
+    for run in runs:
+        if run.config["score"] == "logit":
+            raise ConfigError(
+                f"--by score: {run.folder} has raw outputs as scores (score: logit), which do not lie "
+                "between 0 and 1; choose class or size"
+            )
 
 
 def _refuse_unknown(against: str, records: pd.DataFrame) -> None:

@@ -13,8 +13,9 @@ from adasise_bench.metrics.registry import METRICS
 from adasise_bench.records.run import Run
 from adasise_bench.reporting import statistics
 from adasise_bench.reporting.published import VOC, published, sources
-from adasise_bench.reporting.tables.breakdown import SIZES
+from adasise_bench.reporting.tables.breakdown import HIGH_SCORE, LOW_SCORE, SIZES
 from adasise_bench.reporting.tables.model import Cell, Row, Table, number, title_of
+from adasise_bench.reporting.tables.scores import PAIR
 from adasise_bench.utils.messages import printable
 
 SHOWN_ERRORS = 3
@@ -46,6 +47,7 @@ def notes(
     yield from _statistics_notes(tables)
     yield from _run_time_notes(records, tables, data)
     yield from _degenerate_notes(runs, records)
+    yield from _score_notes(runs, records)
     errors = records["error"].dropna()
     texts = "; ".join(_one_line(str(text)) for text in errors.unique()[:SHOWN_ERRORS])
     yield f"Errors: {len(errors)}" + (f", among them: {texts}" if texts else ".")
@@ -85,6 +87,25 @@ def _degenerate_notes(runs: Sequence[Run], records: pd.DataFrame) -> Iterator[st
     saturated = int((records["score"] >= 1).sum())
     if saturated and any(run.config["score"] != "logit" for run in runs):
         yield f"Score 1, which nothing can raise: {saturated} explanations; their Increase is 0."
+
+
+def _score_notes(runs: Sequence[Run], records: pd.DataFrame) -> Iterator[str]:
+    """How many pairs have a score near one of its ends, where Drop and Increase say little."""
+    raw = {model for run in runs if run.config["score"] == "logit" for model in run.config["models"]}
+    known = records.dropna(subset=["score", "class_name"]).drop_duplicates(["model", *PAIR])
+    for model, scores in known.groupby("model", sort=False)["score"]:
+        if model in raw:
+            continue
+        low, high = (_share(beyond) for beyond in (scores < LOW_SCORE, scores > HIGH_SCORE))
+        yield (
+            f"{title_of(str(model))}: of {len(scores)} pairs, the score of the class is under {LOW_SCORE:g} "
+            f"in {low} and over {HIGH_SCORE:g} in {high}; Drop and Increase say little there "
+            "(`table --by score` shows them apart)."
+        )
+
+
+def _share(chosen: pd.Series[bool]) -> str:
+    return f"{int(chosen.sum())} ({100 * chosen.mean():.1f} %)"
 
 
 def _cells(tables: Iterable[Table]) -> Iterator[Cell]:

@@ -13,6 +13,7 @@ from adasise_bench.reporting.published import paper_order
 from adasise_bench.reporting.statistics import paired_differences
 
 PAIR = ["image_id", "class_name"]
+_OF_PAIRS = ["box_share", "score"]
 MACHINE_COLUMNS = ("seconds", "peak_memory_mb")
 """Columns that depend on the machine, and mean nothing across two of them."""
 
@@ -24,14 +25,15 @@ class Scores:
     Attributes:
         values: floats, NaN where missing; columns (column of the records, method label).
         timed_on: what measured ``seconds``, one column per method.
-        box_share: percent of the input inside the class's boxes.
+        of_pairs: what the records of a pair share, one row per pair: ``box_share``, percent of the input
+            inside the class's boxes, and ``score``, Ψ of the whole picture; NaN where no record tells it.
         against: label of the method whose values were subtracted, if any.
         controls: labels of what is shown beside the methods, but never the best.
     """
 
     values: pd.DataFrame
     timed_on: pd.DataFrame
-    box_share: pd.Series[float]
+    of_pairs: pd.DataFrame
     against: str | None = None
     controls: frozenset[str] = frozenset()
 
@@ -43,11 +45,11 @@ class Scores:
         columns = list(dict.fromkeys(metric.column for metric in METRICS.values()))
         values = pairs.pivot(index=PAIR, columns="method", values=columns)
         timed_on = pairs.pivot(index=PAIR, columns="method", values="timed_on")
-        known = pairs.dropna(subset=["box_share"]).drop_duplicates(PAIR).set_index(PAIR)["box_share"]
+        of_pairs = pairs.groupby(PAIR)[_OF_PAIRS].first().astype(float)
         return cls(
             values.reindex(columns=pd.MultiIndex.from_product([columns, methods])).astype(float),
             timed_on.reindex(columns=methods),
-            known.reindex(values.index),
+            of_pairs.reindex(values.index),
             controls=controls,
         )
 
@@ -55,6 +57,16 @@ class Scores:
     def methods(self) -> list[str]:
         """Labels in the order of the columns."""
         return list(self.timed_on.columns)
+
+    @property
+    def box_share(self) -> pd.Series[float]:
+        """Percent of the input inside the class's boxes, by pair."""
+        return self.of_pairs["box_share"]
+
+    @property
+    def score(self) -> pd.Series[float]:
+        """Ψ of the whole picture, by pair."""
+        return self.of_pairs["score"]
 
     def by_method(self, column: str) -> pd.DataFrame:
         """The values of one column of the records, one column per method."""
@@ -66,7 +78,7 @@ class Scores:
             self,
             values=self.values[chosen],
             timed_on=self.timed_on[chosen],
-            box_share=self.box_share[chosen],
+            of_pairs=self.of_pairs[chosen],
         )
 
     def minus(self, against: str) -> Scores:

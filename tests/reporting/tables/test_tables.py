@@ -274,6 +274,59 @@ def test_sizes_begin_at_their_bounds(folder: Folder, share: float, size: str) ->
     assert [entry.cells[0].group for entry in table.rows if entry.cells[0].n] == [size, None]
 
 
+@pytest.mark.parametrize(
+    ("score", "group"),
+    [
+        (0.0, "under 0.01"),
+        (0.00999, "under 0.01"),
+        (0.01, "0.01 to 0.99"),
+        (0.99, "0.01 to 0.99"),
+        (0.9901, "over 0.99"),
+        (1.0, "over 0.99"),
+    ],
+)
+def test_ranges_of_scores_begin_at_their_bounds(folder: Folder, score: float, group: str) -> None:
+    path = folder([record("sise", "1", drop=1.0, score=score)])
+    (table,) = build(path, by="score", metrics=["drop"]).tables
+    assert table.name == "by_score"
+    assert [entry.cells[0].group for entry in table.rows if entry.cells[0].n] == [group, None]
+
+
+def test_metrics_are_split_at_the_ends_of_the_score_and_pairs_there_are_counted_once(folder: Folder) -> None:
+    scores = {"1": 0.001, "2": 0.002, "3": 0.5, "4": 0.6, "5": 0.999}
+    records = [
+        record(method, image, drop=offset + int(image), score=score)
+        for method, offset in (("sise", 0), ("mine", 10))
+        for image, score in scores.items()
+    ]
+    records += [record("mine", "6", error="out of memory"), record("sise", "7", None, error="unreadable")]
+    built = build(folder(records), by="score", metrics=["drop"])
+    (table,) = built.tables
+    assert [entry.title for entry in table.rows] == [
+        "under 0.01 (n=2)",
+        "0.01 to 0.99 (n=2)",
+        "over 0.99 (n=1)",
+        "all (n=5)",
+    ]
+    assert [entry.cells[0].measured for entry in table.rows] == [1.5, 3.5, 5.0, 3.0]
+    assert [entry.cells[1].measured for entry in table.rows] == [11.5, 13.5, 15.0, 13.0]
+    (note,) = [note for note in built.notes if "under 0.01" in note]
+    assert note.startswith(
+        "ResNet-50: of 5 pairs, the score of the class is under 0.01 in 2 (40.0 %) "
+        "and over 0.99 in 1 (20.0 %)"
+    )
+
+
+def test_raw_outputs_have_no_ends(folder: Folder) -> None:
+    def raw(config: dict[str, Any], _: dict[str, Any]) -> None:
+        config["score"] = "logit"
+
+    path = folder([record("sise", "1", drop=1.0, score=-7.0)], change=raw)
+    assert not any("under 0.01" in note for note in build(path).notes)
+    with pytest.raises(ConfigError, match=r"^--by score: .*run has raw outputs .* choose class or size$"):
+        build(path, by="score")
+
+
 def test_published_number_belongs_to_the_papers_method_only(folder: Folder) -> None:
     def relabel(config: dict[str, Any], _: dict[str, Any]) -> None:
         config["methods"] = [{"name": "sise", "label": "ada_sise"}, {"name": "sise", "label": "mine"}]
