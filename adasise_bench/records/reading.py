@@ -23,7 +23,7 @@ from adasise_bench.utils.files import regular, whole_lines
 _ROWS_AT_ONCE = 4_096
 
 
-_ADDED = {"peak_memory_mb", "seconds_plain_forward", *COMPUTED} - set(QUALITY)
+_ADDED = {"peak_memory_mb", "seconds_plain_forward", "maps_live", *COMPUTED} - set(QUALITY)
 """Columns that run folders of earlier versions lack."""
 
 

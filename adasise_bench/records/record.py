@@ -54,6 +54,7 @@ class _Recorded:
     error: str | None = None
     published_model: bool | None = None
     weights: str | None = None
+    maps_live: list[Count] | None = None
 
     @property
     def key(self) -> Key:
@@ -89,7 +90,8 @@ else:
         peak_memory_mb: most memory that tensors held on the GPU during the explanation, the run's networks
             included, in 10^6 bytes; null on the CPU and with shared forwards, where it
             belongs to no single explanation.
-        maps_kept, maps_positive: feature maps per block.
+        maps_kept, maps_positive, maps_live: feature maps per block that were selected, that have a positive
+            summed gradient, and that were selected and are not constant.
         degenerate: all pixels of the map are equal.
         error: why there is no explanation; the metrics are then null.
         published_model, weights: whether the weights are TorchRay's, and the start of their SHA-256.

@@ -105,6 +105,7 @@ def measured(
         backwards=explanation.backwards,
         maps_kept=explanation.maps_kept,
         maps_positive=explanation.maps_positive,
+        maps_live=explanation.maps_live,
         degenerate=is_degenerate(pair.saliency),
         published_model=classifier.weights.published,
         weights=classifier.weights.sha256[:12],

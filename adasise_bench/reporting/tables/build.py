@@ -104,7 +104,7 @@ def usual_metrics(runs: Sequence[Run]) -> list[str]:
 def _refuse_other_blocks(runs: Sequence[Run], available: Mapping[str, Sequence[int]]) -> None:
     paper = {model: published_table2(model).get("available", maps) for model, maps in available.items()}
     for run in runs:
-        for column in ("maps_kept", "maps_positive"):
+        for column in ("maps_kept", "maps_positive", "maps_live"):
             counted = run.records.dropna(subset=[column])
             for model, maps in zip(counted["model"], counted[column], strict=True):
                 if not len(maps) == len(available[model]) == len(paper[model]):

@@ -366,6 +366,16 @@ def test_table2_averages_maps_per_block(folder: Folder) -> None:
     assert [cell.published for cell in vgg16.rows[0].cells + vgg16.rows[1].cells] == [None] * 10
 
 
+def test_table2_shows_live_maps_beside_those_kept(folder: Folder) -> None:
+    counts = {"maps_kept": [30, 4, 3, 2, 1], "maps_live": [20, 4, 3, 2, 0], "maps_positive": [31, 5, 4, 3, 2]}
+    records = [record("sise", "1", **counts), record("sise", "2", **counts | {"maps_live": [21, 4, 3, 2, 1]})]
+    *_, table = build(folder(records)).tables
+    titles = ["Available", "SISE, kept", "SISE, kept and live", "SISE, positive"]
+    assert [entry.title for entry in table.rows] == titles
+    assert [cell.measured for cell in table.rows[2].cells] == [20.5, 4, 3, 2, 0.5]
+    assert [cell.published for cell in table.rows[2].cells] == [None] * 5
+
+
 def test_models_stand_in_the_papers_order_and_table2_needs_maps(folder: Folder) -> None:
     records = [record("mine", "1", model=model, ebpg=1.0) for model in ("resnet50", "vgg16")]
     assert [(table.name, table.model) for table in build(folder(records)).tables] == [
