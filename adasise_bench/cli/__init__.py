@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from adasise_bench import __version__
+from adasise_bench.cli.accuracy import accuracy
 from adasise_bench.cli.baseline import baseline
 from adasise_bench.cli.compare import compare
 from adasise_bench.cli.explain import explain
@@ -108,5 +109,5 @@ def main() -> None:
     """
 
 
-for _command in (run, status, merge_, table, figure, report, baseline, compare, explain, list_):
+for _command in (run, status, merge_, table, figure, report, accuracy, baseline, compare, explain, list_):
     main.add_command(_command)

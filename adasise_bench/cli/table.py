@@ -27,9 +27,9 @@ FORMATS = ("terminal", "md", "latex", "csv", "json")
               "seconds_median, seconds_p90, forwards, peak_memory.")  # fmt: skip
 @click.option("--against", metavar="LABEL",
               help="Add the paired differences of all other methods from this one.")  # fmt: skip
-@click.option("--by", type=click.Choice(["class", "size", "score"]),
-              help="Instead, one table per metric with a row per class, object size, or range of "
-              "the score.")  # fmt: skip
+@click.option("--by", type=click.Choice(["class", "size", "score", "outcome"]),
+              help="Instead, one table per metric with a row per class, object size, range of the "
+              "score, or outcome: the class ranked first, among the first five, or below.")  # fmt: skip
 def table(
     folders: tuple[Path, ...], fmt: str, metrics: str, against: str | None, by: Grouping | None
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -25,11 +25,13 @@ class Truth(NamedTuple):
         annotation: the picture's objects.
         difficult: whether the pair is in the pointing game's difficult set; ``None`` if there is none.
         scores: gives Ψ of every class for the whole picture, (C,) float32; all its pairs share it.
+        classification: gives what the record says of how the network classifies the picture, by column.
     """
 
     annotation: Annotation
     difficult: bool | None
     scores: Callable[[], torch.Tensor]
+    classification: Callable[[], Mapping[str, Any]] = dict
 
 
 def explain_and_measure(
@@ -109,6 +111,7 @@ def measured(
         degenerate=is_degenerate(pair.saliency),
         published_model=classifier.weights.published,
         weights=classifier.weights.sha256[:12],
+        **truth.classification(),
     )
 
 

@@ -1,4 +1,4 @@
-"""Tables by class, object size and score: one per metric, one row per group of pairs."""
+"""Tables by class, object size, score and outcome: one per metric, one row per group of pairs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from adasise_bench.reporting.tables.rows import measured_rows
 from adasise_bench.reporting.tables.scores import Scores
 from adasise_bench.utils.messages import printable
 
-Grouping = Literal["class", "size", "score"]
+Grouping = Literal["class", "size", "score", "outcome"]
 
 SIZES = {"small": 0.0, "medium": 6.25, "large": 25.0}
 """Smallest percent of the network's input that the union of a class's boxes covers, by size: a square of a
@@ -26,6 +26,9 @@ LOW_SCORE, HIGH_SCORE = 0.01, 0.99
 """A softmax gives all classes of a picture 1 together. Where it gives another class nearly all, Drop and
 Increase of this class are ratios and comparisons of numbers near 0; where this class has nearly all, hardly
 anything can raise its score."""
+
+OUTCOMES = {"ranked first": 1, "ranked 2 to 5": 2, "ranked below 5": 6}
+"""Best place of the class among the data's classes by their scores of the whole picture, by outcome."""
 
 
 def breakdown_tables(
@@ -55,6 +58,10 @@ def _groups(scores: Scores, by: Grouping) -> Iterator[tuple[str, pd.Series[bool]
         bounds = [*SIZES.values(), np.inf]
         for name, low, high in zip(SIZES, bounds, bounds[1:], strict=False):
             yield name, scores.box_share.ge(low) & scores.box_share.lt(high)
+    elif by == "outcome":
+        bounds = [*OUTCOMES.values(), np.inf]
+        for name, low, high in zip(OUTCOMES, bounds, bounds[1:], strict=False):
+            yield name, scores.rank.ge(low) & scores.rank.lt(high)
     else:
         yield f"under {LOW_SCORE:g}", scores.score.lt(LOW_SCORE)
         yield f"{LOW_SCORE:g} to {HIGH_SCORE:g}", scores.score.between(LOW_SCORE, HIGH_SCORE)

@@ -46,7 +46,7 @@ class Cell:
         low, high: ends of the 95 % interval of ``measured``; ``None`` where there is none.
         images: how many images the pairs come from; ``None`` where it was not counted.
         against: label of the method whose values were subtracted; ``None`` where none were.
-        group: class, object size or range of scores that the pairs belong to; ``None`` for all.
+        group: class, object size, range of scores or outcome that the pairs belong to; ``None`` for all.
     """
 
     method: str | None

@@ -13,7 +13,8 @@ from adasise_bench.metrics.registry import METRICS
 from adasise_bench.records.run import Run
 from adasise_bench.reporting import statistics
 from adasise_bench.reporting.published import VOC, published, sources
-from adasise_bench.reporting.tables.breakdown import HIGH_SCORE, LOW_SCORE, SIZES
+from adasise_bench.reporting.tables.accuracy import accuracy_notes
+from adasise_bench.reporting.tables.breakdown import HIGH_SCORE, LOW_SCORE, OUTCOMES, SIZES
 from adasise_bench.reporting.tables.model import Cell, Row, Table, number, title_of
 from adasise_bench.reporting.tables.scores import PAIR
 from adasise_bench.utils.messages import printable
@@ -48,6 +49,7 @@ def notes(
     yield from _run_time_notes(records, tables, data)
     yield from _degenerate_notes(runs, records)
     yield from _score_notes(runs, records)
+    yield from accuracy_notes(tables)
     errors = records["error"].dropna()
     texts = "; ".join(_one_line(str(text)) for text in errors.unique()[:SHOWN_ERRORS])
     yield f"Errors: {len(errors)}" + (f", among them: {texts}" if texts else ".")
@@ -70,7 +72,7 @@ def caveats(runs: Sequence[Run], records: pd.DataFrame) -> Iterator[str]:
     """
     weights = {model: facts for run in runs for model, facts in run.environment["models"].items()}
     for model, group in records.groupby("model", sort=False):
-        yield from _model_notes(str(model), weights[str(model)])
+        yield from model_notes(str(model), weights[str(model)])
         yield from _coverage_notes(str(model), runs, group)
     if any(run.environment["data"]["embedded"] for run in runs):
         yield "Data: drawn scenes, not photographs; numbers are not comparable with the paper's."
@@ -158,6 +160,11 @@ def _statistics_notes(tables: Sequence[Table]) -> Iterator[str]:
     if groups := {cell.group for cell in cells} & set(SIZES):
         bounds = ", ".join(f"{name} from {bound:g} %" for name, bound in SIZES.items() if name in groups)
         yield f"Object size: share of the network's input inside the class's boxes: {bounds}."
+    if {cell.group for cell in cells} & set(OUTCOMES):
+        yield (
+            "Outcome: the place of the class among the data's classes, by the network's scores of the whole "
+            "picture."
+        )
     for table in tables:
         unmarked = [row.title for row in table.rows if _is_unmarked(row)]
         if unmarked:
@@ -177,7 +184,8 @@ def _one_line(text: str) -> str:
     return textwrap.shorten(printable(text), ERROR_LENGTH, placeholder=" ...")
 
 
-def _model_notes(model: str, weights: dict[str, Any]) -> Iterator[str]:
+def model_notes(model: str, weights: Mapping[str, Any]) -> Iterator[str]:
+    """That a network's weights are not the published ones; ``weights`` is what an environment says of it."""
     if not weights["published"]:
         digest = weights["weights_sha256"][:12]
         yield (

@@ -13,7 +13,7 @@ from adasise_bench.reporting.published import paper_order
 from adasise_bench.reporting.statistics import paired_differences
 
 PAIR = ["image_id", "class_name"]
-_OF_PAIRS = ["box_share", "score"]
+_OF_PAIRS = ["box_share", "score", "rank"]
 MACHINE_COLUMNS = ("seconds", "peak_memory_mb")
 """Columns that depend on the machine, and mean nothing across two of them."""
 
@@ -26,7 +26,8 @@ class Scores:
         values: floats, NaN where missing; columns (column of the records, method label).
         timed_on: what measured ``seconds``, one column per method.
         of_pairs: what the records of a pair share, one row per pair: ``box_share``, percent of the input
-            inside the class's boxes, and ``score``, Ψ of the whole picture; NaN where no record tells it.
+            inside the class's boxes, ``score``, Ψ of the whole picture, and ``rank``, the class's place by
+            it; NaN where no record tells it.
         against: label of the method whose values were subtracted, if any.
         controls: labels of what is shown beside the methods, but never the best.
     """
@@ -67,6 +68,11 @@ class Scores:
     def score(self) -> pd.Series[float]:
         """Ψ of the whole picture, by pair."""
         return self.of_pairs["score"]
+
+    @property
+    def rank(self) -> pd.Series[float]:
+        """Place of the class among the data's classes by Ψ of the whole picture, from 1, by pair."""
+        return self.of_pairs["rank"]
 
     def by_method(self, column: str) -> pd.DataFrame:
         """The values of one column of the records, one column per method."""
