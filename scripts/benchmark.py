@@ -28,6 +28,7 @@ import click
 import torch
 from tabulate import tabulate
 
+from adasise_bench.cli.parameters import COMMA_LIST
 from adasise_bench.data.config import DataConfig
 from adasise_bench.data.loading import open_dataset
 from adasise_bench.data.scenes import draw_scene
@@ -35,8 +36,8 @@ from adasise_bench.data.transforms import to_input
 from adasise_bench.methods import Explanation, Request
 from adasise_bench.methods.masking import build_masks
 from adasise_bench.methods.parsing import parse_method
+from adasise_bench.models import load_classifier
 from adasise_bench.models.engine import LAYOUTS, CompileMode, Engine
-from adasise_bench.models.loading import load_classifier
 from adasise_bench.models.tuning import tune
 from adasise_bench.records import environment
 from adasise_bench.run.network import definitions
@@ -395,21 +396,20 @@ def quiet() -> Iterator[None]:
 @click.option("--root", required=True, type=click.Path(path_type=Path), help="As data.root.")
 @click.option("--device", default="auto", show_default=True)
 @click.option("--precision", default="fp32", show_default=True)
-@click.option("--parts", default=",".join(PARTS), show_default=True)
+@click.option("--parts", type=COMMA_LIST, default=",".join(PARTS), show_default=True)
 @click.option("--rounds", default=3, show_default=True, help="Rounds whose median counts.")
 @click.option("--iterations", default=10, show_default=True, help="Iterations of Extremal Perturbation.")
 @click.option("--masks", default=256, show_default=True, help="Masks of RISE.")
 @click.option("--pictures", default=200, show_default=True, help="Pictures of the memory curve.")
 @click.option("--output", default="results/benchmark", type=click.Path(path_type=Path), show_default=True)
 def main(
-    model: str, checkpoint: Path | None, root: Path, device: str, precision: str, parts: str, rounds: int,
-    iterations: int, masks: int, pictures: int, output: Path,
+    model: str, checkpoint: Path | None, root: Path, device: str, precision: str, parts: list[str],
+    rounds: int, iterations: int, masks: int, pictures: int, output: Path,
 ) -> None:  # fmt: skip
     """Run the parts and write the results."""
     chosen = pick_device(device)
     with quiet():
         bench = Bench(model, checkpoint, root, chosen, precision)
-    wanted = parts.split(",")
     result: dict[str, Any] = {
         "environment": environment.describe(chosen, precision, definitions()),
         "model": model,
@@ -426,14 +426,14 @@ def main(
         "memory": lambda: memory(bench, pictures),
         "start": lambda: start(bench, checkpoint, root),
     }
-    for part in wanted:
+    for part in parts:
         result[part] = tables[part]()
         result[f"peak_mb_after_{part}"] = peak()
         print(part, json.dumps(result[part], indent=1), file=sys.stderr)
     output.mkdir(parents=True, exist_ok=True)
     stem = output / f"benchmark-{model}-{chosen.type}-{precision}"
     stem.with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
-    text = markdown(result, wanted)
+    text = markdown(result, parts)
     stem.with_suffix(".md").write_text(text)
     print(text)
 

@@ -51,48 +51,61 @@ NETWORKS = {
 INTRODUCTION = """\
 # Blocks that are found
 
-`blocks: auto` reads the input of each down-sampling layer and of the global pooling: SISE's definition of the
-last layer of a block. What counts as that input:
+- [What is read](#what-is-read)
+- [Networks whose blocks you may want to name](#networks-whose-blocks-you-may-want-to-name)
+- [Networks whose blocks are found](#networks-whose-blocks-are-found)
+- [Networks whose blocks must be named](#networks-whose-blocks-must-be-named)
 
-- Down-sampling is where height and width shrink by a factor of about 1.5 or more. A convolution without
-  padding (149 to 147 in Inception) is none.
-- In a residual unit with a stride, the input is what both the main path and the shortcut receive: the output
-  of the stage before. Pre-activation networks (ResNetV2, NFNet) activate it first, for both paths.
-- An inverted bottleneck with a stride (MobileNet, EfficientNet) has no shortcut. Its 1 x 1 convolution comes
-  before the strided depthwise convolution, whose input are therefore the expanded maps, and not the output of
-  the stage before. A fused one (first stages of EfficientNetV2) starts with the strided convolution, whose
-  input is the output of the stage before.
-- A normalisation between two stages (ConvNeXt) belongs to the down-sampling, and so does a convolution whose
+## What is read
+
+SISE reads the feature maps at the end of each block of a network, where down-sampling follows. `blocks:
+auto` finds these places: it reads the input of each down-sampling layer, and of the global pooling. These
+are the rules:
+
+- A layer is down-sampling if it shrinks height and width by a factor of about 1.5 or more. A convolution
+  without padding (149 to 147 in Inception) is not down-sampling.
+- In a residual unit with a stride, the input is what both the main path and the shortcut receive, which is
+  the output of the stage before. Pre-activation networks (ResNetV2, NFNet) activate it first, for both
+  paths.
+- An inverted bottleneck with a stride (MobileNet, EfficientNet) has no shortcut. Its 1 x 1 convolution
+  comes before the depthwise convolution with the stride, so its input is the expanded maps, and not the
+  output of the stage before. A fused inverted bottleneck (in the first stages of EfficientNetV2) starts
+  with the convolution with the stride. Its input is the output of the stage before.
+- A normalisation between two stages (ConvNeXt) belongs to the down-sampling. So does a convolution whose
   output is only averaged (DenseNet).
-- A block is a module whose output a hook can read. Where no module gives the input itself, the nearest tensor
-  before it that everything behind depends on is taken: HGNetV2's stem concatenates outside of modules, and
-  EfficientViT-M calls one activation several times, so that its maps are read before that activation.
+- A block is named by a module whose output a hook can read. If no module gives the input itself, the
+  nearest earlier tensor is taken on which everything later depends. The stem of HGNetV2 concatenates
+  outside of modules. EfficientViT-M calls one activation several times, so its maps are read before that
+  activation.
 
-Blocks that you may want to name yourself, although some are found:
+## Networks whose blocks you may want to name
 
-- SqueezeNet averages one map per class, so that the last block's maps are the class scores. Name `features`
-  for the maps before that classifier.
-- EfficientFormer-L1 ends in attention over tokens; the last block lies in front of it. Larger ones have more
-  of it and are refused.
+Blocks of these networks are found, but other blocks may suit you better:
+
+- SqueezeNet averages one map per class, so the maps of its last block are the class scores. `features`
+  names the maps before that classifier.
+- EfficientFormer-L1 ends in attention over tokens, and the last block lies before it. Larger
+  EfficientFormers have more attention and are refused.
 - CLIP's ResNets end in attention, which counts as the global pooling.
 
-`scripts/block_table.py` wrote the tables, from one forward pass of each network with random weights.
+`scripts/block_table.py` wrote the tables below, from one forward pass of each network with random weights.
 Made with torchvision {torchvision} and timm {timm}.
 
-## Found
+## Networks whose blocks are found
 
-"`layer1` 256 x 56 (10 + 1)" says that the module `layer1` gives 256 maps of 56 x 56 pixels; that ten layers
-of about this size lead to it; and that one lies behind it, in the next unit in front of the stride. Layers
-are convolutions and linear layers; a depthwise convolution and its pointwise one count as one.
+"`layer1` 256 x 56 (10 + 1)" means three things. The module `layer1` gives 256 maps of 56 x 56 pixels. Ten
+layers of about this size lead to it. One layer of this size comes after it, in the next unit, before the
+stride. Layers are convolutions and linear layers; a depthwise convolution and its pointwise convolution
+count as one.
 """
 
 REFUSED = """
-## To be named
+## Networks whose blocks must be named
 
-These networks are refused. Most of what they compute at some size is never given as (N, C, h, w) by a module:
-channels come last (MambaOut, Swin, Hiera and others), stages work on tokens (transformers), or branches of
-several sizes run side by side (HRNet). Set `blocks` to modules that give such maps, or wrap the network in a
-module of your own that permutes them.
+The tool refuses these networks under `blocks: auto`. At some size, no module gives most of what they
+compute as (N, C, h, w): their channels come last (MambaOut, Swin, Hiera and others), their stages work on
+tokens (transformers), or branches of several sizes run side by side (HRNet). Set `blocks` to modules that
+give such maps, or wrap the network in a module of your own that permutes them.
 """
 
 
@@ -104,7 +117,7 @@ def page(networks: list[tuple[str, str]]) -> str:
         line, is_found = row(library, name)
         (found if is_found else refused).append(line)
     head = INTRODUCTION.format(torchvision=_release(torchvision), timm=_release(timm))
-    columns = "\n| network | input | blocks: maps x side (layers up to it + behind) |\n|---|---|---|\n"
+    columns = "\n| network | input | blocks: maps x side (layers up to it + after it) |\n|---|---|---|\n"
     reasons = "\n| network | input | reason |\n|---|---|---|\n"
     return "".join([head, columns, *found, REFUSED, reasons, *refused])
 

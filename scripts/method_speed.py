@@ -28,15 +28,15 @@ from scipy.stats import spearmanr
 from tabulate import tabulate
 from torch import nn
 
+from adasise_bench.cli.parameters import COMMA_LIST
 from adasise_bench.data.config import DataConfig
 from adasise_bench.data.loading import open_dataset
 from adasise_bench.data.transforms import to_input
 from adasise_bench.methods import Request
 from adasise_bench.methods.parsing import parse_method
 from adasise_bench.methods.registry import METHODS
-from adasise_bench.models import torchray_networks
+from adasise_bench.models import load_classifier, torchray_networks
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.loading import load_classifier
 from adasise_bench.models.tuning import tune
 from adasise_bench.records import environment
 from adasise_bench.run.network import definitions
@@ -277,14 +277,14 @@ def measure(
 @click.option("--checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--root", required=True, type=click.Path(path_type=Path), help="As data.root.")
 @click.option("--device", default="auto", show_default=True)
-@click.option("--methods", default=",".join(PEERS), show_default=True)
+@click.option("--methods", type=COMMA_LIST, default=",".join(PEERS), show_default=True)
 @click.option("--size", default=224, show_default=True, help="Pixels of the input's side.")
 @click.option("--masks", default=256, show_default=True, help="Masks of RISE, here and there.")
 @click.option("--iterations", default=10, show_default=True, help="Of Extremal Perturbation, here and there.")
 @click.option("--rounds", default=3, show_default=True, help="Rounds whose median counts.")
 @click.option("--output", default="results/benchmark", type=click.Path(path_type=Path), show_default=True)
 def main(
-    model: str, checkpoint: Path | None, root: Path, device: str, methods: str, size: int, masks: int,
+    model: str, checkpoint: Path | None, root: Path, device: str, methods: list[str], size: int, masks: int,
     iterations: int, rounds: int, output: Path,
 ) -> None:  # fmt: skip
     """Measure the methods and write the results."""
@@ -303,7 +303,7 @@ def main(
     target = classifier.classes.index(annotation.class_names[0])
     case = Case(classifier.blocks[-1], image, target, classifier.batch_size.value, masks, iterations)
     rows = []
-    for name in methods.split(","):
+    for name in methods:
         if name not in METHODS:
             raise click.UsageError(f"no method {name!r}")
         if name == "cam" and model == "vgg16":

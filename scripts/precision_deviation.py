@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
+from adasise_bench.cli.parameters import COMMA_LIST
 from adasise_bench.records.reading import read_records
 from adasise_bench.run.config_file import load_config
 from adasise_bench.run.runner import run
@@ -75,10 +76,13 @@ def _changes(exact: Path, other: Path, precision: str) -> Iterator[dict[str, Any
 @click.option("--config", required=True, type=click.Path(path_type=Path))
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE")
 @click.option("--limit", default=24, show_default=True)
-@click.option("--precision", default="bf16,fp16", show_default=True, help="tf32 and fp16 are for GPUs.")
-def main(config: Path, overrides: tuple[str, ...], limit: int, precision: str) -> None:
+@click.option(
+    "--precision", "precisions", type=COMMA_LIST, default="bf16,fp16", show_default=True,
+    help="tf32 and fp16 are for GPUs.",
+)  # fmt: skip
+def main(config: Path, overrides: tuple[str, ...], limit: int, precisions: list[str]) -> None:
     """Run every precision into a temporary folder and compare."""
-    rows = list(deviations(config, overrides, limit, precision.split(",")))
+    rows = list(deviations(config, overrides, limit, precisions))
     print(tabulate(rows, headers="keys", tablefmt="github", floatfmt=".4f"))
 
 

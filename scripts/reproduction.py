@@ -17,6 +17,7 @@ import click
 import pandas as pd
 from tabulate import tabulate
 
+from adasise_bench.cli.parameters import COMMA_LIST
 from adasise_bench.records.reading import read_records
 from adasise_bench.reporting.statistics import estimate_means
 from adasise_bench.run.config import RunConfig
@@ -60,20 +61,24 @@ SETTINGS = (
 
 @click.command(help=__doc__)
 @click.option("--config", required=True, type=click.Path(path_type=Path))
-@click.option("--models", default="", metavar="A,B")
-@click.option("--methods", default="", metavar="A,B")
+@click.option("--models", type=COMMA_LIST, default="")
+@click.option("--methods", type=COMMA_LIST, default="")
 @click.option("--limit", type=int)
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="For the default and all choices."
 )
 @click.option("--output", required=True, type=click.Path(path_type=Path))
 def main(
-    config: Path, models: str, methods: str, limit: int | None, overrides: tuple[str, ...], output: Path
+    config: Path,
+    models: list[str],
+    methods: list[str],
+    limit: int | None,
+    overrides: tuple[str, ...],
+    output: Path,
 ) -> None:
     """Run the default with the methods' variants beside it, then one run per setting, and compare."""
     common = ["share_forwards=true", "timing.warmup=0", *overrides, *([f"limit={limit}"] if limit else [])]
-    keep = ([name for name in models.split(",") if name], [name for name in methods.split(",") if name])
-    base = load_config(config, common, *keep)
+    base = load_config(config, common, models, methods)
     folder = output / "default"
     run(with_variants(base), folder)
     records = read_records(folder)
@@ -84,7 +89,7 @@ def main(
     for setting in SETTINGS:
         override = setting.override.format(larger=round(base.data.input_size * 4 / 3))
         try:
-            changed = load_config(config, [*common, override], keep[0], ["ada_sise"])
+            changed = load_config(config, [*common, override], models, ["ada_sise"])
         except BenchError as error:
             click.echo(f"{setting.title}: left out: {error}", err=True)
             continue

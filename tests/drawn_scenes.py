@@ -12,8 +12,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from adasise_bench.records.folder_names import IN_FLIGHT
 from adasise_bench.records.reading import read_records
-from adasise_bench.records.record import IN_FLIGHT, Record
+from adasise_bench.records.record import Record
 from adasise_bench.records.store import RecordStore
 from adasise_bench.run.config import RunConfig
 from adasise_bench.run.config_file import validate

@@ -1,6 +1,6 @@
 """The command line, one module per command.
 
-Heavy modules are imported inside the commands, so that ``--help`` is instant.
+Modules that import slowly are imported inside the commands, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from adasise_bench.cli.baseline import baseline
 from adasise_bench.cli.compare import compare
 from adasise_bench.cli.explain import explain
 from adasise_bench.cli.figure import figure
+from adasise_bench.cli.info import info
 from adasise_bench.cli.ls import list_
 from adasise_bench.cli.merge import merge_
 from adasise_bench.cli.report import report
@@ -32,21 +33,21 @@ from adasise_bench.utils.streams import open_closed_streams, outlive_readers
 
 _EXIT_CODES = """\b
 Exit codes:
-  0    done
+  0    the command is done
   1    done, but more explanations failed than the configuration tolerates
-  2    unusable command line or configuration
-  3    missing or unusable data, records or weights
-  4    no such device
-  5    run folder in use, not writable, full, or of another run
-  70   a fault of adasise-bench that nobody foresaw; where its traceback is stands in the last line
+  2    the command line or the configuration cannot be used
+  3    data, records or weights are missing or cannot be used
+  4    the device does not exist
+  5    the run folder is in use, not writable, full, or belongs to another run
+  70   a fault of adasise-bench itself; the last line says where its traceback is
   130  interrupted; everything finished so far is kept
 """
 
 
 class _Group(click.Group):
-    """Ends on a known error with one line on stderr and the error's exit code.
+    """Turns a known error into one line on stderr and the error's exit code.
 
-    Whether anybody reads what it prints changes neither the work nor the exit code.
+    The work and the exit code stay the same if nobody reads what is printed.
     """
 
     def main(self, *args: Any, **extra: Any) -> Any:
@@ -72,14 +73,14 @@ class _Group(click.Group):
             ctx.exit(OutputError.exit_code)
         except (click.exceptions.Exit, click.Abort, click.ClickException):
             raise
-        except Exception as error:  # whatever it is, it is no fault of the user's input that we know of
+        except Exception as error:  # not a known fault of the input, so it is ours
             crash = _logged(error)
             click.echo(terminal(f"Error: {crash}"), err=True)
             ctx.exit(crash.exit_code)
 
 
 def _logged(error: Exception) -> CrashError:
-    """Write the traceback of what nobody foresaw into a file of its own."""
+    """Write the traceback of an unexpected error into a file of its own."""
     try:
         file, log = tempfile.mkstemp(".log", f"adasise-bench-crash-{os.getpid()}-")
         with os.fdopen(file, "w", encoding="utf-8", errors="backslashreplace") as lines:
@@ -109,5 +110,18 @@ def main() -> None:
     """
 
 
-for _command in (run, status, merge_, table, figure, report, accuracy, baseline, compare, explain, list_):
+for _command in (
+    run,
+    status,
+    merge_,
+    table,
+    figure,
+    report,
+    accuracy,
+    baseline,
+    compare,
+    explain,
+    list_,
+    info,
+):
     main.add_command(_command)

@@ -1,4 +1,4 @@
-"""``adasise-bench compare``: a run held against a baseline."""
+"""``adasise-bench compare``: compares a run with a baseline."""
 
 from __future__ import annotations
 
@@ -6,41 +6,43 @@ from pathlib import Path
 
 import click
 
+from adasise_bench.cli.parameters import COMMA_LIST
 from adasise_bench.utils.errors import BenchError, ConfigError
 
 _EXIT_CODES = """\b
 Exit codes:
-  0  everything within its limits
-  1  something is not
-  2  not comparable (what differs is named), or an unusable command line
-  3  missing, damaged or edited baseline or run folder
+  0  everything is within its limits
+  1  something is not within its limits
+  2  the two cannot be compared (what differs is named), or the command line cannot be used
+  3  a baseline or run folder is missing, damaged or edited
 """
 
 
 @click.command(epilog=_EXIT_CODES)
 @click.argument("base", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
-@click.option("--methods", default="", metavar="A,B", help="Compare only these methods.")
+@click.option("--methods", type=COMMA_LIST, default="", help="Compare only these methods.")
 @click.option("--tolerance", "tolerances", multiple=True, metavar="[WHAT=]POINTS",
-              help="How much a mean may differ. Default: 0.05 points, 0.5 for maps_kept.")  # fmt: skip
+              help="How much a mean may differ. Default: 0.05 points; 0.5 for maps_kept.")  # fmt: skip
 @click.option("--bound", "bounds", multiple=True, metavar="[WHAT=]POINTS",
-              help="How much a pair may differ. Default: 0.5, none for increase and maps_kept.")  # fmt: skip
+              help="How much a pair may differ. Default: 0.5 points; no limit for increase and "
+              "maps_kept.")  # fmt: skip
 @click.option("--exact", is_flag=True, help="The same as --tolerance 0 --bound 0.")
 @click.option("--slower", type=click.FloatRange(min=0), default=10, show_default=True, metavar="PERCENT",
-              help="How much slower an explanation may be, in terms of plain forward passes.")  # fmt: skip
+              help="How much slower an explanation may be, measured in plain forward passes.")  # fmt: skip
 @click.option("--no-speed", is_flag=True, help="Do not compare speed.")
 @click.option(
-    "--partial", is_flag=True, help="Pairs of the baseline may be missing, as in a run with --limit."
+    "--partial", is_flag=True, help="Allow pairs of the baseline to be missing, as in a run with --limit."
 )
 @click.option(
     "--format", "fmt", type=click.Choice(["terminal", "json"]), default="terminal", show_default=True
 )
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False),
-              help="Write the findings as JUnit XML as well.")  # fmt: skip
+              help="Also write the findings to this file, as JUnit XML.")  # fmt: skip
 def compare(
     base: Path,
     new: Path,
-    methods: str,
+    methods: list[str],
     tolerances: tuple[str, ...],
     bounds: tuple[str, ...],
     exact: bool,
@@ -50,16 +52,21 @@ def compare(
     fmt: str,
     junit: Path | None,
 ) -> None:
-    """Hold a run against a baseline; BASE and NEW are baseline files or run folders.
+    """Compare a run with a baseline. BASE and NEW are baseline files or run folders.
 
-    Values are compared pair by pair where both have them; a change for the better counts as a change. Missing
-    pairs, new errors and new degenerate maps fail. WHAT is a metric (ebpg, bbox, drop, increase, miou),
-    maps_kept (maps more or fewer, over all blocks) or a method's label, and everything if left out; POINTS
-    may be `none`. A limit for a metric goes before one for a method, and that before one for everything.
+    Values are compared pair by pair, for the pairs that both have. A change for the better is also a change.
+    Missing pairs, new errors and new degenerate maps fail.
 
-    Speed is an explanation's seconds / seconds of a plain batched forward pass. The latter was timed in the
-    same run, just before each picture, so that a slower machine is no regression. Judged is the
-    median ratio of the pairs.
+    WHAT is a metric (ebpg, bbox, drop, increase, miou), maps_kept (how many maps more or fewer were kept,
+    added up over all blocks) or the label of a method; without WHAT, the limit is general. POINTS is a
+    number, or `none` for no limit. If several limits fit a value, the limit for the metric is used; without
+    one, the limit for the method; without that, the general limit. Of two limits of one kind, the last
+    counts.
+
+    Speed is compared as a cost: the seconds of an explanation divided by the seconds that one input takes in
+    a plain batched forward pass. That pass was timed in the same run, just before each picture, so that a
+    slower machine is not a regression. The median over the pairs, of the new cost divided by the old one,
+    must be within --slower.
 
     \b
     Examples:
@@ -68,14 +75,12 @@ def compare(
       adasise-bench compare base.json new.json --tolerance drop=.2 --tolerance extremal_perturbation=3 \\
           --bound extremal_perturbation=none
     """
-    from adasise_bench.cli.run import names
     from adasise_bench.metrics.registry import QUALITY
-    from adasise_bench.regression import comparison
-    from adasise_bench.regression import output as findings
+    from adasise_bench.regression import comparison, output
     from adasise_bench.regression.baseline import open_baseline, refuse_incomparable, why_untimed
     from adasise_bench.utils.files import write_text_atomically
 
-    before, now = (open_baseline(path).only(names(methods)) for path in (base, new))
+    before, now = (open_baseline(path).only(methods) for path in (base, new))
     refuse_incomparable(before, now)
     known = {*QUALITY, comparison.MAPS, *before.identity["methods"]}
     zero = [(what, 0.0) for what in ("", *QUALITY, comparison.MAPS)] if exact else []
@@ -92,16 +97,16 @@ def compare(
             click.echo(f"{side}: {path} is {read.unfinished}", err=True)
     found = comparison.compare(before.values, now.values, limits)
     if junit:
-        write_text_atomically(junit, findings.as_junit(found))
-    write = findings.as_json if fmt == "json" else findings.as_text
+        write_text_atomically(junit, output.as_junit(found))
+    write = output.as_json if fmt == "json" else output.as_text
     click.echo(write(found, before.made_by, now.made_by), nl=False)
-    if not findings.is_passed(found):
-        raise BenchError(findings.summary(found))
-    click.echo(findings.summary(found), err=True)
+    if not output.is_passed(found):
+        raise BenchError(output.summary(found))
+    click.echo(output.summary(found), err=True)
 
 
 def _rules(option: str, given: tuple[str, ...], known: set[str]) -> list[tuple[str, float | None]]:
-    """Limits as given, ``[WHAT=]POINTS``."""
+    """The limits of an option, each given as ``[WHAT=]POINTS``."""
     from adasise_bench.utils.settings import suggest
 
     rules = []
@@ -114,6 +119,6 @@ def _rules(option: str, given: tuple[str, ...], known: set[str]) -> list[tuple[s
         except ValueError:
             limit = -1.0
         if limit is not None and not 0 <= limit < float("inf"):
-            raise ConfigError(f"{option} {text}: POINTS is a number, at least 0, or `none`")
+            raise ConfigError(f"{option} {text}: POINTS must be a number of at least 0, or `none`")
         rules.append((what, limit))
     return rules

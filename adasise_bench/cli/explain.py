@@ -1,4 +1,4 @@
-"""``adasise-bench explain``: one picture of a person's own."""
+"""``adasise-bench explain``: explains one picture of your own."""
 
 from __future__ import annotations
 
@@ -6,31 +6,40 @@ from pathlib import Path
 
 import click
 
+from adasise_bench.cli.parameters import COMMA_LIST
+
 
 @click.command()
 @click.argument("image", type=click.Path(path_type=Path))
 @click.option("--model", default="resnet50", show_default=True, metavar="NAME",
-              help="resnet50, vgg16, or scenes_vgg for drawn scenes.")  # fmt: skip
+              help="Name of a network; `ls` lists those that come with the tool.")  # fmt: skip
 @click.option("--checkpoint", type=click.Path(path_type=Path, dir_okay=False),
-              help="Weights file in TorchRay's format. Default: TorchRay's, downloaded once.")  # fmt: skip
-@click.option("--sha256", metavar="HEX", help="Start of the weights file's SHA-256, to be checked.")
-@click.option("--methods", default="sise,ada_sise", show_default=True, metavar="A,B",
-              help="Methods by name; `ls` lists them.")  # fmt: skip
+              help="Weights file. Default: the published weights, downloaded once, or those that come "
+              "with the tool.")  # fmt: skip
+@click.option(
+    "--sha256",
+    metavar="HEX",
+    help="Beginning of the weights file's SHA-256; the command is refused if it differs.",
+)
+@click.option("--methods", type=COMMA_LIST, default="sise,ada_sise", show_default=True,
+              help="Names of the methods; `ls` lists them.")  # fmt: skip
 @click.option("--class", "classes", multiple=True, metavar="NAME",
-              help="Class to explain; repeatable. Default: the top class.")  # fmt: skip
+              help="Class to explain; can be given several times. Default: the class with the highest "
+              "score.")  # fmt: skip
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True,
-              help="How many classes to print.")  # fmt: skip
+              help="Number of classes to print.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
-              help="Any setting that `run` has for models, methods, score, precision, engine, data.resize, data.input_size.")  # fmt: skip  # noqa: E501
-@click.option("--device", help="auto, cpu, cuda or cuda:N.")
+              help="Any setting of `run` below models, methods, score, precision, engine, data.resize or"
+              " data.input_size.")  # fmt: skip
+@click.option("--device", help="auto, cpu, cuda or cuda:N. Default: auto.")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False),
-              help="Folder for the results. Default: explain-NAME of the picture.")  # fmt: skip
+              help="Folder for the results. Default: explain-NAME; NAME is the picture's.")  # fmt: skip
 def explain(
     image: Path,
     model: str,
     checkpoint: Path | None,
     sha256: str | None,
-    methods: str,
+    methods: list[str],
     classes: tuple[str, ...],
     top: int,
     overrides: tuple[str, ...],
@@ -39,8 +48,8 @@ def explain(
 ) -> None:
     """Explain a picture of your own.
 
-    Prints the classes with the highest scores Ψ. The folder gets, for every method and class, the saliency
-    map (.npy) and its overlay (.png), and side_by_side.png with all of them.
+    Prints the classes with the highest scores Ψ. For every method and class, writes the saliency map (.npy)
+    and its overlay on the picture (.png) into the folder, and all overlays together as side_by_side.png.
 
     \b
     Examples:
@@ -49,22 +58,21 @@ def explain(
       adasise-bench explain dog.jpg --model vgg16 --checkpoint vgg16.pth.tar --output dog
       adasise-bench explain dog.jpg --set methods.ada_sise.selector=otsu --set data.resize=short-side
     """
-    from adasise_bench.cli.run import names
-    from adasise_bench.run import explain as explaining
+    from adasise_bench.run.explain import explain_picture, refuse_foreign
     from adasise_bench.run.scored_picture import explain_config, open_subject
     from adasise_bench.run.start_notes import misfits
     from adasise_bench.utils.messages import terminal
 
     folder = output or Path(f"explain-{image.stem}")
     config = explain_config(
-        model, names(methods), checkpoint=checkpoint, sha256=sha256, device=device, overrides=overrides
+        model, methods, checkpoint=checkpoint, sha256=sha256, device=device, overrides=overrides
     )
     for note in misfits([config.device], config.precision):
         click.echo(note, err=True)
-    explaining.refuse_foreign(folder)
+    refuse_foreign(folder)
     subject = open_subject(image, config, classes)
     click.echo(terminal(subject.ranking(top)))
     for note in subject.notes():
         click.echo(note, err=True)
-    explaining.explain(subject, folder)
+    explain_picture(subject, folder)
     click.echo(f"{len(subject.classes) * len(config.methods)} explanations in {folder}", err=True)

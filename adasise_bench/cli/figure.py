@@ -1,4 +1,4 @@
-"""``adasise-bench figure``: the papers' figures from run folders or a network."""
+"""``adasise-bench figure``: draws the papers' figures from run folders or from a network."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from adasise_bench.cli.parameters import COMMA_LIST
+
 if TYPE_CHECKING:
-    from adasise_bench.records.run import Run
+    from adasise_bench.records import Run
 
 
 def _checked(_context: click.Context, _option: click.Parameter, path: Path) -> Path:
@@ -28,17 +30,17 @@ _output = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     callback=_checked,
     metavar="FILE.{png,pdf,svg}",
-    help="Where to write it; the suffix names the format.",
+    help="File to write; its suffix names the format.",
 )
-_model = click.option("--model", help="Which network, where there are several.")
+_model = click.option("--model", help="Name of the network, if there are several.")
 _methods = click.option(
-    "--methods", default="", metavar="A,B", help="Show only these methods, in this order."
+    "--methods", type=COMMA_LIST, default="", help="Show only these methods, in this order."
 )
 
 
 @click.group()
 def figure() -> None:
-    """Draw the papers' figures, one paper column wide.
+    """Draw the papers' figures, as wide as one column of a paper.
 
     \b
     Examples:
@@ -53,10 +55,17 @@ def figure() -> None:
 @figure.command()
 @click.option("--config", "config_path", required=True, type=click.Path(path_type=Path, dir_okay=False),
               help="YAML file that names the data, the network and the methods.")  # fmt: skip
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override any key, as in `run`.")
-@click.option("--device", help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change any setting, as in `run`."
+)
+@click.option("--device", help="auto, cpu, cuda or cuda:N. Default: the configuration's.")
 @_model
-@click.option("--image", required=True, metavar="ID[:CLASS]", help="Picture, and class if it shows several.")
+@click.option(
+    "--image",
+    required=True,
+    metavar="ID[:CLASS]",
+    help="Picture; also the class, if the picture shows several.",
+)
 @_output
 def gradients(
     config_path: Path,
@@ -66,7 +75,7 @@ def gradients(
     image: str,
     output: Path,
 ) -> None:
-    """Positive gradients per block and each selector's threshold (Fig. 1).
+    """Draw the positive gradients of each block, and the threshold of each selector (Fig. 1).
 
     \b
     Examples:
@@ -92,20 +101,27 @@ def gradients(
 @_model
 @_methods
 @click.option("--image", "images", multiple=True, metavar="ID[:CLASS]",
-              help="A row per class of this picture, or for one class; may be repeated.")  # fmt: skip
-@click.option("--random", "count", type=click.IntRange(min=1), help="So many random rows.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Which ones.")
+              help="Draw a row for each class of this picture, or for one class; can be given several "
+              "times.")  # fmt: skip
+@click.option("--random", "count", type=click.IntRange(min=1), help="Draw this many rows at random.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed that decides which rows are drawn.",
+)
 @_output
 def maps(
     folders: tuple[Path, ...],
     model: str | None,
-    methods: str,
+    methods: list[str],
     images: tuple[str, ...],
     count: int | None,
     seed: int,
     output: Path,
 ) -> None:
-    """Pictures with boxes and every method's map (Fig. 3), from runs with --save-maps.
+    """Draw pictures with boxes, and the map of every method (Fig. 3), from runs with --save-maps.
 
     \b
     Examples:
@@ -113,12 +129,12 @@ def maps(
       adasise-bench figure maps results/table1-1a2b3c4d --random 4 --seed 1 --output maps.png
     """
     if bool(images) == (count is not None):
-        raise click.UsageError("say which rows: --image ID[:CLASS], or --random N")
+        raise click.UsageError("say which rows to draw: --image ID[:CLASS], or --random N")
     from adasise_bench.reporting.figures import save
     from adasise_bench.reporting.figures.saliency_maps import SavedMaps, draw
 
     runs, model = _runs_and_model(folders, model)
-    saved = SavedMaps.of(runs, model, _names(methods))
+    saved = SavedMaps.of(runs, model, methods)
     if count is not None:
         pairs = saved.sample(count, seed)
     else:
@@ -131,8 +147,8 @@ def maps(
 @_model
 @_methods
 @_output
-def phases(folders: tuple[Path, ...], model: str | None, methods: str, output: Path) -> None:
-    """Run-time by phase (Fig. 4), from runs that measure it.
+def phases(folders: tuple[Path, ...], model: str | None, methods: list[str], output: Path) -> None:
+    """Draw the run-time of each phase (Fig. 4), from runs that measured it.
 
     \b
     Example:
@@ -140,7 +156,7 @@ def phases(folders: tuple[Path, ...], model: str | None, methods: str, output: P
     """
     from adasise_bench.reporting.figures.phases import draw
 
-    _draw_runs(draw, folders, model, output, methods=_names(methods))
+    _draw_runs(draw, folders, model, output, methods=methods)
 
 
 @figure.command()
@@ -148,7 +164,7 @@ def phases(folders: tuple[Path, ...], model: str | None, methods: str, output: P
 @_model
 @_output
 def mu(folders: tuple[Path, ...], model: str | None, output: Path) -> None:
-    """Measures and run-time against SISE's threshold mu, beside the adaptive selectors.
+    """Draw metrics and run-time over SISE's threshold mu, beside those of the adaptive selectors.
 
     \b
     Example:
@@ -164,8 +180,8 @@ def mu(folders: tuple[Path, ...], model: str | None, output: Path) -> None:
 @_model
 @_methods
 @_output
-def kept(folders: tuple[Path, ...], model: str | None, methods: str, output: Path) -> None:
-    """Feature maps kept per block, beside Table 2.
+def kept(folders: tuple[Path, ...], model: str | None, methods: list[str], output: Path) -> None:
+    """Draw how many feature maps were kept in each block, beside the values of Table 2.
 
     \b
     Example:
@@ -173,7 +189,7 @@ def kept(folders: tuple[Path, ...], model: str | None, methods: str, output: Pat
     """
     from adasise_bench.reporting.figures.kept_maps import draw
 
-    _draw_runs(draw, folders, model, output, methods=_names(methods))
+    _draw_runs(draw, folders, model, output, methods=methods)
 
 
 def _draw_runs(
@@ -186,7 +202,7 @@ def _draw_runs(
 
 
 def _runs_and_model(folders: tuple[Path, ...], model: str | None) -> tuple[list[Run], str]:
-    from adasise_bench.records.run import load_run
+    from adasise_bench.records import load_run
     from adasise_bench.reporting.figures.basis import the_model
 
     runs = [load_run(folder) for folder in folders]
@@ -196,7 +212,3 @@ def _runs_and_model(folders: tuple[Path, ...], model: str | None) -> tuple[list[
 def _image_and_class(text: str) -> tuple[str, str | None]:
     image_id, _, class_name = text.partition(":")
     return image_id, class_name or None
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]

@@ -1,4 +1,4 @@
-"""``adasise-bench merge``: one run folder from those of all shards."""
+"""``adasise-bench merge``: makes one run folder of the run folders of all shards."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import click
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT")
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
 def merge_(out: Path, folders: tuple[Path, ...]) -> None:
-    """Put all shards of a run together into the folder OUT, as if the run had been one.
+    """Join all shards of a run in the folder OUT, as if there had been one run.
 
-    Refused when a shard is missing, given twice or unfinished, or when shards differ in configuration,
-    weights, pictures, versions or kind of device.
+    The command is refused if a shard is missing, given twice or unfinished, or if shards differ in
+    configuration, weights, pictures, versions or kind of device.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""``adasise-bench run``: explain, measure, print the tables."""
+"""``adasise-bench run``: explains every pair, computes the metrics, and prints the tables."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from adasise_bench.cli.parameters import COMMA_LIST
 from adasise_bench.cli.table import tables_text
 from adasise_bench.utils.errors import BenchError, ConfigError
 
@@ -19,37 +20,43 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--config", "config_path", required=True, type=click.Path(path_type=Path, dir_okay=False),
-              help="YAML file; see configs/.")  # fmt: skip
+              help="YAML file; the folder configs/ has examples.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
-              help="Override any key, e.g. data.root=/data or methods.sise.mu=0.3; null removes a model or method.")  # fmt: skip  # noqa: E501
-@click.option("--models", default="", metavar="A,B", help="Keep only these models of the configuration.")
-@click.option("--methods", default="", metavar="A,B", help="Keep only these methods of the configuration.")
+              help="Change any setting, such as data.root=/data or methods.sise.mu=0.3; null removes a "
+              "model or method.")  # fmt: skip
+@click.option("--models", type=COMMA_LIST, default="", help="Use only these models of the configuration.")
+@click.option("--methods", type=COMMA_LIST, default="", help="Use only these methods of the configuration.")
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after the first N pictures.")
-@click.option("--device", help="auto, cpu, cuda or cuda:N.")
-@click.option("--devices", metavar="LIST",
-              help="A worker each: all; cuda:0,cuda:1; cpu,cpu. Default: all GPUs, or one CPU.")  # fmt: skip
+@click.option("--device", help="auto, cpu, cuda or cuda:N. Default: the configuration's.")
+@click.option("--devices", type=COMMA_LIST, metavar="LIST",
+              help="One worker for each of these devices: all, or a list such as cuda:0,cuda:1 or "
+              "cpu,cpu. Default: all GPUs; without GPUs, the CPU.")  # fmt: skip
 @click.option("--launcher", type=click.Choice(["local", "ray"]), default="local", show_default=True,
-              help="Workers here or on a Ray cluster (RAY_ADDRESS; else one is started).")  # fmt: skip
+              help="Run the workers on this machine, or on the Ray cluster at RAY_ADDRESS; without that,"
+              " start a cluster here.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1),
-              help="How many Ray runs. Default: one per GPU, or as many as cores suffice for.")  # fmt: skip
+              help="Number of Ray workers. Default: one per GPU; without GPUs, one per OMP_NUM_THREADS "
+              "cores.")  # fmt: skip
 @click.option("--shard", metavar="I/N",
-              help="Only part I of N of the pictures, in a folder of its own; see merge.")  # fmt: skip
+              help="Explain only part I of N of the pictures, in a folder of its own; `merge` joins the "
+              "parts.")  # fmt: skip
 @click.option("--deterministic", is_flag=True,
-              help="Bit-identical records on the same device; see docs/determinism.md.")  # fmt: skip
+              help="Make records that are equal to the bit on the same device; see "
+              "docs/determinism.md.")  # fmt: skip
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False),
-              help="Run folder. Default: results/NAME-DIGEST of the configuration.")  # fmt: skip
+              help="Run folder. Default: results/NAME-DIGEST; both are the configuration's.")  # fmt: skip
 @click.option("--resume/--no-resume", default=True, show_default=True,
-              help="Keep what the folder already holds, or move it aside and start anew.")  # fmt: skip
-@click.option("--save-maps", is_flag=True, help="Keep every saliency map as float32 .npy.")
-@click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+              help="Keep what the folder holds already, or move it aside and start anew.")  # fmt: skip
+@click.option("--save-maps", is_flag=True, help="Save every saliency map as a float32 .npy file.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and stop.")
 def run(
     config_path: Path,
     overrides: tuple[str, ...],
-    models: str,
-    methods: str,
+    models: list[str],
+    methods: list[str],
     limit: int | None,
     device: str | None,
-    devices: str | None,
+    devices: list[str] | None,
     launcher: str,
     workers: int | None,
     shard: str | None,
@@ -59,9 +66,9 @@ def run(
     save_maps: bool,
     dry_run: bool,
 ) -> None:
-    """Explain and measure; print the tables when done.
+    """Explain every pair, compute the metrics, and print the tables.
 
-    An interrupted run continues where it stopped when the same command is given again.
+    If a run is interrupted, the same command continues it where it stopped.
 
     \b
     Examples:
@@ -86,7 +93,7 @@ def run(
         "save_maps": save_maps or None,
     }
     settings = [f"{key}={value}" for key, value in flags.items() if value is not None]
-    config = load_config(config_path, [*overrides, *settings], names(models), names(methods))
+    config = load_config(config_path, [*overrides, *settings], models, methods)
     if dry_run:
         from adasise_bench.run.plan import describe_plan, make_plan
         from adasise_bench.utils.messages import terminal
@@ -115,18 +122,15 @@ def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher) -> N
         with suppress(BenchError):
             click.echo(tables_text([folder], "terminal"))
         click.echo(
-            f"Interrupted; {folder} keeps what is done: give the same command again to go on.", err=True
+            f"Interrupted. {folder} keeps what is done; give the same command again to continue.", err=True
         )
         sys.exit(130)
     if outcome.computed + outcome.reused or not config.shard:
         click.echo(tables_text([folder], "terminal"))
-    click.echo(f"{outcome.computed} explanations made, {outcome.reused} taken over, in {folder}", err=True)
+    click.echo(
+        f"{outcome.computed} explanations made, {outcome.reused} kept from before, in {folder}", err=True
+    )
     if outcome.errors > config.tolerated_errors:
         raise BenchError(
-            f"{outcome.errors} of the explanations failed; the error column of the records says why"
+            f"{outcome.errors} of the explanations failed; the column `error` of the records says why"
         )
-
-
-def names(text: str) -> list[str]:
-    """The names in a comma-separated list."""
-    return [name.strip() for name in text.split(",") if name.strip()]

@@ -1,4 +1,4 @@
-"""``adasise-bench status``: how far a run is, from another terminal."""
+"""``adasise-bench status``: says how far a run is, from another terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 @click.command()
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
 def status(folders: tuple[Path, ...]) -> None:
-    """Say how far runs are: running, finished or dead.
+    """Say how far runs are, and whether they are running, finished or dead.
 
     \b
     Examples:

@@ -1,18 +1,16 @@
-"""``adasise-bench table``: Table 1 and Table 2 from run folders."""
+"""``adasise-bench table``: prints Table 1 and Table 2 from run folders."""
 
 from __future__ import annotations
 
-import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from adasise_bench.cli.parameters import COMMA_LIST
+
 if TYPE_CHECKING:
     from adasise_bench.reporting.tables import Grouping
-
-_NARROWEST = 60
 
 FORMATS = ("terminal", "md", "latex", "csv", "json")
 
@@ -20,25 +18,22 @@ FORMATS = ("terminal", "md", "latex", "csv", "json")
 @click.command()
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
 @click.option("--format", "fmt", type=click.Choice(FORMATS), default="terminal", show_default=True)
-@click.option("--metrics", default="", metavar="A,B",
-              help="Rows of Table 1, in this order: ebpg, bbox, drop, increase, miou, seconds (these by "
-              "default, and those below that a run's configuration asked for); "
-              "pointing, pointing_difficult, average_gain, insertion, deletion, head_sensitivity; "
-              "seconds_median, seconds_p90, forwards, peak_memory.")  # fmt: skip
+@click.option("--metrics", type=COMMA_LIST, default="",
+              help="Rows of Table 1, in this order; `ls` lists them. Default: ebpg, bbox, drop, increase, "
+              "miou, seconds, and those that a run's configuration asked for.")  # fmt: skip
 @click.option("--against", metavar="LABEL",
-              help="Add the paired differences of all other methods from this one.")  # fmt: skip
+              help="Add the paired differences of all other methods from this method.")  # fmt: skip
 @click.option("--by", type=click.Choice(["class", "size", "score", "outcome"]),
-              help="Instead, one table per metric with a row per class, object size, range of the "
-              "score, or outcome: the class ranked first, among the first five, or below.")  # fmt: skip
+              help="Print one table per metric instead, with a row per class, object size, range of the "
+              "score, or outcome: the class is ranked first, among the first five, or below.")  # fmt: skip
 def table(
-    folders: tuple[Path, ...], fmt: str, metrics: str, against: str | None, by: Grouping | None
+    folders: tuple[Path, ...], fmt: str, metrics: list[str], against: str | None, by: Grouping | None
 ) -> None:
-    """Print Table 1 and Table 2 from run folders, measured beside published.
+    """Print Table 1 and Table 2 from run folders, with the published values beside the measured ones.
 
-    In csv, an apostrophe stands before a name that a spreadsheet would take for a formula.
-
-    Means stand with their 95 % bootstrap intervals over images. With several folders, each value comes from
-    the first folder that has it, so that an accuracy run and a run-time run fill one table.
+    Means have 95 % bootstrap intervals over images. If several folders are given, each value comes from the
+    first folder that has it, so that an accuracy run and a run-time run can fill one table. In csv, an
+    apostrophe is put before a name that a spreadsheet would take for a formula.
 
     \b
     Examples:
@@ -47,8 +42,7 @@ def table(
       adasise-bench table results/table1-1a2b3c4d --against sise
       adasise-bench table results/table1-1a2b3c4d --by size --metrics ebpg,drop --against sise
     """
-    names = [name.strip() for name in metrics.split(",") if name.strip()]
-    click.echo(tables_text(list(folders), fmt, metrics=names, by=by, against=against))
+    click.echo(tables_text(list(folders), fmt, metrics=metrics, by=by, against=against))
 
 
 def tables_text(
@@ -60,19 +54,11 @@ def tables_text(
     against: str | None = None,
 ) -> str:
     """The tables of run folders in one of :data:`FORMATS`; the options are those of ``build_tables``."""
-    from adasise_bench.records.run import load_run
+    from adasise_bench.records import load_run
     from adasise_bench.reporting.tables import build_tables
-    from adasise_bench.reporting.tables.formats import render
+    from adasise_bench.reporting.tables.formats import WIDTH, render
+    from adasise_bench.utils.text_tables import terminal_width
 
     runs = [load_run(folder) for folder in folders]
     tables = build_tables(runs, metrics=metrics or (), by=by, against=against)
-    return render(tables, fmt, terminal_width())
-
-
-def terminal_width() -> int:
-    """Letters in a line of the terminal that the tables go to; files get the same everywhere."""
-    from adasise_bench.reporting.tables.formats import WIDTH
-
-    if not sys.stdout.isatty():
-        return WIDTH
-    return max(shutil.get_terminal_size((WIDTH, 0)).columns, _NARROWEST)
+    return render(tables, fmt, terminal_width() or WIDTH)

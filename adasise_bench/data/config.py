@@ -67,7 +67,9 @@ class DataConfig(Section):
                 raise ValueError("data.region: masks need data.layout=coco; VOC's annotations are boxes")
             return self
         if self.download:
-            raise ValueError("data.download: COCO is not fetched for you (README, Other data sets)")
+            raise ValueError(
+                "data.download: COCO is not downloaded for you; docs/data-sets.md says where to get it"
+            )
         if self.embedded:
             raise ValueError("data.layout: the drawn scenes are in VOC layout")
         if not (self.year.isalnum() and self.image_set.isalnum()):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from PIL import Image
 
 from adasise_bench.data.boxes import Box
 from adasise_bench.utils.errors import OutputError
+from adasise_bench.utils.files import folder_made_atomically
 
 SCENE_CLASSES: tuple[str, ...] = ("cross", "disc", "ring", "square", "star", "triangle")
 
@@ -102,9 +102,7 @@ def write_scenes(root: Path, count: int, seed: int) -> None:
     Raises:
         OSError: the folder cannot be written or is not empty.
     """
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=root.parent, prefix=f".{root.name}-") as temporary:
-        unfinished = Path(temporary) / root.name
+    with folder_made_atomically(root) as unfinished:
         base = unfinished / "VOCdevkit" / "VOC2007"
         for folder in ("JPEGImages", "Annotations", "ImageSets/Main"):
             (base / folder).mkdir(parents=True)
@@ -114,7 +112,6 @@ def write_scenes(root: Path, count: int, seed: int) -> None:
             Image.fromarray(scene.pixels).save(base / "JPEGImages" / f"{image_id}.jpg", quality=95)
             (base / "Annotations" / f"{image_id}.xml").write_text(_annotation(image_id, scene))
         (base / "ImageSets" / "Main" / "test.txt").write_text("".join(f"{image_id}\n" for image_id in ids))
-        unfinished.rename(root)
 
 
 def embedded_root(cache: Path | None = None) -> Path:

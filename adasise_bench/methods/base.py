@@ -1,4 +1,4 @@
-"""What a saliency method is: typed options, and a function from (model, input, class) to a map."""
+"""The base of every saliency method: its options, and a function from network, input and class to a map."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Explanation:
 
 
 class Method(BaseModel):
-    """Options of one entry under ``methods``; subclasses add their own and say how to explain.
+    """The options of one entry under ``methods``. Subclasses add their own options and say how to explain.
 
     ``label`` names the entry in records and tables, so that one method can run with several settings.
-    ``needs_region`` says that it must know the class's region, as only a control may.
+    ``needs_region`` says that the method must know the region of the class; only a control may.
     """
 
     needs_region: ClassVar[bool] = False
@@ -49,7 +49,7 @@ class Method(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **options: Any) -> None:
-        """A method of another package runs contained; the tool's own are trusted, and tested, to behave."""
+        """Contain the methods of other packages: what they change is undone. The tool's change nothing."""
         super().__pydantic_init_subclass__(**options)
         if not cls.__module__.startswith("adasise_bench."):
             for name in {"check", "explain", "explain_together"} & vars(cls).keys():
@@ -77,15 +77,15 @@ class Method(BaseModel):
         return {option: value for option, value in options.items() if value != defaults.get(option)}
 
     def evidence(self) -> dict[str, str]:
-        """What values depend on beside the options, such as files' hashes, by what it is called.
+        """What the values depend on beside the options, such as hashes of files, by name.
 
         Raises:
-            BenchError: it cannot be had.
+            BenchError: it cannot be found out.
         """
         return {}
 
     def check_settings(self) -> None:
-        """Refuse what the method cannot run with, whatever the network, before anything is loaded.
+        """Refuse settings that the method cannot run with on any network, before anything is loaded.
 
         Raises:
             ConfigError: one line naming what is missing.
@@ -94,7 +94,7 @@ class Method(BaseModel):
     def check(self, classifier: Classifier, image: torch.Tensor) -> None:
         """Refuse a network that the method cannot explain, before anything is explained or timed.
 
-        What all explanations share can be prepared here.
+        What all explanations share can be prepared here, where it does not count as their time.
 
         Args:
             classifier: the network; left as it was found.
@@ -132,15 +132,30 @@ class Method(BaseModel):
         clock = PhaseClock(classifier.device)
         return [request.method.explain(classifier, request, clock) for request in requests]
 
+    def on_network(self, name: str) -> Method:
+        """The method with those options filled in that a network decides; what is planned is asked of it.
+
+        Args:
+            name: the network's, as in the configuration.
+        """
+        return self
+
     def expected_forwards(self, maps_available: tuple[int, ...]) -> int | None:
-        """Forward passes that one explanation is expected to take, for planning; ``None``: unknown."""
+        """Forward passes that one explanation is expected to take, for planning; ``None`` where unknown.
+
+        Args:
+            maps_available: number of feature maps of each block of the network, from the input side.
+        """
         raise NotImplementedError  # pragma: no cover
 
     def scored_inputs(self, maps_available: tuple[int, ...]) -> range:
-        """How many inputs one explanation scores in whole batches, every number being about equally likely.
+        """How many inputs one explanation scores in whole batches; numbers in the range are equally likely.
 
-        From this the batch size is chosen; see :class:`adasise_bench.models.workload.Workload`. Empty for
-        methods that score none, or nobody knows how many.
+        The batch size is chosen by it; see :class:`adasise_bench.models.workload.Workload`. The range is
+        empty for a method that scores none, or whose number is unknown.
+
+        Args:
+            maps_available: number of feature maps of each block of the network, from the input side.
         """
         return range(0)
 
@@ -165,7 +180,7 @@ class Request(NamedTuple):
 
 
 def _checked(function: Callable[..., None]) -> Callable[..., None]:
-    """``check`` of another package: given a copy, and undone in what it changes."""
+    """``check`` of another package: it gets a copy of the image, and what it changes is undone."""
 
     @wraps(function)
     def call(self: Method, classifier: Classifier, image: torch.Tensor) -> None:
@@ -176,9 +191,9 @@ def _checked(function: Callable[..., None]) -> Callable[..., None]:
 
 
 def _explained(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``explain`` or ``explain_together`` of another package: given copies, and undone in what it changes.
+    """``explain`` or ``explain_together`` of another package: it gets copies, and what it changes is undone.
 
-    The maps are copied as well, so that a method may write the next one into the same memory.
+    The maps are copied as well, so that a method may write its next map into the same memory.
     """
 
     @wraps(function)

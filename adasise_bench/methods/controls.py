@@ -1,4 +1,4 @@
-"""Maps that look at no network: what a method must beat, and what none can."""
+"""Controls: maps made without the network. A method should do better than them, except for the box oracle."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LUMA = (0.299, 0.587, 0.114)
 
 
 class _Control(Method):
-    """A map without a forward pass."""
+    """A map that is made without a forward pass."""
 
     def explain(self, classifier: Classifier, request: Request, clock: PhaseClock) -> Explanation:
         """The map alone; see :meth:`Method.explain`."""
@@ -35,7 +35,20 @@ class _Control(Method):
 
 
 class Random(_Control):
-    """Independent uniform noise in [0, 1) from the explanation's own seed, the same on every device."""
+    """Uniform noise: what chance gives.
+
+    All pixels are independent. The random numbers begin at the explanation's own seed, and are the same on
+    every device.
+
+    Map: (H, W) float32, from 0 to 1, without 1.
+
+    Example:
+        >>> from adasise_bench.methods.controls import Random
+        >>> from adasise_bench.methods.example import explained
+        >>> found = explained(Random(), red=[[0, 2], [0, 6]]).saliency
+        >>> tuple(found.shape), bool((found >= 0).all() and (found < 1).all())
+        ((2, 2), True)
+    """
 
     name: Literal["random"] = "random"
 
@@ -46,7 +59,19 @@ class Random(_Control):
 
 
 class Centre(_Control):
-    """A Gaussian in the middle, whose standard deviation is a share of the height and of the width."""
+    """A Gaussian in the middle of the picture: what is gained by knowing that objects are often there.
+
+    Its standard deviation is the share ``sigma`` of the height and of the width.
+
+    Map: (H, W) float32, from 0 to 1.
+
+    Example:
+        >>> from adasise_bench.methods.controls import Centre
+        >>> from adasise_bench.methods.example import explained
+        >>> found = explained(Centre(), red=[[0] * 3] * 3).saliency  # exp(-8 / 9) beside the middle
+        >>> [round(value, 3) for value in found[1].tolist()]
+        [0.411, 1.0, 0.411]
+    """
 
     name: Literal["centre"] = "centre"
     sigma: float = Field(0.25, ge=0.01, le=10, description="standard deviation, as a share of the side")
@@ -61,11 +86,21 @@ class Centre(_Control):
 
 
 class Edge(_Control):
-    """Magnitude of the Sobel gradient of the grey picture (BT.601 weights), borders repeated.
+    """The edges of the picture: the magnitude of the Sobel gradient of the grey picture.
 
-    The network's scaling of the channels is undone; the mean colour that the input lacks is a constant,
-    which the gradient does not see. Scaled as the operator's integers give it: a step of height 1 has
-    magnitude 4.
+    Grey is the weighted sum of red, green and blue by ITU-R BT.601. The network's scaling of the channels is
+    undone first. Its mean colour need not be added again: it is a constant, which no gradient sees. The
+    border is repeated beyond the picture. A step of height 1 has magnitude 4, as the operator's integers give
+    it.
+
+    Map: (H, W) float32, at least 0, in units of the picture's grey values.
+
+    Example:
+        >>> from adasise_bench.methods.controls import Edge
+        >>> from adasise_bench.methods.example import explained
+        >>> found = explained(Edge(), red=[[0, 1000, 1000]]).saliency  # 4 * 0.299 * 1000 at the step
+        >>> [round(value) for value in found[0].tolist()]
+        [1196, 1196, 0]
     """
 
     name: Literal["edge"] = "edge"
@@ -81,7 +116,20 @@ class Edge(_Control):
 
 
 class BoxOracle(_Control):
-    """1 within the class's boxes, 0 elsewhere: no map has a higher EBPG or Bbox."""
+    """The boxes of the class themselves: 1 inside, 0 outside. No map has a higher EBPG or Bbox.
+
+    Map: (H, W) float32, 0 or 1.
+
+    Raises:
+        BenchError: the region is not known.
+
+    Example:
+        >>> from adasise_bench.methods.controls import BoxOracle
+        >>> from adasise_bench.methods.example import explained
+        >>> found = explained(BoxOracle(), red=[[0, 2]], inside=torch.tensor([[False, True]]))
+        >>> found.saliency.tolist()
+        [[0.0, 1.0]]
+    """
 
     name: Literal["box_oracle"] = "box_oracle"
     needs_region: ClassVar[bool] = True

@@ -35,14 +35,14 @@ def layer_maps(
 ) -> LayerMaps:
     """Maps and gradients of a layer by one forward pass and one backward pass per target, in fp32.
 
-    The graph starts at the layer's maps: nothing before it is backpropagated, and whether the parameters
-    require gradients does not matter.
+    The graph starts at the layer's maps. A backward pass ends there, and it does not matter whether the
+    parameters require gradients.
 
     Args:
         classifier: the network; left as it was found.
         image: (1, 3, H, W) network input.
         layer: name of a module.
-        targets: indices of the T classes whose raw outputs are differentiated; none costs no graph.
+        targets: indices of the T classes whose raw outputs are differentiated. Without any, no graph is made.
 
     Raises:
         ConfigError: no such module, or one that does not give feature maps exactly once per pass.
@@ -90,7 +90,12 @@ def refuse_not_finite(*values: torch.Tensor) -> None:
 def replaced_output(
     classifier: Classifier, layer: str, replacement: Callable[[torch.Tensor], torch.Tensor]
 ) -> Iterator[None]:
-    """Let ``replacement`` turn the layer's output into another one in the body's forward passes.
+    """Replace a layer's output in the forward passes of a ``with`` block.
+
+    Args:
+        classifier: the network; left as it was found.
+        layer: name of a module.
+        replacement: takes the layer's output and gives the tensor that the next layer gets.
 
     Raises:
         ConfigError: no such module.

@@ -1,9 +1,10 @@
-"""The scoring engine: masks on the input, scored in batches; and feature maps as such masks.
+"""The scoring engine: it puts masks on the input and scores them in batches. Feature maps can be such masks.
 
-A mask is its feature map F resized bilinearly to the input and scaled to [0, 1]. Resizing is linear, so
-the weighted mean of masks that SISE needs, mean of Ψ(I⊙m)·m/Σm, is the resized weighted sum of the
-*small* maps, up to a constant that the following min-max removes. Full-size masks therefore live only
-in the batch being scored, and the result does not depend on how masks were split into batches.
+A mask is a feature map resized bilinearly to the input and scaled to [0, 1]. SISE needs a weighted mean of
+masks, the mean of Ψ(I⊙m)·m/Σm. Resizing is linear, so that this mean is the weighted sum of the *small* maps,
+resized afterwards, up to a constant that the following min-max scaling removes. Masks of full size therefore
+exist only in the batch that is being scored, and the result does not depend on how masks were split into
+batches.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import torch
 import torch.nn.functional as F
 
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.scoring import in_batches
+from adasise_bench.models.scoring import filled_batch, in_batches
 
 
 @dataclass(frozen=True)
 class ScoredMaps:
-    """Feature maps of one block and what scoring them as masks gave.
+    """Feature maps of one block, and the results of scoring them as masks.
 
     Attributes:
         maps: (K, h, w) float32 feature maps, none of them constant.
@@ -35,14 +36,15 @@ class ScoredMaps:
     sums: torch.Tensor
 
     def subset(self, chosen: torch.Tensor) -> ScoredMaps:
-        """The maps of the numbers ``chosen``, (N,) int64."""
+        """The maps with the numbers in ``chosen``, (N,) int64."""
         return ScoredMaps(self.maps[chosen], self.scores[chosen], self.spans[chosen], self.sums[chosen])
 
 
 def numbers_of(masks: Sequence[torch.Tensor], device: torch.device) -> list[torch.Tensor]:
-    """Where masks are set, as indices on a device, by one transfer for all masks.
+    """The indices at which masks are true, on a device, by one transfer for all masks.
 
-    A device that is indexed with a mask makes the host wait until it has counted the mask's elements.
+    Indexing with a mask on a device would make the host wait, because its true elements must be counted
+    first.
 
     Args:
         masks: (K_b,) bool each, on the CPU.
@@ -56,7 +58,7 @@ def numbers_of(masks: Sequence[torch.Tensor], device: torch.device) -> list[torc
 
 
 def varying(maps: torch.Tensor) -> torch.Tensor:
-    """Which of (K, h, w) maps are not constant, (K,) bool: a constant map carries nothing as a mask."""
+    """Which of (K, h, w) maps are not constant, (K,) bool. A constant map cannot be scaled to a mask."""
     return maps.amax(dim=(1, 2)) > maps.amin(dim=(1, 2))
 
 
@@ -79,9 +81,6 @@ def build_masks(maps: torch.Tensor, size: tuple[int, int]) -> tuple[torch.Tensor
 def masked_scores(classifier: Classifier, image: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
     """Ψ of the image under every mask, by one forward pass of a whole batch.
 
-    A smaller batch is filled up with zeros: as every forward pass has the same shape, a mask's score does
-    not depend on how many others are scored.
-
     Args:
         classifier: gives Ψ, and says how many inputs a whole batch has.
         image: (1, 3, H, W) network input.
@@ -90,9 +89,9 @@ def masked_scores(classifier: Classifier, image: torch.Tensor, masks: torch.Tens
     Returns:
         (B, C) float32.
     """
-    inputs = classifier.empty_batch(image)
-    torch.mul(image, masks[:, None], out=inputs[: len(masks)])
-    inputs[len(masks) :] = 0
+    inputs = filled_batch(
+        classifier, image, len(masks), lambda filled: torch.mul(image, masks[:, None], out=filled)
+    )
     return classifier.scores(inputs)[: len(masks)]
 
 
@@ -100,10 +99,10 @@ def masked_scores(classifier: Classifier, image: torch.Tensor, masks: torch.Tens
 def score_masks(
     classifier: Classifier, image: torch.Tensor, blocks: Sequence[torch.Tensor]
 ) -> list[ScoredMaps]:
-    """Score the feature maps of every block as masks on the image; batches run across blocks' borders.
+    """Score the feature maps of all blocks as masks on the image. A batch may hold maps of several blocks.
 
     Args:
-        classifier: gives Ψ, and says how many masked images pass at once.
+        classifier: gives Ψ, and says how many masked images a batch has.
         image: (1, 3, H, W) network input.
         blocks: (K_b, h_b, w_b) feature maps per block, none of them constant; K_b may be 0.
 
@@ -135,7 +134,7 @@ def _score_batch(
 
 
 def _pieces(blocks: Sequence[torch.Tensor], start: int, stop: int) -> list[torch.Tensor]:
-    """Maps number ``start`` up to ``stop``, counted through all blocks, block by block."""
+    """Maps from number ``start`` up to ``stop``, counted through all blocks; a tensor for each block."""
     pieces = []
     for maps in blocks:
         if start < len(maps) and stop > 0:
@@ -145,7 +144,7 @@ def _pieces(blocks: Sequence[torch.Tensor], start: int, stop: int) -> list[torch
 
 
 def layer_map(scored: ScoredMaps, target: int, size: tuple[int, int]) -> torch.Tensor:
-    """V = mean of Ψ(I⊙m)·m/Σm over the block's masks, up to a constant offset (SISE, eq. of V).
+    """The layer map V of SISE: the mean of Ψ(I⊙m)·m/Σm over the block's masks, up to a constant offset.
 
     Args:
         scored: the block's scored maps.
@@ -157,6 +156,8 @@ def layer_map(scored: ScoredMaps, target: int, size: tuple[int, int]) -> torch.T
     """
     if not len(scored.maps):
         return scored.spans.new_zeros(size, dtype=torch.float64)
+    # A mask is (map - minimum) / span. The minimum only adds a constant to V, so that the map itself is
+    # summed.
     weights = scored.scores[:, target].double() / (scored.spans.double() * scored.sums * len(scored.maps))
     small = torch.einsum("k,khw->hw", weights, scored.maps.double())
     return F.interpolate(small[None, None], size, mode="bilinear", align_corners=False)[0, 0]

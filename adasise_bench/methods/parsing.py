@@ -12,11 +12,11 @@ from adasise_bench.utils.settings import first_problem, shown, suggest
 
 
 def _own(name: str) -> type[Method]:
-    """The options of a method of the user's own: an installed class, or those of any function.
+    """The class of a user's own method: an installed class, or :class:`.CustomMethod` for a function.
 
     Raises:
         ValueError: there is no such method.
-        ConfigError: an installed one cannot be imported.
+        ConfigError: an installed method cannot be imported.
     """
     from adasise_bench.methods.custom.custom import GROUP, CustomMethod
     from adasise_bench.utils import plugins

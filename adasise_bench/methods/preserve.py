@@ -1,4 +1,4 @@
-"""Lets foreign code use a network, and gives the network and the process back as they were."""
+"""Lets foreign code use a network, and restores the network and the process afterwards."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ _COPIES: WeakKeyDictionary[nn.Module, tuple[Versions, dict[str, torch.Tensor]]] 
 
 @contextmanager
 def contained(where: str, module: nn.Module, seed: int, device: torch.device) -> Iterator[None]:
-    """Run foreign code in fp32, its random numbers beginning at ``seed``, and undo what it does to others.
+    """Run foreign code in fp32 with random numbers that begin at ``seed``, and undo what it changes.
 
     Args:
         where: what a message calls the code.
-        module: the network that it may use; see :func:`untouched`.
+        module: the network that it may use; see :func:`preserved`.
         seed: where the random numbers of Python, NumPy and torch begin.
         device: where the network is.
 
     Raises:
-        BenchError: it changed something for the whole process that cannot be put back.
+        BenchError: it changed something for the whole process that cannot be restored.
     """
-    with untouched(module), seeded(seed, device), arithmetic("fp32", device), restored(where):
+    with preserved(module), seeded(seed, device), arithmetic("fp32", device), restored(where):
         yield
 
 
 @contextmanager
-def untouched(module: nn.Module) -> Iterator[None]:
+def preserved(module: nn.Module) -> Iterator[None]:
     """Undo whatever the body does to the network: hooks, modes, classes, modules, parameters and values.
 
-    The first use copies the parameters and buffers, which takes their memory once more. Values changed in
-    place through ``parameter.data`` or a NumPy view, which torch does not count as a change, stay changed.
+    The first use copies the parameters and buffers, so that they take twice their memory. Values that are
+    changed in place through ``parameter.data`` or a NumPy view stay changed, since torch does not count them.
     """
     copies = _copies(module)
     parts = [_Part(part, type(part), dict(vars(part)), _contents(part)) for part in module.modules()]
@@ -62,7 +62,7 @@ def untouched(module: nn.Module) -> Iterator[None]:
 
 
 class _Part(NamedTuple):
-    """A module as it was found: its class, its attributes, and what the dictionaries and lists there hold."""
+    """A module as it was found: its class, its attributes, and the contents of its dictionaries and lists."""
 
     module: nn.Module
     kind: type
@@ -81,12 +81,12 @@ class _Part(NamedTuple):
 
 
 def _contents(part: nn.Module) -> list[tuple[Any, Any]]:
-    """The lists and dictionaries of a module, such as those of hooks and parameters, and their content."""
+    """The lists and dictionaries of a module, such as those of hooks and parameters, with copies of them."""
     return [(value, value.copy()) for value in vars(part).values() if isinstance(value, dict | list)]
 
 
 def _restore_class(kind: type, attributes: dict[str, Any]) -> None:
-    """Give a class the methods and attributes again that were replaced or added for all its modules."""
+    """Restore the methods and attributes of a class, which all modules of the class share."""
     current = dict(vars(kind))
     for name in current.keys() - attributes.keys():
         delattr(kind, name)
@@ -100,12 +100,12 @@ def _hooks(tensor: torch.Tensor) -> dict[Any, Any]:
 
 
 def _versions(module: nn.Module) -> Versions:
-    """What tells that a tensor was written to or exchanged."""
+    """Of each tensor two numbers that change when it is written to or replaced."""
     return {name: (tensor._version, tensor.data_ptr()) for name, tensor in _tensors(module).items()}
 
 
 def _tensors(module: nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters, buffers, and tensors that are neither but attributes of a module."""
+    """Parameters, buffers, and tensors that are plain attributes of a module, by name."""
     plain = {
         f"{name}.{attribute}": value
         for name, part in module.named_modules()

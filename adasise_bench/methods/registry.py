@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from adasise_bench.methods.base import Method
+if TYPE_CHECKING:
+    from adasise_bench.methods.base import Method
 
 
 class MethodEntry(NamedTuple):
-    """Where a method lives, one line about it, and the name of what it computes with its default options.
+    """One method: where its class is, one line about it, and the name of its definition.
 
-    A change that moves the maps by more than rounding takes a new name. A control asks no network: tables
-    show it, and mark none as the best.
+    The definition names what the method computes with its default options. A change that moves the maps by
+    more than rounding takes a new name. A control does not look at the network: tables show it, but never
+    mark it as the best.
     """
 
     location: str

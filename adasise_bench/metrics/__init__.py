@@ -5,10 +5,10 @@ Functions are imported when they are first used, so that the registry can be rea
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from adasise_bench.metrics.registry import METRICS, Metric
+from adasise_bench.utils.faces import offers
 
 if TYPE_CHECKING:
     from adasise_bench.metrics.faithfulness import (
@@ -43,13 +43,11 @@ __all__ = [
     "shown_part",
 ]
 
-_MODULES = ("localisation", "faithfulness", "randomisation", "pixels", "pair")
-
-
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        for module in _MODULES:
-            found = import_module(f"{__name__}.{module}")
-            if name in vars(found):
-                return vars(found)[name]
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = offers(
+    __name__,
+    dict.fromkeys(("bbox", "ebpg", "miou", "pointing"), "localisation")
+    | dict.fromkeys(
+        ("average_gain", "deletion", "drop", "increase", "insertion", "shown_part"), "faithfulness"
+    )
+    | {"head_sensitivity": "randomisation", "is_degenerate": "pixels", "Pair": "pair", "compute": "pair"},
+)

@@ -1,4 +1,4 @@
-"""One explained pair of picture and class: what the metrics may ask of it."""
+"""A pair of picture and class with its map: everything that a metric can have as a parameter."""
 
 from __future__ import annotations
 
@@ -21,19 +21,20 @@ from adasise_bench.utils.errors import BenchError
 
 @dataclass(frozen=True)
 class Pair:
-    """A map and everything that it may be held against. Each name here can be a parameter of a metric.
+    """A map and everything that it can be compared with. Each name here can be a parameter of a metric.
 
     Attributes:
         classifier: the network that was explained.
         image: (1, 3, H, W) float32 network input, on the network's device.
-        target: the class's number among the outputs.
-        class_name: its name.
+        target: number of the class among the outputs.
+        class_name: name of the class.
         explained: (H, W) float32 saliency map, at least 0, on the network's device.
-        inside: (H, W) bool region of the class in the input's frame, not empty, on any device.
-        annotation: the picture's objects.
-        difficult: whether the pair is in the pointing game's difficult set; ``None`` if there is none.
-        scores: gives Ψ of every class for the whole picture, (C,) float32; all its pairs share it.
-        explain: explains the same pair on another network: (H, W) float32.
+        inside: (H, W) bool region of the class, in the size of the input, not empty, on any device.
+        annotation: the objects of the picture.
+        difficult: whether the pair is in the difficult set of the pointing game; ``None`` where the data has
+            no such set.
+        scores: gives Ψ of every class for the whole picture, (C,) float32; all pairs of the picture share it.
+        explain: explains the same pair on another network and gives an (H, W) float32 map.
     """
 
     classifier: Classifier
@@ -49,10 +50,10 @@ class Pair:
 
     @cached_property
     def _numbers(self) -> tuple[float, float, torch.Tensor]:
-        """Ψ(I) and Ψ(I⊙T) by one wait for the device, and the order of the map's pixels."""
+        """Ψ(I), Ψ(I⊙T) and the order of the map's pixels; the host waits for the device only once."""
         order = pixel_order(self.explained)
-        # One input alone, also where several are explained together: in batches of other sizes scores round
-        # differently, and a record must not depend on what it was made with.
+        # Always one input alone, even where several are explained together: scores round differently in
+        # batches of another size, and a record must not depend on what was computed beside it.
         scores_shown = self.classifier.scores(shown_part(self.image, self.explained, order))[0]
         score, shown = torch.stack([self.scores()[self.target], scores_shown[self.target]]).tolist()
         return score, shown, order.cpu()
@@ -64,29 +65,29 @@ class Pair:
 
     @property
     def score_shown(self) -> float:
-        """Ψ(I⊙T): its score when only the map's top 15 % pixels are shown."""
+        """Ψ(I⊙T): the score of the class when only the highest 15 % of the map's pixels are shown."""
         return self._numbers[1]
 
     @property
     def order(self) -> torch.Tensor:
-        """(H·W,) int64 on the CPU: the pixels from the highest, see :func:`.pixel_order`."""
+        """(H·W,) int64 on the CPU: the pixels from the highest to the lowest, see :func:`.pixel_order`."""
         return self._numbers[2]
 
     @cached_property
     def saliency(self) -> torch.Tensor:
-        """The (H, W) map on the CPU: one copy, instead of a wait at every number taken from it."""
+        """The (H, W) map on the CPU: one copy costs less than a wait for every number read from it."""
         return self.explained.cpu()
 
     @cached_property
     def region(self) -> torch.Tensor | None:
-        """(H', W') bool region in the picture's own frame, on the CPU.
+        """The (H', W') bool region of the class in the picture's own size, on the CPU.
 
-        ``None`` where all objects of the class are "difficult" in VOC's sense, which do not count.
+        ``None`` where VOC marks all objects of the class as "difficult"; these do not count.
         """
         return region_of(self.annotation, self.class_name)
 
     def refuse_not_finite(self) -> None:
-        """Refuse a map, or a score, with which nothing can be computed.
+        """Refuse a map or a score that is infinite or not a number: no metric of it means anything.
 
         Raises:
             BenchError: the map or a score is not finite.
@@ -97,11 +98,14 @@ class Pair:
 
 
 def compute(pair: Pair, extra: Sequence[str] = ()) -> dict[str, float | None]:
-    """All metrics of a pair that cost no further passes, and those of ``extra``, in the registry's order.
+    """Compute the metrics of a pair: all that need no further pass through the network, and ``extra``.
 
     Args:
-        pair: what was explained; its ``inside`` on the CPU.
-        extra: names of :data:`.EXTRA`.
+        pair: what was explained; its ``inside`` is on the CPU.
+        extra: names of metrics in :data:`.EXTRA`.
+
+    Returns:
+        Values by name, in the order of the registry. Metrics without a meaning for the score Ψ are left out.
 
     Raises:
         BenchError: the map or a score is not finite.
@@ -117,7 +121,7 @@ def compute(pair: Pair, extra: Sequence[str] = ()) -> dict[str, float | None]:
 
 
 def _part(pair: Pair, values: Mapping[str, float | None], name: str) -> object:
-    """What a parameter of a metric stands for: a metric that was computed before, or a part of the pair."""
+    """The value of a metric's parameter: a metric that was computed before, or an attribute of the pair."""
     return values[name] if name in values else getattr(pair, name)
 
 

@@ -1,4 +1,4 @@
-"""What the metrics share: the order of a map's pixels, and its highest ones."""
+"""The order of a map's pixels and its highest pixels, which several metrics need."""
 
 from __future__ import annotations
 
@@ -6,17 +6,38 @@ import torch
 
 
 def pixel_order(saliency: torch.Tensor) -> torch.Tensor:
-    """Row-major indices of the pixels from the highest, (H·W,) int64; equal ones in row-major order."""
+    """Number the pixels of a map from the highest to the lowest.
+
+    Args:
+        saliency: (H, W) map.
+
+    Returns:
+        (H·W,) int64, row-major indices of the pixels. Equal pixels keep their row-major order.
+
+    Example:
+        >>> from adasise_bench.metrics.pixels import pixel_order
+        >>> pixel_order(torch.tensor([[1.0, 3.0], [3.0, 2.0]])).tolist()  # both 3s, then 2, then 1
+        [1, 2, 3, 0]
+    """
     return saliency.flatten().argsort(descending=True, stable=True)
 
 
 def top_pixels(saliency: torch.Tensor, count: int, order: torch.Tensor | None = None) -> torch.Tensor:
-    """The ``count`` highest pixels, (H, W) bool; equal values are taken in row-major order.
+    """Mark the ``count`` highest pixels. Of equal pixels the first in row-major order are taken.
 
     Args:
         saliency: (H, W) map.
-        count: at most H·W.
-        order: the map's :func:`pixel_order`, where it is known: measures of one map share it.
+        count: how many pixels, from 0 to H·W.
+        order: the map's :func:`pixel_order`, by default computed. Metrics of one map share it, since sorting
+            takes most of the time.
+
+    Returns:
+        (H, W) bool.
+
+    Example:
+        >>> from adasise_bench.metrics.pixels import top_pixels
+        >>> top_pixels(torch.tensor([[1.0, 3.0], [3.0, 2.0]]), 1).tolist()  # the first of the two 3s
+        [[False, True], [False, False]]
     """
     if order is None:
         order = pixel_order(saliency)
@@ -26,10 +47,33 @@ def top_pixels(saliency: torch.Tensor, count: int, order: torch.Tensor | None = 
 
 
 def share_of_pixels(saliency: torch.Tensor, share: float) -> int:
-    """floor(share · H · W), exact for shares given in whole percent."""
+    """How many pixels are a share of the map: floor(share · H · W).
+
+    Args:
+        saliency: (H, W) map.
+        share: from 0 to 1, a whole number of percent.
+
+    Returns:
+        From 0 to H·W.
+
+    Example:
+        >>> from adasise_bench.metrics.pixels import share_of_pixels
+        >>> share_of_pixels(torch.zeros(10, 5), 0.15)  # 7.5, rounded down
+        7
+    """
+    # Whole percent keep the product exact: 0.29 * 100 is 28.999... in floating point, and would lose a pixel.
     return saliency.numel() * round(share * 100) // 100
 
 
 def is_degenerate(saliency: torch.Tensor) -> bool:
-    """Whether the map says nothing: all pixels are equal."""
+    """Whether all pixels of a map are equal, so that it says nothing about the picture.
+
+    Args:
+        saliency: (H, W) map.
+
+    Example:
+        >>> from adasise_bench.metrics.pixels import is_degenerate
+        >>> is_degenerate(torch.full((2, 2), 0.5))
+        True
+    """
     return bool(saliency.max() == saliency.min())

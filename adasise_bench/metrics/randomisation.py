@@ -1,4 +1,4 @@
-"""Whether the map depends on what the network has learnt."""
+"""A metric that randomises the network's last layer: does the map depend on what the layer has learnt?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,21 @@ from adasise_bench.utils.errors import BenchError
 
 
 def rank_correlation(saliency: torch.Tensor, other: torch.Tensor) -> float | None:
-    """Spearman's ρ of two maps of one size, in [-1, 1]; ``None`` where all pixels of either are equal."""
+    """Spearman's rank correlation ρ of two maps.
+
+    Args:
+        saliency: (H, W) map.
+        other: (H, W) map.
+
+    Returns:
+        From -1 to 1; ``None`` where all pixels of one of the maps are equal.
+
+    Example:
+        >>> from adasise_bench.metrics.randomisation import rank_correlation
+        >>> saliency = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+        >>> round(rank_correlation(saliency, saliency**2), 6)  # the ranks are the same
+        1.0
+    """
     saliency, other = saliency.cpu(), other.cpu()
     if is_degenerate(saliency) or is_degenerate(other):
         return None
@@ -25,6 +39,7 @@ def rank_correlation(saliency: torch.Tensor, other: torch.Tensor) -> float | Non
 
 
 HEAD_SEED = 0
+"""Where the random numbers of the randomised layer begin."""
 
 
 def head_sensitivity(
@@ -33,21 +48,30 @@ def head_sensitivity(
     saliency: torch.Tensor,
     explain: Callable[[Classifier], torch.Tensor],
 ) -> float | None:
-    """Rank correlation of the map with the one that the same method gives after :func:`randomized_head`.
+    """Rank correlation of the map with the map that the same method gives after :func:`randomized_head`.
 
-    The first step of the cascade of Adebayo et al. (Sanity Checks for Saliency Maps, NeurIPS 2018).
+    Source: Adebayo et al., Sanity Checks for Saliency Maps (arXiv 1810.03292), the first step of their
+    cascade.
 
     Args:
         classifier: the network that was explained.
         image: (1, 3, H, W) float32 network input.
         saliency: (H, W) map.
-        explain: explains the same pair on another network: (H, W).
+        explain: explains the same picture and class on another network and gives an (H, W) map.
 
     Returns:
-        Spearman's ρ: 1 for a method that ignores what the head has learnt; ``None`` where a map is flat.
+        Spearman's ρ, from -1 to 1; lower is better. It is 1 for a method that does not look at the last
+        layer, and ``None`` where all pixels of one of the maps are equal.
 
     Raises:
         BenchError: the second map cannot be made, or is not finite.
+
+    Example:
+        >>> from adasise_bench.metrics.randomisation import head_sensitivity
+        >>> from adasise_bench.models.example import red_picture, two_colours
+        >>> image = red_picture([[0, 2], [0, 6]])
+        >>> round(head_sensitivity(two_colours(), image, image[0, 0], lambda network: image[0, 0]), 6)
+        1.0
     """
     other = explain(randomized_head(classifier, image))
     if not torch.isfinite(other).all():
@@ -57,20 +81,29 @@ def head_sensitivity(
 
 @torch.no_grad()
 def randomized_head(classifier: Classifier, image: torch.Tensor) -> Classifier:
-    """The network with the last layer that has parameters drawn anew; everything else is shared with it.
+    """A copy of the network in which the parameters of the last layer are random.
 
-    Each parameter is drawn from a normal distribution with mean 0 and the standard deviation of its
-    elements, by a generator with a fixed seed, on the CPU, so that all devices draw the same.
+    The last layer is the module with parameters that runs last. Each of its parameters is drawn from a normal
+    distribution with mean 0 and the standard deviation of its elements. The random numbers come from the CPU
+    with a fixed seed, so that all devices draw the same. All other parameters are shared with the network.
 
     Args:
-        classifier: the network; left as it was found.
-        image: (1, 3, H, W) network input, to see which layer runs last.
+        classifier: the network; it stays as it is.
+        image: (1, 3, H, W) network input, which shows the layer that runs last.
 
     Raises:
-        BenchError: that layer does not decide the outputs, or no layer with parameters runs.
+        BenchError: the outputs do not depend on that layer, or no layer with parameters runs.
+
+    Example:
+        >>> from adasise_bench.metrics.randomisation import randomized_head
+        >>> from adasise_bench.models.example import red_picture, two_colours
+        >>> image, network = red_picture([[0, 2], [0, 6]]), two_colours()
+        >>> bool((randomized_head(network, image).outputs(image) == network.outputs(image)).any())
+        False
     """
     module, name = classifier.module, _last_layer(classifier, image)
     own = set(module.get_submodule(name).parameters(recurse=False))
+    # A deep copy takes what its memo knows as copied already: here all tensors but those of the layer.
     kept = [tensor for tensor in (*module.parameters(), *module.buffers()) if tensor not in own]
     other: nn.Module = copy.deepcopy(module, {id(tensor): tensor for tensor in kept})
     generator = torch.Generator().manual_seed(HEAD_SEED)
@@ -84,7 +117,7 @@ def randomized_head(classifier: Classifier, image: torch.Tensor) -> Classifier:
 
 
 def _last_layer(classifier: Classifier, image: torch.Tensor) -> str:
-    """Name of the module with parameters of its own that runs last."""
+    """Name of the module that runs last among those with parameters of their own."""
     ran: list[str] = []
     hooks = [
         module.register_forward_hook(lambda *_, name=name: ran.append(name))

@@ -1,4 +1,4 @@
-"""How many inputs pass through a network at once, and what happens when memory does not suffice."""
+"""How many inputs pass through a network at once, and what happens when memory runs out."""
 
 from __future__ import annotations
 
@@ -35,19 +35,20 @@ _PERHAPS_NO_MEMORY = re.compile(
         ]
     )
 )
-"""What libraries say both when memory runs out and when they cannot do a thing at all.
+"""Messages that mean either that memory ran out, or that the library cannot do the operation at all.
 
-A smaller batch is worth a try. With a single input left, the message must not speak of memory alone.
+A smaller batch is tried in both cases. If a single input fails as well, the error must not name memory as its
+only possible cause.
 """
 
 
 class BatchSize:
-    """The inputs per forward pass of one network on one device; shrinks when memory runs out, if it may.
+    """How many inputs a forward pass of one network has on one device. It shrinks when memory runs out.
 
     Args:
-        value: the inputs at first.
-        fixed: whether the value must stay.
-        release: gives back memory that is held for batches of the old value, when it shrinks.
+        value: the number at first.
+        fixed: whether the number must not shrink.
+        release: called when the number shrinks; it frees memory that is held for batches of the old size.
     """
 
     def __init__(self, value: int, *, fixed: bool = False, release: Callable[[], None] | None = None) -> None:
@@ -56,18 +57,18 @@ class BatchSize:
 
     @cached_property
     def with_gradients(self) -> BatchSize:
-        """The inputs per pass with gradients, which shrink by themselves.
+        """The batch size of passes with gradients, which shrinks independently.
 
-        Such a pass keeps the maps of all layers. That it does not fit must not make the forward passes of
-        all methods smaller for the rest of a run.
+        Such a pass keeps the maps of all layers, and needs more memory. If it does not fit, the forward
+        passes of all other methods must not become smaller for the rest of a run.
         """
         return BatchSize(self.value, fixed=self._fixed)
 
     def attempt(self, work: Callable[[], _Result]) -> _Result | None:
-        """Do some work; when memory runs out, halve the value and return ``None``.
+        """Do some work and return its result. When memory runs out, halve the value and return ``None``.
 
         Raises:
-            DeviceError: a single input does not fit, or a batch that must not shrink.
+            DeviceError: a single input does not fit in memory, or a batch does not fit that must not shrink.
         """
         try:
             return work()
@@ -91,10 +92,10 @@ class BatchSize:
 
 @contextmanager
 def torch_failures() -> Iterator[None]:
-    """Turn what torch cannot do, and no smaller batch can mend, into an error of one line.
+    """Turn failures of torch that no smaller batch can prevent into an error of one line.
 
     Raises:
-        DeviceError: memory ran out, or a deterministic run needs what torch cannot repeat.
+        DeviceError: memory ran out, or a deterministic run needs an operation that torch cannot repeat.
     """
     try:
         yield
@@ -109,10 +110,10 @@ def torch_failures() -> Iterator[None]:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch, or a library below it, could not allocate, or may have failed for that reason.
+    """Whether torch, or a library that it calls, ran out of memory, or may have failed for that reason.
 
-    torch's own error type is only raised by its allocator; cuDNN, cuBLAS and the CUDA runtime allocate by
-    themselves and say so in a plain ``RuntimeError``, as torch does on the CPU.
+    Only torch's own allocator raises torch's error type. cuDNN, cuBLAS and the CUDA runtime allocate memory
+    themselves, and report a failure by a plain ``RuntimeError``, as torch does on the CPU.
     """
     text = text_of(error)
     return (
@@ -127,7 +128,7 @@ def _out_of_memory(error: Exception) -> str:
 
 
 def _doubt(error: Exception) -> str:
-    """What else may be wrong, to be added to a message that speaks of memory; mostly empty."""
+    """Another possible cause, for a message about memory; empty where memory is surely the cause."""
     text = text_of(error)
     certain = isinstance(error, torch.OutOfMemoryError | MemoryError) or _NO_MEMORY.search(text)
     if certain:

@@ -1,4 +1,4 @@
-"""Finds a network's blocks: the modules that give the inputs of its down-sampling layers."""
+"""Finds the blocks of a network: the modules whose outputs enter its down-sampling layers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _LAYERS = (nn.modules.conv._ConvNd, nn.Linear)
 _AVERAGES = ("AvgPool", "AdaptiveAvgPool", "Mean")
 
 _LEAST_FACTOR = 1.5**2
-"""Down-sampling divides the number of positions by this or more: stride 2 makes 2 x 2 from 3 x 3, but a
-convolution without padding makes 147 x 147 from 149 x 149."""
+"""Down-sampling divides the number of positions by this factor or more. A stride of 2 makes 2 x 2 positions
+from 3 x 3; a convolution without padding, which is no down-sampling, makes 147 x 147 from 149 x 149."""
 
 _NEXT_UNIT = 3
-"""So many layers of a size are accepted behind its block: those of the next unit, in front of its stride."""
+"""How many layers of its size may lie behind a block: those of the next unit, in front of its stride."""
 
 _CURE = "name the modules whose outputs shall be read, from the input side, in `blocks`"
 
@@ -34,9 +34,10 @@ class _Output:
         name: the module's name.
         module: the module.
         tensor: (1, C, h, w).
-        version: of the tensor's values when the module returned; they change when it is overwritten.
-        node: the tensor's place in torch's graph when the module returned.
-        source: the place of the module's input in the graph.
+        version: of the tensor's values when the module returned. Another version later means that the tensor
+            was overwritten.
+        node: the node of the tensor in torch's graph when the module returned.
+        source: the node of the module's input in the graph.
     """
 
     name: str
@@ -62,9 +63,9 @@ class Trace:
     Attributes:
         outputs: the calls, in the order in which they returned.
         calls: how often each module was called.
-        layers: of each convolution and linear layer, its node and the number of positions (pixels or tokens)
-            of its output. A depthwise convolution is one layer with the pointwise one, and not listed.
-        order: the graph's nodes, each after those it depends on, with their number.
+        layers: for each convolution and linear layer, its node and the number of positions (pixels or tokens)
+            of its output. A depthwise convolution forms one layer with the pointwise one, and is not listed.
+        order: the nodes of the graph with their numbers; each comes after those it depends on.
         inputs: the nodes that each node depends on.
     """
 
@@ -77,10 +78,10 @@ class Trace:
 
 @dataclass(frozen=True)
 class _Map:
-    """Feature maps that everything behind depends on, and that a hook can read.
+    """Feature maps that all later layers depend on, and that a hook can read.
 
     Attributes:
-        name: of the outermost module that returns them.
+        name: name of the outermost module that returns them.
         returned: the calls that returned them, the innermost first.
     """
 
@@ -102,11 +103,11 @@ class Block:
     """The last feature maps of one size.
 
     Attributes:
-        name: of the module that gives them.
-        maps: how many there are.
+        name: name of the module that returns them.
+        maps: number of feature maps.
         size: their height and width.
-        before: convolutions and linear layers of about this size that the maps depend on.
-        behind: those that depend on the maps, up to the next block.
+        before: number of convolutions and linear layers of about this size that the maps depend on.
+        behind: number of those that depend on the maps, up to the next block.
     """
 
     name: str
@@ -119,27 +120,33 @@ class Block:
 def find_blocks(module: nn.Module, image: torch.Tensor) -> tuple[str, ...]:
     """Names of the blocks that :func:`search_blocks` finds, from the input side.
 
+    Args:
+        module: a network in evaluation mode, parameters without gradient.
+        image: (1, 3, H, W) network input.
+
     Raises:
-        ValueError: no two sizes of feature maps, as in a vision transformer, or most layers of a size lie
-            behind the last maps that a module gives.
+        ValueError: the network does not have two sizes of feature maps (a vision transformer, for instance),
+            or most layers of a size lie behind the last maps of this size that a module returns.
     """
     return tuple(block.name for block in search_blocks(module, image))
 
 
 def search_blocks(module: nn.Module, image: torch.Tensor) -> list[Block]:
-    """The inputs of a network's down-sampling layers, and of its global pooling, found by one forward pass.
+    """Find the inputs of a network's down-sampling layers, and of its global pooling, by one forward pass.
 
-    This is SISE's definition of a block's last layer (arXiv 2010.00672). Down-sampling is where
+    This is SISE's definition of a block's last layer (arXiv 2010.00672). A layer is down-sampling where
     height and width shrink by a factor of about 1.5 or more. Its input is the last tensor of the larger size
-    that everything behind depends on: what both ways of a residual unit receive, not what only one of them
-    computes; and in an inverted bottleneck without a shortcut, the expanded maps that enter the strided
-    convolution. The outermost module that returns this tensor is named.
+    that all later layers depend on. In a residual unit this is the tensor that both ways receive, and not one
+    that only one of them computes. In an inverted bottleneck without a shortcut it is the expanded maps that
+    enter the strided convolution. The block is named by the outermost module that returns this tensor.
 
-    Layers that belong to a down-sampling are no part of the block before it: a pooling; a normalisation that
-    does not follow a convolution; and a convolution whose output is only averaged, as in DenseNet, since
-    averaging and a 1 x 1 convolution can change places. Then the tensor that enters them is taken. Maps that
-    no hook can read (a module called several times, an output that is overwritten), that no layer computes at
-    their size, or of one pixel are passed over.
+    Some layers belong to the down-sampling, and not to the block before it: a pooling, a normalisation that
+    does not follow a convolution, and a convolution whose output is only averaged, as in DenseNet (averaging
+    and a 1 x 1 convolution can change places). The block is then the tensor that enters these layers.
+
+    Some maps are skipped: those that no hook can read, because the module is called several times or its
+        output
+    is overwritten; those that no layer computes at their size; and those of one pixel.
 
     Args:
         module: a network in evaluation mode, parameters without gradient.
@@ -172,10 +179,10 @@ def search_blocks(module: nn.Module, image: torch.Tensor) -> list[Block]:
 
 
 def check_blocks(module: nn.Module, image: torch.Tensor, names: Sequence[str]) -> tuple[str, ...]:
-    """Named blocks in the order of the forward pass.
+    """Check that the outputs of named blocks can be read, and put the names in the order of the forward pass.
 
     Raises:
-        ValueError: one line naming a block whose output cannot be read, and why.
+        ValueError: one line that names a block whose output cannot be read, and says why.
     """
     known = dict(module.named_modules())
     for name in names:
@@ -194,7 +201,7 @@ def check_blocks(module: nn.Module, image: torch.Tensor, names: Sequence[str]) -
 
 
 def trace_forward(module: nn.Module, image: torch.Tensor) -> Trace:
-    """Pass an image through the network and note what its modules return; hooks are always removed."""
+    """Pass an image through the network and record what its modules return; hooks are always removed."""
     outputs: list[_Output] = []
     calls: dict[str, int] = {}
     layers: list[tuple[Any, int]] = []
@@ -215,7 +222,7 @@ def trace_forward(module: nn.Module, image: torch.Tensor) -> Trace:
     hooks = [watch(name, part) for name, part in module.named_modules() if name]
     try:
         with torch.enable_grad():
-            result = module(image.detach().requires_grad_() * 1)  # what is given may be overwritten in place
+            result = module(image.detach().requires_grad_() * 1)  # times 1: nobody may overwrite a leaf
     finally:
         for hook in hooks:
             hook.remove()
@@ -231,7 +238,7 @@ def trace_forward(module: nn.Module, image: torch.Tensor) -> Trace:
 
 
 def _stages(trace: Trace, frame: tuple[int, int]) -> list[list[_Map]]:
-    """Readable maps, a list for each size, from the input side; larger maps than before are left out."""
+    """Readable maps from the input side, a list for each size. Maps larger than earlier ones are left out."""
     stages: list[list[_Map]] = []
     for maps in _bottlenecks(trace, frame):
         if "Pool" in _kind(maps.node) or maps.positions == 1:
@@ -245,7 +252,7 @@ def _stages(trace: Trace, frame: tuple[int, int]) -> list[list[_Map]]:
 
 
 def _last(stage: list[_Map], trace: Trace) -> int:
-    """Place of the last maps of a size that are made by no part of the down-sampling behind them."""
+    """Index of the last maps of a size that no part of the following down-sampling makes."""
     place = len(stage) - 1
     while place > 0 and _prepares(stage[place], stage[place - 1], trace):
         place -= 1
@@ -253,7 +260,7 @@ def _last(stage: list[_Map], trace: Trace) -> int:
 
 
 def _prepares(maps: _Map, before: _Map, trace: Trace) -> bool:
-    """Whether a down-sampling's normalisation, or its averaged convolution, made the maps of those before."""
+    """Whether a down-sampling's normalisation or averaged convolution made these maps of those before."""
     for output in maps.returned:
         if output.source is before.node:
             if _is_norm(output.module) and "Convolution" not in _kind(before.node):
@@ -265,7 +272,7 @@ def _prepares(maps: _Map, before: _Map, trace: Trace) -> bool:
 
 
 def _blocks(maps: list[_Map], trace: Trace) -> list[Block]:
-    """The maps as blocks, with the layers of about their size counted."""
+    """The maps as blocks, with the numbers of layers of about their size."""
     layers = [(trace.order[node], positions) for node, positions in trace.layers if node in trace.order]
     blocks, end = [], len(trace.order)
     for each in reversed(maps):
@@ -281,10 +288,10 @@ def _blocks(maps: list[_Map], trace: Trace) -> list[Block]:
 
 
 def _bottlenecks(trace: Trace, frame: tuple[int, int]) -> list[_Map]:
-    """Feature maps without a way around them, in the order of the forward pass.
+    """Feature maps that no path leads around, in the order of the forward pass.
 
-    In any order of a graph from one source to one sink, every path passes a node if and only if no edge
-    reaches over it.
+    Take the nodes of a graph from one source to one sink in any order in which each follows those it depends
+    on. All paths pass a node if and only if no edge leads from a node before it to a node behind it.
     """
     reach = [0] * len(trace.order)
     for node, before in trace.inputs.items():
@@ -315,7 +322,7 @@ def _is_depthwise(layer: nn.Module) -> bool:
 
 
 def _is_norm(module: nn.Module) -> bool:
-    """Whether a module is a normalisation, of torch or by its name, and not a layer with one."""
+    """Whether a module is a normalisation, by torch's classes or by its name, and contains no other layer."""
     return isinstance(module, _NORMS) or (
         "Norm" in type(module).__name__ and not any(isinstance(part, _LAYERS) for part in module.modules())
     )
@@ -326,5 +333,5 @@ def _kind(node: Any) -> str:
 
 
 def _is_scaled(size: tuple[int, int], frame: tuple[int, int]) -> bool:
-    """Whether maps have the input's proportions: channels in another place than the second have not."""
+    """Whether maps have the proportions of the input, which they lack where their channels come last."""
     return abs(size[1] - size[0] * frame[1] / frame[0]) <= 1

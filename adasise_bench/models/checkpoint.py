@@ -1,4 +1,4 @@
-"""Finds, fetches and reads checkpoints without ever executing what they hold."""
+"""Finds, downloads and reads checkpoints, and never executes their content."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def sha256_of(path: Path) -> str:
 
 
 def fetch(url: str) -> Path:
-    """Download a checkpoint into torch's cache unless it is there; the caller checks its hash.
+    """Download a checkpoint into torch's cache, unless it is there already. The caller checks its hash.
 
     Raises:
         WeightsError: the download failed.
@@ -58,10 +58,10 @@ def fetch(url: str) -> Path:
 
 
 def verify(path: Path, prefix: str | None) -> str:
-    """SHA-256 of a checkpoint, checked against ``prefix``, if any.
+    """SHA-256 of a checkpoint, which must begin with ``prefix`` where this is given.
 
     Raises:
-        WeightsError: unreadable, or another hash.
+        WeightsError: the file cannot be read, or has another hash.
     """
     digest = sha256_of(path)
     expected = (prefix or "").lower()
@@ -74,22 +74,23 @@ def verify(path: Path, prefix: str | None) -> str:
 
 
 def read_state(path: Path) -> dict[str, torch.Tensor]:
-    """Read a checkpoint (torch or safetensors) as a mapping of names to tensors, refusing everything else.
+    """Read a checkpoint (torch or safetensors) that is a mapping of names to tensors. Any other is refused.
 
     Raises:
-        WeightsError: not a checkpoint of tensors, or a tensor that is not finite.
+        WeightsError: the file is no such checkpoint, or a tensor is not finite.
     """
     return checked_state(path, read_content(path))
 
 
 def read_content(path: Path) -> Any:
-    """What a checkpoint (torch or safetensors) holds: tensors, plain data, and containers of them.
+    """The content of a checkpoint (torch or safetensors): tensors, plain data, and containers of them.
 
-    Beside what torch itself reads without executing anything, the file may hold an ``argparse.Namespace``, in
-    which training scripts such as timm's keep their settings; it is a plain bag of values.
+    torch reads these without executing anything. An ``argparse.Namespace`` is allowed as well, in which
+    training scripts such as timm's keep their settings, because it only holds values.
 
     Raises:
-        WeightsError: it cannot be read without executing what it holds; says what it is, if that is known.
+        WeightsError: the file cannot be read without executing its content. The message says what the file
+            is, where that is known.
     """
     try:
         if path.suffix == ".safetensors":
@@ -98,14 +99,14 @@ def read_content(path: Path) -> Any:
         with warnings.catch_warnings(), torch.serialization.safe_globals([Namespace]):
             warnings.simplefilter("ignore", UserWarning)  # about pickle protocols
             return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch's readers raise whatever a damaged file makes them trip over
+    except Exception as error:  # torch's readers can raise any exception on a damaged file
         raise WeightsError(
             f"{path}: no checkpoint that can be read safely: {_what_it_is(path, error)}"
         ) from None
 
 
 def _what_it_is(path: Path, error: Exception) -> str:
-    """What a file is that torch does not read safely, and what to save instead where that is known."""
+    """What kind of file torch could not read safely, and what to save instead where that is known."""
     cure = "save the network's state_dict() instead"
     with suppress(Exception), zipfile.ZipFile(path) as archive:
         members = {name.partition("/")[2] for name in archive.namelist()}
@@ -118,10 +119,10 @@ def _what_it_is(path: Path, error: Exception) -> str:
 
 
 def checked_state(path: Path, state: Any) -> dict[str, torch.Tensor]:
-    """The content of a checkpoint, if it is a mapping of names to finite tensors.
+    """Check that the content of a checkpoint is a mapping of names to finite tensors, and return it.
 
     Raises:
-        WeightsError: it is something else.
+        WeightsError: the content is something else.
     """
     if not isinstance(state, dict) or not state:
         raise WeightsError(f"{path}: not a mapping of parameter names to tensors")
@@ -136,11 +137,11 @@ def checked_state(path: Path, state: Any) -> dict[str, torch.Tensor]:
 
 
 def _refuse_bomb(path: Path) -> None:
-    """Refuse a zip archive that holds more than its own bytes; torch's are not compressed.
+    """Refuse a zip archive whose content is larger than the file. torch does not compress its archives.
 
     Raises:
-        ValueError: it is such an archive.
-        OSError, BadZipFile: it cannot be read.
+        ValueError: the file is such an archive.
+        OSError, BadZipFile: the file cannot be read.
     """
     with path.open("rb") as file:
         if file.read(2) != b"PK":
@@ -151,7 +152,7 @@ def _refuse_bomb(path: Path) -> None:
 
 
 def is_plain(tensor: torch.Tensor) -> bool:
-    """Whether every element is a real number with its own place in memory."""
+    """Whether every element is a real number with a place of its own in memory."""
     if tensor.layout != torch.strided or tensor.is_nested or tensor.device.type != "cpu":
         return False
     if tensor.is_quantized or tensor.is_complex():

@@ -1,8 +1,8 @@
-"""A trained classifier as the methods and metrics see it."""
+"""A trained classifier: what methods and metrics know of a network, and how they pass inputs through it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -20,7 +20,7 @@ from adasise_bench.utils.precision import PrecisionName, arithmetic
 
 @dataclass(frozen=True)
 class Weights:
-    """Provenance of a network's weights: file name, SHA-256, and whether they are TorchRay's own."""
+    """Where a network's weights come from: file name, SHA-256, and whether TorchRay published them."""
 
     file: str
     sha256: str
@@ -33,7 +33,7 @@ class BlockMaps:
 
     Attributes:
         maps: (K, h, w) float32, without gradient.
-        gradients: (T, K) float64, the summed gradient σ_k of every map for each of T classes; NaN and
+        gradients: (T, K) float64, the summed gradient σ_k of every map for each of T classes. NaN and
             infinity are possible.
     """
 
@@ -46,24 +46,25 @@ class Classifier:
     """A network in evaluation mode with named blocks, on one device.
 
     Attributes:
-        name: architecture, as in the configuration.
-        module: takes (N, 3, H, W), gives (N, C) or (N, C, h, w) raw outputs, or probabilities where ``score``
-            says so.
+        name: name of the architecture, as in the configuration.
+        module: takes (N, 3, H, W) inputs and gives (N, C) or (N, C, h, w) raw outputs; or probabilities,
+            where ``score`` is ``probability``.
         classes: the C class names in output order.
-        blocks: modules whose outputs are the blocks' last feature maps, from the input side.
+        blocks: names of the modules whose outputs are the last feature maps of the blocks, from the input
+            side.
         score: the score Ψ used for gradients, mask weights and metrics.
-        precision: arithmetic of the scoring passes; feature maps and gradients are always fp32.
+        precision: arithmetic of the scoring passes. Feature maps and gradients are always in fp32.
         weights: where the weights come from.
         device: where the network is.
-        batch_size: inputs per forward pass; the engine's, unless memory ran out.
+        batch_size: inputs per forward pass. It is the engine's, unless memory has run out.
         engine: how forward passes are run.
         compiled: the module compiled by torch, used for whole batches; ``None`` if the engine asks for none.
-        watch: told by methods, after every step, how many of how many steps are done.
         preprocessing: how a picture's pixels become its inputs.
-        definition: which code built it, where that is not the tool's.
-        maps: feature maps per block, where the architecture's name does not tell.
-        times_kernels: whether cuDNN times its kernels for whole batches; pays where many have one shape.
-        layouts: memory layouts in which it runs.
+        definition: which code built the network, where this is not the tool's own.
+        maps: number of feature maps of each block, where it is not known from the architecture's name.
+        times_kernels: whether cuDNN times its kernels for whole batches, which pays if many have the same
+            shape.
+        layouts: memory layouts in which the network runs.
         outputs_add_up: whether the outputs are probabilities that add up to 1 (``score`` is ``probability``).
     """
 
@@ -78,7 +79,6 @@ class Classifier:
     batch_size: BatchSize
     engine: Engine
     compiled: CompiledForward | None = None
-    watch: Callable[[int, int], None] | None = None
     preprocessing: Preprocessing = CAFFE
     definition: str | None = None
     maps: tuple[int, ...] = ()
@@ -87,25 +87,25 @@ class Classifier:
     outputs_add_up: bool = False
 
     def with_maps(self, maps: tuple[int, ...]) -> Classifier:
-        """The same network, knowing how many feature maps its blocks have."""
+        """The same network, which now knows how many feature maps its blocks have."""
         return replace(self, maps=maps)
 
     def with_engine(self, engine: Engine) -> Classifier:
-        """The same network as ``engine`` asks for; the module's layout changes in place."""
+        """The same network, run as ``engine`` says. The memory layout of the module changes in place."""
         module = self.module.to(memory_format=LAYOUTS[engine.layout])
         compiled = CompiledForward(module, engine.compile) if engine.compile else None
         batch_size = BatchSize(engine.batch_size, release=compiled.release if compiled else None)
         return replace(self, batch_size=batch_size, engine=engine, compiled=compiled)
 
     def empty_batch(self, image: torch.Tensor) -> torch.Tensor:
-        """Uninitialised inputs for one whole batch of the size of ``image``, in the network's layout."""
+        """Inputs for a whole batch of the size of ``image``, in the network's layout, without values yet."""
         shape = (self.batch_size.value, *image.shape[1:])
         return torch.empty(
             shape, dtype=image.dtype, device=image.device, memory_format=LAYOUTS[self.engine.layout]
         )
 
     def run_whole_batch(self, image: torch.Tensor) -> None:
-        """Let one whole batch pass, so that kernels are chosen and compiled; it is halved until it fits.
+        """Pass one whole batch, so that kernels are chosen and compiled. It is halved until it fits.
 
         Args:
             image: (1, 3, H, W) network input that fills the batch.
@@ -117,14 +117,14 @@ class Classifier:
             pass
 
     def outputs(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Raw outputs at image level, (N, C): positions of a fully convolutional output are averaged."""
+        """Raw outputs at image level, (N, C). Where the output has positions, it is averaged over them."""
         return image_level(self.module(inputs))
 
     @torch.no_grad()
     def scores(self, inputs: torch.Tensor) -> torch.Tensor:
         """Ψ of every class for (N, 3, H, W) inputs: (N, C) float32.
 
-        Only whole batches pass through the compiled network, which is compiled for few shapes.
+        Only whole batches pass through the compiled network, because compiling for a shape takes long.
         """
         whole = len(inputs) == self.batch_size.value
         forward = self.compiled if self.compiled is not None and whole else self.module
@@ -133,10 +133,10 @@ class Classifier:
         return psi(outputs, self.score)
 
     def block_maps(self, image: torch.Tensor, targets: Sequence[int]) -> list[BlockMaps]:
-        """Feature maps of all blocks and their summed gradients, by one forward and a backward per class.
+        """Feature maps of all blocks and their summed gradients, by one forward and one backward per class.
 
-        The graph starts at the first block's maps, so the parameters' ``requires_grad`` does not matter
-        and stays as it is.
+        The graph starts at the maps of the first block. The parameters' ``requires_grad`` therefore does not
+        matter, and stays as it is.
 
         Args:
             image: (1, 3, H, W) network input.
@@ -184,5 +184,5 @@ class Classifier:
 
 
 def image_level(outputs: torch.Tensor) -> torch.Tensor:
-    """(N, C) of (N, C) or (N, C, h, w) raw outputs: the mean over positions."""
+    """(N, C) outputs from (N, C) or (N, C, h, w) outputs, by the mean over positions."""
     return outputs.mean(dim=(2, 3)) if outputs.ndim == 4 else outputs

@@ -1,4 +1,4 @@
-"""Whole batches through a network that torch has compiled, or through the network itself where it cannot."""
+"""A network that torch compiles for whole batches. Where compiling fails, the network itself runs."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from adasise_bench.models.batching import is_out_of_memory
 from adasise_bench.utils.messages import printable
 
 _MOST_SHAPES = 4
-"""Each shape takes up to minutes to compile, and memory of its own where CUDA graphs are used."""
+"""The most shapes. Each takes up to minutes to compile, and memory of its own where CUDA graphs are used."""
 
 _RECOMPILE_LIMIT = 64
-"""Dynamo counts all networks of a process together: its own limit of 8 is soon reached."""
+"""torch's limit of 8 holds for all networks of a process together, and would soon be reached."""
 
 _FIRST_CALLS = {"default": 1, "reduce-overhead": 3}
-"""Calls before a shape runs at full speed: compile; then, for a CUDA graph, record it and replay it."""
+"""Calls before a shape runs at full speed. The first compiles; a CUDA graph is then recorded and replayed."""
 
 _LONGEST_REASON = 200
 
 
 class CompiledForward:
-    """A module compiled anew for each of the first few shapes of its inputs; nothing is compiled beforehand.
+    """A module that is compiled for each of the first few shapes of its inputs, when the shape first comes.
 
-    Inputs of further shapes pass through the module itself, and so does everything after the compiler has
-    failed; either is said once, in one line on stderr.
+    Inputs of further shapes pass through the module itself. After the compiler has failed, all inputs do.
+    Each of these two cases is reported once, by one line on stderr.
 
     Args:
         module: the network in evaluation mode.
-        mode: of ``torch.compile``.
+        mode: the mode of ``torch.compile``.
 
     Attributes:
-        failed: whether the compiler failed, so that nothing is compiled any more.
+        failed: whether the compiler has failed, so that nothing is compiled any more.
     """
 
     def __init__(self, module: nn.Module, mode: Literal["default", "reduce-overhead"]) -> None:
@@ -46,7 +46,7 @@ class CompiledForward:
         self._refused = False
 
     def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Raw outputs of the module, in memory of their own.
+        """Raw outputs of the module. No later call writes into their memory.
 
         Args:
             inputs: (N, 3, H, W) network inputs.
@@ -57,7 +57,7 @@ class CompiledForward:
         if self._admits(inputs.shape):
             try:
                 return self._passed(inputs)
-            except Exception as error:  # a compiler can fail in any way, and the network runs without it
+            except Exception as error:  # a compiler can fail in any way, and the network can run without it
                 if isinstance(error, RuntimeError) and is_out_of_memory(error):
                     raise
                 reason = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -68,9 +68,9 @@ class CompiledForward:
         return outputs
 
     def release(self) -> None:
-        """Give back the memory of what was compiled; every shape is compiled anew when it comes again.
+        """Free the memory of what was compiled. A shape that comes again is compiled again.
 
-        Torch can only forget everything that the process has compiled, other networks included.
+        torch can only forget everything that the process has compiled, including other networks.
         """
         self._shapes.clear()
         torch.compiler.reset()
@@ -93,15 +93,15 @@ class CompiledForward:
         if inputs.shape not in self._shapes:
             self._prepare(inputs)
         outputs: torch.Tensor = self._compiled(inputs)
-        # A CUDA graph writes into the same memory each time, and would change what the caller keeps.
+        # A CUDA graph writes into the same memory each time, and would overwrite what the caller has kept.
         return outputs if self._mode == "default" else outputs.clone()
 
     def _prepare(self, inputs: torch.Tensor) -> None:
         """Compile for the shape of ``inputs``, so that later calls take their usual time.
 
         Raises:
-            Exception: of any kind, where the compiler fails. At its limit Dynamo would run the module itself
-                without a word, and is told to fail.
+            Exception: of any kind, where the compiler fails. At its limit torch would run the module itself
+                without telling, and is therefore told to fail.
         """
         from torch._dynamo import config
 

@@ -30,7 +30,7 @@ class ModelConfig(Section):
 
 
 class EngineConfig(Section):
-    """How forward passes are run, which moves values by rounding only; what is left out is measured."""
+    """How forward passes are run. This moves values by rounding only. What is left out is timed."""
 
     layout: LayoutName | None = Field(None, description="memory layout of inputs and parameters")
     batch_size: int | None = Field(None, ge=1, le=4096, description="inputs per forward pass")
@@ -58,7 +58,7 @@ def _usable(names: list[str] | None) -> list[str] | None:
 
 
 class CustomModel(ModelConfig):
-    """One network that does not come with the tool; an entry under ``models`` that has a ``source``."""
+    """A network that does not come with the tool: an entry under ``models`` that has a ``source``."""
 
     source: str = Field(description="`torchvision`, `timm` or `module:function`")
     arch: str | None = Field(None, description="the library's name of the architecture; default: the key")
@@ -90,10 +90,10 @@ class CustomModel(ModelConfig):
 
 
 def parse_model(name: Any, entry: Any) -> Any:
-    """Validate an entry under ``models`` that has a ``source``; others are returned as they are.
+    """Validate an entry under ``models`` that has a ``source``. Other entries are returned as they are.
 
     Raises:
-        ValueError: one line naming the model, the key and the nearest valid one.
+        ValueError: one line that names the model, the wrong key and the nearest valid one.
     """
     if not isinstance(entry, dict) or "source" not in entry or not isinstance(name, str):
         return entry

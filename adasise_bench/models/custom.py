@@ -1,4 +1,4 @@
-"""Networks of the user's own: torchvision's, timm's, or what a function of the user's returns."""
+"""The user's own networks: from torchvision, from timm, or from a function of the user's."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
 _SCALING_INPUTS = ("googlenet", "inception_v3")
-"""torchvision's networks that may normalise their inputs once more, which no parameter shows."""
+"""torchvision's networks that can normalise their inputs a second time. Their parameters do not show it."""
 
 
 def load(
@@ -47,15 +47,15 @@ def load(
     device: torch.device,
     deterministic: bool,
 ) -> Classifier:
-    """Build a network, give it its weights, find its blocks, and try it out.
+    """Build a network, load its weights, find its blocks, and try it out.
 
-    The caller sets where random numbers begin, and restores them: foreign code may draw any.
+    The caller sets where random numbers begin, and restores them, because foreign code may draw some.
 
     Args:
         name: key of the entry under ``models``.
         settings: the entry.
-        data_classes: what the outputs are called unless the entry, or the network's maker, says otherwise.
-        input_size: pixels of the input's (shorter) side.
+        data_classes: names of the outputs, unless the entry or the source of the network gives others.
+        input_size: length of the input's (shorter) side in pixels.
         resize: with ``short-side``, inputs that are not squares are tried as well.
         score: the score Ψ.
         precision: arithmetic of the scoring passes.
@@ -63,8 +63,8 @@ def load(
         deterministic: whether its gradients must be repeatable.
 
     Raises:
-        ConfigError: one line naming the setting that does not fit.
-        WeightsError: missing, altered or unfitting weights.
+        ConfigError: one line that names the setting that does not fit.
+        WeightsError: the weights are missing, altered, or of another network.
         DeviceError: the device cannot compute its gradients.
     """
     where = f"models.{name}"
@@ -104,11 +104,11 @@ def load(
 
 
 def _maps(where: str, classifier: Classifier, image: torch.Tensor) -> tuple[int, ...]:
-    """How many feature maps each block has, and whether their gradients can be had.
+    """How many feature maps each block has. Their gradients are computed once, to see whether this works.
 
     Raises:
-        ConfigError: they cannot.
-        DeviceError: not on this device: memory ran out, or torch cannot repeat them.
+        ConfigError: the gradients cannot be computed.
+        DeviceError: they cannot be computed on this device: memory ran out, or torch cannot repeat them.
     """
     try:
         with torch_failures():
@@ -122,12 +122,12 @@ def _maps(where: str, classifier: Classifier, image: torch.Tensor) -> tuple[int,
 
 
 class _Built(NamedTuple):
-    """A network, and what its maker says of it.
+    """A network, and what is known of it from its source.
 
     Attributes:
-        module: as it was built.
+        module: the network as it was built.
         origin: where its weights come from, if not from a file.
-        facts: settings that the configuration may override.
+        facts: settings that hold unless the configuration has others.
         definition: which code built it.
     """
 
@@ -217,11 +217,11 @@ _BUILDERS: Mapping[str, Callable[[str, CustomModel, tuple[str, ...]], _Built]] =
 def _build(
     name: str, settings: CustomModel, function: Callable[..., Any], *names: str, **options: Any
 ) -> Any:
-    """Call what builds the network; it may raise anything.
+    """Call the function that builds the network. It may raise any exception.
 
     Raises:
-        ConfigError: it does.
-        WeightsError: it does, where it was to fetch weights.
+        ConfigError: it raises one.
+        WeightsError: it raises one while it should load weights.
     """
     try:
         return function(*names, **{**options, **settings.options})
@@ -236,7 +236,7 @@ def _build(
 
 
 def _completed(where: str, settings: CustomModel, facts: Mapping[str, Any]) -> CustomModel:
-    """The settings with what the network's maker says, where the configuration does not say otherwise."""
+    """The settings, completed by the facts of the network's source that the configuration leaves open."""
     allowed = ("classes", "blocks", "mean", "std", "scale")
     for key in facts:
         if key not in allowed:
@@ -252,9 +252,9 @@ def _prepared(where: str, module: nn.Module) -> nn.Module:
     """The network in fp32 and evaluation mode, its parameters without gradient.
 
     Raises:
-        ConfigError: it is compiled in a way that cannot be looked into, or cannot be put in that mode.
+        ConfigError: it is compiled in a way that hides its layers, or has no evaluation mode.
     """
-    module = getattr(module, "_orig_mod", module)  # torch.compile wraps the network, and hooks miss it then
+    module = getattr(module, "_orig_mod", module)  # hooks do not work on what torch.compile wraps around it
     for part in module.modules():
         if isinstance(part, torch.jit.ScriptModule):
             raise ConfigError(
@@ -271,7 +271,7 @@ def _prepared(where: str, module: nn.Module) -> nn.Module:
 
 
 def _weights(where: str, module: nn.Module, settings: CustomModel, origin: str) -> Weights:
-    """Read the checkpoint, if there is one; otherwise the hash is that of the network's state."""
+    """Load the checkpoint, if there is one. Otherwise the hash is that of the network's state."""
     path = settings.checkpoint
     if path is None:
         return Weights(origin, state_sha256(module), published=False)
@@ -281,7 +281,7 @@ def _weights(where: str, module: nn.Module, settings: CustomModel, origin: str) 
 
 
 def state_sha256(module: nn.Module) -> str:
-    """SHA-256 of all parameters and buffers with their names, types and shapes; 64 hex digits."""
+    """SHA-256 of all parameters and buffers with their names, types and shapes, as 64 hex digits."""
     total = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -290,6 +290,6 @@ def state_sha256(module: nn.Module) -> str:
 
 
 def _numbered(names: list[str]) -> list[str]:
-    """Names that occur twice, as two of ImageNet's do, get their number; a stroke becomes a hyphen."""
+    """Names that occur twice, as two of ImageNet's do, get their number added; a slash becomes a hyphen."""
     names = [name.replace("/", "-") for name in names]
     return [f"{name} {index}" if names.count(name) > 1 else name for index, name in enumerate(names)]

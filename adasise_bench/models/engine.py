@@ -1,4 +1,4 @@
-"""How a network's forward passes are run: the settings that cost or save time and leave values alone."""
+"""How a network's forward passes are run: settings that change the time, and values by rounding only."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ LAYOUTS: dict[LayoutName, torch.memory_format] = {
 
 CPU_MODES: tuple[CompileMode, ...] = ("default",)
 GPU_MODES: tuple[CompileMode, ...] = ("default", "reduce-overhead")
-"""Ways of compiling worth measuring; the second replays a CUDA graph and saves the kernels' launches.
+"""The modes of ``torch.compile`` that are timed. The second replays a CUDA graph and saves kernel launches.
 
 ``max-autotune`` is left out: it times many kernels for every convolution, which can take longer than a run.
 """
 
 
 def _named(mode: Any) -> Any:
-    """Run folders from before the modes had names say ``true``, which meant ``default`` on a CPU."""
+    """Read ``true``, which older run folders have in place of a mode's name, as ``default``."""
     return "default" if mode is True else mode
 
 
 @dataclass(frozen=True)
 class Engine:
-    """Settings of one network on one machine.
+    """How one network is run on one machine.
 
     Attributes:
         layout: order of parameters and inputs in memory.
         batch_size: inputs per forward pass.
-        compile: the mode of ``torch.compile`` for whole batches; ``False`` where they are not compiled.
+        compile: the mode of ``torch.compile`` for whole batches; ``False`` where nothing is compiled.
     """
 
     layout: LayoutName
@@ -47,10 +47,10 @@ class Engine:
 
     @classmethod
     def of(cls, facts: Any) -> Engine:
-        """The engine in plain data that was read from a file.
+        """Read an engine from plain data, which comes from a file.
 
         Raises:
-            ValueError: it is none.
+            ValueError: the data describes no engine.
         """
         return _ENGINE.validate_python(facts)
 
@@ -59,4 +59,4 @@ _ENGINE = TypeAdapter(Engine)
 
 
 ENGINES: Mapping[str, Engine] = {"cpu": Engine("channels_last", 16), "cuda": Engine("channels_last", 64)}
-"""How a deterministic run passes inputs through a network, by type of device; nothing is measured."""
+"""The engine of a deterministic run, by type of device. It is fixed, for timing may choose differently."""

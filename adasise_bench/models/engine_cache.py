@@ -1,4 +1,4 @@
-"""Remembers the engine found for a network on a machine: runs repeat each other's values and start fast."""
+"""Remembers the engine found for a network on a machine, so that later runs start fast and repeat values."""
 
 from __future__ import annotations
 
@@ -15,13 +15,20 @@ from adasise_bench.utils.files import read_text, write_text_atomically
 
 
 def cache_file() -> Path:
-    """``adasise-bench/engines.json`` in the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    """``adasise-bench/engines.json`` in the user's cache folder.
+
+    Raises:
+        FileNotFoundError: the user has no home folder, as in containers that run under any number.
+    """
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as error:
+        raise FileNotFoundError(str(error)) from None
     return Path(base) / "adasise-bench" / "engines.json"
 
 
 def recall(key: Sequence[object]) -> Engine | None:
-    """The engine remembered for a key; ``None`` without one, or when the file is damaged."""
+    """The engine remembered for a key; ``None`` if there is none, or if the file is damaged."""
     try:
         return Engine.of(json.loads(read_text(cache_file()))[_name(key)])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -29,12 +36,12 @@ def recall(key: Sequence[object]) -> Engine | None:
 
 
 def remember(key: Sequence[object], engine: Engine) -> None:
-    """Keep an engine for later runs, where the cache folder can be written."""
+    """Keep an engine for later runs, if the cache folder can be written."""
     try:
         known = dict(json.loads(read_text(cache_file())))
     except (OSError, ValueError, TypeError, RecursionError):
         known = {}
-    with suppress(OutputError):
+    with suppress(OSError, OutputError):
         write_text_atomically(cache_file(), json.dumps(known | {_name(key): asdict(engine)}, indent=1) + "\n")
 
 

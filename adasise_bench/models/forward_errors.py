@@ -1,4 +1,4 @@
-"""Turns whatever the forward pass of a user's network raises into an error of one line."""
+"""Turns any exception from the forward pass of a user's network into an error of one line."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from adasise_bench.utils.errors import BenchError, ConfigError
 
 
 def name_errors(module: nn.Module, where: str) -> nn.Module:
-    """Let errors of the network's forward pass name the network, the input's size and the line of code.
+    """Make errors of the network's forward pass name the network, the size of the input and the line of code.
 
     Without this, an exception would end the run with a traceback, and ``sys.exit()`` in the forward pass
-    would end it as if it had succeeded. What the tool itself handles stays as it is: an interrupt from the
-    keyboard, exhausted memory, a lost device, and what torch cannot do deterministically.
+    would end it as if it had succeeded. Exceptions that the tool itself handles stay as they are: an
+    interrupt from the keyboard, exhausted memory, a lost device, and an operation that torch cannot repeat in
+    a deterministic run.
 
     Args:
         module: the network; its ``forward`` is replaced.
-        where: how the configuration names it.
+        where: the name of the network in messages.
 
     Returns:
         The same module.
@@ -35,7 +36,8 @@ def name_errors(module: nn.Module, where: str) -> nn.Module:
 class _NamedErrors:
     """A forward pass whose errors are :class:`ConfigError`.
 
-    It is an object, not a function, so that a copy of the network gets a copy that calls the copied network.
+    It is an object and not a function: a copy of the network then has a copy of it, which calls the copied
+        network.
     """
 
     def __init__(self, forward: Any, where: str) -> None:
@@ -47,7 +49,7 @@ class _NamedErrors:
         """The outputs of the network's own forward pass.
 
         Raises:
-            ConfigError: it raises.
+            ConfigError: the forward pass raises an exception.
         """
         if torch.compiler.is_compiling():
             return self._forward(*inputs, **options)
@@ -64,7 +66,7 @@ class _NamedErrors:
 
 
 def _on(*inputs: Any) -> str:
-    """The size of the input, where it is a batch of pictures."""
+    """The size of the input, if it is a batch of pictures."""
     if inputs and isinstance(inputs[0], torch.Tensor) and inputs[0].ndim == 4:
         return f" on an input of {inputs[0].shape[3]}x{inputs[0].shape[2]} px"
     return ""

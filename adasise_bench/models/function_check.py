@@ -1,4 +1,4 @@
-"""Refuses networks whose outputs are no function of the picture alone."""
+"""Refuses networks whose outputs do not depend on the picture alone."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.process_state import seeded
 
 _ROUNDING = 1e-4
-"""Largest difference of outputs, relative to the largest of them, that may be rounding: kernels of torch that
-differ with the batch size move float32 outputs by up to about 2e-5."""
+"""Outputs that differ by no more than this share of the largest one may differ by rounding. torch's kernels
+depend on the batch size, and move float32 outputs by up to about 2e-5."""
 
 _ROUNDING_OF_DOUBLE = 1e-9
 
 _REPEATS = 20
-"""Passes of the same input through a network that draws random numbers; a rare drop shall not be missed."""
+"""How often the same input passes a network that draws random numbers, to notice even a rare change."""
 
 _RANDOM = (
     "its forward pass draws random numbers; dropout, stochastic depth and noise must depend on "
@@ -31,19 +31,19 @@ _RANDOM = (
 
 
 def refuse_no_function(where: str, module: nn.Module, probes: torch.Tensor) -> None:
-    """Pass inputs alone, again, and beside others, and compare their outputs.
+    """Pass inputs alone, then again, and then beside others, and compare their outputs.
 
-    A saliency method asks a network thousands of times about one picture, in batches of any size. That has a
-    meaning only where the output belongs to the picture.
+    A saliency method passes one picture through a network thousands of times, in batches of any size. The
+    outputs can be compared only if they depend on nothing but the picture.
 
     Args:
-        where: how the configuration names the network.
-        module: the network, in evaluation mode; it is left as its forward passes leave it.
-        probes: (2, 3, H, W) two inputs that differ in their statistics.
+        where: the name of the network in messages.
+        module: the network, in evaluation mode. What its forward passes change is not restored.
+        probes: (2, 3, H, W), two inputs that differ in their statistics.
 
     Raises:
-        ConfigError: the outputs differ by more than rounding; says whether the network draws random numbers,
-            remembers earlier inputs, or looks at the other inputs of the batch.
+        ConfigError: the outputs differ by more than rounding. The message says whether the network draws
+            random numbers, remembers earlier inputs, or looks at the other inputs of the batch.
     """
     with seeded(0, probes.device), arithmetic("fp32", probes.device):
         before = random_state(probes.device)
@@ -61,15 +61,15 @@ def refuse_no_function(where: str, module: nn.Module, probes: torch.Tensor) -> N
 
 
 def refuse_random_numbers(where: str, module: nn.Module, image: torch.Tensor) -> None:
-    """Refuse a network that draws random numbers for a deterministic run, even where no output shows it.
+    """Refuse a network that draws random numbers for a deterministic run, even if the outputs do not change.
 
     Args:
-        where: how the configuration names the network.
+        where: the name of the network in messages.
         module: the network.
         image: (N, 3, H, W) network input.
 
     Raises:
-        ConfigError: the random numbers of torch, NumPy or Python went on during a forward pass.
+        ConfigError: a forward pass drew random numbers of torch, NumPy or Python.
     """
     with seeded(0, image.device):
         before = random_state(image.device)
@@ -79,7 +79,7 @@ def refuse_random_numbers(where: str, module: nn.Module, image: torch.Tensor) ->
 
 
 def random_state(device: torch.device) -> tuple[Any, ...]:
-    """Where the random numbers of torch (on the CPU and the device), NumPy and Python stand, comparable."""
+    """The states of the random number generators of torch (CPU and device), NumPy and Python, to compare."""
     _, words, *rest = np.random.get_state()
     states = [torch.get_rng_state()]
     if device.type == "cuda":
@@ -94,12 +94,12 @@ def random_state(device: torch.device) -> tuple[Any, ...]:
 
 @torch.no_grad()
 def _outputs(module: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
-    """(N, C) outputs at image level; a network that works in place gets a copy."""
+    """(N, C) outputs at image level. The network gets a copy, because it may change its input."""
     return image_level(module(inputs.clone()))
 
 
 def _mixes(module: nn.Module, probes: torch.Tensor, rounding: float) -> bool:
-    """Whether outputs beside other inputs, in batches of two and five, are others than alone."""
+    """Whether the outputs of an input in batches of two and five differ from those of the input alone."""
     alone = torch.cat([_outputs(module, probe[None]) for probe in probes])
     return any(
         _differ(alone[order], _outputs(module, probes[order]), rounding)
@@ -108,10 +108,10 @@ def _mixes(module: nn.Module, probes: torch.Tensor, rounding: float) -> bool:
 
 
 def _is_rounding(module: nn.Module, probes: torch.Tensor) -> bool:
-    """Whether differences between batches vanish in float64, so that they are rounding and nothing else.
+    """Whether the differences between batches disappear in float64, so that they come from rounding alone.
 
-    A network may amplify rounding, or compute in half precision. One that cannot be copied or does not
-    run in float64 is not excused.
+    A network may amplify rounding, or compute in half precision. If it cannot be copied, or does not run in
+    float64, the answer is no.
     """
     try:
         return not _mixes(copy.deepcopy(module).double(), probes.double(), _ROUNDING_OF_DOUBLE)
@@ -120,7 +120,7 @@ def _is_rounding(module: nn.Module, probes: torch.Tensor) -> bool:
 
 
 def _mixing_part(module: nn.Module) -> str:
-    """What probably makes outputs depend on the rest of the batch."""
+    """The part of the network that probably makes outputs depend on the rest of the batch."""
     for name, part in module.named_modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             if part.running_mean is None:
@@ -131,7 +131,7 @@ def _mixing_part(module: nn.Module) -> str:
 
 
 def _differ(one: torch.Tensor, other: torch.Tensor, rounding: float) -> bool:
-    """Whether outputs differ by more than a share of the largest; what is not finite counts as different."""
+    """Whether outputs differ by more than a share of the largest one. Values that are not finite do so."""
     if one.shape != other.shape:
         return True
     return not bool((one - other).abs().max() <= rounding * one.abs().max())

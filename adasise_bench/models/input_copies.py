@@ -1,4 +1,4 @@
-"""Gives a network that works in place copies of its inputs, and an ordinary one the inputs themselves."""
+"""Gives copies of inputs to a network that changes them, and the inputs themselves to any other network."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import nn
 
 
 def protect_inputs(module: nn.Module, probes: torch.Tensor) -> bool:
-    """Let every forward pass of a network that changes its input have a copy of it.
+    """Find out whether a network changes its input, and if so, give its forward passes copies from now on.
 
-    A picture passes through a network many times. One that, for instance, normalises its input in place
-    would otherwise be asked about another picture each time. This is found out once, so that an ordinary
-    network costs nothing more.
+    A picture passes through a network many times. A network that normalises its input in place, for instance,
+    would otherwise get another picture each time. The test is done once, so that other networks need no
+    copies.
 
     Args:
         module: the network in evaluation mode; its ``forward`` is replaced where it changes its input.
@@ -31,7 +31,7 @@ def protect_inputs(module: nn.Module, probes: torch.Tensor) -> bool:
 
 @torch.no_grad()
 def _changes(module: nn.Module, probes: torch.Tensor) -> bool:
-    """Whether a forward pass writes into its input; torch counts that unless it is done behind its back."""
+    """Whether a forward pass writes into its input, by torch's count of changes and by the values."""
     inputs = probes.clone()
     before = _look(inputs)
     module(inputs)
@@ -43,7 +43,7 @@ def _look(inputs: torch.Tensor) -> tuple[Any, ...]:
 
 
 class _OnCopy:
-    """A forward pass that gets a copy of the input; an object, so that a copied network calls itself."""
+    """A forward pass on a copy of the input. It is an object, so that a copied network calls itself."""
 
     def __init__(self, forward: Callable[..., Any]) -> None:
         self._forward = forward

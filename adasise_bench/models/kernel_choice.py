@@ -10,12 +10,13 @@ import torch
 
 @contextmanager
 def kernels_timed(wanted: bool) -> Iterator[None]:
-    """Let cuDNN time its kernels once for every new shape of inputs and keep the fastest; else it estimates.
+    """Let cuDNN time its kernels once for every new shape of inputs, and keep the fastest.
 
-    Timing takes longer than many forward passes, and another run may find another kernel the fastest.
+    Otherwise cuDNN estimates which kernel is the fastest. Timing takes longer than many forward passes, and
+    another run may choose another kernel.
 
     Args:
-        wanted: whether to change anything; torch's setting is restored afterwards.
+        wanted: whether to change anything. torch's setting is restored afterwards.
     """
     found = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = found or wanted

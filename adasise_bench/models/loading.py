@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adasise_bench.data.config import DataKind
+from adasise_bench.models.architectures import ARCHITECTURES
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
     from adasise_bench.models.classifier import Classifier
     from adasise_bench.models.score import ScoreName
@@ -29,41 +30,45 @@ def load_classifier(
     device: torch.device,
     deterministic: bool = False,
 ) -> Classifier:
-    """Load a network of :data:`ARCHITECTURES` with its weights verified.
+    """Load a network of :data:`.ARCHITECTURES` with its weights verified.
+
+    The network's loader is passed those of the following that its parameters name: ``arch``, ``data``,
+    ``path`` (of the weights file, or ``None``), ``sha256`` and ``fully_convolutional`` (whether the head must
+    slide over inputs that are not squares). It returns the network in evaluation mode and fp32 on the CPU,
+    whose parameters need no gradient, and its weights.
 
     Args:
-        name: architecture.
+        name: a name in :data:`.ARCHITECTURES`.
         data: which data's weights.
         checkpoint: local file instead of the published or shipped weights.
-        sha256: start of the file's SHA-256, if it must match.
-        blocks: side of the pooling layers on which feature maps are read.
-        resize: ``short-side`` inputs need a fully convolutional network.
+        sha256: start of the file's SHA-256, which is then checked.
+        blocks: one of the network's settings of ``blocks``, such as ``pool-input``.
+        resize: inputs of ``short-side`` need a fully convolutional network.
         score: the score Ψ.
         precision: arithmetic of the scoring passes.
         device: where the network will live.
         deterministic: whether its gradients must be repeatable.
 
     Raises:
-        WeightsError: missing, altered or unfitting weights.
+        WeightsError: the weights are missing, altered, or of another network.
     """
-    from adasise_bench.data.coco import COCO_CLASSES
-    from adasise_bench.data.scenes import SCENE_CLASSES
-    from adasise_bench.data.voc import VOC_CLASSES
-    from adasise_bench.models import scenes_vgg, torchray_networks
     from adasise_bench.models.batching import BatchSize
     from adasise_bench.models.classifier import Classifier
     from adasise_bench.models.engine import Engine
     from adasise_bench.models.preparation import prepared
 
-    module: nn.Module
-    if name == "scenes_vgg":
-        module, weights = scenes_vgg.load(checkpoint, sha256)
-        classes, names = SCENE_CLASSES, scenes_vgg.BLOCKS
-    else:
-        module, weights = torchray_networks.load(name, data, checkpoint, sha256, resize == "short-side")
-        classes = COCO_CLASSES if data == "coco" else VOC_CLASSES
-        names = torchray_networks.BLOCKS[name, blocks]
+    network = ARCHITECTURES[name]
+    loader = network.load()
+    wanted = {
+        "arch": name,
+        "data": data,
+        "path": checkpoint,
+        "sha256": sha256,
+        "fully_convolutional": resize == "short-side",
+    }
+    module, weights = loader(**{part: wanted[part] for part in signature(loader).parameters})
     module = prepared(module, device, repeatable=deterministic)
     return Classifier(
-        name, module, classes, names, score, precision, weights, device, BatchSize(1), Engine("contiguous", 1)
-    )
+        name, module, network.classes[data], network.blocks[blocks], score, precision, weights, device,
+        BatchSize(1), Engine("contiguous", 1),
+    )  # fmt: skip

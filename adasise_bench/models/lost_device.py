@@ -33,25 +33,27 @@ _STICKY = re.compile(
         ]
     )
 )
-"""What ``cudaGetErrorString`` says of errors that, by CUDA's documentation, end a process's use of its GPU.
+"""The texts (of ``cudaGetErrorString``) of errors after which a process can no longer use its GPU.
 
-All further work on the GPU gives the same error; only another process can use the GPU again.
+CUDA's documentation lists them. All further work on the GPU gives the same error, and only another process
+can use the GPU again.
 """
 
 
 def is_lost_device(error: BaseException) -> bool:
-    """Whether torch says that this process has lost its GPU: a faulty kernel, or faulty hardware."""
+    """Whether an error of torch says that this process has lost its GPU, by a faulty kernel or hardware."""
     return isinstance(error, RuntimeError) and _STICKY.search(text_of(error)) is not None
 
 
 def loss_of(device: torch.device, error: BaseException) -> str | None:
-    """Which CUDA error took ``device`` from this process, in one line; ``None`` if it still answers.
+    """The CUDA error by which this process lost ``device``, in one line; ``None`` if it still answers.
 
-    Libraries such as cuDNN report the first failure in words of their own, so the device is asked, too.
+    Libraries such as cuDNN report the first failure in other words, and therefore the device is asked as
+    well.
 
     Args:
-        device: what the work that failed was done on.
-        error: what it failed with.
+        device: where the work failed.
+        error: the exception with which it failed.
     """
     if is_lost_device(error):
         return _first_line(error)
@@ -66,10 +68,10 @@ def loss_of(device: torch.device, error: BaseException) -> str | None:
 
 @contextmanager
 def named_if_lost(device: torch.device) -> Iterator[None]:
-    """Let the loss of ``device`` end the work in the body with an error of one line.
+    """Turn the loss of ``device`` in a ``with`` block into an error of one line.
 
     Raises:
-        DeviceError: the device is lost; other errors stay as they are.
+        DeviceError: the device is lost. Other errors stay as they are.
     """
     try:
         yield

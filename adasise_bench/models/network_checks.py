@@ -1,4 +1,4 @@
-"""What a network of the user's own is asked before anything is measured with it."""
+"""Checks of a user's own network, before any result is computed with it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.process_state import restored
 
 _ROUNDING = 1e-3
-"""Largest difference between outputs of two memory layouts, relative to the largest, taken for rounding."""
+"""Outputs of two memory layouts that differ by no more than this share of the largest differ by rounding."""
 
 
 class Answers(NamedTuple):
@@ -30,7 +30,7 @@ class Answers(NamedTuple):
 
     Attributes:
         layouts: memory layouts in which the network runs, the one that it is left in first.
-        outputs_add_up: whether its outputs are probabilities that exclude each other.
+        outputs_add_up: whether its outputs are probabilities of classes that exclude each other.
     """
 
     layouts: tuple[LayoutName, ...]
@@ -48,16 +48,16 @@ def check_network(
     resize: str,
     device: torch.device,
 ) -> Answers:
-    """Pass noise through the network, and refuse what would give wrong numbers without a word.
+    """Pass noise through the network, and refuse it if it would silently give wrong numbers.
 
     Args:
-        where: how the configuration names the network.
-        module: the network in evaluation mode, on ``device``; it is left in the first layout that works, and
-            gets copies of its inputs from now on if it changes them.
+        where: the name of the network in messages.
+        module: the network in evaluation mode, on ``device``. Afterwards it is in the first layout that
+            works, and gets copies of its inputs if it changes them.
         preprocessing: how pictures become its inputs.
         classes: names of its outputs.
         score: the configuration's score Ψ.
-        input_size: pixels of the input's (shorter) side.
+        input_size: length of the input's (shorter) side in pixels.
         resize: with ``short-side``, inputs that are not squares are tried as well.
         device: where the network is.
 
@@ -82,7 +82,7 @@ def check_network(
 
 
 def noise_pictures(side: int, preprocessing: Preprocessing) -> torch.Tensor:
-    """Two pictures of noise as network inputs, (2, 3, side, side): one of all values, one bright and flat."""
+    """Two pictures of noise as network inputs, (2, 3, side, side). The second is brighter and flatter."""
     generator = torch.Generator().manual_seed(0)
     pictures = torch.rand(2, 3, side, side, generator=generator)
     pictures[1] = 0.6 + 0.3 * pictures[1]
@@ -91,13 +91,13 @@ def noise_pictures(side: int, preprocessing: Preprocessing) -> torch.Tensor:
 
 
 def _refuse_changes(where: str, module: nn.Module, probes: torch.Tensor) -> None:
-    """Refuse a forward pass that changes what holds for the whole process; undoing it each time would cost.
+    """Refuse a forward pass that changes a setting of the whole process: to undo it each time takes long.
 
     Raises:
-        ConfigError: it does; names what it changes.
+        ConfigError: it changes some; the message names them.
     """
     with (
-        suppress(ConfigError),  # one that fails fails again, in all memory layouts
+        suppress(ConfigError),  # a network that fails here fails again below, where the error is handled
         restored(where, keep=("warning filters",)) as changed,
         torch.no_grad(),
     ):
@@ -112,10 +112,10 @@ def _refuse_changes(where: str, module: nn.Module, probes: torch.Tensor) -> None
 def _outputs_by_layout(
     where: str, module: nn.Module, probes: torch.Tensor, classes: tuple[str, ...]
 ) -> dict[LayoutName, torch.Tensor]:
-    """The (2, C) outputs in every memory layout in which the network runs, one line for one that fails.
+    """The (2, C) outputs in every memory layout in which the network runs. One line reports one that fails.
 
     Raises:
-        ConfigError: it fails in all of them; the first failure.
+        ConfigError: the network fails in all layouts; this is the first failure.
     """
     found: dict[LayoutName, torch.Tensor] = {}
     failures: dict[LayoutName, ConfigError] = {}
@@ -137,7 +137,7 @@ def _outputs_by_layout(
 
 
 def _agreeing(where: str, outputs: dict[LayoutName, torch.Tensor]) -> dict[LayoutName, torch.Tensor]:
-    """The layouts that give what the first gives; one line for one that does not."""
+    """The layouts whose outputs are those of the first one. One line reports a layout that differs."""
     (first, reference), *others = outputs.items()
     largest = reference.abs().max()
     agreeing = {first: reference}
@@ -156,7 +156,7 @@ def _try_narrow(where: str, module: nn.Module, probes: torch.Tensor, classes: tu
     """Try inputs that are not squares.
 
     Raises:
-        ConfigError: they fail; names the setting that leads to them.
+        ConfigError: they fail; the message names the setting that makes such inputs.
     """
     try:
         checked_outputs(where, module, probes[..., : probes.shape[2] * 3 // 4], classes)
@@ -171,7 +171,7 @@ def _arranged(tensor: torch.Tensor, memory_format: torch.memory_format) -> torch
 
 @contextmanager
 def _parameters_in(module: nn.Module, memory_format: torch.memory_format) -> Iterator[None]:
-    """Arrange the network's parameters in memory for the body; afterwards they are the same as before."""
+    """Put the network's parameters in a memory format for the body; afterwards the old ones come back."""
     found = [(tensor, tensor.data) for tensor in chain(module.parameters(), module.buffers())]
     try:
         for tensor, data in found:

@@ -1,4 +1,4 @@
-"""Refuses outputs that do not fit the classes, or that the score Ψ would make meaningless."""
+"""Refuses outputs that do not fit the classes, or for which the score Ψ has no meaning."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from adasise_bench.models.score import ScoreName
 from adasise_bench.utils.errors import ConfigError, WeightsError
 
 _ROUNDING = 1e-4
-"""How far from 1 the sum of probabilities may be: networks may end in half precision."""
+"""How far the sum of probabilities may be from 1. Some networks end in half precision."""
 
 
 @torch.no_grad()
@@ -22,7 +22,7 @@ def checked_outputs(
     """Pass two inputs together and one alone through the network.
 
     Args:
-        where: how the configuration names the network.
+        where: the name of the network in messages.
         module: the network.
         inputs: (2, 3, H, W).
         classes: names of the C outputs.
@@ -31,7 +31,7 @@ def checked_outputs(
         (2, C) outputs at image level.
 
     Raises:
-        ConfigError: that fails, or gives something else than one number per input and class.
+        ConfigError: the pass fails, or does not give one number for each input and class.
         WeightsError: the outputs are not finite.
     """
     for count in (2, 1):
@@ -56,17 +56,17 @@ def checked_outputs(
 def refuse_senseless_score(
     where: str, module: nn.Module, probes: torch.Tensor, outputs: torch.Tensor, score: ScoreName
 ) -> None:
-    """Refuse a score that says nothing of these outputs, or that is applied to what is a score already.
+    """Refuse a score that has no meaning for these outputs, or that would be applied to a score.
 
     Args:
-        where: how the configuration names the network.
+        where: the name of the network in messages.
         module: the network.
-        probes: (N, 3, H, W) two inputs or more.
-        outputs: (N, C) the network's outputs for them at image level.
+        probes: (N, 3, H, W), two inputs or more.
+        outputs: (N, C), the network's outputs for them at image level.
         score: the configuration's score Ψ.
 
     Raises:
-        ConfigError: names the score that fits.
+        ConfigError: the score does not fit; the message names one that does.
     """
     single, distribution = outputs.shape[1] == 1, add_up_to_one(outputs)
     within_unit = bool(((outputs >= 0) & (outputs <= 1 + _ROUNDING)).all())
@@ -109,14 +109,14 @@ def refuse_senseless_score(
 
 
 def add_up_to_one(outputs: torch.Tensor) -> bool:
-    """Whether all (N, C) outputs are at least 0 and those of every input add up to 1, up to rounding."""
+    """Whether all (N, C) outputs are at least 0, and those of every input add up to 1 but for rounding."""
     return bool((outputs >= 0).all() and ((outputs.sum(dim=1) - 1).abs() <= _ROUNDING).all())
 
 
 def _ends_in_sigmoid(module: nn.Module, probes: torch.Tensor) -> bool:
-    """Whether the last step of torch's graph is a sigmoid."""
+    """Whether the last operation in torch's graph is a sigmoid."""
     with torch.enable_grad():
-        outputs = module(probes.clone().requires_grad_() * 1)  # a network may overwrite what it is given
+        outputs = module(probes.clone().requires_grad_() * 1)  # times 1: nobody may overwrite a leaf
     return outputs.grad_fn is not None and outputs.grad_fn.name().startswith("Sigmoid")
 
 
@@ -125,7 +125,7 @@ def _kind(outputs: object) -> str:
 
 
 def _squeezed(outputs: object, count: int) -> str:
-    """A hint for a shape that loses the dimension of a batch of one."""
+    """A hint for outputs that have lost the dimension of a batch of one."""
     if count == 1 and isinstance(outputs, torch.Tensor) and outputs.ndim in (0, 1, 3):
         return "; `.squeeze()` also drops the batch of one: use `.flatten(1)`"
     return ""

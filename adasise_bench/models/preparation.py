@@ -1,4 +1,4 @@
-"""What every network goes through before anything is computed with it that counts."""
+"""Prepares every network before results are computed with it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from adasise_bench.models.surgery import fold_batchnorm, folded_where_exact, wit
 def prepared(
     module: nn.Module, device: torch.device, *, repeatable: bool, trial: torch.Tensor | None = None
 ) -> nn.Module:
-    """The same function on its device, with fewer passes and, if asked for, gradients that torch can repeat.
+    """Put a network on its device, fold its batch normalisations, and make its gradients repeatable if asked.
 
-    No gradient may be taken before: on a GPU a deterministic run has none of some layers that are replaced
-    here.
+    It still computes the same function. No gradient may be computed before this: on a GPU torch refuses those
+    of some layers in a deterministic run, and these layers are replaced here.
 
     Args:
         module: a network in evaluation mode; changed in place where possible.
         device: where it will live.
         repeatable: whether the run is deterministic.
-        trial: (1, 3, H, W) network input on the device, of a network that is not known to run its layers in
-            the order in which it holds them: what changes its outputs is then left alone.
+        trial: (1, 3, H, W) network input on the device, for a network that may not run its layers in the
+            order in which it lists them. Folding is then undone if it changes the outputs.
     """
     if trial is None:
         module = fold_batchnorm(module).to(device)

@@ -1,4 +1,4 @@
-"""Repeated steps as CUDA graphs: hundreds of kernels by one launch, where launching takes the time."""
+"""Repeats steps as CUDA graphs, which launch hundreds of kernels at once where launching takes the time."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ Step = Callable[[], None]
 
 _PLAIN_ROUNDS = 2
 _LEAST_ROUNDS = 25
-"""Fewer repetitions of all steps do not repay the capture, which costs about as much as a few of them."""
+"""With fewer rounds the capture does not pay: it takes about as long as a few of them."""
 
 _WAIT = "called a synchronizing CUDA operation"
-"""What torch's debug mode for synchronisation says where the host waits for a GPU."""
+"""The text of torch's warning, in its debug mode for synchronisation, where the host waits for a GPU."""
 
 
 class RepeatedSteps:
-    """Does steps in turn, again and again: plainly at first, and replayed from CUDA graphs then.
+    """Does the steps of a round in turn, again and again: by plain calls at first, then from CUDA graphs.
 
-    A step must read and write tensors that stay where they are, and nothing on the host that changes: a
-    replay repeats the kernels of the captured call with its addresses and arguments. The first rounds are
-    plain calls, in which libraries choose their kernels and allocate what they keep. A step that cannot be
-    captured is called plainly to the end, to the same values.
+    A step must read and write tensors that stay at the same address, and nothing on the host that changes: a
+    replay repeats the kernels of the captured call with the same addresses and arguments. The first rounds
+    are plain calls, in which libraries choose their kernels and allocate the memory that they keep. A step
+    that cannot be captured is always called plainly, and gives the same values.
 
-    Steps in which the host waits for the GPU are recognised in the last plain round and not captured: up to
-    torch 2.12 a capture that fails can leave the allocator as if it still went on, and then its cache cannot
-    be emptied. After any other failure no further capture is tried in this process, unless memory ran out:
-    such a failure leaves nothing behind.
+    Steps in which the host waits for the GPU are recognised in the last plain round, and are not captured. Up
+    to torch 2.12 a capture that fails can leave the allocator in a state in which its cache cannot be
+    emptied. After any other failure, no further capture is tried in this process. Only a lack of memory
+    leaves nothing behind, so that later captures are tried again.
 
     Args:
         steps: the steps of one round, in order.
-        total: how many steps will be done in all.
+        total: number of steps in all rounds together.
         capturable: whether the steps may be captured; see :func:`is_capturable`.
         device: where the steps compute.
     """
@@ -65,7 +65,7 @@ class RepeatedSteps:
         self._done += 1
 
     def _rehearse(self, step: Step) -> None:
-        """Do a step plainly as it will be captured, and note in the last round whether the host waits."""
+        """Do a step by a plain call on the capture's stream, and note in the last round if the host waits."""
         with side_stream(self._device), host_waits(self._device) as waits:
             step()
         if self._done >= self._capture_at - len(self._steps):
@@ -76,7 +76,7 @@ class RepeatedSteps:
             if self._waits:
                 raise HostWaitError("the host waits for the GPU within a step")
             return capture(self._steps, self._device)
-        except Exception as error:  # whatever torch, a driver or a network of the user's cannot do
+        except Exception as error:  # torch, a driver or a user's own network can fail in any way
             if not isinstance(error, HostWaitError | torch.OutOfMemoryError):
                 RepeatedSteps._given_up = True
             tell_once("steps are launched kernel by kernel, not as a CUDA graph", error)
@@ -84,13 +84,13 @@ class RepeatedSteps:
 
 
 class HostWaitError(RuntimeError):
-    """A step asks the GPU for a value, which no CUDA graph can do."""
+    """A step reads a value from the GPU, which no CUDA graph can do."""
 
 
 def is_capturable(module: nn.Module, device: torch.device) -> bool:
     """Whether passes of a network may be captured: on a GPU, and without hooks.
 
-    What a hook does on the host would be done once, while the graph is captured, and in no replay.
+    A hook would run once, while the graph is captured, but in no replay.
     """
     kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     hooked = any(getattr(part, kind) for part in module.modules() for kind in kinds)
@@ -98,7 +98,9 @@ def is_capturable(module: nn.Module, device: torch.device) -> bool:
 
 
 def capture(steps: Sequence[Step], device: torch.device) -> list[Step]:
-    """Steps that launch a CUDA graph of what each of ``steps`` launches; capturing does not execute them.
+    """Capture each step as a CUDA graph, and return functions that launch the graphs.
+
+    Capturing does not execute the steps.
 
     Raises:
         Exception: a step cannot be captured. Nothing has been executed then.
@@ -106,15 +108,15 @@ def capture(steps: Sequence[Step], device: torch.device) -> list[Step]:
     replays: list[Step] = []
     pool = None
     stream = _side_stream_of(device)
-    # If a capture fails, torch.cuda.graph leaves its stream as the current one, which the outer block undoes.
+    # If a capture fails, torch.cuda.graph does not switch back to the earlier stream; the outer block does.
     with torch.cuda.device(device), side_stream(device):
         for step in steps:
             graph = torch.cuda.CUDAGraph()
-            # Threads that load pictures may use CUDA meanwhile, which "thread_local" allows.
+            # "thread_local" lets other threads, which load pictures, use CUDA meanwhile.
             with torch.cuda.graph(graph, pool=pool, stream=stream, capture_error_mode="thread_local"):
                 step()
-            # Graphs may share memory, as they run one after the other and leave nothing in it that another
-            # needs: results are in the caller's tensors.
+            # Graphs may share memory: they run one after the other, and their results are in the caller's
+            # tensors, so that none needs what another left behind.
             pool = graph.pool()
             replays.append(graph.replay)
     return replays
@@ -122,9 +124,9 @@ def capture(steps: Sequence[Step], device: torch.device) -> list[Step]:
 
 @contextmanager
 def side_stream(device: torch.device) -> Iterator[None]:
-    """Launch what the body does on the stream of captures, in order with what is before and behind it.
+    """Launch the work of a ``with`` block on the stream of captures; earlier and later work stays in order.
 
-    Plain calls there leave cuBLAS the workspace that it needs for this stream, in memory that does not
+    cuBLAS needs a workspace for each stream. Plain calls allocate it beforehand, in memory that does not
     belong to a graph.
     """
     stream, before = _side_stream_of(device), torch.cuda.current_stream(device)
@@ -138,10 +140,10 @@ def side_stream(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def host_waits(device: torch.device) -> Iterator[list[str]]:
-    """Collect what torch says of host waits in the body; other warnings are given when the body has ended.
+    """Collect torch's warnings of host waits in a ``with`` block. Other warnings are shown when it has ended.
 
     Args:
-        device: on another one than a GPU nothing is collected.
+        device: where the work is done. Nothing is collected unless it is a GPU.
     """
     waits: list[str] = []
     if device.type != "cuda":
@@ -173,6 +175,6 @@ def _tell(line: str) -> None:
 
 
 def tell_once(consequence: str, error: Exception) -> None:
-    """One line, once a process, about something that goes on another way."""
+    """Print one line, once in a process, about an error after which the work goes on in another way."""
     reason = " ".join(f"{type(error).__name__}: {error}".split())
     _tell(f"{consequence}: {reason[:150]}")

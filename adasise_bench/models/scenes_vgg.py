@@ -14,11 +14,8 @@ from adasise_bench.models.state import load_state
 INPUT_SIZE = 96
 """Side of the square input in pixels."""
 
-BLOCKS: tuple[str, ...] = ("features.1", "features.4", "features.9", "features.14", "features.19")
-"""The ReLU modules whose outputs enter the five poolings."""
-
 WEIGHTS = Path(__file__).with_name("scenes_vgg.safetensors")
-"""State of a :class:`ScenesVGG` as ``scripts/train_scenes_vgg.py`` leaves it."""
+"""The weights of a :class:`ScenesVGG`, made by ``scripts/train_scenes_vgg.py``."""
 
 _WIDTHS = ((16,), (32,), (48, 48), (64, 64), (96, 96))
 
@@ -54,8 +51,8 @@ def load(path: Path | None = None, sha256: str | None = None) -> tuple[ScenesVGG
     """Build the network with the shipped weights, or those of another file.
 
     Args:
-        path: safetensors file; default: the shipped one.
-        sha256: start of the file's SHA-256, if it must match.
+        path: safetensors file, by default the shipped one.
+        sha256: start of the file's SHA-256, which is then checked.
 
     Returns:
         The network in evaluation mode, parameters without gradient; and its weights.

@@ -1,4 +1,4 @@
-"""The score Ψ of a class, from the raw outputs of a network (PROTOCOL: softmax unless said otherwise)."""
+"""The score Ψ of a class, computed from the raw outputs of a network."""
 
 from __future__ import annotations
 
@@ -17,11 +17,17 @@ def psi(outputs: torch.Tensor, score: ScoreName) -> torch.Tensor:
 
     Args:
         outputs: (N, C) raw outputs, or probabilities for ``probability``.
-        score: ``softmax`` over the classes, ``sigmoid`` per class, or the outputs as they are: raw ones as
-            ``logit``, those of a network that ends in a softmax or a sigmoid as ``probability``.
+        score: ``softmax`` over the classes or ``sigmoid`` for each class. The other two take the outputs as
+            they are: ``logit`` for raw outputs, ``probability`` for a network that ends in a softmax or a
+            sigmoid.
 
     Returns:
-        (N, C) float32; in [0, 1] but for ``logit``.
+        (N, C) float32, in [0, 1] except for ``logit``.
+
+    Example:
+        >>> from adasise_bench.models.score import psi
+        >>> psi(torch.zeros(1, 4), "softmax").tolist()
+        [[0.25, 0.25, 0.25, 0.25]]
     """
     outputs = outputs.float()
     if score == "softmax":
@@ -30,21 +36,29 @@ def psi(outputs: torch.Tensor, score: ScoreName) -> torch.Tensor:
 
 
 def monotone_psi(outputs: torch.Tensor, score: ScoreName, *, add_up: bool = False) -> torch.Tensor:
-    """Log-odds of Ψ, log Ψ - log (1 - Ψ), or Ψ itself for ``logit``: (N, C).
+    """The log-odds of Ψ, which are log Ψ - log (1 - Ψ); for ``logit`` Ψ itself.
 
-    Its gradient is Ψ's times a positive factor, so that normalised gradients are the same, but it keeps
-    its digits where Ψ rounds to 1. (The gradient of log softmax does not: its term of the class itself,
-    1 - Ψ, cancels while those of the other classes stay.)
+    Their gradient is that of Ψ times a positive factor. Normalised gradients are therefore the same, but they
+    keep their digits where Ψ rounds to 1. (The gradient of log softmax does not keep them: its term for the
+    class itself, 1 - Ψ, becomes 0, while those of the other classes stay.)
 
-    For ``probability``, 1 - Ψ is the sum of the other outputs where they are known to add up to 1: it has all
-    its digits then, and the gradient behind the network's softmax is that of the raw outputs' log-odds.
-    Where they do not, as behind a sigmoid, it is taken literally; an output that has been rounded to 1 gives
-    no gradient, since none passes the network's last step.
+    For ``probability``, 1 - Ψ depends on ``add_up``. If the outputs add up to 1, it is the sum of the other
+    outputs. It then has all its digits, and the gradient before the network's softmax is that of the raw
+    outputs' log-odds. If they do not add up, as behind a sigmoid, 1 - Ψ is computed as it stands. An output
+    that was rounded to 1 then gives no gradient, because none passes the network's last layer.
 
     Args:
         outputs: (N, C) as in :func:`psi`.
         score: the score.
         add_up: whether the outputs are probabilities that add up to 1 (for ``probability``).
+
+    Returns:
+        (N, C).
+
+    Example:
+        >>> from adasise_bench.models.score import monotone_psi
+        >>> monotone_psi(torch.tensor([[3.0, 1.0]]), "softmax").tolist()  # of two classes: the difference
+        [[2.0, -2.0]]
     """
     if score == "softmax":
         return outputs - _others(outputs).logsumexp(dim=2)
@@ -56,6 +70,6 @@ def monotone_psi(outputs: torch.Tensor, score: ScoreName, *, add_up: bool = Fals
 
 
 def _others(outputs: torch.Tensor, itself: float = -torch.inf) -> torch.Tensor:
-    """(N, C) to (N, C, C): row c has the outputs of all classes, with ``itself`` in place of that of c."""
+    """(N, C) to (N, C, C): row c has the outputs of all classes, but ``itself`` in place of that of c."""
     diagonal = torch.eye(outputs.shape[1], dtype=torch.bool, device=outputs.device)
     return outputs[:, None].masked_fill(diagonal, itself)

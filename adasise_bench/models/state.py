@@ -1,4 +1,4 @@
-"""Finds a network's parameters in a checkpoint, wherever a training script put them, and loads them."""
+"""Finds the parameters of a network in a checkpoint, where training scripts put them, and loads them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from adasise_bench.utils.errors import WeightsError
 State = dict[str, torch.Tensor]
 
 _DEPTH = 4
-"""How many mappings deep parameters are looked for."""
+"""How many levels of mappings are searched for parameters."""
 
 _WRAPPERS = frozenset({"module", "_orig_mod"})
 """Parts of names that DataParallel, AveragedModel and torch.compile add."""
 
 _COUNTERS = frozenset({"n_averaged"})
-"""What AveragedModel keeps beside the parameters."""
+"""Entries that AveragedModel keeps beside the parameters."""
 
 _SHOWN = 2
 
@@ -29,22 +29,22 @@ _SHOWN = 2
 def load_state(path: Path, module: nn.Module, where: str) -> None:
     """Load the parameters of a checkpoint into a network.
 
-    They may lie in a mapping within the file (``state_dict``, ``model``, ``ema`` and others), and their names
-    may have gained parts in front (``module.``, ``_orig_mod.``, ``model.``). What is loaded has exactly the
-    network's names and shapes, and nothing else in the file has them with other values.
+    They may be in a mapping within the file (``state_dict``, ``model``, ``ema`` and others), and their names
+    may have further parts in front (``module.``, ``_orig_mod.``, ``model.``). Only parameters with exactly
+    the network's names and shapes are loaded. If the file has two sets of them that differ, it is refused.
 
     Args:
         path: the file.
-        module: the network; where none of the file fits, some of its parameters may have changed.
-        where: how the configuration names the network.
+        module: the network. If nothing in the file fits, some of its parameters may have changed.
+        where: the name of the network in messages.
 
     Raises:
-        WeightsError: the file cannot be read safely, nothing in it fits, or several different things do.
+        WeightsError: the file cannot be read safely, nothing in it fits, or several sets fit and differ.
     """
     content = checkpoint.read_content(path)
     found = states_in(content)
     if not found:
-        checkpoint.checked_state(path, content)  # says what it is instead
+        checkpoint.checked_state(path, content)  # raises the error that says what the content is
     fitting = {
         place: state for place, named in found.items() if (state := _fitting(module, named)) is not None
     }
@@ -62,7 +62,11 @@ def load_state(path: Path, module: nn.Module, where: str) -> None:
 
 
 def states_in(content: Any) -> dict[str, State]:
-    """Mappings of names to tensors in a checkpoint, by the keys that lead to them, joined by dots."""
+    """Find the mappings of names to tensors in a checkpoint.
+
+    Returns:
+        Each mapping by the keys that lead to it, joined by dots.
+    """
     found: dict[str, State] = {}
     seen: set[int] = set()
     level: list[tuple[str, Any]] = [("", content)]
@@ -81,7 +85,7 @@ def states_in(content: Any) -> dict[str, State]:
 
 
 def _renamed(state: State) -> Iterator[State]:
-    """The state with the names it has, without what wrappers add to them, and without common first parts."""
+    """The state with its own names, then without wrappers' parts, then without first parts that all share."""
     yield state
     plain = {_unwrapped(name): value for name, value in state.items() if name not in _COUNTERS}
     if len(plain) == len(state.keys() - _COUNTERS):
@@ -96,7 +100,7 @@ def _unwrapped(name: str) -> str:
 
 
 def _fitting(module: nn.Module, state: State) -> State | None:
-    """The first renaming of a state that the network takes as a whole; it is then loaded."""
+    """The first renaming of a state that the network accepts completely. It is loaded by this."""
     expected = module.state_dict().keys()
     for renamed in _renamed(state):
         if not expected.isdisjoint(renamed) and _takes(module, renamed):
@@ -115,7 +119,7 @@ def _takes(module: nn.Module, state: State) -> bool:
 
 
 def _likeness(module: nn.Module) -> Any:
-    """How many names a state shares with the network, and then how few it has beside them."""
+    """A sorting key: how many names a state shares with the network, and then how few it has in all."""
     expected = module.state_dict().keys()
     return lambda state: (len(expected & state.keys()), -len(state))
 
@@ -125,7 +129,7 @@ def _same(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) ->
 
 
 def _differences(module: nn.Module, state: State) -> str:
-    """In what names and shapes a state differs from the network's, two of each kind."""
+    """How a state differs from the network's in names and shapes, with two examples of each kind."""
     expected = module.state_dict()
     missing = [name for name in expected if name not in state]
     surplus = [name for name in state if name not in expected]

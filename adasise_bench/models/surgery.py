@@ -1,4 +1,4 @@
-"""Rewrites networks so that they compute the same faster or repeatably: batch normalisation, pooling."""
+"""Rewrites a network so that it computes the same faster (batch normalisation) or repeatably (pooling)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _ROUNDING = 1e-3
 
 
 def fold_batchnorm(module: nn.Module) -> nn.Module:
-    """Replace every convolution followed by a batch normalisation in evaluation mode, in place.
+    """Replace every convolution with a batch normalisation behind it by one convolution, in place.
 
-    Pairs are found by their order among a module's children, as in torchvision's networks. The folded
+    Pairs are found by their order among the children of a module, as in torchvision's networks. The folded
     weights are computed in float64, so that outputs change by float32 rounding only.
 
     Args:
@@ -39,10 +39,10 @@ def fold_batchnorm(module: nn.Module) -> nn.Module:
 
 
 def folded_where_exact(module: nn.Module, image: torch.Tensor) -> nn.Module:
-    """The network with its batch normalisations folded, if that leaves its outputs alone up to rounding.
+    """The network with its batch normalisations folded, if its outputs then change by rounding only.
 
-    Folding pairs a convolution with the normalisation registered after it, which need not follow it. The
-    outputs are compared in fp32: TF32 rounds the folded weights otherwise than the others.
+    Folding joins a convolution with the normalisation that is registered after it, which need not run after
+    it. The outputs are compared in fp32, because TF32 rounds the folded weights differently.
     """
     try:
         folded = fold_batchnorm(copy.deepcopy(module))
@@ -59,7 +59,7 @@ def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
 
 
 class MatrixAveragePool(nn.Module):
-    """The same function as ``nn.AdaptiveAvgPool2d``, up to rounding.
+    """The same function as ``nn.AdaptiveAvgPool2d`` but for rounding, with gradients that a GPU can repeat.
 
     Args:
         size: height and width of the output.
@@ -70,7 +70,7 @@ class MatrixAveragePool(nn.Module):
         self._size = size
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """(N, C, h, w) to (N, C, *size); the input itself where it has that size already."""
+        """(N, C, h, w) to (N, C, *size); the input itself if it already has that size."""
         if inputs.shape[2:] == self._size:
             return inputs
         rows, columns = (
@@ -81,7 +81,7 @@ class MatrixAveragePool(nn.Module):
 
 
 def with_repeatable_pooling(module: nn.Module) -> nn.Module:
-    """Replace every adaptive average pooling to more than one pixel, in place; one pixel is a plain mean."""
+    """Replace every adaptive average pooling in place, except those to one pixel, which are plain means."""
     for parent in module.modules():
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.AdaptiveAvgPool2d):

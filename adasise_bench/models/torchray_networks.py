@@ -16,12 +16,6 @@ from adasise_bench.models import checkpoint
 from adasise_bench.models.classifier import Weights
 from adasise_bench.utils.errors import WeightsError
 
-BLOCKS = {
-    ("vgg16", "pool-input"): ("features.3", "features.8", "features.15", "features.22", "features.29"),
-    ("vgg16", "pool-output"): ("features.4", "features.9", "features.16", "features.23", "features.30"),
-    ("resnet50", "pool-input"): ("relu", "layer1", "layer2", "layer3", "layer4"),
-}
-
 
 def load(
     arch: str, data: str, path: Path | None, sha256: str | None, fully_convolutional: bool
@@ -32,8 +26,8 @@ def load(
         arch: ``vgg16`` or ``resnet50``.
         data: ``voc`` (20 outputs) or ``coco`` (80 outputs).
         path: checkpoint in TorchRay's format; ``None`` downloads the published one.
-        sha256: start of the file's SHA-256, if it must match.
-        fully_convolutional: let the head slide over inputs larger than it was trained on.
+        sha256: start of the file's SHA-256, which is then checked.
+        fully_convolutional: whether the head slides over inputs that are larger than those of the training.
 
     Returns:
         The network in evaluation mode, parameters without gradient; and its weights.
@@ -62,7 +56,7 @@ def load(
 
 @contextmanager
 def _torchray_quirks(state: dict[str, Any]) -> Iterator[None]:
-    """Hand TorchRay the verified state, and spare the user its two known warnings and the random weights."""
+    """Give TorchRay the verified state in place of its download, without two warnings and random weights."""
     with (
         warnings.catch_warnings(),
         patch.object(torch.hub, "load_state_dict_from_url", lambda _url: dict(state)),

@@ -1,8 +1,9 @@
-"""Finds the fastest scoring pass on the machine at hand, by measuring a few.
+"""Finds the fastest way to run the scoring pass on this machine, by timing a few.
 
-What is measured is bounded: at most two layouts, five batch sizes, one size more, and the chosen batch not
-compiled and compiled in two modes, each for some 0.4 seconds and two whole batches. Compiling takes its own
-time besides, and the second mode is left out where the first took longer than :data:`_PATIENCE`.
+The time that this takes is limited. At most two layouts, five batch sizes, one further size, and the chosen
+batch without compiling and in two modes of compiling are timed, each for about 0.4 seconds and two whole
+batches. Compiling itself comes on top. The second mode is left out if the first took longer than
+:data:`_PATIENCE`.
 """
 
 from __future__ import annotations
@@ -50,24 +51,25 @@ def tune(
     modes: Sequence[CompileMode] = (False,),
     workload: Workload | None = None,
 ) -> Engine:
-    """Measure what is left open: layout, batch size, and whether and how to compile, in this order.
+    """Time what is left open: the layout, the batch size, and whether and how to compile, in this order.
 
-    The layout is measured at the smallest batch; then come larger batches until they lose. A batch costs its
-    seconds per input times :meth:`Workload.padding`: all batches of a run have one fixed size, for a score
-    depends on the size by rounding, and the last batch of an explanation is filled up. Of the batches, the
-    smallest within 3 % of the cheapest is taken, or an even split of the largest count into batches of about
-    that size, where this passes 3 % fewer inputs and is as fast.
+    The layout is timed with the smallest batch. Then come larger batches, until one is clearly slower. The
+    cost of a batch size is its seconds per input times :meth:`Workload.padding`. (All batches of a run have
+    one fixed size, because scores round differently in batches of another size; the last batch of an
+    explanation is filled up.) The smallest batch within 3 % of the cheapest is taken. An even split of the
+    largest count into batches of about that size is taken instead, where it passes 3 % fewer inputs and is as
+    fast.
 
-    A way of compiling costs the workload's forwards, and the time that compiling took where not compiling is
-    a choice too.
+    The cost of a mode of compiling is the time of the workload's forward passes. The time that compiling took
+    is added where the network may also stay as it is.
 
     Args:
         classifier: the network; its layout may change.
         image: (1, 3, H, W) network input whose size is tuned for.
-        layout: fixed layout, if any.
-        batch_size: fixed batch size, if any.
-        modes: ways of compiling to choose from; a single one is not measured.
-        workload: what will be scored; by default nothing is known.
+        layout: the layout, if it is given.
+        batch_size: the batch size, if it is given.
+        modes: ways of compiling to choose from; if there is only one, it is not timed.
+        workload: what the run will score; by default nothing is known about it.
     """
     workload = workload or Workload()
     if layout is None or batch_size is None:
@@ -81,7 +83,7 @@ def modes_to_try(wanted: CompileChoice, device: torch.device, workload: Workload
     """The ways of compiling to choose from.
 
     Args:
-        wanted: whether to compile; ``auto``: where it may pay, which is on a GPU in a long run.
+        wanted: whether to compile; ``auto`` compiles where it may pay, which is in a long run on a GPU.
         device: where the network is.
         workload: what the run will score.
     """
@@ -142,9 +144,9 @@ def _fastest_mode(
 
 
 def _seconds_per_input(classifier: Classifier, engine: Engine, image: torch.Tensor) -> float:
-    """The fastest of a few whole batches, after one that is discarded.
+    """Seconds per input of the fastest of a few whole batches; the first batch does not count.
 
-    Infinite where memory runs out or the compiler fails.
+    Infinite if memory runs out or the compiler fails.
     """
     candidate = classifier.with_engine(engine)
     try:
@@ -163,16 +165,16 @@ _SPELL_SECONDS = 0.1
 
 
 _SHARE = 0.05
-"""Of a run's time, what timing the plain forward pass may take."""
+"""The share of a run's time that timing the plain forward pass may take."""
 
 
 def batch_seconds(classifier: Classifier, image: torch.Tensor, least: float) -> list[float]:
-    """Seconds of whole batches through the scoring pass, after one that is discarded.
+    """Seconds of whole batches through the scoring pass. The first batch, which warms up, does not count.
 
     Args:
         classifier: the network, run as its engine says.
         image: (1, 3, H, W) network input that fills the batch.
-        least: seconds that the batches take in all; there is at least one.
+        least: how many seconds the batches take together at least; there is one batch or more.
     """
     inputs = classifier.empty_batch(image).copy_(image)
     seconds: list[float] = []
@@ -186,12 +188,13 @@ def batch_seconds(classifier: Classifier, image: torch.Tensor, least: float) -> 
 
 
 class Yardstick:
-    """The plain forward pass of one network, timed again and again between the explanations of a run.
+    """The time of a network's plain forward pass, taken again and again between the explanations of a run.
 
-    It takes at least two whole batches, some 1.5 seconds for a ResNet-50 on a CPU: little beside an
-    explanation of a minute, but many times one Grad-CAM. It is therefore timed for the first picture of every
-    size, and again just before a picture when all timings so far have taken no more than a twentieth of the
-    time since the first began. Otherwise the last one of that size stands.
+    Each timing needs at least two whole batches. For a ResNet-50 on a CPU this takes about 1.5 seconds:
+    little beside an explanation of a minute, but many times as long as one Grad-CAM. The pass is therefore
+    timed for the first picture of every size. It is timed again before a picture if all timings so far have
+    taken no more than a twentieth of the time since the first one began. Otherwise the last time for that
+    size is used.
     """
 
     def __init__(self, classifier: Classifier) -> None:
@@ -220,14 +223,14 @@ class Yardstick:
         return seconds
 
     def _kind(self, image: torch.Tensor) -> tuple[torch.Size, int]:
-        """What a timing holds for: the batch's shape, which changes when memory runs out."""
+        """What a timing is valid for: the shape of the batch, which changes when memory runs out."""
         return image.shape, self._classifier.batch_size.value
 
 
 def plain_forward_seconds(classifier: Classifier, image: torch.Tensor) -> float:
-    """Seconds per input of the plain batched forward pass, as fast as the machine is just now.
+    """Seconds per input of the plain batched forward pass, at the present speed of the machine.
 
-    The median of the batches of a tenth of a second; the batch is halved for good when memory runs out.
+    It is the median over the batches of a tenth of a second. When memory runs out, the batch stays halved.
 
     Args:
         classifier: the network, run as its engine says.

@@ -1,4 +1,4 @@
-"""How many inputs a run is expected to score: what the fastest way to run a network depends on."""
+"""How many inputs a run is expected to score, on which the fastest way to run a network depends."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from statistics import mean
 
 @dataclass(frozen=True)
 class Workload:
-    """What a run is expected to ask of one network's scoring pass; by default nothing is known.
+    """How much a run is expected to use one network's scoring pass; by default nothing is known.
 
     Attributes:
-        counts: for each method and measure, how many inputs one explanation scores: every number in the
-            range is equally likely. No range is empty, or has a zero in it.
-        explanations: how many explanations of each method there are.
+        counts: for each method and metric, how many inputs one explanation scores. Every number in a range is
+            equally likely. No range is empty or contains 0.
+        explanations: number of explanations of each method.
     """
 
     counts: tuple[range, ...] = ()
@@ -27,13 +27,19 @@ class Workload:
         return self.explanations * sum(mean(counts) for counts in self.counts)
 
     def padding(self, batch_size: int) -> float:
-        """How many inputs pass for each input that is scored, at least 1.
+        """How many inputs pass through the network for each input that is scored; at least 1.
 
-        All batches of an explanation have one shape, so that a score does not depend on how many others are
-        computed. The last is therefore filled up, on average by half a batch where the count varies.
+        All batches of an explanation have the same shape, so that a score does not depend on how many others
+        are computed. The last batch is therefore filled up, on average by half a batch where the count
+        varies.
 
         Args:
             batch_size: inputs per forward pass.
+
+        Example:
+            >>> from adasise_bench.models.workload import Workload
+            >>> Workload((range(6, 7),)).padding(4)  # 6 inputs pass as two batches of 4
+            1.3333333333333333
         """
         if not self.counts:
             return 1.0
@@ -41,6 +47,12 @@ class Workload:
         return passed / sum(mean(counts) for counts in self.counts)
 
     def even_splits(self, batch_size: int) -> Sequence[int]:
-        """Smaller batch sizes that take as many passes as ``batch_size`` for the most inputs of a count."""
+        """Smaller batch sizes that need as many passes as ``batch_size`` for the largest number of a count.
+
+        Example:
+            >>> from adasise_bench.models.workload import Workload
+            >>> Workload((range(6, 7),)).even_splits(4)  # two batches of 3 hold 6 inputs as well
+            [3]
+        """
         most = [counts[-1] for counts in self.counts]
         return sorted({ceil(n / ceil(n / batch_size)) for n in most} - {batch_size})

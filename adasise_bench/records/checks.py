@@ -1,4 +1,4 @@
-"""What values a record can have at all, and what it must agree with."""
+"""Which values a record can have, and with what it must agree."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _OTHERS: Mapping[str, Range] = {
         FROM_ZERO,
     ),
 }  # fmt: skip
-"""Of the columns that are no metric's, where the score Ψ lies in [0, 1]."""
+"""The ranges of columns that do not belong to a metric, if the score Ψ lies in [0, 1]."""
 
 _MEASURED = (*QUALITY, "score")
 _WEIGHTS_DIGITS = 12
 
 
 def ranges(score: str) -> dict[str, Range]:
-    """What values a column can have under a score Ψ: ``logit`` is the raw output, others lie in [0, 1]."""
+    """Which values a column can have under a score Ψ; all scores but ``logit`` lie in [0, 1]."""
     metrics = {name: METRICS[name].possible(score) or METRICS[name].range for name in COMPUTED}
     others = {**_OTHERS, "score": ANYTHING} if score == "logit" else _OTHERS
     return metrics | dict(others)
@@ -39,16 +39,16 @@ def ranges(score: str) -> dict[str, Range]:
 def refuse_impossible(
     records: pd.DataFrame, *, score: str, models: Mapping[str, Mapping[str, Any]], where: str, cure: str
 ) -> None:
-    """Refuse records with a value outside of its range, or that contradict themselves or their run.
+    """Refuse records that have a value outside its range, or that contradict themselves or their run.
 
-    A piece of a run's records can be checked as well as all of them.
+    The records can be all of a run, or a part of them.
 
     Args:
         records: any number of them, with the columns of a record.
         score: the run's score Ψ.
-        models: what the run's environment says of every network.
+        models: what the run's environment says about every network.
         where: the file that they come from.
-        cure: what to do about it.
+        cure: what the message tells the reader to do.
 
     Raises:
         DataError: names the file, the first such record of its kind, and the cure.
@@ -66,7 +66,7 @@ def named(record: pd.Series[Any]) -> str:
 
 
 def out_of_range(values: pd.Series[Any], allowed: Range) -> pd.Series[bool]:
-    """Which values are there and impossible; what is missing is not."""
+    """Which values are impossible; a missing value is not."""
     numbers = pd.to_numeric(values)
     if allowed.whole:
         possible = numbers.isin([allowed.low, allowed.high])
@@ -88,7 +88,7 @@ class _Out(NamedTuple):
 def _problems(
     records: pd.DataFrame, score: str, models: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[tuple[pd.Series[bool], Any]]:
-    """Which records have a problem, and what it is called."""
+    """Yields each kind of problem: which records have it, and what a message calls it."""
     for column, allowed in ranges(score).items():
         yield out_of_range(records[column], allowed), _Out(column, allowed)
     failed, measured = records["error"].notna(), records[list(_MEASURED)].notna().any(axis=1)

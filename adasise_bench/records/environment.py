@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
-import subprocess
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +11,8 @@ import torch
 from adasise_bench import __version__
 from adasise_bench.records import evidence
 from adasise_bench.utils.devices import machine
+from adasise_bench.utils.hardware import nvidia_driver
+from adasise_bench.utils.versions import package_version, tool_commit
 
 
 def describe(device: torch.device, precision: str, definitions: Mapping[str, str]) -> dict[str, Any]:
@@ -27,12 +25,12 @@ def describe(device: torch.device, precision: str, definitions: Mapping[str, str
     """
     device_name, threads, torch_version = machine(device)
     return {
-        "tool": {"version": __version__, "commit": _commit()},
+        "tool": {"version": __version__, "commit": tool_commit()},
         "python": platform.python_version(),
         "torch": torch_version,
-        **{name: _version(name) for name in ("torchvision", "torchray", "numpy", "pillow")},
+        **{name: package_version(name) for name in ("torchvision", "torchray", "numpy", "pillow")},
         "cuda": torch.version.cuda if device.type == "cuda" else None,
-        "driver": _driver() if device.type == "cuda" else None,
+        "driver": nvidia_driver() if device.type == "cuda" else None,
         "device": device.type,
         "device_name": device_name,
         "threads": threads,
@@ -48,7 +46,7 @@ DECISIVE = ("tool", "torch", "torchvision", "torchray", "device", "device_name",
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Dotted keys whose values differ, each as ``key: before -> now``.
 
-    Of the evidence, what only one of them tells is no difference: earlier versions told less.
+    Evidence that only one of the two holds is not a difference, because earlier versions recorded less.
     """
     found = []
     for key in sorted(before.keys() | now.keys()):
@@ -68,43 +66,3 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str =
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    """Commit of the checkout the tool runs from, with ``+`` and a hash of changed sources; else ``None``."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return None
-    try:
-        commit = _git(root, "rev-parse", "--short=12", "HEAD")
-        changed = _git(root, "status", "--porcelain", "--", "adasise_bench")
-        return commit + (f"+{_sources_hash()}" if changed else "")
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _sources_hash() -> str:
-    package = Path(__file__).parents[1]
-    total = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        total.update(f"{path.relative_to(package)}\0".encode() + path.read_bytes())
-    return total.hexdigest()[:8]
-
-
-def _git(root: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(root), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()  # noqa: S603
-
-
-def _driver() -> str | None:  # pragma: no cover - only called where there is a GPU
-    try:
-        return Path("/proc/driver/nvidia/version").read_text().splitlines()[0].split("  ")[1].strip()
-    except (OSError, IndexError):
-        return None

@@ -1,4 +1,4 @@
-"""What values depend on beside the configuration, as a run's environment tells it."""
+"""What values depend on beside the configuration, as the environment of a run records it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 NAME = "evidence"
-"""Where it stands in what two runs are compared by."""
+"""Its key in the identity of a run, by which two runs are compared."""
 
 _OF_A_NETWORK = ("classes", "preprocessing", "blocks")
 
@@ -16,7 +16,7 @@ def of_run(facts: Mapping[str, Any]) -> dict[str, Any]:
 
     A network of the user's own may say itself which classes its outputs stand for, how pictures enter it and
     where its feature maps are read, and the order of the data's classes decides which output is explained.
-    Environments of earlier versions tell a part of this.
+    Environments of earlier versions record only a part of this.
 
     Args:
         facts: a run's environment.

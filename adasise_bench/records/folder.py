@@ -17,15 +17,13 @@ from pydantic import BaseModel, ValidationError
 from adasise_bench.models.engine import Engine
 from adasise_bench.records import environment, evidence, manifest
 from adasise_bench.records.checks import refuse_impossible
-from adasise_bench.records.folder_names import CONFIG as CONFIG
-from adasise_bench.records.folder_names import ENVIRONMENT as ENVIRONMENT
-from adasise_bench.records.folder_names import FINISHED, IN_FLIGHT, LOCK, LOGS, PICTURES
+from adasise_bench.records.description import read_environment
+from adasise_bench.records.folder_names import CONFIG, ENVIRONMENT, FINISHED, IN_FLIGHT, LOCK, LOGS, PICTURES
 from adasise_bench.records.reading import cure, only_finished_is_left, record_batches
 from adasise_bench.records.store import writes_alone
 from adasise_bench.utils.errors import OutputError
 from adasise_bench.utils.files import (
     TEMPORARY,
-    read_text,
     refuse_special,
     regular,
     whole_lines,
@@ -34,16 +32,16 @@ from adasise_bench.utils.files import (
 from adasise_bench.utils.settings import first_problem
 
 _LOOKED_AT = 0.1
-"""Seconds to wait for those who only look whether a run holds the lock."""
+"""Seconds to wait for processes that only test whether a run holds the lock."""
 
 _CURE = "use --no-resume or another --output"
 
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Hold the folder for one process; the system lets go even when the process is killed.
+    """Lock the folder for this process. The system releases the lock even if the process is killed.
 
-    Half-written files of a killed process are removed.
+    Half-written files of a process that was killed are removed.
 
     Raises:
         OutputError: another run holds it, or it cannot be written.
@@ -65,7 +63,7 @@ def exclusive(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            _remove_half_written(folder)  # of workers that were killed meanwhile
+            _remove_half_written(folder)  # files of workers that were killed meanwhile
     finally:
         lock.release()
 
@@ -77,7 +75,7 @@ def _remove_half_written(folder: Path) -> None:
 
 
 def _refuse_second_writer(folder: Path) -> None:
-    """Look whether a run has the records open: the lock's file may have been deleted under it.
+    """Test whether a run has the records open, because the file of its lock may have been deleted.
 
     Raises:
         OutputError: another run is writing.
@@ -98,10 +96,10 @@ def refuse_foreign(
     own: Collection[str] = (CONFIG, ENVIRONMENT, IN_FLIGHT, FINISHED),
     content: str = "run",
 ) -> None:
-    """Refuse a folder that holds something else than a run (or what else ``content`` names).
+    """Refuse a folder that holds anything other than a run, or than what ``content`` names.
 
     Raises:
-        OutputError: it has files, but none of ``own``, which a run begins with.
+        OutputError: it has files, but none of ``own``, with which a run begins.
     """
     held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     half_written = {name for name in held if name.startswith(".") and name.endswith(TEMPORARY)}
@@ -110,7 +108,7 @@ def refuse_foreign(
 
 
 def move_aside(folder: Path) -> None:
-    """Rename an existing folder to ``<folder>.1``, ``.2``, ...: nothing computed is lost.
+    """Rename an existing folder to ``<folder>.1``, ``.2``, ..., so that nothing computed is lost.
 
     Raises:
         OutputError: it cannot be renamed.
@@ -168,7 +166,7 @@ def claim(
 
 
 def _explained_images(folder: Path, check: Callable[..., None] | None) -> set[str]:
-    """Ids of the images that the folder holds an explanation of; ``check`` sees all records on the way."""
+    """Ids of the images that the folder holds an explanation of; ``check`` is called with all records."""
     name = FINISHED if only_finished_is_left(folder) else IN_FLIGHT
     explained: set[str] = set()
     for records in record_batches(folder):
@@ -181,7 +179,7 @@ def _explained_images(folder: Path, check: Callable[..., None] | None) -> set[st
 def describe(
     folder: Path, settings: Mapping[str, Any], facts: Mapping[str, Any], pictures: Mapping[str, str]
 ) -> None:
-    """Write what :func:`claim` writes, whatever the folder holds; its manifest no longer stands.
+    """Write what :func:`claim` writes, whatever the folder holds, and remove its manifest.
 
     Raises:
         OutputError: it cannot be written.
@@ -199,12 +197,9 @@ def _environment(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        facts = json.loads(read_text(path, within=folder))
-    except (OSError, ValueError, RecursionError) as error:
+        return read_environment(folder)
+    except (OSError, ValueError) as error:
         raise OutputError(f"{path}: damaged ({error}); {_CURE}") from None
-    if not isinstance(facts, dict):
-        raise OutputError(f"{path}: damaged (no mapping); {_CURE}")
-    return facts
 
 
 def picture_hashes(folder: Path) -> dict[str, str]:

@@ -17,10 +17,10 @@ from adasise_bench.utils.errors import ConfigError, DataError
 def combine(runs: Sequence[Run]) -> pd.DataFrame:
     """The records of several runs as one frame, with the columns of a record and ``timed_on``.
 
-    Records with equal keys become one: each column takes its first value that is not null, in the order
-    of ``runs``, except that all run-times of a method on a model, and its memory, come from the first run
-    that has any run-time, and that an error does not outlive an explanation. ``timed_on`` names the device
-    and precision that ``seconds`` comes from.
+    Records with equal keys become one record. Each column takes the first value that is not null, in the
+    order of ``runs``. There are two exceptions. All run-times and the memory of one method on one model
+    come from the first run that has run-times for them. And an error is dropped if another run has the
+    explanation. ``timed_on`` names the device and precision with which ``seconds`` was measured.
 
     Raises:
         ConfigError: two runs measured one model, or one method on it, under different settings, on other
@@ -71,7 +71,7 @@ def _refuse_disagreement(runs: Sequence[Run]) -> None:
 
 
 def _first_difference(setting: str, one: Any, other: Any) -> tuple[str, Any, Any]:
-    """Where two values of a setting differ: of mappings the first entry that does."""
+    """What differs between two values of a setting; for mappings, the first entry that differs."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         keys = sorted(one.keys() | other.keys())
         key = next(key for key in keys if one.get(key) != other.get(key))

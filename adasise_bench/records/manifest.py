@@ -1,4 +1,4 @@
-"""Sizes and hashes of what a finished run folder holds, so that a later change is seen."""
+"""Sizes and hashes of the files of a finished run folder, so that a later change is noticed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from adasise_bench.utils.errors import DataError
 from adasise_bench.utils.files import as_output_error, regular, write_text_atomically
 
 SEALED = (CONFIG, ENVIRONMENT, PICTURES, FINISHED)
-"""The files that a manifest tells of; each line of the records in flight has a checksum of its own."""
+"""The files that a manifest lists; each line of the records in flight has a checksum of its own."""
 
 
 def seal(folder: Path) -> None:
@@ -26,7 +26,7 @@ def seal(folder: Path) -> None:
 
 
 def unseal(folder: Path) -> None:
-    """Remove the manifest before a file that it tells of is written again.
+    """Remove the manifest before a file that it lists is written again.
 
     Raises:
         OutputError: it cannot be removed.
@@ -38,8 +38,10 @@ def unseal(folder: Path) -> None:
 def verify(folder: Path) -> None:
     """Refuse a finished folder in which a file is not the one that the run finished with.
 
-    Folders without a manifest, of earlier versions or in flight, and those whose finished records were
-    deleted to be written again, pass. The files are read piece by piece.
+    Three kinds of folders are not checked: folders without a manifest, which an earlier version wrote or
+        whose
+    run is in flight, and folders whose finished records were deleted so that they are written again. The
+    files are read piece by piece.
 
     Raises:
         DataError: names the file and the cure.
@@ -48,7 +50,7 @@ def verify(folder: Path) -> None:
         problem = _problem(folder, stated)
         if problem is None:
             return
-        if stated == _read(folder):  # else a run has begun to write here meanwhile
+        if stated == _read(folder):  # otherwise a run has begun to write here meanwhile
             raise DataError(problem)
 
 
@@ -58,7 +60,7 @@ def _measured(path: Path) -> dict[str, Any]:
 
 
 def _read(folder: Path) -> dict[str, Any] | None:
-    """What the manifest says of each file; ``None`` where there is nothing to hold the folder against."""
+    """What the manifest says about each file; ``None`` if there is nothing to check the folder against."""
     path = folder / MANIFEST
     if not path.exists() or not (folder / FINISHED).exists():
         return None

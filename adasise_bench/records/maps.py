@@ -10,8 +10,6 @@ import torch
 from numpy.typing import NDArray
 
 from adasise_bench.records.folder import picture_hashes
-from adasise_bench.records.folder_names import CONFIG as CONFIG
-from adasise_bench.records.folder_names import ENVIRONMENT as ENVIRONMENT
 from adasise_bench.records.folder_names import MAPS, PICTURES
 from adasise_bench.records.record import Key
 from adasise_bench.utils.errors import DataError
@@ -25,15 +23,15 @@ from adasise_bench.utils.files import (
 
 
 def map_path(folder: Path, key: Key) -> Path:
-    """Where the saliency map of a record is kept; :func:`kept_map` finds those of older versions as well."""
+    """The path at which the saliency map of a record is saved; :func:`kept_map` also finds older names."""
     return folder / MAPS / key.model / key.method / f"{file_name(key.image_id, str(key.class_name))}.npy"
 
 
 def kept_map(folder: Path, key: Key) -> Path:
     """The file of a record's saliency map, which need not exist.
 
-    Older versions called it ``IMAGE_CLASS.npy`` whatever the names. Such a file is another pair's, or may be,
-    where a shorter or longer part of its name is a picture of the run as well; then it is not taken.
+    Earlier versions called it ``IMAGE_CLASS.npy`` whatever the names. Such a file may belong to another
+    pair if a shorter or longer beginning of its name is also a picture of the run; then it is not used.
     """
     path = map_path(folder, key)
     older = path.parent / f"{key.image_id}_{key.class_name}.npy"
@@ -60,7 +58,7 @@ def _picture_ids(path: Path) -> frozenset[str]:
 
 @lru_cache(maxsize=16)
 def _picture_ids_at(path: Path, _modified: int) -> frozenset[str]:
-    """The ids in a file of pictures' hashes, read again when it was written anew."""
+    """The ids in a file of pictures' hashes; the file is read again if it was written again."""
     return frozenset(picture_hashes(path.parent))
 
 
@@ -70,14 +68,23 @@ def save_map(folder: Path, key: Key, saliency: torch.Tensor) -> None:
     Raises:
         OutputError: the disk is full or gone, or the folder's maps are a link out of it.
     """
-
-    def write(path: Path) -> None:
-        with path.open("wb") as file:
-            np.save(file, saliency.cpu().numpy())
-
     path = map_path(folder, key)
     with as_output_error(path):
         refuse_leading_out(path, folder)
+    write_map(path, saliency.cpu().numpy())
+
+
+def write_map(path: Path, saliency: NDArray[np.float32]) -> None:
+    """Write a (H, W) float32 map into a NumPy file.
+
+    Raises:
+        OutputError: the disk is full or gone, or there is something else than a plain file.
+    """
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # given a name, NumPy would add .npy to it
+            np.save(file, saliency)
+
     write_atomically(path, write)
 
 
@@ -93,7 +100,7 @@ def read_map(folder: Path, key: Key) -> NDArray[np.float32]:
         saliency: NDArray[np.float32] = np.array(np.lib.format.open_memmap(path, mode="r"))
     except FileNotFoundError:
         raise DataError(f"{path}: no saliency map; give the run again with --save-maps") from None
-    except Exception as error:  # NumPy raises whatever a damaged header makes it trip over
+    except Exception as error:  # NumPy raises all kinds of errors over a damaged header
         raise DataError(f"{path}: damaged map ({error}); delete it and run again with --save-maps") from None
     shaped = saliency.ndim == 2 and saliency.size and saliency.dtype == np.float32
     if not shaped or not np.isfinite(saliency).all():

@@ -14,6 +14,7 @@ from adasise_bench.data.config import DataConfig
 from adasise_bench.data.dataset import Annotation, Dataset
 from adasise_bench.data.loading import open_dataset
 from adasise_bench.records import folder as run_folder
+from adasise_bench.records.folder_names import CONFIG
 from adasise_bench.records.maps import read_map
 from adasise_bench.records.record import Key
 from adasise_bench.records.run import Run
@@ -23,7 +24,7 @@ from adasise_bench.utils.settings import first_problem
 
 @dataclass(frozen=True)
 class Gallery:
-    """What there is to look at in one run.
+    """The pictures and maps of one run.
 
     Attributes:
         folder: the run folder.
@@ -46,9 +47,7 @@ class Gallery:
             data = DataConfig.model_validate(run.config["data"])
         except ValidationError as error:
             problem = first_problem(error, DataConfig)
-            raise DataError(
-                f"{run.folder / run_folder.CONFIG}: damaged: data: {problem}; run again"
-            ) from None
+            raise DataError(f"{run.folder / CONFIG}: damaged: data: {problem}; run again") from None
         data = data.model_copy(update={"download": False})
         return cls(run.folder, open_dataset(data), run_folder.picture_hashes(run.folder))
 
@@ -66,7 +65,7 @@ class Gallery:
         """One picture as RGB.
 
         Raises:
-            DataError: missing, damaged, or another picture than the one that was explained.
+            DataError: it is missing or damaged, or it is not the picture that was explained.
         """
         annotation = self.annotation(image_id)
         if self.digests.get(image_id) != self.dataset.digest(image_id):

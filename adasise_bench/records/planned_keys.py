@@ -1,4 +1,4 @@
-"""The keys of all records of a plan, counted instead of listed: a plan may have tens of millions."""
+"""The keys of all records of a plan, counted and not listed, because a plan may have tens of millions."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class PlannedKeys:
         ]
 
     def has_image(self, image_id: str) -> bool:
-        """Whether the picture is planned, with whatever classes."""
+        """Whether the picture is planned, with any class."""
         return image_id in self._first
 
     def position(self, key: Key) -> int | None:

@@ -13,8 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from adasise_bench.metrics.registry import COMPUTED, QUALITY
-from adasise_bench.records.folder_names import FINISHED as FINISHED
-from adasise_bench.records.folder_names import IN_FLIGHT as IN_FLIGHT
+from adasise_bench.records.folder_names import FINISHED, IN_FLIGHT
 from adasise_bench.records.record import _CHECKSUM, SCHEMA, ChangedLineError, Key, Record, parse_line
 from adasise_bench.records.row_groups import row_groups
 from adasise_bench.utils.errors import DataError
@@ -46,10 +45,10 @@ def read_records(folder: Path) -> pd.DataFrame:
 
 
 def record_batches(folder: Path) -> Iterator[pd.DataFrame]:
-    """The records that a run goes on from, in pieces of some thousand, so that memory holds no more.
+    """The records from which a run continues, some thousand at a time, so that memory holds no more.
 
-    They are those in flight; where these are lost, those of the finished file. Of several records with one
-    key the last counts.
+    They are the records in flight or, if these are lost, those of the finished file. If several records have
+    the same key, the last one counts.
 
     Raises:
         DataError: the records are damaged.
@@ -63,7 +62,7 @@ def record_batches(folder: Path) -> Iterator[pd.DataFrame]:
 
 
 def finished_batches(path: Path) -> Iterator[pd.DataFrame]:
-    """The records of a Parquet file in pieces of some thousand, in their order.
+    """The records of a Parquet file, some thousand at a time, in their order.
 
     Raises:
         DataError: they are damaged.
@@ -85,13 +84,13 @@ def finished_records(path: Path) -> Iterator[Record]:
 
 
 def only_finished_is_left(folder: Path) -> bool:
-    """Whether the records in flight are lost, so that the finished ones are all there is."""
+    """Whether the records in flight are lost, so that only the finished ones are left."""
     path = folder / IN_FLIGHT
     return (folder / FINISHED).exists() and (not path.exists() or path.stat().st_size == 0)
 
 
 def cure(folder: Path, name: str) -> str:
-    """What to do about a record that is damaged or impossible, in the folder's file of this name."""
+    """What a reader should do about a damaged or impossible record in the folder's file of this name."""
     if name == IN_FLIGHT:
         return "remove its line and resume"
     if only_finished_is_left(folder):
@@ -142,7 +141,7 @@ def _frame(table: pa.Table) -> pd.DataFrame:
 
 
 def in_flight(path: Path) -> Iterator[tuple[int, Record]]:
-    """The records of :data:`IN_FLIGHT`, each with the offset of the line's end; a torn last line is none.
+    """The records of :data:`IN_FLIGHT` with the offset of each line's end, without an incomplete last line.
 
     Raises:
         DataError: it cannot be read, or a line is no record or was changed.

@@ -12,8 +12,6 @@ import pyarrow as pa
 from pydantic import ConfigDict, Field, TypeAdapter, with_config
 
 from adasise_bench.metrics.registry import COMPUTED
-from adasise_bench.records.folder_names import FINISHED as FINISHED
-from adasise_bench.records.folder_names import IN_FLIGHT as IN_FLIGHT
 
 
 class Key(NamedTuple):
@@ -69,7 +67,7 @@ class _Recorded:
 if TYPE_CHECKING:
 
     class Record(_Recorded):
-        """See below: the metrics' fields are added from their registry."""
+        """Documented below, where the fields of the metrics are added from their registry."""
 
         def __init__(self, *key: str | None, **values: Any) -> None: ...
 
@@ -82,25 +80,26 @@ else:
     Record.__module__ = __name__  # so that records can be sent to other processes
     Record.__doc__ = """One explanation: a field for every metric of the registry, and what else was found.
 
-    A metric is null where it was not asked for or does not exist for the pair; its function says when.
+    A metric is null if it was not asked for, or does not exist for the pair; its function says when.
 
     Attributes:
         score: Ψ of the whole picture.
         box_share: percent of the input's pixels inside the class's boxes, EBPG's chance level.
         seconds, seconds_*: run-time in total and by phase.
-        seconds_plain_forward: per input of a plain batched forward pass, timed just before the picture's
-            or, where explanations are quick, before those of an earlier picture of the same size.
+        seconds_plain_forward: seconds per input of a plain batched forward pass, timed just before the
+            picture's explanations or, if explanations are quick, before those of an earlier picture of the
+            same size.
         forwards, backwards: inputs passed through the network by the method.
-        peak_memory_mb: most memory that tensors held on the GPU during the explanation, the run's networks
-            included, in 10^6 bytes; null on the CPU and with shared forwards, where it
-            belongs to no single explanation.
-        maps_kept, maps_positive, maps_live: feature maps per block that were selected, that have a positive
-            summed gradient, and that were selected and are not constant.
-        degenerate: all pixels of the map are equal.
-        error: why there is no explanation; the metrics are then null.
+        peak_memory_mb: the most memory that tensors took on the GPU during the explanation, in 10^6 bytes,
+            with the run's networks; null on the CPU, and with shared forwards, because it then belongs to
+            several explanations.
+        maps_kept, maps_positive, maps_live: numbers of feature maps, per block, that were kept, that had
+            positive gradients, and that were kept and are not constant.
+        degenerate: whether all pixels of the map are equal.
+        error: the reason why there is no explanation; the metrics are then null.
         rank: place of the class among the data's classes by their Ψ of the whole picture, from 1.
         class_scores: Ψ of all of the data's classes, in their order. Of a picture's records by one network,
-            only one has it and the next two: that of the run's first method and the picture's first class.
+            only one has this and the next two: that of the run's first method and the picture's first class.
         classes_annotated, classes_difficult: numbers of the classes on the picture, and of those of them
             whose objects are all "difficult".
         published_model, weights: whether the weights are TorchRay's, and the start of their SHA-256.
@@ -116,7 +115,7 @@ _TYPES = {"str": pa.string(), "float": pa.float64(), "Count": pa.int64(), "bool"
 _COLUMNS = {field.name: _TYPES[str(field.type).removesuffix(" | None")] for field in fields(Record)}
 
 SCHEMA = pa.schema([(name, _COLUMNS[name]) for name in dict.fromkeys((*Key._fields, *COMPUTED, *_COLUMNS))])
-"""Columns of the finished file: the key, the metrics, and what else there is."""
+"""Columns of the finished file: first the key, then the metrics, then all others."""
 
 
 _CHECKSUM = re.compile(rb', "crc32": "([0-9a-f]{8})"\}\n?$')
@@ -124,7 +123,7 @@ _CHECKSUM = re.compile(rb', "crc32": "([0-9a-f]{8})"\}\n?$')
 
 
 class ChangedLineError(ValueError):
-    """A line is not what its checksum was made of."""
+    """The checksum of a line does not fit the line."""
 
 
 def to_line(record: Record) -> bytes:
@@ -134,11 +133,11 @@ def to_line(record: Record) -> bytes:
 
 
 def parse_line(line: bytes) -> Record:
-    """The record in one line of :data:`IN_FLIGHT`; what has no checksum is taken without.
+    """The record in one line of :data:`IN_FLIGHT`; a line without a checksum is accepted.
 
     Raises:
-        ChangedLineError: it has one, which does not fit.
-        ValueError: it is no record.
+        ChangedLineError: its checksum does not fit.
+        ValueError: it is not a record.
     """
     if stated := _CHECKSUM.search(line):
         line = line[: stated.start()] + b"}"

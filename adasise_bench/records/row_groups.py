@@ -10,18 +10,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 MOST_ROWS = 2**20
-"""Rows of one row group. This tool writes 131072, and pyarrow by itself no more than this."""
+"""The most rows of one row group. This tool writes 131072, and pyarrow by default at most this many."""
 
 MOST_BYTES = 2**30
-"""Bytes that one row group takes when it is unpacked; one of this tool's takes about 50 million."""
+"""The most bytes of one row group after unpacking; one that this tool wrote takes about 50 million."""
 
 
 def row_groups(file: BufferedReader, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """The row groups of a Parquet file in order, at least one; checksums of pages are verified.
 
-    A file of a few kilobytes can unpack to more than any memory holds. What a group takes is therefore looked
-    at before it is unpacked; how many groups there are is not limited. Texts are read as numbers that refer
-    to the different texts in a group, so that no repetition takes memory before it was looked at.
+    A file of a few kilobytes can unpack to more than any memory holds. Therefore the size of a group is
+    checked before it is unpacked; the number of groups is not limited. Texts are read as numbers that refer
+    to the different texts of a group, so that a repeated text takes no memory before the check.
 
     Raises:
         ValueError: a group has more than :data:`MOST_ROWS` or unpacks to more than :data:`MOST_BYTES`.
@@ -44,7 +44,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _refuse_large(group: pq.RowGroupMetaData, index: int) -> None:
-    """Refuse a group by what the file's own description says of it."""
+    """Refuse a group that is too large according to the file's own description."""
     if group.num_rows > MOST_ROWS:
         raise ValueError(f"row group {index} has {group.num_rows} rows")
     values = max((group.column(column).num_values for column in range(group.num_columns)), default=0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,10 @@ from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
 from adasise_bench.records import manifest
 from adasise_bench.records.checks import refuse_impossible
+from adasise_bench.records.description import read_config, read_environment
 from adasise_bench.records.folder_names import CONFIG, ENVIRONMENT, FINISHED, IN_FLIGHT
 from adasise_bench.records.reading import cure, read_records
-from adasise_bench.utils import plain_yaml
 from adasise_bench.utils.errors import DataError
-from adasise_bench.utils.files import read_text
 from adasise_bench.utils.settings import first_problem
 
 
@@ -91,13 +89,13 @@ def load_run(folder: Path) -> Run:
     """Read a run folder, finished or in flight.
 
     Raises:
-        DataError: a file is missing, damaged or was changed after the run, the records cannot be of it, or
-            the folder holds no run.
+        DataError: a file is missing, damaged or was changed after the run, the records cannot belong to
+            it, or the folder holds no run.
     """
     manifest.verify(folder)
     records = read_records(folder)
-    config = _read(folder / CONFIG, plain_yaml.parse, _Config)
-    environment = _read(folder / ENVIRONMENT, json.loads, _Environment)
+    config = _read(folder / CONFIG, read_config, _Config)
+    environment = _read(folder / ENVIRONMENT, read_environment, _Environment)
     for model in records["model"].unique():
         if model not in environment["models"]:
             raise DataError(f"{folder / ENVIRONMENT}: says nothing of {model}; run again")
@@ -112,15 +110,13 @@ def load_run(folder: Path) -> Run:
     return Run(folder, config, environment, records)
 
 
-def _read(path: Path, parse: Callable[[str], Any], schema: type[BaseModel]) -> dict[str, Any]:
+def _read(path: Path, read: Callable[[Path], Any], schema: type[BaseModel]) -> dict[str, Any]:
     try:
-        return schema.model_validate(parse(read_text(path, within=path.parent))).model_dump()
+        return schema.model_validate(read(path.parent)).model_dump()
     except OSError as error:
         reason = f"cannot read it: {error.strerror or error}"
     except ValidationError as error:
         reason = f"damaged: {first_problem(error, schema)}"
-    except RecursionError:
-        reason = "damaged: nested too deeply"
     except ValueError as error:
         reason = f"damaged: {error}"
     raise DataError(f"{path}: {reason}; name a folder that `adasise-bench run` wrote, or run again")

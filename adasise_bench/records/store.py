@@ -1,4 +1,4 @@
-"""Writes the records of a run: appended safely while it runs, one Parquet file when it has finished."""
+"""Writes the records of a run: line by line while it runs, and as one Parquet file when it has finished."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from adasise_bench.records.folder_names import FINISHED, IN_FLIGHT
 from adasise_bench.records.planned_keys import NOTHING_PLANNED, PlannedKeys
 from adasise_bench.records.reading import finished_records, in_flight, only_finished_is_left
-from adasise_bench.records.record import FINISHED, IN_FLIGHT, SCHEMA, Key, Record, parse_line, to_line
+from adasise_bench.records.record import SCHEMA, Key, Record, parse_line, to_line
 from adasise_bench.utils.errors import OutputError
 from adasise_bench.utils.files import as_output_error, open_to_append, regular, write_atomically
 
@@ -28,12 +29,12 @@ _ROWS_AT_ONCE = 4_096
 
 
 class RecordStore:
-    """Appends records to a run folder; what was appended survives a kill at any moment.
+    """Appends records to a run folder; records that were appended survive if the process is killed.
 
-    Every record is one JSON line; lines appended together are written by one system call, and a torn last
-    line, which a crash of the machine can leave, is cut off when the store is opened again. Where only the
-    finished file is left, the lines are first written anew from it. Of a planned record only the place of its
-    line is kept in memory (9 bytes).
+    Every record is one line of JSON. Lines that are appended together are written by one system call. An
+    incomplete last line, which a crash of the machine can leave, is cut off when the store is opened again.
+    If only the finished file is left, the lines are first written again from it. For each planned record,
+    memory holds only the place of its line (9 bytes).
 
     Args:
         folder: the run folder.
@@ -68,13 +69,13 @@ class RecordStore:
 
     @property
     def explained(self) -> NDArray[np.bool_]:
-        """Which planned keys have a record that is no error, (keys,) bool."""
+        """Which planned keys have a record that is not an error, (keys,) bool."""
         explained: NDArray[np.bool_] = (self._offsets != _ABSENT) & ~self._failed
         return explained
 
     @property
     def missing(self) -> NDArray[np.bool_]:
-        """Which planned keys have no record, not even one that is an error, (keys,) bool."""
+        """Which planned keys have no record at all, not even an error, (keys,) bool."""
         missing: NDArray[np.bool_] = self._offsets == _ABSENT
         return missing
 
@@ -84,7 +85,7 @@ class RecordStore:
         return int(self._failed.sum())
 
     def __contains__(self, key: object) -> bool:
-        """Whether there is a record, be it an error, with this key."""
+        """Whether there is a record with this key, which may be an error."""
         return isinstance(key, Key) and self._place(key)[0] != _ABSENT
 
     def append(self, records: Iterable[Record]) -> None:
@@ -111,7 +112,7 @@ class RecordStore:
     def finish(self) -> None:
         """Write the records as the run's Parquet file, the planned ones first and in their order.
 
-        The others follow, but for errors that planned pictures no longer have.
+        The others follow, except for errors of planned pictures that no longer have them.
 
         Raises:
             OutputError: the file cannot be written.
@@ -146,10 +147,10 @@ class RecordStore:
             file.writelines(map(to_line, finished_records(self._finished)))
 
     def _write_parquet(self, path: Path) -> None:
-        """Write groups of rows, each put together from small pieces, so that memory holds one at most."""
+        """Write groups of rows, each joined from small pieces, so that memory holds at most one group."""
         with (
             regular(self._path, within=self._path.parent) as lines,
-            path.open("wb") as file,  # for pyarrow takes no path that is not UTF-8
+            path.open("wb") as file,  # because pyarrow only takes paths that are UTF-8
             pq.ParquetWriter(file, SCHEMA, write_page_checksum=True) as writer,
         ):
 
@@ -168,9 +169,9 @@ class RecordStore:
 
 
 def writes_alone(file: int) -> bool:
-    """Take an open file for the process that opened it; false if another has it, be it the same process.
+    """Lock an open file; false if it is locked already, also by this process.
 
-    It is let go when the file is closed. On a file system without locks everybody may have it.
+    The lock ends when the file is closed. On a file system without locks, the answer is always true.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

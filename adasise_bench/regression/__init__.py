@@ -1,1 +1,1 @@
-"""The gate: keeps a run's values as a baseline, and holds a later run against them."""
+"""The gate: keeps the values of a run as a baseline, and compares later runs with them."""

@@ -1,4 +1,4 @@
-"""The values of a run in one small file, to hold later runs against."""
+"""The values of a run in one small file, with which later runs are compared."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from adasise_bench.methods.registry import METHODS
 from adasise_bench.metrics.registry import DEFINITIONS, QUALITY
@@ -28,16 +28,16 @@ _ROUNDED = 1.01 * 10**-_DECIMALS
 _TIME_DIGITS = 4
 
 
-class _Columns(BaseModel):
-    """Values of one method on one network, one per pair; null where it has none."""
+_ONE_PER_PAIR: Any = (list[float | None], ...)
+
+_Metrics = create_model("_Metrics", **dict.fromkeys(QUALITY, _ONE_PER_PAIR))
+
+
+class _Columns(_Metrics):  # which has a field for each metric that is compared
+    """The values of one method on one network, one per pair; null if a pair has none."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
-    ebpg: list[float | None]
-    bbox: list[float | None]
-    drop: list[float | None]
-    increase: list[float | None]
-    miou: list[float | None]
     maps_kept: list[list[int] | None]
     degenerate: list[bool | None]
     error: list[str | None]
@@ -67,14 +67,14 @@ class _File(BaseModel):
 
 @dataclass(frozen=True)
 class Baseline:
-    """Values of a run, rounded, and what they are values of.
+    """The rounded values of a run, and what they depend on.
 
     Attributes:
-        identity: what two comparable runs share: configuration, weights, data, definitions.
-        made_by: what they may differ in: tool, versions, device.
-        values: one row per explanation, :data:`KEY` and :data:`VALUES` as columns, sorted.
-        planned_pairs: how many pairs of each method on each network the run was to explain, where it had not
-            finished; ``None`` for all others.
+        identity: what must be equal for two runs to be comparable: configuration, weights, data, definitions.
+        made_by: what may differ between them: tool, versions, device.
+        values: one row per explanation, sorted, with :data:`KEY` and :data:`VALUES` as columns.
+        planned_pairs: number of pairs that each method was to explain on each network, if the run had not
+            finished; ``None`` if it had.
     """
 
     identity: dict[str, Any]
@@ -83,7 +83,7 @@ class Baseline:
     planned_pairs: int | None = None
 
     def only(self, methods: list[str]) -> Baseline:
-        """The part of these method labels; all of it for an empty list.
+        """The values of the methods with these labels; all values if the list is empty.
 
         Raises:
             ConfigError: there is no such method.
@@ -102,42 +102,43 @@ class Baseline:
         return replace(self, identity=identity, values=self.values[self.values["method"].isin(methods)])
 
     def untimed(self) -> Baseline:
-        """The same values without run-times, which only a machine with nothing else to do gives."""
+        """The same values without run-times, which only an idle machine can measure."""
         return replace(self, values=self.values.assign(seconds=None, seconds_plain_forward=None))
 
     @property
     def unfinished(self) -> str:
-        """That the run had not finished, in one line; empty where it had."""
+        """A phrase that says that the run had not finished; empty if it had."""
         if self.planned_pairs is None:
             return ""
         made = self.values.groupby(["model", "method"]).size()
         return (
-            f"of a run that had not finished: {made.sum()} of {self.planned_pairs * len(made)} explanations"
+            f"made of an unfinished run, with {made.sum()} of {self.planned_pairs * len(made)} explanations"
         )
 
 
 def open_baseline(path: Path) -> Baseline:
-    """Read a baseline, or make one of a run folder.
+    """Read a baseline file, or make a baseline of a run folder.
 
     Raises:
-        DataError: it is neither, or damaged.
+        DataError: the path is neither, or it is damaged.
     """
     return baseline_of(load_run(path)) if path.is_dir() else read_baseline(path)
 
 
 def baseline_of(run: Run) -> Baseline:
-    """The baseline of a run, finished or in flight.
+    """The baseline of a run, which may be unfinished.
 
-    Percentages keep 6 decimals and seconds 4 digits, which is less than any run repeats.
+    Percentages are rounded to 6 decimals and seconds to 4 digits; that is finer than two runs agree.
 
     Raises:
-        DataError: it has no records, or was written by a version that does not say what it ran.
+        DataError: the run has no records, or an earlier version wrote it, which did not say what it ran.
     """
     facts = run.environment
     if run.records.empty:
-        raise DataError(f"{run.folder}: no records yet; let the run finish")
+        raise DataError(f"{run.folder}: has no records yet; let the run finish")
     if "identity" not in facts or "fingerprint" not in facts["data"]:
-        raise DataError(f"{run.folder / 'environment.json'}: does not say what was run; run again")
+        path = run.folder / "environment.json"
+        raise DataError(f"{path}: does not say what was run; make the run again with this version")
     settings = {key: value for key, value in facts["identity"].items() if key not in _FREE}
     identity = settings | {
         "weights": {name: model["weights_sha256"] for name, model in sorted(facts["models"].items())},
@@ -161,27 +162,27 @@ def baseline_of(run: Run) -> Baseline:
 
 
 def _evidence(every: Mapping[str, Any], methods: Mapping[str, Any]) -> dict[str, Any]:
-    """What is known of the data and the networks, and of what these methods rest on beside their options."""
+    """What is known of the data, the networks, and the files and code on which these methods depend."""
     beginnings = ("data.", "models.", *(f"{label}." for label in methods))
     own = every.keys() - DEFINITIONS.keys() - METHODS.keys()
     return {name: every[name] for name in own if name.startswith(beginnings)}
 
 
 def _definitions(every: Mapping[str, str], methods: Mapping[str, Any]) -> dict[str, str]:
-    """Those of the values that a baseline holds and of the methods that are there."""
+    """The definitions of the metrics that a baseline holds, and of its methods."""
     there = {*VALUES, *(entry["name"] for entry in methods.values())}
     return {name: definition for name, definition in every.items() if name in there}
 
 
 _FREE = ("measures", "share_forwards", "timing")
-"""Settings that change no value that a baseline holds, only whether and how it is timed."""
+"""Settings that do not change the values of a baseline, but what else is computed, or how times are taken."""
 
 
 def write_baseline(baseline: Baseline, path: Path) -> None:
-    """Write a baseline; equal values give equal bytes.
+    """Write a baseline file; equal values give equal bytes.
 
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: the file cannot be written.
     """
     values = baseline.values
     pairs = values[_PAIR].drop_duplicates().sort_values(_PAIR)
@@ -208,7 +209,7 @@ def write_baseline(baseline: Baseline, path: Path) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """A cell of a frame as JSON knows it; whole numbers without a fraction."""
+    """A cell of a data frame as a JSON value; whole numbers have no decimal point."""
     if isinstance(value, str | bool) or value is None:
         return value
     if hasattr(value, "tolist"):
@@ -221,7 +222,7 @@ def _plain(value: Any) -> Any:
 
 
 def _json(tree: Any, indent: str = "") -> str:
-    """Sorted JSON with every list in one line."""
+    """JSON with sorted keys, in which every list stands on one line."""
     if not isinstance(tree, Mapping) or not tree:
         return json.dumps(tree, separators=(",", ":"), allow_nan=False)
     inner = indent + " "
@@ -230,17 +231,17 @@ def _json(tree: Any, indent: str = "") -> str:
 
 
 def read_baseline(path: Path) -> Baseline:
-    """Read what :func:`write_baseline` wrote.
+    """Read a baseline file that :func:`write_baseline` wrote.
 
     Raises:
-        DataError: missing or damaged.
+        DataError: the file is missing or damaged.
     """
     try:
         with regular(path) as file:
             stored = _File.model_validate_json(file.read())
     except OSError as error:
-        reason = f"cannot read it: {error.strerror or error}"
-        raise DataError(f"{path}: {reason}; name a baseline or a run folder") from None
+        reason = error.strerror or error
+        raise DataError(f"{path}: cannot be read: {reason}; name a baseline or a run folder") from None
     except ValidationError as error:
         raise _damaged(path, first_problem(error, _File)) from None
     frames = []
@@ -249,7 +250,7 @@ def read_baseline(path: Path) -> Baseline:
             try:
                 frame = pd.DataFrame(dict(stored.pairs) | dict(columns), dtype=object)
             except ValueError:
-                raise _damaged(path, f"columns of {method} of unequal length") from None
+                raise _damaged(path, f"the columns of {method} differ in length") from None
             present = frame["ebpg"].notna() | frame["error"].notna()
             frames.append(frame[present].assign(model=model, method=method))
     if not frames:
@@ -260,10 +261,10 @@ def read_baseline(path: Path) -> Baseline:
 
 
 def _refuse_edited(path: Path, stored: _File, values: pd.DataFrame) -> None:
-    """Refuse values that no metric gives, or that are not those whose means the file holds.
+    """Refuse values that a metric cannot have, and values whose mean is not the one that the file holds.
 
     Raises:
-        DataError: names the first.
+        DataError: names the first of them.
     """
     possible = ranges(str(stored.identity.get("score")))
     for name in QUALITY:
@@ -276,29 +277,30 @@ def _refuse_edited(path: Path, stored: _File, values: pd.DataFrame) -> None:
         for name in QUALITY:
             stated, found = means.get(name), group[name].astype(float).mean()
             if pd.isna(found) != (stated is None) or (stated is not None and abs(found - stated) > _ROUNDED):
-                raise _damaged(path, f"the values of {name} of {method} on {model} do not have their mean")
+                raise _damaged(path, f"the mean of {name} of {method} on {model} is not that of its values")
 
 
 def _damaged(path: Path, problem: str) -> DataError:
-    return DataError(f"{path}: no baseline: {problem}; make it again with `adasise-bench baseline`")
+    return DataError(f"{path}: not a baseline: {problem}; make it again with `adasise-bench baseline`")
 
 
 def refuse_incomparable(base: Baseline, new: Baseline) -> None:
-    """Refuse two runs whose values mean different things.
+    """Refuse two runs that cannot be compared.
 
     Raises:
-        ConfigError: names what differs: settings, weights, pictures or definitions; or no pair is common.
+        ConfigError: they differ in settings, weights, pictures or definitions, which the message names, or
+            they have no pair in common.
     """
     found = environment.differences(base.identity, new.identity)
     if found:
         raise ConfigError(
-            f"not comparable: {'; '.join(found[:4])}; run with the same settings, or make a new baseline"
+            f"cannot be compared: {'; '.join(found[:4])}; run with the same settings, or make a new baseline"
         )
     if base.values[KEY].merge(new.values[KEY]).empty:
-        raise ConfigError("not comparable: no pair is in both; run the same pictures")
+        raise ConfigError("cannot be compared: they have no pair in common; run the same pictures")
 
 
 def why_untimed(base: Baseline, new: Baseline) -> str:
-    """Why the speed of two runs cannot be compared; empty if it can."""
+    """The reason why the speed of two runs cannot be compared; empty if it can."""
     before, now = base.made_by.get("device"), new.made_by.get("device")
     return "" if before == now else f"the baseline was timed on {before}, this run on {now}"

@@ -1,4 +1,4 @@
-"""Holds the values of one run against those of another, pair by pair."""
+"""Compares the values of one run with those of another, pair by pair."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ KEY = ["model", "method", "image_id", "class_name"]
 MAPS = "maps_kept"
 SPEED = "speed"
 VALUES = (*QUALITY, MAPS, "degenerate", "error", "seconds", "forwards", "seconds_plain_forward")
-"""Columns of the records that are compared; an error is a text, and no other value stands beside it."""
+"""Columns of the records that are compared. An error is a text; a pair with an error has no other value."""
 
 Rule = tuple[str, float | None]
-"""A limit, and what it holds for: a check, a method's label, or everything (an empty text)."""
+"""What a limit holds for (a check, the label of a method, or everything if empty), and the limit."""
 
 TOLERANCES: tuple[Rule, ...] = (("", 0.05), (MAPS, 0.5))
 BOUNDS: tuple[Rule, ...] = (
@@ -33,18 +33,19 @@ Verdict = Literal["passed", "failed", "skipped"]
 
 
 class Limits(NamedTuple):
-    """What may differ; ``None`` allows everything.
+    """How much values may differ; ``None`` means that there is no limit.
 
-    Of the rules that fit, one for a check goes before one for a method's label, and that before one for
-    everything; of several such the last counts.
+    If several rules fit a value, the rule for its check is used; without one, the rule for its method;
+    without that, the general rule. Of several rules of one kind, the last counts.
 
     Attributes:
-        tolerances: of the difference of the means, in percentage points, or in feature maps.
-        bounds: of the difference of any one pair, in the same units.
-        slower: percent that an explanation may cost more than in the base.
-        untimed: why speed is not compared; empty if it is.
+        tolerances: limits of the difference of the means, in percentage points or in feature maps.
+        bounds: limits of the difference of any one pair, in the same units.
+        slower: by how many percent an explanation may cost more than in the base.
+        untimed: the reason why speed is not compared; empty if it is compared.
         partial: whether pairs of the base may be missing.
-        planned_pairs: how many pairs the base's run was to explain by each method, if it had not finished.
+        planned_pairs: number of pairs that each method was to explain in the base's run, if it had not
+            finished.
     """
 
     tolerances: Sequence[Rule] = TOLERANCES
@@ -57,18 +58,18 @@ class Limits(NamedTuple):
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check of one method on one network found.
+    """The result of one check of one method on one network.
 
     Attributes:
         check: name of a metric, ``maps_kept``, ``speed``, ``pairs``, ``errors`` or ``degenerate``.
-        detail: why it failed or was skipped, or what else is to be known.
-        base, new: means over the pairs that both have, medians (``speed``), or counts.
-        difference: new minus base; for ``maps_kept`` the mean number of maps per pair that are more or fewer
-            in any block; for ``speed`` the percent that ``new`` is more.
-        allowed: how much it may be.
-        largest, bound: the difference of the pair that differs most, and how much that may be.
+        detail: why it failed or was skipped, or what else a reader should know.
+        base, new: means over the pairs that both have, medians (for ``speed``), or counts.
+        difference: new minus base. For ``maps_kept``: how many maps more or fewer a pair has on average,
+            added up over the blocks. For ``speed``: by how many percent ``new`` is higher.
+        allowed: limit of the difference.
+        largest, bound: the difference of the pair that differs most, and its limit.
         at: that pair.
-        pairs: how many pairs it rests on.
+        pairs: number of pairs that were compared.
     """
 
     model: str
@@ -87,14 +88,15 @@ class Finding:
 
 
 def compare(base: pd.DataFrame, new: pd.DataFrame, limits: Limits) -> list[Finding]:
-    """Every check of every method on every network that either has.
+    """Make every check of every method on every network that is in either of the two.
 
-    A change for the better beyond the limits fails as well, for it is a change; being faster does not.
+    A change for the better fails as well if it is beyond the limits, because it is a change. A gain in speed
+    does not fail.
 
     Args:
-        base, new: one row per pair, with :data:`KEY` and :data:`VALUES`; ``class_name`` is empty where the
-            annotation could not be used.
-        limits: what may differ.
+        base, new: one row per pair, with :data:`KEY` and :data:`VALUES` as columns; ``class_name`` is empty
+            if the annotation could not be used.
+        limits: how much values may differ.
     """
     joined = base.merge(new, how="outer", on=KEY, suffixes=("_base", "_new"))
     for side in ("base", "new"):
@@ -108,7 +110,7 @@ def compare(base: pd.DataFrame, new: pd.DataFrame, limits: Limits) -> list[Findi
 
 @dataclass(frozen=True)
 class _Method:
-    """One method on one network, its pairs in both runs side by side."""
+    """One method on one network, with its pairs of both runs side by side."""
 
     model: str
     method: str
@@ -153,18 +155,19 @@ class _Method:
     ) -> Finding:
         in_base = self.pairs[self.pairs["in_base"]]
         if len(in_base) and in_base["error_base"].notna().all():
-            return self._finding(check, "skipped", "the base has errors only")
+            return self._finding(check, "skipped", "the base has only errors")
         if both.empty:
-            return self._finding(check, "failed", "no pair that both have a value for")
+            return self._finding(check, "failed", "no pair has a value in both")
         allowed, bound = (_limit(rules, self.method, check) for rules in self.limits[:2])
         mean, at = float(difference.mean(skipna=False)), difference.abs().to_numpy().argmax()
         largest = float(difference.iloc[at])
         reasons = []
         lacking = both[difference.isna()]
         if len(lacking):
-            reasons.append(f"{len(lacking)} without a value in one of the two: {_names(lacking)}")
+            have = "1 pair has" if len(lacking) == 1 else f"{len(lacking)} pairs have"
+            reasons.append(f"{have} no value in one of the two: {_names(lacking)}")
         elif _beyond(mean, allowed):
-            reasons.append(f"mean differs by {mean:+.4g}{word}, allowed {allowed:g}")
+            reasons.append(f"the mean differs by {mean:+.4g}{word}, allowed {allowed:g}")
         if not len(lacking) and _beyond(largest, bound):
             reasons.append(f"{_name(both.iloc[at])} differs by {largest:+.4g}, allowed {bound:g}")
         return self._finding(
@@ -197,7 +200,9 @@ class _Method:
             if len(rows)
         ]
         if unmade:
-            parts.append(f"the base is of a run that had not finished, and lacks {unmade}")
+            parts.append(
+                f"the base was made of an unfinished run and lacks {unmade} pair{'' if unmade == 1 else 's'}"
+            )
         return self._finding(
             "pairs",
             "failed" if unmade or len(empty) or (len(missing) and not self.limits.partial) else "passed",
@@ -218,7 +223,7 @@ class _Method:
         return self._counted("degenerate", base, new, self._turned(base, new), "")
 
     def _turned(self, base: pd.Series[bool], new: pd.Series[bool]) -> pd.DataFrame:
-        """The pairs of the base that are now what they were not."""
+        """The pairs of the base for which this is true now and was not before."""
         return self.pairs[new & ~base & self.pairs["in_base"]]
 
     def _counted(
@@ -239,14 +244,16 @@ class _Method:
         costs = pd.DataFrame({side: _cost(both, side) for side in ("base", "new")}).dropna()
         if costs.empty:
             return self._finding(
-                SPEED, "skipped", "no pair was timed in both (share_forwards, or baseline --untimed)"
+                SPEED,
+                "skipped",
+                "no pair has run-times in both (share_forwards, or a baseline made with --untimed)",
             )
         slower = 100 * (float((costs["new"] / costs["base"]).median()) - 1)
         failed = slower > self.limits.slower + _ROUNDING
         return self._finding(
             SPEED,
             "failed" if failed else "passed",
-            f"{slower:.1f} % slower in terms of plain forwards, allowed {self.limits.slower:g} %"
+            f"{slower:.1f} % slower, measured in plain forward passes, allowed {self.limits.slower:g} %"
             if failed
             else "",
             base=float(costs["base"].median()),
@@ -274,9 +281,9 @@ def _beyond(difference: float, limit: float | None) -> bool:
 
 
 def _maps_apart(one: Sequence[int] | None, other: Sequence[int] | None) -> float:
-    """By how many maps the blocks of two selections differ in number.
+    """How many maps more or fewer one selection has than the other, added up over the blocks.
 
-    Infinite for other blocks, and not a number where only one of them counted maps.
+    Infinite if the numbers of blocks differ, and NaN if only one of the two counted maps.
     """
     if not (isinstance(one, Sequence | np.ndarray) and isinstance(other, Sequence | np.ndarray)):
         return float("nan")
@@ -286,7 +293,7 @@ def _maps_apart(one: Sequence[int] | None, other: Sequence[int] | None) -> float
 
 
 def _cost(pairs: pd.DataFrame, side: str) -> pd.Series[float]:
-    """How many plain forward passes could have been made in the time of an explanation."""
+    """How many plain forward passes take as long as an explanation."""
     seconds, plain = (pairs[f"{name}_{side}"].astype(float) for name in ("seconds", "seconds_plain_forward"))
     return seconds / plain
 

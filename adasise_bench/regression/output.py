@@ -1,4 +1,4 @@
-"""The findings of a comparison for people, for programs and for CI servers."""
+"""Writes the findings of a comparison for people, for programs and for CI servers."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from adasise_bench.metrics.registry import METRICS
 from adasise_bench.regression.comparison import MAPS, SPEED, Finding
 from adasise_bench.reporting.tables.model import title_of
 from adasise_bench.utils.messages import json_text, printable, terminal
+from adasise_bench.utils.text_tables import ENDLESS, text_table
 
 _TITLES = {
     MAPS: "Maps kept",
-    SPEED: "Speed, plain forwards",
+    SPEED: "Cost, plain forwards",
     "pairs": "Pairs",
     "errors": "Errors",
     "degenerate": "Degenerate maps",
 }
-_HEADER = ("", "base", "new", "difference", "allowed", "largest", "allowed", "at")
+_HEADER = ("", "base", "new", "difference", "allowed", "largest", "allowed", "at", "verdict")
+_VERDICTS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
 
 Made = Mapping[str, Any]
-"""Tool, versions and device that made values."""
+"""The tool, versions and device with which values were made."""
 
 
 def is_passed(findings: Sequence[Finding]) -> bool:
-    """Whether nothing failed."""
+    """Whether no check failed."""
     return all(finding.verdict != "failed" for finding in findings)
 
 
@@ -47,31 +49,12 @@ def summary(findings: Sequence[Finding]) -> str:
 
 
 def as_text(findings: Sequence[Finding], base: Made, new: Made) -> str:
-    """A table per method and network, with what failed marked and explained."""
+    """A table per method and network, a line per finding, with what failed marked and explained."""
     blocks = [f"base: {_made(base)}\nnew:  {_made(new)}"]
     for (model, method), group in groupby(findings, key=lambda finding: (finding.model, finding.method)):
-        own = list(group)
-        rows = [_HEADER, *(tuple(map(printable, _row(finding))) for finding in own)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         blocks.append(f"{title_of(model)}, {title_of(method)}")
-        blocks.append(
-            "\n".join(_line(row, widths, finding) for row, finding in zip(rows, [None, *own], strict=True))
-        )
+        blocks.append(text_table("lrrrrrrll", map(_row, group), _HEADER, width=ENDLESS))
     return terminal("\n\n".join(blocks)) + "\n"
-
-
-def _line(row: Sequence[str], widths: Sequence[int], finding: Finding | None) -> str:
-    title, *numbers, at = row
-    cells = [
-        title.ljust(widths[0]),
-        *(cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=False)),
-    ]
-    words = [at.ljust(widths[-1])]
-    if finding:
-        words.append({"passed": "ok", "failed": "FAILED", "skipped": "skipped"}[finding.verdict])
-        if finding.detail:
-            words[-1] += f": {' '.join(printable(finding.detail).split())}"
-    return "  ".join([*cells, *words]).rstrip()
 
 
 def _row(finding: Finding) -> tuple[str, ...]:
@@ -88,6 +71,7 @@ def _row(finding: Finding) -> tuple[str, ...]:
         "" if finding.largest is None else f"{finding.largest:+.4f}",
         "" if finding.bound is None else f"{finding.bound:g}",
         finding.at,
+        f"{_VERDICTS[finding.verdict]}{finding.detail and ': '}{' '.join(finding.detail.split())}",
     )
 
 
@@ -102,7 +86,7 @@ def _made(by: Made) -> str:
 
 
 def as_json(findings: Sequence[Finding], base: Made, new: Made) -> str:
-    """All findings with their numbers in full; a difference that is not finite is null."""
+    """All findings with unrounded numbers; a difference that is not finite is null."""
     tree = {
         "passed": is_passed(findings),
         "base": dict(base),

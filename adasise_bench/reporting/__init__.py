@@ -1,1 +1,1 @@
-"""What people see: tables, figures and the report, with the published numbers beside the measured ones."""
+"""Tables, figures and the report, with the published numbers beside the measured ones."""

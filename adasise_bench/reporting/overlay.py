@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 COLORMAP = "inferno"
-"""Perceptually uniform, readable in grey and with any colour vision."""
+"""This colour map is perceptually uniform, and readable in grey and with any colour vision."""
 
 OPACITY = 0.75
-"""Share of the colour where the map is highest."""
+"""Opacity of the colour where the map is highest."""
 
 DIMMING = 0.6
 """Brightness of the grey picture below it."""

@@ -33,7 +33,7 @@ def side_by_side(rows: Sequence[Sequence[Panel]], small_print: str) -> Figure:
 
     Args:
         rows: panels from left to right, rows from top to bottom; all pictures have one aspect ratio.
-            Those of wide pictures stand one below the other.
+            Wide pictures are placed one below the other.
         small_print: lines below everything, wrapped to the width.
     """
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""The figures that the papers print, to stand beside the measured ones."""
+"""The figures that the papers print, which are shown beside the measured ones."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Scores = dict[str, dict[str, dict[str, float]]]
 
 
 VOC, COCO = "VOC 2007 test", "COCO 2014 val"
-"""Names of the data sets that the papers measure on."""
+"""Names of the data sets for which the papers print figures."""
 
 _TABLES = {VOC: (("ada_sise", "table1"), ("sise", "table1")), COCO: (("sise", "coco2014"),)}
-"""Where figures for a data set are printed; the first that prints one counts."""
+"""Where figures for a data set are printed; the first source that has a figure counts."""
 
 _SOURCES = {
     ("ada_sise", "table1"): "arXiv 2102.07799",
@@ -50,7 +50,7 @@ def published_table1(paper: str = "ada_sise") -> Scores:
 
 
 def published_on(data: str) -> Scores:
-    """What the papers print for a data set, Ada-SISE's figure where both print one; often nothing.
+    """What the papers print for a data set, often nothing; if both print a figure, Ada-SISE's is taken.
 
     Args:
         data: name of the data set, as results give it.
@@ -89,7 +89,7 @@ def paper_order() -> list[str]:
 def published_table2(model: str = "resnet50", data: str = VOC) -> dict[str, list[int]]:
     """Table 2 of Ada-SISE: feature maps per block, ``available`` and kept by method.
 
-    There is none but for ResNet-50 on VOC 2007.
+    It exists only for ResNet-50 on VOC 2007.
     """
     table: dict[str, Any] = published("ada_sise")["table2"]
     maps: dict[str, list[int]] = table["maps"]

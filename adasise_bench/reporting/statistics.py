@@ -16,7 +16,7 @@ CONFIDENCE = 0.95
 RESAMPLES = 9999
 SEED = 0
 MINIMUM_IMAGES = 10
-"""With fewer images a percentile interval covers the truth clearly less often than it says."""
+"""With fewer images, a percentile interval contains the true mean clearly less often than it promises."""
 
 _DRAWN_AT_ONCE = 2_000_000
 _ROUNDING = 1e-12
@@ -28,9 +28,9 @@ class Estimate(NamedTuple):
     """A mean.
 
     Attributes:
-        mean: ``None`` where there is no value.
-        low, high: ends of the 95 % interval; ``None`` where there is none.
-        pairs, images: how many the mean rests on.
+        mean: ``None`` if there are no values.
+        low, high: ends of the 95 % interval; ``None`` if there is none.
+        pairs, images: numbers of pairs and images with a value.
     """
 
     mean: float | None
@@ -45,10 +45,11 @@ def estimate_means(values: pd.DataFrame, average: Average = "pairs") -> dict[Has
 
     Images are drawn with replacement, each with all its pairs (a cluster bootstrap), and the statistic is
     the mean over the pairs drawn, or over the means of the classes drawn. The interval runs between the
-    2.5 % and 97.5 % percentiles of 9999 such means. Percentiles, not BCa: they need no tie-breaking where
-    many resamples have equal means (Increase), and are never undefined. There is no interval below
-    :data:`MINIMUM_IMAGES` images, nor where all images have the same mean (in every class), for then
-    resampling shows no spread. The seed is fixed: equal values give equal intervals, in any order of rows.
+    2.5 % and 97.5 % percentiles of 9999 such means. The interval is not BCa, because
+    percentiles need no tie-breaking if many resamples have equal means (Increase), and are never undefined.
+    There is no interval below :data:`MINIMUM_IMAGES` images, and none if all images have the same mean (in
+    every class), because resampling then shows no spread. The seed is fixed, so that equal values give equal
+    intervals, in any order of the rows.
 
     Args:
         values: one float column per mean, NaN where there is no value; one row per pair, with ``image_id``
@@ -84,7 +85,7 @@ def paired_differences(values: pd.DataFrame, against: Hashable) -> pd.DataFrame:
 
 
 def _totals(values: pd.DataFrame, average: Average) -> tuple[_Floats, _Floats]:
-    """Sum and number of an image's values, each (images, classes, columns); of pairs as of one class."""
+    """Sum and number of an image's values, each (images, classes, columns); for pairs, all are one class."""
     values = values.sort_index().astype(float)
     images = values.index.get_level_values("image_id")
     classes = values.index.get_level_values("class_name") if average == "classes" else np.zeros(len(values))
@@ -93,7 +94,7 @@ def _totals(values: pd.DataFrame, average: Average) -> tuple[_Floats, _Floats]:
 
 
 def _laid_out(grouped: pd.DataFrame) -> _Floats:
-    """(first level, second level, columns) of a frame, 0 where it has no row."""
+    """A frame as an array (first level, second level, columns), with 0 where it has no row."""
     index = cast(pd.MultiIndex, grouped.index)
     array = np.zeros((*index.levshape, grouped.shape[1]))
     array[tuple(index.codes)] = grouped.to_numpy(float)
@@ -107,7 +108,7 @@ def _mean(sums: _Floats, counts: _Floats) -> Any:
 
 
 def _columns_of_equal_images(present: NDArray[np.bool_]) -> list[list[int]]:
-    """Columns of (images, columns) that rest on the same images: they share their resamples."""
+    """Groups of the columns of (images, columns) that have the same images, and so share resamples."""
     groups: dict[bytes, list[int]] = {}
     for column in range(present.shape[1]):
         groups.setdefault(present[:, column].tobytes(), []).append(column)

@@ -1,4 +1,4 @@
-"""The run configuration: what is measured, on which pictures, with which models and methods."""
+"""The configuration of a run: which pictures are explained, by which methods, on which networks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TimingConfig(Section):
     """How run-time is measured."""
 
     warmup: int = Field(
-        0, ge=0, description="whole explanations discarded per model and method before timing"
+        0, ge=0, description="explanations that each method makes and discards on each model before timing"
     )
 
 
@@ -56,7 +56,7 @@ def _model_entries(value: Any) -> Any:
 
 def _device(name: str) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
-        raise ValueError(f"device: auto, cpu, cuda or cuda:N, not {name!r}")
+        raise ValueError(f"device: must be auto, cpu, cuda or cuda:N, not {name!r}")
     return name
 
 
@@ -75,26 +75,26 @@ class RunConfig(Section):
     ]
     methods: Annotated[list[SerializeAsAny[Method]], BeforeValidator(_method_entries), Field(min_length=1)]
     extra_metrics: Annotated[tuple[str, ...], AfterValidator(_extra_metrics)] = Field(
-        (), description="metrics that take further passes through the network; `measures` in earlier versions"
+        (), description="metrics that take further passes through the network; earlier versions: `measures`"
     )
     score: Literal["softmax", "sigmoid", "logit", "probability"] = "softmax"
     precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
     device: Annotated[str, AfterValidator(_device)] = "auto"
     engine: EngineConfig = EngineConfig()
     share_forwards: bool = Field(
-        False, description="explain pictures and classes together; run-time is then not measured"
+        False, description="explain several pictures and classes together; run-times are then not measured"
     )
     deterministic: bool = Field(
-        False, description="bit-identical records on the same device, with a fixed engine"
+        False, description="make records that are equal to the bit on the same device, with a fixed engine"
     )
     seed: int = Field(0, ge=0)
     timing: TimingConfig = TimingConfig()
     limit: int | None = Field(None, ge=1, description="stop after the first N pictures")
     shard: Annotated[str, AfterValidator(_shard)] | None = Field(
-        None, description="`I/N`: only the I-th of N parts of the pictures"
+        None, description="`I/N`: explain only part I of N of the pictures"
     )
     save_maps: bool = False
-    tolerated_errors: int = Field(0, ge=0, description="failed explanations that still count as success")
+    tolerated_errors: int = Field(0, ge=0, description="explanations that may fail in a successful run")
 
     @model_validator(mode="before")
     @classmethod
@@ -113,25 +113,27 @@ class RunConfig(Section):
         repeated = {label for label in labels if labels.count(label) > 1}
         if repeated:
             raise ValueError(
-                f"methods: label {sorted(repeated)[0]!r} is used twice; give each entry its `label`"
+                f"methods: label {sorted(repeated)[0]!r} is used twice; give each entry a `label` of its own"
             )
         if self.share_forwards and self.timing.warmup:
-            raise ValueError("share_forwards: no run-time is measured then; set timing.warmup to 0")
+            raise ValueError("share_forwards: run-times are not measured then; set timing.warmup to 0")
         if self.deterministic and self.share_forwards:
             raise ValueError(
-                "deterministic: every explanation is made alone then; set share_forwards to false"
+                "deterministic: every explanation is then made alone; set share_forwards to false"
             )
         if self.deterministic and self.engine.compile is True:
-            raise ValueError("deterministic: compiled networks are not; set engine.compile to false")
+            raise ValueError(
+                "deterministic: compiled networks do not repeat their results; set engine.compile to false"
+            )
         for name, model in self.models.items():
             if type(model) is not ModelConfig:
                 continue
             if name not in ARCHITECTURES:
                 known = ", ".join(ARCHITECTURES)
-                raise ValueError(f"models: no model {name!r}; there are {known}, or those with a `source`")
+                raise ValueError(f"models: no model {name!r}; choose {known}, or give it a `source`")
             if self.score == "probability":
                 raise ValueError(
-                    f"score: {name} gives raw outputs, no probabilities; set score to softmax or sigmoid"
+                    f"score: {name} gives raw outputs and no probabilities; set score to softmax or sigmoid"
                 )
             data = self.data
             ARCHITECTURES[name].check(name, model.blocks, data.kind, data.resize, data.input_size)
@@ -140,9 +142,9 @@ class RunConfig(Section):
     def identity(self) -> dict[str, Any]:
         """The part of the configuration that a value in the results can depend on, ready for JSON.
 
-        Paths are left out, since the weights' and the data's own hashes are recorded; so is everything
-        that only says how much is done or how it is spread over the hardware. ``deterministic`` and
-        the extra metrics are there where they are set.
+        Paths are left out, because the hashes of weights and data are recorded. So is everything that only
+        says how much is done, or how it is spread over the hardware. ``deterministic`` and the extra metrics
+        are included if they are set.
         """
         dump = self.model_dump(
             mode="json",
@@ -152,7 +154,7 @@ class RunConfig(Section):
         )  # fmt: skip
         if not self.deterministic:
             del dump["deterministic"]
-        # Folders and baselines of earlier versions know them by their earlier name.
+        # Folders and baselines of earlier versions contain their earlier name.
         if asked := dump.pop("extra_metrics"):
             dump["measures"] = asked
         methods = {entry["label"]: entry for entry in dump["methods"]}

@@ -45,7 +45,7 @@ def load_config(
         raise ConfigError(f"{path}: cannot read the configuration: {error}") from None
     tree = _parse_yaml(text, str(path))
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: a configuration is a mapping of keys to values")
+        raise ConfigError(f"{path}: not a configuration, which maps keys to values")
     apply_overrides(tree, overrides)
     tree.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("._-")[:100] or "run")
     if models and isinstance(tree.get("models"), dict):
@@ -74,7 +74,7 @@ def apply_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> None:
         try:
             _override(tree, key.split("."), _parse_yaml(value, f"--set {key}"), f"--set {key}")
         except RecursionError:
-            raise ConfigError(f"--set {key}: deeper than any key of a configuration") from None
+            raise ConfigError(f"--set {key}: has more levels than any key of a configuration") from None
 
 
 def validate(tree: dict[str, Any], source: str) -> RunConfig:
@@ -93,7 +93,7 @@ def validate(tree: dict[str, Any], source: str) -> RunConfig:
 
 
 def _label(entry: Any) -> str:
-    """The label that an entry under ``methods`` will have: its own, or its name's last part."""
+    """The label that an entry under ``methods`` will have: its own, or the last part of its name."""
     if not isinstance(entry, dict):
         return str(entry).rpartition(":")[2]
     return str(entry["label"]) if "label" in entry else str(entry.get("name")).rpartition(":")[2]
@@ -140,11 +140,11 @@ def _assign(tree: Any, keys: list[str], value: Any, source: str) -> None:
         else:
             tree[key] = value
     else:
-        raise ConfigError(f"{source}: {tree!r} has no keys below it")
+        raise ConfigError(f"{source}: {tree!r} is a value and has no keys below it")
 
 
 def _label_and_rest(entries: list[Any], keys: list[str]) -> tuple[str, list[str]]:
-    """Split keys after the label they start with; a label may have dots of its own."""
+    """Split keys after the label with which they begin; a label may contain dots."""
     labels = {_label(entry) for entry in entries}
     for count in range(len(keys), 1, -1):
         if ".".join(keys[:count]) in labels:

@@ -1,17 +1,15 @@
-"""Explains a person's own picture and writes maps, overlays, and all of them side by side."""
+"""Explains a picture of the user, and writes the maps, their overlays, and all overlays side by side."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from adasise_bench.methods import Explanation, Request
@@ -19,6 +17,7 @@ from adasise_bench.models.batching import torch_failures
 from adasise_bench.models.lost_device import named_if_lost
 from adasise_bench.records import environment
 from adasise_bench.records import folder as run_folder
+from adasise_bench.records.maps import write_map
 from adasise_bench.reporting.overlay import overlay
 from adasise_bench.reporting.panels import Panel, side_by_side
 from adasise_bench.reporting.tables import title_of
@@ -27,16 +26,17 @@ from adasise_bench.run.scored_picture import Subject
 from adasise_bench.utils.errors import BenchError
 from adasise_bench.utils.file_names import file_name
 from adasise_bench.utils.files import write_atomically, write_text_atomically
+from adasise_bench.utils.step_watch import watched
 
 FACTS = "explanation.json"
-"""Where the numbers and pictures of a folder come from; tells such a folder from others."""
+"""The file that says where the maps of a folder come from. Only folders of this command have it."""
 
 _MAX_SIDE = 2048
 _BAR_DELAY = 0.5
 
 
 def refuse_foreign(folder: Path) -> None:
-    """Refuse a folder that holds something else than explanations.
+    """Refuse a folder that holds anything other than explanations.
 
     Raises:
         OutputError: it holds other files.
@@ -44,8 +44,8 @@ def refuse_foreign(folder: Path) -> None:
     run_folder.refuse_foreign(folder, (FACTS,), "explanation")
 
 
-def explain(subject: Subject, folder: Path) -> None:
-    """Explain the subject's classes with every method and write what comes out.
+def explain_picture(subject: Subject, folder: Path) -> None:
+    """Explain the subject's classes with every method, and write the results.
 
     The folder gets ``explanation.json``, ``METHOD_CLASS.npy`` (float32 at the input's resolution),
     ``METHOD_CLASS.png`` (overlay at the picture's resolution, at most 2048 pixels a side) and
@@ -69,11 +69,11 @@ def explain(subject: Subject, folder: Path) -> None:
             saliency = explanation.saliency.cpu().numpy()
             if not np.isfinite(saliency).all():
                 raise BenchError(f"{label}: the map of {name} is not finite for this picture")
-            flat = "\nno evidence: flat map" if saliency.min() == saliency.max() else ""
+            flat = "\nno evidence: all pixels are equal" if saliency.min() == saliency.max() else ""
             drawn = overlay(shown, saliency)
             panels[name, label] = Panel(f"{title_of(label)}{flat}", drawn)
             stem = file_name(label, name)
-            write_atomically(folder / f"{stem}.npy", partial(_save, saliency))
+            write_map(folder / f"{stem}.npy", saliency)
             write_atomically(folder / f"{stem}.png", partial(drawn.save, format="PNG"))
         rows = [
             [
@@ -87,7 +87,7 @@ def explain(subject: Subject, folder: Path) -> None:
 
 
 def _explanations(subject: Subject) -> Iterator[tuple[Request, Explanation]]:
-    """What ``run`` finds with ``share_forwards``, with a bar that says how far it is."""
+    """The same explanations as of ``run`` with ``share_forwards``; a bar shows how far they are."""
     classifier = subject.classifier
     groups: dict[str, list[Request]] = {}
     for method in subject.config.methods:
@@ -99,21 +99,19 @@ def _explanations(subject: Subject) -> Iterator[tuple[Request, Explanation]]:
         for start in range(0, len(group), size):
             chunk = group[start : start + size]
             titles = dict.fromkeys(title_of(request.method.label) for request in chunk)
-            with tqdm(desc=", ".join(titles), delay=_BAR_DELAY, disable=None, file=sys.stderr) as bar:
-                watched = replace(classifier, watch=partial(_show, bar))
-                with named_if_lost(classifier.device), torch_failures():
-                    explanations = group[0].method.explain_together(watched, chunk)
+            with (
+                tqdm(desc=", ".join(titles), delay=_BAR_DELAY, disable=None, file=sys.stderr) as bar,
+                watched(partial(_show, bar)),
+                named_if_lost(classifier.device),
+                torch_failures(),
+            ):
+                explanations = group[0].method.explain_together(classifier, chunk)
             yield from zip(chunk, explanations, strict=True)
 
 
 def _show(bar: tqdm[Any], done: int, total: int) -> None:
     bar.total = total
     bar.update(done - bar.n)
-
-
-def _save(saliency: NDArray[np.float32], path: Path) -> None:
-    with path.open("wb") as file:
-        np.save(file, saliency)
 
 
 def _facts(subject: Subject) -> dict[str, Any]:

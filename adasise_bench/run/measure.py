@@ -1,4 +1,4 @@
-"""Explains one class of one picture with one method, and measures the map."""
+"""Explains one class of one picture with one method, and computes the metrics of the map."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from adasise_bench.utils.timing import PhaseClock, watch_peak_memory
 
 
 class Truth(NamedTuple):
-    """What is known of a pair beside the region that its request carries.
+    """What is known of a pair in addition to its request.
 
     Attributes:
         annotation: the picture's objects.
@@ -37,7 +37,7 @@ class Truth(NamedTuple):
 def explain_and_measure(
     classifier: Classifier, request: Request, key: Key, truth: Truth, extra: Sequence[str] = ()
 ) -> tuple[Record, torch.Tensor]:
-    """Explain, with the clock running and the memory watched, and compute every metric.
+    """Explain a pair, take the time and the peak memory of this, and compute every metric.
 
     Args:
         classifier, request, key, truth, extra: as in :func:`measured`.
@@ -76,14 +76,14 @@ def measured(
         key: names the record.
         truth: the objects of the picture.
         explanation: the map and what it cost.
-        seconds: the record's run-times by name; empty where they were not measured.
+        seconds: the record's run-times by name; empty if they were not measured.
         extra: metrics to compute of :data:`~adasise_bench.metrics.registry.EXTRA`.
 
     Raises:
         BenchError: the map or a score is not finite.
     """
     if request.inside is None:
-        raise ValueError("nothing can be measured without the class's region")
+        raise ValueError("the metrics need the region of the class")
     pair = Pair(
         classifier,
         request.image,

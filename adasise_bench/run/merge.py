@@ -1,8 +1,7 @@
-"""Puts the run folders of all shards of a run together into the folder that the whole run would have made."""
+"""Joins the run folders of all shards into the folder that one run would have made."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -10,7 +9,6 @@ from dataclasses import dataclass
 from io import BufferedReader
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -21,16 +19,16 @@ from adasise_bench.data.selection import chosen_images, parse_shard, shard_of
 from adasise_bench.records import environment, manifest
 from adasise_bench.records import folder as run_folder
 from adasise_bench.records.checks import refuse_impossible
-from adasise_bench.records.folder_names import CONFIG, ENVIRONMENT, FINISHED, MAPS
+from adasise_bench.records.description import read_config, read_environment
+from adasise_bench.records.folder_names import CONFIG, FINISHED, MAPS
 from adasise_bench.records.planned_keys import PlannedKeys
 from adasise_bench.records.reading import cure, finished_batches
 from adasise_bench.records.record import Key, Record
 from adasise_bench.records.row_groups import row_groups
 from adasise_bench.records.store import RecordStore
 from adasise_bench.run.config import RunConfig
-from adasise_bench.utils import plain_yaml
 from adasise_bench.utils.errors import ConfigError, DataError, OutputError
-from adasise_bench.utils.files import read_text, regular
+from adasise_bench.utils.files import folder_made_atomically, regular
 from adasise_bench.utils.settings import first_problem
 
 _AT_ONCE = 4_096
@@ -43,8 +41,8 @@ class Shard:
     Attributes:
         config: the shard's configuration.
         facts: its environment.
-        index: which shard it is, from 1.
-        count: of how many.
+        index: number of the shard, from 1.
+        count: number of shards.
     """
 
     folder: Path
@@ -72,7 +70,7 @@ class Shard:
 
 
 def merge(out: Path, folders: Sequence[Path]) -> int:
-    """Write ``out``, which appears whole or not at all.
+    """Write the folder ``out``, which appears complete or not at all.
 
     Args:
         out: folder to make.
@@ -83,7 +81,8 @@ def merge(out: Path, folders: Sequence[Path]) -> int:
 
     Raises:
         ConfigError: the folders do not belong together.
-        DataError: a folder is no finished shard, or shards or records are missing, doubled or misplaced.
+        DataError: a folder is not a finished shard, or shards or records are missing, given twice or
+            misplaced.
         OutputError: ``out`` exists or cannot be written.
     """
     if out.exists():
@@ -95,15 +94,11 @@ def merge(out: Path, folders: Sequence[Path]) -> int:
     _refuse_gaps(shards)
     planned = _planned(shards)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
-            unfinished = Path(temporary) / out.name
-            unfinished.mkdir()
+        with folder_made_atomically(out) as unfinished:
             _write_records(unfinished, shards, planned)
             _write_facts(unfinished, shards, planned)
             _link_maps(unfinished, shards)
             manifest.seal(unfinished)
-            unfinished.rename(out)
     except OSError as error:
         raise OutputError(f"{out}: cannot write: {error.strerror or error}; choose another folder") from None
     return len(planned)
@@ -111,18 +106,16 @@ def merge(out: Path, folders: Sequence[Path]) -> int:
 
 def _opened(folder: Path) -> Shard:
     manifest.verify(folder)
-    path = folder / CONFIG
     try:
-        tree = plain_yaml.parse(read_text(path, within=folder))
-        facts = json.loads(read_text(folder / ENVIRONMENT, within=folder))
-    except (OSError, ValueError, RecursionError) as error:
+        tree, facts = read_config(folder), read_environment(folder)
+    except (OSError, ValueError) as error:
         raise DataError(f"{folder}: not a run folder ({error})") from None
     try:
         config = RunConfig.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(f"{path}: {first_problem(error, RunConfig)}") from None
+        raise ConfigError(f"{folder / CONFIG}: {first_problem(error, RunConfig)}") from None
     if config.shard is None:
-        raise DataError(f"{folder}: a whole run, not one made with --shard")
+        raise DataError(f"{folder}: a whole run, and not a part made with --shard")
     if not (folder / FINISHED).exists():
         raise DataError(f"{folder}: shard {config.shard} is not finished; give its command again")
     index, count = parse_shard(config.shard)
@@ -130,7 +123,7 @@ def _opened(folder: Path) -> Shard:
 
 
 def _refuse_disagreement(shards: Sequence[Shard]) -> None:
-    """Everything that a value may depend on must be the same, as if one run were resumed."""
+    """Refuse shards that differ in something on which values may depend, as when a run is resumed."""
     first = shards[0]
     for shard in shards[1:]:
         differing = environment.differences(_shared(first), _shared(shard))
@@ -150,7 +143,7 @@ def _shared(shard: Shard) -> dict[str, Any]:
 
 
 def _refuse_impossible(shard: Shard) -> None:
-    """Look at every record before the first is taken over."""
+    """Check every record before the first one is copied."""
     path = shard.folder / FINISHED
     for records in finished_batches(path):
         refuse_impossible(
@@ -229,7 +222,7 @@ def _write_records(folder: Path, shards: Sequence[Shard], planned: PlannedKeys) 
 
 
 def _write_facts(folder: Path, shards: Sequence[Shard], planned: PlannedKeys) -> None:
-    """Configuration, environment and hashes of the whole run; what may differ stands with its shard."""
+    """Write configuration, environment and hashes of the whole run; what may differ is listed by shard."""
     first = shards[0]
     images = sum(shard.facts["data"]["images"] for shard in shards)
     turned = sum(shard.facts["data"].get("turned_on_trust", 0) for shard in shards)
@@ -250,7 +243,7 @@ def _write_facts(folder: Path, shards: Sequence[Shard], planned: PlannedKeys) ->
 
 
 def _link_maps(folder: Path, shards: Sequence[Shard]) -> None:
-    """Give the maps a second name, or copy them where the file system has no links."""
+    """Link the maps into the folder, or copy them if the file system has no links."""
     for shard in shards:
         for path in sorted((shard.folder / MAPS).rglob("*.npy")):
             target = folder / path.relative_to(shard.folder)
@@ -264,7 +257,7 @@ def _link_maps(folder: Path, shards: Sequence[Shard]) -> None:
 
 
 def _map(path: Path, folder: Path) -> BufferedReader:
-    """A map of a shard, opened; what is no plain file of its folder must not get into another one."""
+    """Open a map of a shard; a file that is not a plain file of its folder must not get into another one."""
     try:
         return regular(path, within=folder)
     except OSError as error:

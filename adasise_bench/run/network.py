@@ -8,20 +8,18 @@ from typing import Any
 
 import torch
 
-from adasise_bench.data.dataset import Dataset
+from adasise_bench.data import Dataset
 from adasise_bench.data.loading import usual_classes
 from adasise_bench.methods import METHODS, Method
 from adasise_bench.methods.custom.custom import custom_definitions
 from adasise_bench.metrics.registry import DEFINITIONS, scored_inputs
-from adasise_bench.models import custom as own
-from adasise_bench.models import engine_cache
+from adasise_bench.models import custom, engine_cache, load_classifier
 from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.models.batching import BatchSize, torch_failures
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.config import CustomModel, ModelConfig
 from adasise_bench.models.engine import ENGINES, Engine
 from adasise_bench.models.function_check import refuse_random_numbers
-from adasise_bench.models.loading import load_classifier
 from adasise_bench.models.tuning import modes_to_try, tune
 from adasise_bench.models.workload import Workload
 from adasise_bench.run.config import RunConfig
@@ -40,9 +38,9 @@ def load(
     Args:
         config: the run.
         name: of the model.
-        device: where it will live.
-        classes: those of the data, which the outputs of a network of the user's own stand for unless it
-            says otherwise; by default those of the set that the configuration names.
+        device: the device on which it will be.
+        classes: the classes of the data, which are also those of the outputs of a network of the user's own
+            unless it says otherwise; by default, those of the set that the configuration names.
 
     Raises:
         ConfigError: a network of the user's own that cannot be used as configured, or one that a method
@@ -55,10 +53,10 @@ def load(
 
 
 def _load(config: RunConfig, name: str, device: torch.device, classes: tuple[str, ...] | None) -> Classifier:
-    """As :func:`load`; random numbers that foreign code draws begin anew, and go on there afterwards."""
+    """As :func:`load`, which sets the seed of random numbers that foreign code may draw."""
     model = config.models[name]
     if isinstance(model, CustomModel):
-        classifier = own.load(
+        classifier = custom.load(
             name,
             model,
             data_classes=classes or usual_classes(config.data),
@@ -116,15 +114,15 @@ def refuse_missing_classes(classifier: Classifier, dataset: Dataset) -> None:
 def with_engine(
     config: RunConfig, classifier: Classifier, earlier: Engine | None = None, pictures: int | None = None
 ) -> Classifier:
-    """Run the network as configured, else as ``earlier``, else as is fastest here; compile it if asked for.
+    """Run the network as configured, or else as ``earlier``, or else as is fastest; compile it if asked.
 
     A deterministic run measures nothing: it takes its device's fixed engine and never shrinks its batch.
 
     Args:
         config: the run.
         classifier: the network.
-        earlier: how it was run before, which what the configuration leaves open keeps to.
-        pictures: how many will be explained, with each method; ``None``: too few to be measured for.
+        earlier: how it was run before, which is kept where the configuration leaves a choice.
+        pictures: how many pictures each method will explain; ``None`` if too few to measure speeds for them.
     """
     wanted, side = config.engine, config.data.input_size
     workload = Workload() if pictures is None else _workload(config, classifier, pictures)
@@ -156,19 +154,19 @@ def with_engine(
 
 
 def _workload(config: RunConfig, classifier: Classifier, pictures: int) -> Workload:
-    """What the run's methods and metrics will score with this network, for one class of every picture."""
+    """The inputs that the run's methods and metrics will score, for one class of every picture."""
     available = classifier.maps or ARCHITECTURES[classifier.name].maps
     counts: list[range] = []
     for method in config.methods:
-        own = method.scored_inputs(available)
+        own = method.on_network(classifier.name).scored_inputs(available)
         counts += [own, *scored_inputs(config.extra_metrics, config.data.input_size, own)]
     return Workload(tuple(filter(None, counts)), pictures)
 
 
 def _compiled(classifier: Classifier, image: torch.Tensor) -> Classifier:
-    """The network with whole batches of ``image`` compiled; not compiled at all where the compiler fails.
+    """The network with whole batches of ``image`` compiled, or not compiled if the compiler fails.
 
-    Compiling now, and not with the first picture, lets the run's environment say what became of it.
+    It is compiled now, and not with the first picture, so that the run's environment says whether it worked.
     """
     if classifier.compiled is None:
         return classifier
@@ -180,11 +178,11 @@ def _compiled(classifier: Classifier, image: torch.Tensor) -> Classifier:
 
 
 def definitions(methods: Sequence[Method] = (), classifiers: Sequence[Classifier] = ()) -> dict[str, str]:
-    """What every metric and method computes, and which code of the user's own a run executes, by name.
+    """The definitions of all metrics and methods, and of the user's code that a run executes, by name.
 
     Raises:
         ConfigError: code of the user's own cannot be imported.
-        BenchError: evidence that cannot be had.
+        BenchError: a file that the code uses cannot be read.
     """
     known = dict(DEFINITIONS)
     known |= {name: method.definition for name, method in METHODS.items()}
@@ -193,7 +191,7 @@ def definitions(methods: Sequence[Method] = (), classifiers: Sequence[Classifier
 
 
 def facts(classifier: Classifier) -> dict[str, Any]:
-    """What traces a network's numbers to its weights and the way it was run, ready for JSON."""
+    """The weights of a network and the way it was run, ready for JSON."""
     return {
         "weights_file": classifier.weights.file,
         "weights_sha256": classifier.weights.sha256,

@@ -1,10 +1,10 @@
-"""Measures the gradients of one picture's feature maps, for Fig. 1 of Ada-SISE."""
+"""Computes the gradients of one picture's feature maps, for Fig. 1 of Ada-SISE."""
 
 from __future__ import annotations
 
 import torch
 
-from adasise_bench.data.loading import open_dataset
+from adasise_bench.data import open_dataset
 from adasise_bench.data.transforms import refuse_elongated, to_input
 from adasise_bench.methods.sise.selectors import normalized, threshold
 from adasise_bench.methods.sise.sise import Sise
@@ -36,7 +36,7 @@ def of_picture(config: RunConfig, model: str, image_id: str, class_name: str | N
     """
     methods = [method for method in config.methods if isinstance(method, Sise)]
     if not methods:
-        raise ConfigError("methods: none selects feature maps; add sise or ada_sise")
+        raise ConfigError("methods: none of them selects feature maps; add sise or ada_sise")
     dataset = open_dataset(config.data)
     if image_id not in dataset.images:
         raise DataError(f"{config.data.root}: no picture {image_id!r} in {dataset.name}")

@@ -14,6 +14,7 @@ from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.records.planned_keys import PlannedKeys
 from adasise_bench.run.config import RunConfig
 from adasise_bench.utils.errors import DataError
+from adasise_bench.utils.text_tables import text_table
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Plan:
     """The pictures of a run, in order.
 
     Attributes:
-        annotations: per image id, or the reason why the annotation cannot be used.
+        annotations: by image id; in place of one that cannot be used, the reason.
     """
 
     config: RunConfig
@@ -44,7 +45,7 @@ class Plan:
 
     @cached_property
     def turned_on_trust(self) -> int:
-        """Pictures that are turned or mirrored as their EXIF part says, which no annotation confirms."""
+        """Number of pictures turned or mirrored by their EXIF orientation, which no annotation confirms."""
         return sum(
             self.dataset.turned_on_trust(image_id, annotation)
             for image_id, annotation in self.annotations.items()
@@ -53,11 +54,11 @@ class Plan:
 
     @property
     def notes(self) -> list[str]:
-        """What must be known about how the data was read, one line each."""
+        """What a reader must know about how the data was read, one line each."""
         notes = list(self.dataset.notes)
         if self.turned_on_trust:
             notes.append(
-                "pictures turned or mirrored by their EXIF orientation, as viewers do, whose annotated size "
+                "pictures turned or mirrored as their EXIF orientation says, though their annotated size "
                 f"fits either way: {self.turned_on_trust}"
             )
         return notes
@@ -69,12 +70,12 @@ class Plan:
         return PlannedKeys(list(self.config.models), labels, self.annotations, self.class_names)
 
     def expected_forwards(self, model: str, method_index: int) -> int | None:
-        """Forward passes expected for one model and method, those of the asked-for metrics included.
+        """Forward passes expected for one model and method, with those of the extra metrics.
 
-        ``None`` where nobody can know: for networks and methods of the user's own.
+        ``None`` if it cannot be known, as for networks and methods of the user's own.
         """
         known = ARCHITECTURES.get(model)
-        per_pair = known and self.config.methods[method_index].expected_forwards(known.maps)
+        per_pair = known and self.config.methods[method_index].on_network(model).expected_forwards(known.maps)
         if per_pair is None:
             return None
         per_pair += expected_forwards(self.config.extra_metrics, self.config.data.input_size, per_pair)
@@ -86,7 +87,7 @@ def make_plan(config: RunConfig, *, download: bool = True) -> Plan:
 
     Args:
         config: the run.
-        download: whether data that is not there may be fetched, where the configuration asks for it.
+        download: whether missing data may be downloaded, if the configuration asks for it.
 
     Raises:
         ConfigError: no such year or image set.
@@ -105,7 +106,7 @@ def make_plan(config: RunConfig, *, download: bool = True) -> Plan:
 
 
 def describe_plan(plan: Plan) -> str:
-    """The plan for people: pictures, pairs, and forwards per model and method."""
+    """The plan in words: pictures, pairs, and forward passes per model and method."""
     unusable = [error for error in plan.annotations.values() if isinstance(error, DataError)]
     pairs = len(plan.pairs) - len(unusable)
     lines = [f"{plan.dataset.name}: {len(plan.annotations)} pictures, {pairs} image-class pairs"]
@@ -116,13 +117,13 @@ def describe_plan(plan: Plan) -> str:
         order = ", ".join(f"{number} {name}" for number, name in enumerate(plan.dataset.classes))
         lines.append(f"classes, in the order of a network's outputs: {order}")
     lines += [f"unusable annotation: {error}" for error in unusable]
-    total = 0
+    total, rows = 0, []
     for model in plan.config.models:
         for index, method in enumerate(plan.config.methods):
             forwards = plan.expected_forwards(model, index)
             total += forwards or 0
-            about = "forwards unknown" if forwards is None else f"about {forwards:14,} forwards"
-            lines.append(f"{model:12} {method.label:24} {pairs:7} explanations, {about}")
+            rows.append((model, method.label, pairs, "unknown" if forwards is None else f"{forwards:,}"))
+    lines.append(text_table("llrr", rows, ("model", "method", "explanations", "about forwards")))
     lines.append(
         f"about {total:,} forwards in all (estimated from the feature-map counts of Ada-SISE, Table 2)"
     )

@@ -1,4 +1,8 @@
-"""What a running run tells: a bar on the terminal, and a small file for other terminals."""
+"""Shows how far a run is: in a bar on the terminal, and in a small file for other terminals.
+
+The bar is tqdm's rather than rich's: with ``tqdm.write`` any module can put a line above a bar that it does
+not know.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +32,7 @@ _REMEMBERED = 300.0
 
 
 class Sample(NamedTuple):
-    """How many records this session had made at a time, in seconds of a clock that is never set back."""
+    """How many records this session had made at a time, in seconds by a monotonic clock."""
 
     time: float
     made: int
@@ -40,8 +44,8 @@ class Progress:
     Args:
         folder: the run folder.
         launcher: knows the workers.
-        total: planned records.
-        todo: those that this session shall make.
+        total: number of planned records.
+        todo: number of records that this session shall make.
     """
 
     def __init__(self, folder: Path, launcher: Launcher, total: int, todo: int) -> None:
@@ -56,7 +60,7 @@ class Progress:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        """Leave the last count behind."""
+        """Write the last count."""
         self._bar.close()
         self._write()
 
@@ -83,5 +87,5 @@ class Progress:
             "samples": list(self._samples),
             "written": time.time(),
         }
-        with suppress(OutputError):  # nobody's records depend on it
+        with suppress(OutputError):  # no record depends on it
             write_text_atomically(self._path, json.dumps(state))

@@ -1,4 +1,4 @@
-"""Drives a run: plans it, has a launcher's workers make the records, and writes them, as the only writer."""
+"""Drives a run: plans it, lets the workers of a launcher make the records, and writes them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from adasise_bench.records import folder as run_folder
 from adasise_bench.records import manifest
-from adasise_bench.records.folder_names import CONFIG as CONFIG
-from adasise_bench.records.folder_names import ENVIRONMENT as ENVIRONMENT
 from adasise_bench.records.maps import kept_map
 from adasise_bench.records.planned_keys import KeySet
 from adasise_bench.records.store import RecordStore
@@ -31,7 +29,7 @@ from adasise_bench.utils.errors import BenchError
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many records a run made, took over from an earlier session, and counts as errors."""
+    """How many records a run made, kept from an earlier session, and has as errors."""
 
     computed: int
     reused: int
@@ -39,20 +37,20 @@ class Outcome:
 
 
 def run(config: RunConfig, folder: Path, *, resume: bool = True, launcher: Launcher | None = None) -> Outcome:
-    """Explain and measure every pair of the plan, adding to what the folder already holds.
+    """Explain every pair of the plan and compute its metrics, and add to what the folder already holds.
 
     Args:
         config: the run.
         folder: run folder, made if needed.
         resume: keep the folder's records; otherwise the folder is first moved aside.
-        launcher: where the workers live; by default this process is the only one.
+        launcher: runs the workers; by default, this process is the only one.
 
     Raises:
         BenchError: bad data root, weights or device, or a folder that cannot be used; records already
             written stay valid, as they do after a ``KeyboardInterrupt``.
     """
     folder = folder.absolute()
-    with chdir(Path.cwd()), deterministic(config.deterministic):  # code of the user's may go elsewhere
+    with chdir(Path.cwd()), deterministic(config.deterministic):  # code of the user may change the directory
         return _run(config, folder, resume, launcher or InProcess(config, folder))
 
 
@@ -86,7 +84,7 @@ def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher) -> O
 
 
 def _facts(plan: Plan, pictures: dict[str, str]) -> dict[str, Any]:
-    """What the records will be made of, ready for JSON."""
+    """What the records are made from, ready for JSON."""
     config = plan.config
     full_images, full_pairs = plan.dataset.full_size
     return {
@@ -109,7 +107,7 @@ def _facts(plan: Plan, pictures: dict[str, str]) -> dict[str, Any]:
 
 
 def _refuse_missing(missing: KeySet, folder: Path) -> None:
-    """Count what was planned against what there is, so that no record is ever lost in silence.
+    """Compare what was planned with what there is, so that no record is lost without a message.
 
     Raises:
         BenchError: a planned record was not made; the run is not finished.
@@ -124,7 +122,7 @@ def _refuse_missing(missing: KeySet, folder: Path) -> None:
 
 
 def _done(store: RecordStore, plan: Plan, folder: Path) -> NDArray[np.bool_]:
-    """Errors are tried again; records whose wanted map is missing are made again.
+    """Which planned records are done. Errors are tried again, and so are records whose wanted map is missing.
 
     Returns:
         (planned keys,) bool.
@@ -137,6 +135,6 @@ def _done(store: RecordStore, plan: Plan, folder: Path) -> NDArray[np.bool_]:
 
 
 def default_folder(config: RunConfig) -> Path:
-    """``results/<name>-<digest of the configuration>``: another configuration or shard, another folder."""
+    """``results/<name>-<digest of the configuration>``: each configuration and shard has its own."""
     shard = f"-shard-{config.shard.replace('/', '-of-')}" if config.shard else ""
     return Path("results") / f"{config.name}-{config.digest()}{shard}"

@@ -1,4 +1,4 @@
-"""A person's own picture in front of a network: what is asked of it, and how the network scores it."""
+"""A picture of the user, what is to be explained of it, and how the network scores it."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from adasise_bench.run.config_file import apply_overrides, validate
 from adasise_bench.utils.devices import pick_device
 from adasise_bench.utils.errors import BenchError, ConfigError
 from adasise_bench.utils.settings import suggest
+from adasise_bench.utils.text_tables import text_table
 
 _SETTINGS = (
     "data.layout", "data.resize", "data.input_size",
@@ -53,23 +54,21 @@ def explain_config(
     Raises:
         ConfigError: one line naming what is unknown or impossible.
     """
-    from adasise_bench.models.scenes_vgg import INPUT_SIZE
-
     known = ARCHITECTURES.get(model)
     if known is None and not any(override.startswith(f"models.{model}.source=") for override in overrides):
         raise ConfigError(
             f"--model: no model {model!r}{suggest(model, ARCHITECTURES)} "
-            f"(one of your own needs --set models.{model}.source=...)"
+            f"(a model of your own needs --set models.{model}.source=...)"
         )
     for override in overrides:
         key = override.partition("=")[0]
         if not f"{key}.".startswith(tuple(f"{setting}." for setting in _SETTINGS)):
-            raise ConfigError(
-                f"--set {key}: nothing that explaining a picture needs{suggest(key, _SETTINGS)}"
-            )
-    drawn = known is not None and known.data == ("scenes",)
+            raise ConfigError(f"--set {key}: not a setting for explaining a picture{suggest(key, _SETTINGS)}")
+    data: dict[str, Any] = {"input_size": known.input_size} if known else {}
+    if known and list(known.classes) == ["scenes"]:
+        data["root"] = EMBEDDED
     tree: dict[str, Any] = {
-        "data": {"root": EMBEDDED, "input_size": INPUT_SIZE} if drawn else {},
+        "data": data,
         "models": {model: {"checkpoint": checkpoint, "sha256": sha256}},
         "methods": list(methods),
         "device": device or "auto",
@@ -86,7 +85,7 @@ def explain_config(
 
 @dataclass(frozen=True)
 class Subject:
-    """A picture in front of a network.
+    """A picture, the network that explains it, and its scores.
 
     Attributes:
         path: its file.
@@ -108,14 +107,15 @@ class Subject:
 
     def ranking(self, top: int) -> str:
         """Rank, name and Ψ of the ``top`` classes and of those that are explained, one line each."""
-        return "\n".join(
-            f"{rank:3}  {name:<12} {score:7.4f}"
+        rows = (
+            (rank, name, f"{score:.4f}")
             for rank, (name, score) in enumerate(self.scores.items(), 1)
             if rank <= top or name in self.classes
         )
+        return text_table("rlr", rows)
 
     def notes(self) -> Iterator[str]:
-        """What must be known before the explanation is believed, one line each."""
+        """What a reader must know about the explanation, one line each."""
         if self.picture.animated:
             yield f"{self.path.name}: holds several frames; the first is explained"
         if not self.classifier.weights.published:
@@ -162,7 +162,7 @@ def open_subject(path: Path, config: RunConfig, classes: Sequence[str] = ()) -> 
     with named_if_lost(device), torch_failures():
         values = classifier.scores(image)[0].tolist()
     if not all(map(math.isfinite, values)):
-        raise BenchError(f"{path}: scores that are not finite; use precision=fp32")
+        raise BenchError(f"{path}: the scores are not finite; use precision=fp32")
     scored = zip(classifier.classes, values, strict=True)
     scores = dict(sorted(scored, key=lambda entry: entry[1], reverse=True))
     chosen = tuple(dict.fromkeys(classes)) or (next(iter(scores)),)

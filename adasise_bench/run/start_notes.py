@@ -1,4 +1,4 @@
-"""What a person should know when a run starts: the device it got, and what does not fit that device."""
+"""What a user should know when a run starts: its device, and settings that do not fit that device."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def start_notes(devices: Sequence[str], precision: PrecisionName) -> Iterator[st
 
 
 def misfits(devices: Sequence[str], precision: PrecisionName) -> Iterator[str]:
-    """One line for a GPU that is not used though it was to be, one for a precision that a CPU is slow in.
+    """One line if there is a GPU that cannot be used, and one for a precision that does not suit a CPU.
 
     Args:
         devices: the workers' devices, by name or ``auto``.
@@ -49,12 +49,12 @@ def misfits(devices: Sequence[str], precision: PrecisionName) -> Iterator[str]:
 
 
 def nvidia_driver_is_here() -> bool:
-    """Whether this machine looks as if it had an NVIDIA GPU, whatever torch says."""
+    """Whether this machine seems to have an NVIDIA GPU, whatever torch says."""
     return _DRIVER.exists() or shutil.which("nvidia-smi") is not None or any(_DEVICES.glob("nvidia[0-9]*"))
 
 
 def cpu_computes_bf16() -> bool:
-    """Whether the processor has instructions for bfloat16; only Linux tells."""
+    """Whether the processor has instructions for bfloat16; this is known only on Linux."""
     try:
         lines = _CPU_INFO.read_text().splitlines()
     except OSError:
@@ -64,7 +64,7 @@ def cpu_computes_bf16() -> bool:
 
 
 def _described(devices: Sequence[torch.device]) -> str:
-    """Several devices go by their names in torch: asking a GPU for its own takes some of its memory."""
+    """Several devices are named as in torch, because asking a GPU for its name takes some of its memory."""
     if len(devices) > 1:
         return ", ".join(map(str, devices))
     name, threads, _ = machine(devices[0])
@@ -73,9 +73,9 @@ def _described(devices: Sequence[torch.device]) -> str:
 
 
 def _unseen_gpu() -> str:
-    problem = "warning: an NVIDIA driver is installed, but torch sees no GPU, so that this runs on the CPU: "
+    problem = "warning: an NVIDIA driver is installed, but torch sees no GPU, so this runs on the CPU: "
     if torch.version.cuda is None:
-        return f"{problem}torch {torch.__version__} is built without CUDA; install one that is built with it"
+        return f"{problem}torch {torch.__version__} was built without CUDA; install a build with CUDA"
     return (
         f"{problem}torch {torch.__version__} needs a driver for CUDA {torch.version.cuda} (see nvidia-smi; "
         "update the driver, or install torch for an older CUDA) and a GPU that CUDA_VISIBLE_DEVICES does not "
@@ -97,4 +97,4 @@ def _cpu_precision(precision: PrecisionName) -> Iterator[str]:
             "was 1.7 to 2 times as fast as in fp32"
         )
     elif precision == "bf16":
-        yield "precision=bf16: this CPU seems to have no instructions for it, so that fp32 may be faster"
+        yield "precision=bf16: this CPU seems to have no instructions for it, so fp32 may be faster"

@@ -1,4 +1,4 @@
-"""How far a run is, from its folder alone: it may be running elsewhere, be finished, or dead."""
+"""How far a run is, told from its folder alone: the run may be running elsewhere, finished or dead."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
+from adasise_bench.records.description import read_config, read_environment
 from adasise_bench.records.folder_names import CONFIG, ENVIRONMENT, FINISHED, IN_FLIGHT, LOCK, LOGS, PROGRESS
-from adasise_bench.utils import plain_yaml
 from adasise_bench.utils.errors import DataError
 from adasise_bench.utils.files import read_text, regular, whole_lines
 from adasise_bench.utils.messages import printable, terminal
@@ -23,7 +23,7 @@ State = Literal["running", "finished", "dead", "running or dead"]
 
 @dataclass(frozen=True)
 class Count:
-    """What one method has done on one model: explanations made, failed and planned."""
+    """How many explanations one method on one model has made, failed to make, and was to make."""
 
     model: str
     method: str
@@ -34,14 +34,14 @@ class Count:
 
 @dataclass(frozen=True)
 class Status:
-    """What a run folder tells.
+    """What a run folder says about its run.
 
     Attributes:
         counts: by model and method.
-        last_record: when the last record was written, in seconds since 1970, if there is one.
-        session: what the last session's driver told of itself: ``host``, ``pid``, ``workers``, ``samples`` of
-            (seconds by a clock that nobody sets, records made), and when they were ``written``, in seconds
-            since 1970; empty if it told nothing.
+        last_record: when the last record was written, in seconds since 1970; ``None`` if there is none.
+        session: what the process that last drove the run wrote about itself: ``host``, ``pid``, ``workers``,
+            ``samples`` of (seconds by a monotonic clock, records made), and when these were ``written``, in
+            seconds since 1970; empty if it wrote nothing.
     """
 
     folder: Path
@@ -51,7 +51,7 @@ class Status:
     session: dict[str, Any]
 
     def pairs_per_second(self, now: float) -> float | None:
-        """Records per second over the last minutes of a session that is running."""
+        """Records per second over the last minutes, if the run is running."""
         samples = self.session.get("samples", [])
         if self.state != "running" or not samples or samples[-1][1] == samples[0][1]:
             return None
@@ -63,10 +63,10 @@ def read_status(folder: Path) -> Status:
     """Read a run folder without disturbing its run.
 
     Raises:
-        DataError: it is no run folder, or damaged.
+        DataError: it is not a run folder, or it is damaged.
     """
-    config = _read(folder / CONFIG, plain_yaml.parse)
-    facts = _read(folder / ENVIRONMENT, json.loads)
+    config = _read(folder / CONFIG, read_config)
+    facts = _read(folder / ENVIRONMENT, read_environment)
     records = folder / IN_FLIGHT
     try:
         labels = [str(method["label"]) for method in config["methods"]]
@@ -85,36 +85,38 @@ def read_status(folder: Path) -> Status:
 
 
 def describe_status(status: Status, now: float) -> str:
-    """The status for people.
+    """The status in words.
 
     Args:
         status: of a run.
         now: in seconds since 1970.
     """
-    lines = [f"{status.folder}: {_headline(status)}"]
+    from adasise_bench.utils.text_tables import ENDLESS, text_table
+
+    texts = [printable(f"{status.folder}: {_headline(status)}")]
     if status.last_record is not None:
-        lines.append(f"last record {_duration(now - status.last_record)} ago")
-    lines.append(f"{'model':16} {'method':24} {'done':>10} {'errors':>8} {'of':>10}")
-    lines += [
-        f"{count.model:16} {count.method:24} {count.made:10} {count.failed:8} {count.planned:10}"
-        for count in status.counts
-    ]
+        texts.append(f"last record {_duration(now - status.last_record)} ago")
+    rows = [(count.model, count.method, count.made, count.failed, count.planned) for count in status.counts]
+    texts.append(text_table("llrrr", rows, ("model", "method", "done", "errors", "of")))
     left = sum(max(0, count.planned - count.made - count.failed) for count in status.counts)
     rate = status.pairs_per_second(now)
     if rate:
-        lines.append(
-            f"{rate:.3g} pairs/s over the last minutes; {left} to go, about {_duration(left / rate)}"
-        )
+        about = _duration(left / rate)
+        texts.append(f"{rate:.3g} pairs/s over the last minutes; {left} to go, about {about}")
     elif status.state != "finished":
-        lines.append(f"{left} to go")
-    for worker in status.session.get("workers", []) if status.state != "finished" else []:
-        state = worker["state"] if status.state == "running" else "gone"
-        log = status.folder / LOGS / f"worker-{worker['number']}.log"
-        lines.append(
-            f"worker {worker['number']:3}  {state:9} {worker['made']:8} made  {worker['place']}"
-            + (f"  {log}" if log.exists() else "")
-        )
-    return terminal("\n".join(map(printable, lines)))
+        texts.append(f"{left} to go")
+    if status.state != "finished" and (workers := status.session.get("workers")):
+        lines = [_worker(worker, status) for worker in workers]
+        header = ("worker", "state", "made", "place", "log")
+        # The path of a log stays whole, to be copied.
+        texts.append(text_table("rlrll", lines, header, width=ENDLESS))
+    return terminal("\n".join(texts))
+
+
+def _worker(worker: dict[str, Any], status: Status) -> tuple[object, ...]:
+    log = status.folder / LOGS / f"worker-{worker['number']}.log"
+    state = worker["state"] if status.state == "running" else "gone"
+    return worker["number"], state, worker["made"], worker["place"], log if log.exists() else ""
 
 
 def _headline(status: Status) -> str:
@@ -122,25 +124,24 @@ def _headline(status: Status) -> str:
     return {
         "running": f"running{where}",
         "finished": "finished",
-        "dead": f"dead{where and ', was' + where}; give its command again to go on",
-        "running or dead": "running or dead: cannot look at its lock",
+        "dead": f"dead{where and ', was' + where}; give the same command again to continue it",
+        "running or dead": "running or dead: its lock cannot be read",
     }[status.state]
 
 
-def _read(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
+def _read(path: Path, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     try:
-        tree = parse(read_text(path, within=path.parent))
+        return read(path.parent)
     except OSError as error:
-        raise DataError(f"{path}: no run folder, or not begun: {error.strerror or error}") from None
-    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"{path}: not a run folder, or its run has not begun: {error.strerror or error}"
+        ) from None
+    except ValueError as error:
         raise DataError(f"{path}: damaged: {error}") from None
-    if not isinstance(tree, dict):
-        raise DataError(f"{path}: damaged: no mapping")
-    return tree
 
 
 def _counted(path: Path) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
-    """Explanations made and failed, by model and method; of several lines for one the last counts."""
+    """Explanations made and failed, by model and method; the last line of an explanation counts."""
     failed: dict[tuple[str, str, str, str | None], bool] = {}
     if path.exists():
         with regular(path, within=path.parent) as file:
@@ -155,7 +156,10 @@ def _counted(path: Path) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, s
 
 
 def _state(folder: Path) -> State:
-    """The lock of a run is held for as long as its driver lives; those who only look share it."""
+    """The state, told from the lock, which the driver of a run holds as long as it lives.
+
+    A shared lock is enough to find out, and does not disturb other readers.
+    """
     try:
         with regular(folder / LOCK, within=folder) as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -169,7 +173,7 @@ def _state(folder: Path) -> State:
 
 
 def _session(folder: Path) -> dict[str, Any]:
-    """What the last session's driver told of itself; empty where it told nothing that can be read."""
+    """What the process that last drove the run wrote about itself; empty if that cannot be read."""
     try:
         tree = json.loads(read_text(folder / PROGRESS, within=folder))
         samples = [(_finite(time), int(made)) for time, made in tree["samples"]]

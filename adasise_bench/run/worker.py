@@ -1,4 +1,4 @@
-"""Makes records on one device: loads pictures and networks, explains, computes the metrics."""
+"""Makes records on one device: loads pictures and networks, explains, and computes the metrics."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _LOOKAHEAD = 4
 
 
 class Worker:
-    """The networks of a run on one device, and what is made with them.
+    """The networks of a run on one device, with which records are made.
 
     Args:
         config: the run.
-        device: where the networks live.
-        folder: the run folder, which gets the maps.
+        device: the device of the networks.
+        folder: the run folder, in which maps are saved.
         dataset: the pictures, whose classes the networks must know.
 
     Raises:
@@ -69,10 +69,10 @@ class Worker:
         self._yardsticks: dict[str, Yardstick] = {}
 
     def prepare(self, engines: Mapping[str, Engine]) -> dict[str, Any]:
-        """Choose how the networks are run, and say with what the records will be made, ready for JSON.
+        """Choose how the networks are run, and return what the records depend on, ready for JSON.
 
         Args:
-            engines: those to use by model; what is missing is measured.
+            engines: how to run each model; for models that are missing, the fastest way is measured.
         """
         for name, classifier in self._classifiers.items():
             classifier = network.with_engine(self._config, classifier, engines.get(name), self._pictures)
@@ -87,21 +87,21 @@ class Worker:
     def records(
         self, plan: Plan, model: str, todo: Container[Key], digests: Mapping[str, str]
     ) -> Iterator[list[Record]]:
-        """Make the records of one model that are in ``todo``; maps are on the disk before their records come.
+        """Make the records of one model that are in ``todo``; maps are saved before their records come.
 
         Args:
             plan: pictures and annotations to go through, in order.
             model: the network's name.
             todo: the wanted keys.
-            digests: SHA-256 of every picture with its annotation when the run began; a picture that is
-                another one when it is read gets records that say so.
+            digests: SHA-256 of every picture with its annotation when the run began; if a picture has changed
+                since, its records are errors that say so.
         """
         yardstick = self._yardsticks[model]
         return _records(plan, self._classifiers[model], todo, digests, self._folder, self._warm, yardstick)
 
 
 class _Task(NamedTuple):
-    """A wanted record, what to explain for it, and what to hold the map against."""
+    """A wanted record, what to explain for it, and what its metrics need."""
 
     key: Key
     request: Request
@@ -198,7 +198,7 @@ def _classification(
 
 
 def _next_chunk(queue: list[_Task], classifier: Classifier) -> list[_Task]:
-    """Take what can be explained together off the queue, or nothing while more is worth waiting for."""
+    """Take what can be explained together off the queue, or nothing if it pays to wait for more."""
     if not queue:
         return []
     size = queue[0].request.method.requests_at_once(classifier.batch_size.with_gradients.value) or len(queue)
@@ -210,7 +210,7 @@ def _next_chunk(queue: list[_Task], classifier: Classifier) -> list[_Task]:
 
 
 def _plain_seconds(yardstick: Yardstick, image: torch.Tensor) -> float | None:
-    """The yardstick of a picture's run-times; ``None`` where its own explanations will say what is wrong."""
+    """Seconds of a plain forward pass; ``None`` if it fails, since the explanations will then say why."""
     try:
         with torch_failures():
             return yardstick.seconds(image)
@@ -236,7 +236,7 @@ def _alone(
 def _together(
     classifier: Classifier, tasks: Sequence[_Task], config: RunConfig, folder: Path
 ) -> list[Record]:
-    """Records of tasks explained together; each alone if one of them fails."""
+    """Records of tasks that are explained together; if one of them fails, each is explained alone."""
     try:
         with torch_failures():
             requests = [task.request for task in tasks]
@@ -284,7 +284,7 @@ def load_ahead(
             return annotation, to_input(picture, mode, side, preprocessing)
         except DataError as error:
             return error
-        except Exception as error:  # a decoder can fail in any way; one picture must not end the run
+        except Exception as error:  # a decoder can raise anything, and one picture must not end the run
             path = plan.dataset.images[image_id]
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             return DataError(f"{path}: cannot load the picture: {reason}")
@@ -304,7 +304,7 @@ def load_ahead(
 
 
 def _warm_up(config: RunConfig, classifier: Classifier, image: torch.Tensor) -> None:
-    """Let libraries pick their kernels, and run the discarded explanations, before anything is timed."""
+    """Let libraries choose their kernels, and make the discarded explanations, before anything is timed."""
     with (
         suppress(BenchError),
         torch_failures(),

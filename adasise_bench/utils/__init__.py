@@ -1,1 +1,1 @@
-"""What every room needs and that knows nothing of saliency: errors, files, devices, time."""
+"""What all other folders need: errors, files, devices, times. Nothing here knows about saliency."""

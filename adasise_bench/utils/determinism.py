@@ -1,4 +1,4 @@
-"""Bit-identical records: which of torch's choices are fixed, and where randomness begins."""
+"""Records that are equal to the bit: fixes the choices of torch and the seeds of random numbers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ _CUBLAS = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 @contextmanager
 def deterministic(wanted: bool) -> Iterator[None]:
-    """Allow only algorithms that repeat their results on the same device; torch raises where it has none.
+    """Allow only algorithms that repeat their results on the same device; torch raises if it has none.
 
-    cuBLAS reads its setting when the process first uses it, so a GPU must not have been used before. Memory
-    is not filled before it is written, as torch does by default then: nothing here reads it before.
+    cuBLAS reads its setting when the process first uses it, so a GPU must not have been used before. By
+    default, torch then fills new memory before it is written. This is switched off, because nothing here
+    reads memory before writing it.
 
     Args:
         wanted: whether to change anything; torch's settings are restored afterwards.
@@ -44,9 +45,9 @@ def deterministic(wanted: bool) -> Iterator[None]:
 
 
 def pair_seed(seed: int, image_id: str, class_name: str | None, method: str) -> int:
-    """The seed of one explanation, in [0, 2^63): whatever else is explained, and in whatever order.
+    """The seed of one explanation, in [0, 2^63), which does not depend on what else is explained, or when.
 
-    It does not depend on the network, so that two networks are asked with the same random numbers.
+    It does not depend on the network either, so that two networks are asked with the same random numbers.
 
     Args:
         seed: the run's seed.

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import platform
 import re
-from pathlib import Path
+from collections.abc import Sequence
 
 import torch
 
 from adasise_bench.utils.errors import ConfigError, DeviceError
+from adasise_bench.utils.hardware import cpu_name
 
 
-def pick_devices(listed: str | None, device: str) -> list[str]:
+def pick_devices(listed: Sequence[str] | None, device: str) -> list[str]:
     """The devices of a run, one worker each.
 
     Args:
-        listed: what ``--devices`` says: ``all``, ``cuda`` (all GPUs), or names with commas between them;
-            ``cpu`` may come several times.
+        listed: what ``--devices`` says: ``all``, ``cuda`` (all GPUs), or names, of which ``cpu`` may come
+            several times; ``None`` where the option was not given.
         device: what the configuration says.
 
     Raises:
@@ -26,14 +26,15 @@ def pick_devices(listed: str | None, device: str) -> list[str]:
     gpus = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
     if listed is None:
         return gpus if device == "auto" and len(gpus) > 1 else [device]
-    names = [name.strip() for name in listed.split(",") if name.strip()]
+    names = list(listed)
     if names in (["all"], ["cuda"]):
         return gpus or [str(pick_device("cuda" if names == ["cuda"] else "cpu"))]
     if not names or not all(re.fullmatch(r"cpu|cuda:\d+", name) for name in names):
-        raise ConfigError(f"--devices {listed}: write all, cuda, or a list such as cuda:0,cuda:1 or cpu,cpu")
+        given = ",".join(names)
+        raise ConfigError(f"--devices {given}: write all, cuda, or a list such as cuda:0,cuda:1 or cpu,cpu")
     twice = {name for name in names if name != "cpu" and names.count(name) > 1}
     if twice:
-        raise ConfigError(f"--devices: {sorted(twice)[0]} comes twice; a GPU has one worker")
+        raise ConfigError(f"--devices: {sorted(twice)[0]} is named twice; a GPU can have only one worker")
     for name in names:
         pick_device(name)
     return names
@@ -58,15 +59,5 @@ def pick_device(name: str) -> torch.device:
 
 def machine(device: torch.device) -> tuple[str, int, str]:
     """What the fastest way to run a network depends on: the device's name, CPU threads, torch's version."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     return name, torch.get_num_threads(), torch.__version__
-
-
-def _cpu_name() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

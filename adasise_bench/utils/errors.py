@@ -1,4 +1,4 @@
-"""Errors that a user can cause, each with the exit code that the command line ends with."""
+"""Errors that a user can cause, each with the exit code of the command line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LONGEST = 1000
 class BenchError(Exception):
     """A problem stated in one line that names the cause and the cure; ``exit_code`` ends the process.
 
-    Whatever a hostile input puts into the message, it stays one printable line of at most 1000 letters.
+    The message is always one printable line of at most 1000 letters, also if it quotes hostile input.
     """
 
     exit_code = 1
@@ -23,7 +23,7 @@ class BenchError(Exception):
 
 
 def text_of(error: BaseException) -> str:
-    """What an exception says; those of a user's own classes may fail to say it."""
+    """The message of an exception; exceptions of a user's own classes may fail to give it."""
     try:
         return str(error)
     except Exception:
@@ -31,7 +31,7 @@ def text_of(error: BaseException) -> str:
 
 
 class CrashError(BenchError):
-    """Something that nobody foresaw, with its traceback in a log; a report lets it be mended."""
+    """An unexpected error, with its traceback in a log, which the user is asked to report."""
 
     exit_code = 70  # EX_SOFTWARE of sysexits.h
 
@@ -45,25 +45,25 @@ class CrashError(BenchError):
 
 
 class ConfigError(BenchError):
-    """Unusable configuration or command line."""
+    """The configuration or the command line cannot be used."""
 
     exit_code = 2
 
 
 class DataError(BenchError):
-    """Missing or unusable pictures, annotations or records."""
+    """Pictures, annotations or records are missing or cannot be used."""
 
     exit_code = 3
 
 
 class WeightsError(BenchError):
-    """Missing, altered or unusable model weights."""
+    """The weights of a network are missing, were altered, or cannot be used."""
 
     exit_code = 3
 
 
 class DeviceError(BenchError):
-    """The asked-for device is not there or cannot do the work."""
+    """The device does not exist or cannot do the work."""
 
     exit_code = 4
 

@@ -1,4 +1,4 @@
-"""File names made of other names: no two lists of names share one, on any file system."""
+"""Makes file names of other names: no two lists of names get the same one, on any file system."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import re
 _PLAIN = re.compile(r"[a-z0-9 .()+,=@-]*")
 _UNSAFE = re.compile(r"[^\w .()+,=@-]")
 _LONGEST = 120
-"""Bytes of a name. Suffixes and those of temporary files have room within the 255 that file systems take."""
+"""The most bytes of a name. File systems take 255, which leaves room for suffixes and temporary files."""
 
 
 def file_name(*names: str) -> str:
-    """Names joined by ``_``, with a fingerprint behind them where that alone would not tell them apart.
+    """Names joined by ``_``, followed by a fingerprint if the joined names alone could be those of others.
 
     ``file_name("000001", "dog")`` is ``000001_dog``. The fingerprint, ``~`` and 12 hex digits of the SHA-256
     of all names, is there unless the first name is made of small letters without accents, digits, ``_``,

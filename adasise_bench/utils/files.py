@@ -1,4 +1,4 @@
-"""Files that somebody else may have put there: only plain files are read, and only plain files replaced."""
+"""Reads and writes files that somebody else may have put there: only plain files are read or replaced."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from adasise_bench.utils.errors import OutputError
 
 TEMPORARY = ".tmp"
-"""How the names of hidden files end that :func:`write_atomically` leaves behind when it is killed."""
+"""The end of the names of hidden files that :func:`write_atomically` leaves if the process is killed."""
 
 LONGEST_LINE = 2**20
-"""Bytes of a line of a run folder's files. The longest lines that the tool writes have a few thousand."""
+"""The most bytes of a line of a run folder's files; the tool writes a few thousand at most."""
 
 _LARGEST_TEXT = 2**26
 
@@ -32,15 +33,15 @@ _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
 
 
 def regular(path: Path, *, within: Path | None = None) -> BufferedReader:
-    """Open a file for reading, but no pipe or device, on which reading may never end.
+    """Open a plain file for reading; pipes and devices are refused, because reading them may never end.
 
     Args:
         path: the file, or a link to it.
         within: a folder that somebody else may have filled; links must not lead out of it.
 
     Raises:
-        OSError: there is no such file, it is no plain file, a link leads out of ``within``, or it cannot be
-            read.
+        OSError: there is no such file, it is not a plain file, a link leads out of ``within``, or it cannot
+            be read.
     """
     if within is not None:
         refuse_leading_out(path, within)
@@ -83,10 +84,10 @@ def read_text(path: Path, *, within: Path | None = None, most: int = _LARGEST_TE
 
 
 def whole_lines(file: BufferedReader) -> Iterator[bytes]:
-    """The lines of a file with their ends; a torn last line, which has none, is left out.
+    """The lines of a file with their line breaks; an incomplete last line, which has none, is left out.
 
     Raises:
-        ValueError: a line has more bytes than :data:`LONGEST_LINE`; nothing beyond them is read.
+        ValueError: a line has more bytes than :data:`LONGEST_LINE`; the rest of it is not read.
     """
     while line := file.readline(LONGEST_LINE + 1):
         if len(line) > LONGEST_LINE:
@@ -123,8 +124,26 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
                 temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def folder_made_atomically(path: Path) -> Iterator[Path]:
+    """Give the body an empty folder to fill, then put it in place in one step; nothing is left of a failure.
+
+    Args:
+        path: the folder to make; if it exists, it must be empty.
+
+    Raises:
+        OSError: it cannot be written, or is not empty.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as temporary:
+        unfinished = Path(temporary) / path.name
+        unfinished.mkdir()
+        yield unfinished
+        unfinished.rename(path)
+
+
 def open_to_append(path: Path) -> int:
-    """The descriptor of a plain file, made if needed, at whose end is written.
+    """Open a plain file to write at its end, and make it if needed; returns the descriptor.
 
     Raises:
         OutputError: it is a folder, pipe, device or link.
@@ -135,7 +154,7 @@ def open_to_append(path: Path) -> int:
 
 
 def refuse_special(path: Path) -> None:
-    """Refuse to write where something is that is no plain file.
+    """Refuse to write where there is something other than a plain file.
 
     Replacing a device would take it from the whole machine, and writing to a pipe may never end.
 
@@ -145,7 +164,7 @@ def refuse_special(path: Path) -> None:
     try:
         mode = path.lstat().st_mode
     except OSError:
-        return  # there is nothing; or the writing itself will say what is wrong
+        return  # nothing is there, or the writing itself will say what is wrong
     if not stat.S_ISREG(mode):
         kind = next((name for fits, name in _KINDS if fits(mode)), "a device")
         raise OutputError(f"{path}: is {kind}, and only plain files are written; choose another place")
@@ -153,7 +172,7 @@ def refuse_special(path: Path) -> None:
 
 @contextmanager
 def as_output_error(path: Path) -> Iterator[None]:
-    """Turn what the system refuses in the body into an error that names ``path``.
+    """Turn the ``OSError`` of a body into an error that names ``path``.
 
     Raises:
         OutputError: instead of an ``OSError``.

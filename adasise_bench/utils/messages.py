@@ -1,7 +1,7 @@
 """Text of unknown origin, made safe for each format that it is written in.
 
 Names, labels, classes and versions come from files that somebody else may have written. :func:`printable`
-makes one line of any text. The other functions also take away what a format would read as an order.
+makes one line of any text. The other functions also remove what a format would read as a command.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 
 def printable(text: str) -> str:
-    """The text with a space for everything that is not a letter on the line: breaks, control codes.
+    """The text with a space for every line break and every other character that does not print.
 
-    What remains is also what XML can hold.
+    XML can hold the result.
     """
     return "".join(letter if letter.isprintable() else " " for letter in text)
 
@@ -25,12 +25,12 @@ _ORDER = re.compile(r"^(\s*):(?=:)|#(?=#(?:vso)?\[)")
 def terminal(text: str) -> str:
     """Lines for a terminal, which may be that of a CI server.
 
-    GitHub obeys lines that begin with ``::`` and, as Azure does, what follows ``##[`` or ``##vso[``; a space
-    is put between the first two letters of each. See "Workflow commands for GitHub Actions" and "Logging
-    commands" of Azure Pipelines.
+    GitHub obeys lines that begin with ``::``. GitHub and Azure obey what follows ``##[`` or ``##vso[``. A
+    space is put between the first two letters of each. See "Workflow commands for GitHub Actions" and
+    "Logging commands" of Azure Pipelines.
 
     Args:
-        text: of any number of lines, whose breaks are ours.
+        text: any number of lines, whose line breaks come from this tool.
     """
     return "\n".join(_ORDER.sub(_parted, printable(line)) for line in text.split("\n"))
 
@@ -80,7 +80,7 @@ def csv_cell(text: str) -> str:
 
 
 def json_text(tree: Any) -> str:
-    """Indented JSON for a file or a terminal: what is not printable, or an order, stands as ``\\uXXXX``.
+    """Indented JSON for a file or a terminal: what is not printable, or a command, is written as ``\\uXXXX``.
 
     Raises:
         ValueError: a number is not finite.

@@ -1,4 +1,4 @@
-"""YAML for settings: plain data, and nothing that a few lines can blow up."""
+"""Reads YAML files of settings: only plain data, and nothing that a few lines can make huge."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 import yaml
 
 LARGEST = 64 * 1024
-"""Bytes of a file of settings; those of this tool have less than 2000."""
+"""The most bytes of a file of settings; those of this tool have less than 2000."""
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML without what settings never need: repeated keys, anchors, huge numbers, half characters."""
+    """YAML without what settings never need: repeated keys, anchors, huge numbers, halves of characters."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.events.AliasEvent):
@@ -62,11 +62,11 @@ def parse(text: str) -> Any:
 
 
 def read_text(path: Path) -> str:
-    """A file of settings, read no further than :func:`parse` takes.
+    """The text of a file of settings, as far as :func:`parse` accepts it.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is not UTF-8, or its name is none.
+        ValueError: it is not UTF-8, or its name cannot be one.
     """
     with path.open("rb") as file:
         return file.read(LARGEST + 1).decode("utf-8")

@@ -27,13 +27,13 @@ def installed(group: str) -> dict[str, EntryPoint]:
 
 @cache
 def load(location: str) -> Any:
-    """Import what ``module:attribute`` names; modules of the working directory are found as well.
+    """Import what ``module:attribute`` names; modules in the working directory are also found.
 
-    The module is executed as any other that is imported: it can do whatever the user can. What it sets for
-    the whole process, such as torch's default dtype, is undone; see :func:`undone`.
+    The module is executed like any module that is imported, so it can do whatever the user can. What it sets
+    for the whole process, such as torch's default dtype, is undone; see :func:`undone`.
 
     Raises:
-        ConfigError: the import fails, for whatever reason, or the module has no such attribute.
+        ConfigError: the import fails for any reason, or the module has no such attribute.
     """
     if not _LOCATION.fullmatch(location):
         raise ConfigError(f"{location!r}: write it as module:function")
@@ -50,10 +50,10 @@ def load(location: str) -> Any:
 
 @contextmanager
 def undone(where: str) -> Iterator[None]:
-    """Undo what an import, or the making of a network, sets for the whole process; see ``process_state``.
+    """Undo what importing code, or making a network, sets for the whole process; see ``process_state``.
 
     Environment variables and functions that were replaced in torch stay, since the code may need them later.
-    Random numbers begin at 0, and go on afterwards as if nobody had drawn any.
+    The seed of random numbers is 0 in the body, and afterwards they continue as if none had been drawn.
 
     Args:
         where: what a message calls the code.
@@ -85,7 +85,7 @@ def load_function(location: str) -> Callable[..., Any]:
 
 
 def check_arguments(location: str, *positional: object, **options: object) -> None:
-    """Refuse arguments that the function does not take, where Python knows which it takes.
+    """Refuse arguments that the function does not take, if Python knows which it takes.
 
     Raises:
         ConfigError: names the function and the argument; or the import fails.
@@ -102,7 +102,7 @@ def check_arguments(location: str, *positional: object, **options: object) -> No
 
 
 def definition(location: str) -> str:
-    """``module:function`` with the SHA-256 of the source files that define it; what they import is not in it.
+    """``module:function`` with the SHA-256 of its source files, but not of what these import.
 
     Raises:
         ConfigError: the import fails.
@@ -115,11 +115,11 @@ def definition(location: str) -> str:
 
 
 def source_files(location: str) -> list[Path]:
-    """The files that define what ``location`` names, else that of the named module; none without one.
+    """The files that define what ``location`` names, or else the file of its module, if it has one.
 
-    A plain function or class has one. What was put together from others (a ``functools.partial``, a wrapped
-    or bound function, an object that can be called) also has those of its parts and of the named module, in
-    which it was put together.
+    A plain function or class has one file. An object that was put together from others (a
+    ``functools.partial``, a wrapped or bound function, an object that can be called) also has the files of
+    its parts, and that of the named module, in which it was put together.
     """
     parts = _parts(load(location), [])
     module = sys.modules.get(location.partition(":")[0])
@@ -130,7 +130,7 @@ def source_files(location: str) -> list[Path]:
 
 
 def _parts(found: Any, known: list[Any]) -> list[Any]:
-    """What can be called, and all that it calls in turn as far as Python shows it, each once."""
+    """A callable, and everything that it calls in turn as far as Python shows it, each once."""
     if not callable(found) or any(found is other for other in known):
         return known
     known.append(found)
@@ -159,7 +159,7 @@ def _source_file(part: Any) -> Path | None:
 def named_files(options: Mapping[str, Any]) -> dict[str, str]:
     """SHA-256 of every file that a value among the options names, by the value's dotted key.
 
-    Relative paths begin in the working directory, as they do for the code that the options are passed to.
+    Relative paths start in the working directory, as they do for the code that gets the options.
     """
     found: dict[str, str] = {}
     for key, value in options.items():
@@ -191,7 +191,7 @@ def reason(error: BaseException) -> str:
 
 
 def _is_of_a_user(filename: str) -> bool:
-    """Whether a file is neither Python's, nor an installed package's, nor this tool's."""
+    """Whether a file belongs neither to Python, nor to an installed package, nor to this tool."""
     path = Path(filename)
     library = Path(inspect.__file__).parent
     package = Path(__file__).parents[1]

@@ -1,4 +1,4 @@
-"""Arithmetic of the forward passes: fp32 is the reference, the others trade digits for speed."""
+"""Arithmetic of the forward passes: fp32 is the reference; the others are faster and less exact."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 def arithmetic(precision: PrecisionName, device: torch.device) -> Iterator[None]:
     """Run the body in the given precision; TF32 is off unless asked for, whatever the process has set.
 
-    Products of float32 numbers then keep all their digits in cuBLAS, cuDNN and oneDNN. torch's settings are
-    the process's; what was found is put back afterwards.
+    Without TF32, products of float32 numbers keep all their digits in cuBLAS, cuDNN and oneDNN. The
+    settings of torch hold for the whole process and are restored afterwards.
     """
     with (
         _float32_products("ieee" if precision == "fp32" else "tf32"),
@@ -31,10 +31,10 @@ def arithmetic(precision: PrecisionName, device: torch.device) -> Iterator[None]
 def _float32_products(on_gpu: Literal["ieee", "tf32"]) -> Iterator[None]:
     """How matrix products, convolutions and recurrent layers treat float32; a CPU always computes in full.
 
-    torch has two sets of switches for this: old ones, all there is up to torch 2.8, and since then one
-    ``fp32_precision`` for each library and operation. Setting an old switch sets the new ones that belong to
-    it, but not the other way round, and where they part, reading the old one raises. A user's network and
-    ``torch.compile`` read either, so that both are set here, the old ones first.
+    torch has two sets of switches for this. Up to torch 2.8 there are only the old ones. Since then there is
+    also one ``fp32_precision`` for each library and operation. Setting an old switch sets the new ones that
+    belong to it, but not the other way round, and if they differ, reading the old one raises. Networks of a
+    user and ``torch.compile`` may read either set. Therefore both are set here, the old ones first.
     """
     gpu, cpu = _switches()
     found = [(switch, _own_value(switch, parent)) for switch, parent in (*gpu, *cpu)]
@@ -64,7 +64,7 @@ def _switches() -> tuple[list[tuple[Any, Any]], list[tuple[Any, Any]]]:
 
 
 def _own_value(switch: Any, parent: Any) -> str:
-    """What a switch holds; one that reads as the switch above it is taken to follow it."""
+    """The value of a switch; if it equals that of the switch above, it is taken to follow that switch."""
     value: str = switch.fp32_precision
     return "none" if value == parent.fp32_precision else value
 

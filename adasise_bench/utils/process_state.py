@@ -1,4 +1,4 @@
-"""What code can change for its whole process: torch's modes and switches, hooks, the working directory."""
+"""Restores what code can change for its whole process, such as torch's modes and the working directory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _READ_BY_TORCH = (
     "TORCH", "PYTORCH", "CUDA", "CUDNN", "CUBLAS", "NVIDIA", "TRITON",
     "OMP_", "KMP_", "MKL", "DNNL", "ONEDNN", "OPENBLAS", "ATEN",
 )  # fmt: skip
-"""How the environment variables begin that torch and the libraries below it read."""
+"""Beginnings of the environment variables that torch and the libraries below it read."""
 
 _SMALLEST_NORMAL = 2.0**-1022
 
@@ -31,7 +31,7 @@ class _Setting(NamedTuple):
 
     Attributes:
         name: what a message calls it.
-        read: gives its value, in a form that later changes do not reach and that can be compared.
+        read: gives its value, in a form that can be compared and that later changes do not alter.
         write: sets it to a value that ``read`` gave.
     """
 
@@ -42,22 +42,22 @@ class _Setting(NamedTuple):
 
 @contextmanager
 def restored(where: str, *, keep: tuple[str, ...] = ()) -> Iterator[list[str]]:
-    """Put back whatever the body changes for the whole process, also where it raises.
+    """Restore everything that the body changes for the whole process, also if the body raises.
 
-    What is put back: torch's default device and dtype, modes that were entered and not left (gradients,
+    These are restored: torch's default device and dtype, modes that were entered and not left (gradients,
     autocast, anomaly detection), deterministic and cuDNN flags, precision of float32 products,
     threads, hooks of all modules, replaced functions; the working directory, the environment variables that
     torch reads, warning filters, and NumPy's error handling. Random numbers: see :func:`seeded`.
 
     Args:
-        where: what a message says was at work.
+        where: what a message calls the code.
         keep: names of settings that the body may change.
 
     Yields:
         A list, empty until the body has ended; then the names of the settings that it had changed.
 
     Raises:
-        BenchError: a setting cannot be put back; names it.
+        BenchError: names a setting that cannot be restored.
     """
     found = [(setting, setting.read()) for setting in _settings() if setting.name not in keep]
     changed: list[str] = []
@@ -67,7 +67,7 @@ def restored(where: str, *, keep: tuple[str, ...] = ()) -> Iterator[list[str]]:
         for setting, value in found:
             if setting.read() != value:
                 changed.append(setting.name)
-                with suppress(Exception):  # what cannot be put back is named below
+                with suppress(Exception):  # what cannot be restored is named below
                     setting.write(value)
         stuck = [
             setting.name for setting, value in found if setting.name in changed and setting.read() != value
@@ -92,7 +92,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def put_back(registry: dict[Any, Any], content: Mapping[Any, Any]) -> None:
-    """Give a dictionary its content again; one that has it is not touched."""
+    """Restore the content of a dictionary, unless it still has that content."""
     if list(registry) != list(content) or any(registry[key] is not content[key] for key in content):
         registry.clear()
         registry.update(content)
@@ -100,7 +100,7 @@ def put_back(registry: dict[Any, Any], content: Mapping[Any, Any]) -> None:
 
 @cache
 def _settings() -> tuple[_Setting, ...]:
-    """All settings, those that disturb the reading of others first, as far as this torch has them."""
+    """All settings that this torch has; first those that would disturb the reading of others."""
     cudnn, mkldnn, matmul = torch.backends.cudnn, torch.backends.mkldnn, torch.backends.cuda.matmul
     memory, modules = torch.utils.deterministic, torch.nn.modules.module
     return (
@@ -136,7 +136,7 @@ def _settings() -> tuple[_Setting, ...]:
 
 
 def _attributes(name: str, owner: Any, *attributes: str) -> list[_Setting]:
-    """Settings that are attributes, as far as the installed torch has them."""
+    """Settings that are attributes, if the installed torch has them."""
 
     def setting(attribute: str) -> _Setting:
         return _Setting(
@@ -293,7 +293,7 @@ def _gpu() -> int:
 def _directory() -> str:
     try:
         return str(Path.cwd())
-    except OSError:  # it was removed
+    except OSError:  # somebody removed it
         return ""
 
 

@@ -14,7 +14,7 @@ from pydantic import (
 
 
 def suggest(name: str, valid: Iterable[str]) -> str:
-    """A clause naming the nearest of the ``valid`` names, or all of them when none is near."""
+    """A clause that names the nearest of the ``valid`` names, or all of them if none is near."""
     valid = [str(other) for other in valid]
     nearest = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
     return f"; did you mean {nearest[0]!r}?" if nearest else f"; valid: {', '.join(valid)}"
@@ -37,7 +37,7 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def shown(value: Any) -> str:
-    """The beginning of any value, for a message."""
+    """The beginning of a value of any kind, for a message."""
     try:
         return repr(str(value)[:80])
     except (ValueError, RecursionError):  # too many digits, too many levels

@@ -1,4 +1,4 @@
-"""Standard streams that are closed, or whose reader has gone away, must not disturb the work."""
+"""Keeps the work going if a standard stream is closed, or its reader is gone."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def open_closed_streams() -> None:
-    """Connect whichever of stdin, stdout and stderr is closed with the null device.
+    """Connect stdin, stdout and stderr with the null device if they are closed.
 
-    A closed one leaves its number free for the next file or pipe that is opened; whoever then writes to
-    stdout or stderr, or redirects them as worker processes do, writes into that file.
+    A closed stream leaves its number free for the next file or pipe that is opened. What is then written to
+    stdout or stderr, or redirected as in worker processes, would go into that file.
     """
     for number in range(3):
         try:
@@ -29,9 +29,9 @@ def open_closed_streams() -> None:
 
 
 def outlive_readers() -> None:
-    """Let writing to stdout and stderr go on, into nothing, when the reader of a pipe has gone away.
+    """Drop what is written to stdout and stderr once the reader of a pipe is gone.
 
-    Streams that somebody has put in the place of Python's own are left alone.
+    Streams with which somebody has replaced Python's own are not changed.
     """
     if sys.stdout is sys.__stdout__ and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout = _outliving(sys.stdout)
@@ -48,16 +48,16 @@ def _outliving(stream: io.TextIOWrapper) -> io.TextIOWrapper:
 
 
 class _Outliving(io.FileIO):
-    """A file that becomes the null device when nothing can be written to it any more.
+    """A file that becomes the null device once nothing can be written to it.
 
-    What waits in the buffers above it is tried again when the process ends, and must not fail a second time.
+    What is still in the buffers above it is written when the process ends, and must not fail a second time.
     """
 
     def write(self, data: Buffer, /) -> int:
-        """Write, or drop the data for want of a reader.
+        """Write the data, or drop it if there is no reader.
 
         Raises:
-            OSError: it cannot be written for another reason, such as a full disk; said once.
+            OSError: it cannot be written for another reason, such as a full disk; this is raised once.
         """
         try:
             return super().write(data)

@@ -10,16 +10,16 @@ import torch
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all work handed to it."""
+    """Wait until the device has finished all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def watch_peak_memory(device: torch.device) -> Callable[[], float | None]:
-    """Forget the device's peak so far; the function returned gives the peak since then.
+    """Start to watch the device's peak memory; the function returned gives the peak since then.
 
-    It is the most memory that tensors held at once, the run's networks included, in 10^6 bytes;
-    ``None`` on the CPU, which only knows the peak of the whole process.
+    The peak is the most memory that tensors took at once, with the run's networks, in 10^6 bytes. It is
+    ``None`` on the CPU, for which only the peak of the whole process is known.
     """
     if device.type != "cuda":
         return lambda: None
@@ -30,7 +30,8 @@ def watch_peak_memory(device: torch.device) -> Callable[[], float | None]:
 class PhaseClock:
     """Adds up the seconds spent in named phases, in the order synchronise, clock, work, synchronise, clock.
 
-    ``phases`` maps each phase entered so far to its seconds; a phase entered twice adds up.
+    ``phases`` maps each phase entered so far to its seconds; the times of a phase that is entered twice are
+    added.
     """
 
     def __init__(self, device: torch.device) -> None:

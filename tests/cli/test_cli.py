@@ -24,8 +24,10 @@ from adasise_bench.methods.registry import METHODS
 from adasise_bench.metrics.registry import METRICS
 from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.records.reading import read_records
+from adasise_bench.reporting.tables.formats import WIDTH
 from adasise_bench.run import worker
 from adasise_bench.utils import errors
+from adasise_bench.utils.text_tables import terminal_width
 
 QUICKSTART = Path(__file__).resolve().parents[2] / "configs" / "quickstart.yaml"
 QUICK = ["run", "--config", str(QUICKSTART), "--limit", "2", "--methods", "sise,ada_sise"]
@@ -212,7 +214,7 @@ def test_an_interrupted_run_resumes_to_the_same_values(tmp_path: Path, how: sign
     before = len(read_records(tmp_path / "out"))
     result = call(*arguments, "--output", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    assert f"{before} taken over" in result.stderr
+    assert f"{before} kept from before" in result.stderr
     whole = call(*arguments, "--output", tmp_path / "whole")
     assert whole.exit_code == 0
     resumed, undisturbed = (
@@ -224,12 +226,11 @@ def test_an_interrupted_run_resumes_to_the_same_values(tmp_path: Path, how: sign
 
 
 def test_tables_take_the_terminals_width_and_the_same_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = sys.modules["adasise_bench.cli.table"]
     widths = []
     for terminal, columns in ((True, "137"), (True, "9"), (False, "137")):
         monkeypatch.setenv("COLUMNS", columns)
         monkeypatch.setattr(sys, "stdout", SimpleNamespace(isatty=lambda terminal=terminal: terminal))
-        widths.append(table.terminal_width())
+        widths.append(terminal_width() or WIDTH)
     monkeypatch.undo()
     assert widths == [137, 60, 100]
 

@@ -26,9 +26,10 @@ from adasise_bench.models.engine import Engine
 from adasise_bench.records import folder as run_folder
 from adasise_bench.records import maps, row_groups
 from adasise_bench.records.environment import DECISIVE
+from adasise_bench.records.folder_names import FINISHED, IN_FLIGHT
 from adasise_bench.records.pictures import Gallery
 from adasise_bench.records.planned_keys import PlannedKeys
-from adasise_bench.records.record import FINISHED, IN_FLIGHT, SCHEMA, Key, Record
+from adasise_bench.records.record import SCHEMA, Key, Record
 from adasise_bench.records.store import RecordStore
 from adasise_bench.run.config_file import validate
 from adasise_bench.run.status import read_status

@@ -17,8 +17,8 @@ from conftest import TinyVGG, make_classifier
 from torch import nn
 
 from adasise_bench.models import scenes_vgg
+from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.models.blocks import check_blocks, find_blocks, search_blocks
-from adasise_bench.models.torchray_networks import BLOCKS
 
 ROOT = Path(__file__).parents[2]
 STAGES = ("layer1", "layer2", "layer3", "layer4")
@@ -42,8 +42,8 @@ def on_meta(name: str) -> nn.Module:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("vgg16", BLOCKS["vgg16", "pool-input"]),
-        ("resnet50", BLOCKS["resnet50", "pool-input"]),
+        ("vgg16", ARCHITECTURES["vgg16"].blocks["pool-input"]),
+        ("resnet50", ARCHITECTURES["resnet50"].blocks["pool-input"]),
         ("resnet18", ("relu", *STAGES)),
         ("vgg11", ("features.1", "features.4", "features.9", "features.14", "features.19")),
         ("vgg11_bn", ("features.2", "features.6", "features.13", "features.20", "features.27")),
@@ -178,8 +178,8 @@ def test_the_page_of_blocks_has_the_scripts_text_and_networks(block_table: Modul
 
 
 def test_torchrays_own_and_the_shipped_network(resnet_layout: object) -> None:
-    assert find_blocks(resnet_layout.module, noise()) == BLOCKS["resnet50", "pool-input"]  # type: ignore[attr-defined]
-    assert find_blocks(scenes_vgg.load()[0], noise(96)) == scenes_vgg.BLOCKS
+    assert find_blocks(resnet_layout.module, noise()) == ARCHITECTURES["resnet50"].blocks["pool-input"]  # type: ignore[attr-defined]
+    assert find_blocks(scenes_vgg.load()[0], noise(96)) == ARCHITECTURES["scenes_vgg"].blocks["pool-input"]
 
 
 def test_no_hook_stays() -> None:

@@ -52,7 +52,7 @@ def test_a_run_scores_what_its_explanations_do() -> None:
 @pytest.mark.parametrize("model", ["resnet50", "vgg16"])
 def test_methods_expect_to_score_about_what_they_plan(name: str, model: str) -> None:
     maps = ARCHITECTURES[model].maps
-    method = parse_method(name)
+    method = parse_method(name).on_network(model)
     counts, planned = method.scored_inputs(maps), method.expected_forwards(maps)
     assert counts
     assert planned is not None

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import platform
-from pathlib import Path
-
 import pytest
 import torch
 
+from adasise_bench import __version__
 from adasise_bench.records import environment
 from adasise_bench.records.environment import describe, differences
-from adasise_bench.utils.devices import machine, pick_device
+from adasise_bench.utils.devices import pick_device
 from adasise_bench.utils.errors import DeviceError
 
 
@@ -26,8 +24,10 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pick_device("auto") == torch.device("cpu")
 
 
-def test_description_names_versions_and_device() -> None:
+def test_description_names_versions_and_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(environment, "tool_commit", lambda: "0123456789ab")
     facts = describe(torch.device("cpu"), "fp32", {"sise": "sise-v1"})
+    assert facts["tool"] == {"version": __version__, "commit": "0123456789ab"}
     assert facts["torch"] == torch.__version__
     assert facts["torchray"] == "1.0.0.2"
     assert facts["device_name"]
@@ -43,33 +43,3 @@ def test_differences_are_dotted_and_short() -> None:
         f"new: None -> {'x' * 57}...",
         "tool.commit: a -> b",
     ]
-
-
-def test_a_processor_has_a_name_without_linux(monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(*_: object, **__: object) -> str:
-        raise FileNotFoundError(2, "No such file or directory")
-
-    monkeypatch.setattr(Path, "read_text", absent)
-    assert machine(torch.device("cpu"))[0] in (platform.processor(), platform.machine())
-
-
-def test_the_commit_says_whether_the_sources_are_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = {"rev-parse": "0123456789ab", "status": ""}
-    monkeypatch.setattr(Path, "exists", lambda _: True)
-    monkeypatch.setattr(environment, "_git", lambda _root, verb, *_: answers[verb])
-    assert describe(torch.device("cpu"), "fp32", {})["tool"]["commit"] == "0123456789ab"
-    answers["status"] = " M adasise_bench/metrics/pixels.py"
-    changed = describe(torch.device("cpu"), "fp32", {})["tool"]["commit"]
-    assert changed[:13] == "0123456789ab+"
-    assert int(changed[13:], 16) >= 0
-    monkeypatch.setattr(Path, "exists", lambda _: False)
-    assert describe(torch.device("cpu"), "fp32", {})["tool"]["commit"] is None
-
-
-def test_no_git_is_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(*_: object) -> str:
-        raise FileNotFoundError(2, "git")
-
-    monkeypatch.setattr(Path, "exists", lambda _: True)
-    monkeypatch.setattr(environment, "_git", absent)
-    assert describe(torch.device("cpu"), "fp32", {})["tool"]["commit"] is None

@@ -18,9 +18,10 @@ import pytest
 
 from adasise_bench.records import reading
 from adasise_bench.records import store as record_store
+from adasise_bench.records.folder_names import FINISHED, IN_FLIGHT
 from adasise_bench.records.planned_keys import PlannedKeys
 from adasise_bench.records.reading import read_records, record_batches
-from adasise_bench.records.record import FINISHED, IN_FLIGHT, SCHEMA, Record
+from adasise_bench.records.record import SCHEMA, Record
 from adasise_bench.records.store import RecordStore
 from adasise_bench.utils.errors import DataError, OutputError
 from adasise_bench.utils.files import write_atomically

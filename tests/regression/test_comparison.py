@@ -209,7 +209,7 @@ def test_findings_for_people_programs_and_ci() -> None:
     text = as_text(found, MADE, MADE)
     assert text.startswith("base: adasise-bench 1 (abc), torch 2, chip (cpu), fp32\n")
     lines = {line.split("  ")[0]: line for line in text.splitlines()}
-    assert "FAILED: mean differs by -5 (worse)" in lines["EBPG, %"]
+    assert "FAILED: the mean differs by -5 (worse)" in lines["EBPG, %"]
     assert lines["Bbox, %"].endswith("ok")
     assert "torn" in lines["Errors"]
     assert summary(found).startswith("6 checks passed, 3 failed, 1 skipped: ebpg of sise on resnet50, ")
@@ -245,7 +245,7 @@ def test_a_value_that_one_of_the_two_lacks_is_a_difference(metric: str) -> None:
     for base, new in ((whole, lacking), (lacking, whole)):
         finding = check(metric, base, new, Limits(free, free))
         assert finding.verdict == "failed"
-        assert "1 without a value in one of the two: 1 dog" in finding.detail
+        assert "1 pair has no value in one of the two: 1 dog" in finding.detail
 
 
 def test_pairs_that_an_unfinished_base_lacks_fail() -> None:
@@ -253,6 +253,6 @@ def test_pairs_that_an_unfinished_base_lacks_fail() -> None:
     for limits in (Limits(planned_pairs=3), Limits(planned_pairs=3, partial=True)):
         pairs = check("pairs", base, new, limits)
         assert pairs.verdict == "failed"
-        assert "had not finished, and lacks 1" in pairs.detail
+        assert "made of an unfinished run and lacks 1 pair" in pairs.detail
         assert check("pairs", base, base, limits).verdict == "failed"
     assert check("pairs", base, new, Limits(planned_pairs=2)).verdict == "passed"

@@ -165,8 +165,10 @@ def test_a_workload_knows_methods_and_measures(tiny: Classifier, monkeypatch: py
     monkeypatch.setattr(network, "tune", tune)
     config = scenes("rise", "grad_cam", measures=["insertion", "head_sensitivity"])
     network.with_engine(config, replace(tiny, maps=(6, 8, 10)), pictures=7)
-    masks, steps = range(8000, 8001), range(65, 66)
-    assert seen == [Workload((masks, steps, masks, steps), 7)]
+    network.with_engine(config, replace(tiny, name="vgg16", maps=(6, 8, 10)), pictures=7)
+    steps = range(65, 66)
+    eight, four = range(8000, 8001), range(4000, 4001)
+    assert seen == [Workload((masks, steps, masks, steps), 7) for masks in (eight, four)]
 
 
 def test_the_setting_has_three_values() -> None:

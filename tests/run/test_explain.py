@@ -17,8 +17,7 @@ from adasise_bench.cli import main
 from adasise_bench.data.scenes import SCENE_CLASSES, draw_scene, embedded_root
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.records import folder as run_folder
-from adasise_bench.run import explain as explaining
-from adasise_bench.run import scored_picture as subject
+from adasise_bench.run import explain, scored_picture
 from adasise_bench.run.config_file import validate
 from adasise_bench.run.runner import run
 from adasise_bench.run.scored_picture import explain_config, open_subject
@@ -49,7 +48,7 @@ def scene(folder: Path) -> Path:
 
 
 def test_prints_the_top_classes_and_writes_every_result(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explaining, "_BAR_DELAY", 0)
+    monkeypatch.setattr(explain, "_BAR_DELAY", 0)
     result = call(scene, "--top", "3")
     assert result.exit_code == 0, result.output
     found = [line.split() for line in result.stdout.splitlines()]
@@ -112,13 +111,13 @@ def test_side_by_side_holds_classes_and_methods_in_the_order_asked_for(
     scene: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = []
-    draw = explaining.side_by_side
+    draw = explain.side_by_side
 
     def look(rows: object, small_print: str) -> object:
         seen.append((rows, small_print))
         return draw(rows, small_print)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(explaining, "side_by_side", look)
+    monkeypatch.setattr(explain, "side_by_side", look)
     perturbation = "methods.extremal_perturbation={name: extremal_perturbation, iterations: 2}"
     result = call(scene, "--methods", "ada_sise,extremal_perturbation,sise", "--class", "star",
                   "--class", "ring", "--class", "star", "--set", perturbation)  # fmt: skip
@@ -173,7 +172,7 @@ def test_a_picture_too_elongated_for_its_input_is_refused(folder: Path) -> None:
 
 
 def test_overlays_of_large_pictures_are_shrunk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(explaining, "_MAX_SIDE", 100)
+    monkeypatch.setattr(explain, "_MAX_SIDE", 100)
     Image.fromarray(draw_scene(5, 0).pixels).resize((400, 300)).save(folder / "large.png")
     assert call("large.png", "--methods", "sise", "--class", "ring").exit_code == 0
     with Image.open("explain-large/sise_ring.png") as drawn:
@@ -183,9 +182,9 @@ def test_overlays_of_large_pictures_are_shrunk(folder: Path, monkeypatch: pytest
 def test_a_flat_map_is_said_to_be_flat(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (20, 20), (124, 117, 104)).save(folder / "grey.png")
     titles = []
-    draw = explaining.side_by_side
+    draw = explain.side_by_side
     monkeypatch.setattr(
-        explaining,
+        explain,
         "side_by_side",
         lambda rows, text: titles.extend(p.title for p in rows[0]) or draw(rows, text),
     )
@@ -208,11 +207,11 @@ def test_a_bar_counts_the_masks_on_a_terminal(scene: Path, monkeypatch: pytest.M
             return True
 
     terminal = Terminal()
-    monkeypatch.setattr(explaining, "_BAR_DELAY", 0)
+    monkeypatch.setattr(explain, "_BAR_DELAY", 0)
     monkeypatch.setattr(sys, "stderr", terminal)
     overrides = [*ENGINE, f"data.input_size={SIDE}", "methods.extremal_perturbation.iterations=5"]
     config = explain_config("scenes_vgg", ["sise", "extremal_perturbation"], overrides=overrides)
-    explaining.explain(open_subject(scene, config), Path("out"))
+    explain.explain_picture(open_subject(scene, config), Path("out"))
     shown = terminal.getvalue()
     for title in ("SISE: 100%", "Extremal Perturbation: 100%"):
         assert title in shown
@@ -306,10 +305,10 @@ def test_published_weights_are_named_without_a_warning(scene: Path, monkeypatch:
 
     from adasise_bench.models.classifier import Weights
 
-    load = subject.network.load
+    load = scored_picture.network.load
     published = Weights("vgg16_voc-b050e8c3.pth.tar", "b050e8c3" + "0" * 56, True)
     monkeypatch.setattr(
-        subject.network, "load", lambda *arguments: replace(load(*arguments), weights=published)
+        scored_picture.network, "load", lambda *arguments: replace(load(*arguments), weights=published)
     )
     opened = open_subject(scene, explain_config("scenes_vgg", ["sise"], overrides=ENGINE))
     assert list(opened.notes()) == []

@@ -16,9 +16,9 @@ from small_runs import assert_same, settings, tiny_network
 
 from adasise_bench.cli import main
 from adasise_bench.records import environment, manifest
-from adasise_bench.records.folder_names import MANIFEST
+from adasise_bench.records.folder_names import FINISHED, MANIFEST
 from adasise_bench.records.reading import read_records
-from adasise_bench.records.record import FINISHED, Record
+from adasise_bench.records.record import Record
 from adasise_bench.records.store import RecordStore
 from adasise_bench.run.config_file import validate
 from adasise_bench.run.merge import merge
@@ -31,7 +31,7 @@ SHARDS = 4
 @pytest.fixture
 def shards(voc_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     tiny_network(monkeypatch)
-    monkeypatch.setattr(environment, "_commit", lambda: None)
+    monkeypatch.setattr(environment, "tool_commit", lambda: None)
     folders = [tmp_path / f"shard{index}" for index in range(1, SHARDS + 1)]
     for index, folder in enumerate(folders, 1):
         run(settings(voc_root, shard=f"{index}/{SHARDS}"), folder)

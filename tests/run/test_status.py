@@ -63,7 +63,7 @@ def test_running_dead_and_finished(folder: Path) -> None:
         assert "busy" in text
     dead = read_status(folder)
     assert (dead.state, dead.pairs_per_second(1080.0)) == ("dead", None)
-    assert "give its command again" in describe_status(dead, 1080.0)
+    assert "give the same command again to continue it" in describe_status(dead, 1080.0)
     assert "gone" in describe_status(dead, 1080.0)
     store = RecordStore(folder)
     store.finish()
@@ -158,7 +158,7 @@ def test_what_a_progress_file_says_is_no_order_for_a_ci_server(folder: Path) -> 
 def test_no_run_folder(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["status", str(tmp_path)])
     assert result.exit_code == 3
-    assert "no run folder" in result.output
+    assert "not a run folder" in result.output
 
 
 def test_status_imports_nothing_heavy(folder: Path) -> None:

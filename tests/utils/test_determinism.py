@@ -191,7 +191,7 @@ def test_pooling_that_cannot_be_replaced_is_named(
 def test_pooling_without_a_repeatable_gradient_is_replaced(
     config: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load(*_settings: object) -> tuple[nn.Module, Weights]:
+    def load() -> tuple[nn.Module, Weights]:
         classifier = twenty_classes("resnet50")
         classifier.module.features.append(nn.AdaptiveAvgPool2d((7, 7)))
         return classifier.module, classifier.weights

@@ -83,6 +83,34 @@ def test_plain_files_are_written_and_replaced(tmp_path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["out.json"]
 
 
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "run"
+    with files.folder_made_atomically(path) as unfinished:
+        (unfinished / "records").write_text("all")
+        assert not path.exists()
+    assert (path / "records").read_text() == "all"
+    assert [entry.name for entry in path.parent.iterdir()] == ["run"]
+
+
+def test_nothing_is_left_of_a_folder_that_fails(tmp_path: Path) -> None:
+    def fail() -> None:
+        with files.folder_made_atomically(tmp_path / "run") as unfinished:
+            (unfinished / "records").write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_holds_something_stays(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine").write_text("old")
+    with pytest.raises(OSError, match="not empty"), files.folder_made_atomically(tmp_path / "run"):
+        pass
+    assert [entry.name for entry in tmp_path.rglob("*")] == ["run", "mine"]
+
+
 def _mask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -111,7 +111,7 @@ def test_terminal(text: str) -> None:
     made = {"tool": {"version": text, "commit": text}, "torch": text, "device_name": text, "device": text}
     lines = as_text(findings(text), made, {"tool": text, "precision": [text]})
     assert not obeyed(lines)
-    assert lines.count("\n") == 8
+    assert lines.count("\n") == 9
 
 
 @few

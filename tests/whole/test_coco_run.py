@@ -83,7 +83,7 @@ def test_runs_on_boxes_and_on_masks_are_other_runs(base: Path, folder: Path) -> 
 def test_resumes_and_sees_a_changed_annotation(base: Path, folder: Path) -> None:
     again = call("run", "--config", base / "mine.yaml", "--output", folder)
     assert again.exit_code == 0
-    assert "0 explanations made, 12 taken over" in again.stderr
+    assert "0 explanations made, 12 kept from before" in again.stderr
 
 
 def test_report_and_figures_draw_cocos_boxes(folder: Path, base: Path) -> None:

@@ -74,7 +74,7 @@ def test_no_positive_gradient_in_any_block_is_a_flat_map_that_is_counted(
     assert sise["maps_positive"].map(list).tolist() == [[0] * 5] * 8
     assert np.isfinite(records[MEASURES].to_numpy()).all()
     flat = int(records["degenerate"].sum())
-    assert f"(all pixels equal): {flat}, 8 of them without a positive gradient in any block." in text
+    assert f"(all pixels equal): {flat}; in 8 of them, no block has a positive gradient." in text
 
 
 def test_saturated_scores_are_counted(measure: Measure) -> None:
@@ -88,13 +88,13 @@ def test_saturated_scores_are_counted(measure: Measure) -> None:
     assert (records["score"] == dogs).all()
     assert (records["increase"] == 0).all()
     assert (records["drop"] == 0).all()
-    assert "Score 1, which nothing can raise: 3 explanations" in text
-    assert "Score 0 or less: 9 explanations" in text
+    assert "3 explanations have a score of 1. Nothing can raise it, so their Increase is 0." in text
+    assert "9 explanations have a score of 0 or less; by definition, their Drop is 0 or 100." in text
 
 
 def test_ordinary_scores_get_no_such_note(measure: Measure) -> None:
     _records, text = measure(lambda _classifier: None)
-    assert "which nothing can raise" not in text
+    assert "Nothing can raise it" not in text
     assert "0 or less" not in text
     assert "positive gradient" not in text
 

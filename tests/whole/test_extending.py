@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import runpy
 import shlex
@@ -20,6 +21,8 @@ import pytest
 import torch
 from click.testing import CliRunner
 from PIL import Image
+from safetensors.torch import save_file
+from torchvision.models import resnet18
 
 from adasise_bench import methods
 from adasise_bench.cli import main
@@ -32,7 +35,8 @@ from adasise_bench.records.reading import read_records
 from adasise_bench.run import network
 from adasise_bench.utils import plugins
 
-TEXT = (Path(__file__).resolve().parents[2] / "docs/extending.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", TEXT, re.MULTILINE))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAME = re.compile(r"(?:# |<!-- )(\S+\.\w+)(?: -->)?\n")
@@ -149,7 +153,8 @@ def test_a_function(do: Callable[[str], Done]) -> None:
 
 def test_an_installed_package(do: Callable[[str], Done]) -> None:
     done = do("Your own method: an installed package")
-    assert "input_times_gradient   my_method:input_times_gradient of the package my-method" in done.output
+    line = r"input_times_gradient +my_method:input_times_gradient of the package my-method"
+    assert re.search(line, done.output)
     assert len(list((done.folder / "explain-scene").glob("input_times_gradient_*.npy"))) == 1
 
 
@@ -164,7 +169,7 @@ def test_a_new_method(
     for module in (registry, parsing):
         monkeypatch.setattr(module, "METHODS", {**METHODS, **added})
     runpy.run_path(str(tmp_path / "tests/methods/test_occlusion.py"))["test_occlusion"](tiny, image)
-    assert "\n  occlusion              Occlusion (2014)\n" in CliRunner().invoke(main, ["ls"]).stdout
+    assert re.search(r"\n  occlusion +Occlusion \(2014\)\n", CliRunner().invoke(main, ["ls"]).stdout)
     monkeypatch.setattr(golden_maps, "METHODS", registry.METHODS)
     assert golden_maps.golden_path("occlusion").name == "occlusion-v1.npy"
     assert golden_maps.golden_map("occlusion").max() > 0
@@ -180,7 +185,7 @@ def test_library_networks(do: Callable[[str], Done]) -> None:
     assert isinstance(facts, dict)
     assert facts["weights_file"] == "resnet18.pth"
     assert facts["blocks"] == ["relu", "layer1", "layer2", "layer3", "layer4"]
-    assert "feature maps read after relu, layer1" in " ".join(done.output.split())
+    assert "feature maps are read after relu, layer1" in " ".join(done.output.split())
 
 
 def test_a_network_of_ones_own(do: Callable[[str], Done]) -> None:
@@ -209,3 +214,71 @@ def test_own_pictures_in_coco_layout(do: Callable[[str], Done]) -> None:
     assert records["error"].isna().all()
     assert records["box_share"].round(0).tolist() == [17, 19]
     assert "own set in COCO layout, kitchen.json" in " ".join(done.output.split())
+
+
+REGISTRIES = {
+    "A new method in the tool": ("METHODS", "methods/registry.py"),
+    "A new metric in the tool": ("METRICS", "metrics/registry.py"),
+    "A new network in the tool": ("ARCHITECTURES", "models/architectures.py"),
+}
+
+
+class Extended(NamedTuple):
+    """A copy of the package to which each of these sections has added a file, a registry entry and a test."""
+
+    folder: Path
+    tests: list[str]
+
+    def call(self, *arguments: str) -> str:
+        """What ``python -m`` with these arguments prints, in the copy."""
+        place = os.environ | {"PYTHONPATH": str(self.folder), "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [sys.executable, "-m", *arguments],
+            cwd=self.folder, env=place, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory: pytest.TempPathFactory) -> Extended:
+    folder = tmp_path_factory.mktemp("extended")
+    package = folder / "adasise_bench"
+    shutil.copytree(ROOT / "adasise_bench", package, ignore=shutil.ignore_patterns("__pycache__"))
+    for section, (name, path) in REGISTRIES.items():
+        (entry,) = write_files(section, folder)
+        registry_file = package / path
+        before, end, after = re.split(
+            rf"(?<=^{name}: )(.*?\n)(?=\}})", registry_file.read_text(), maxsplit=1, flags=re.M | re.S
+        )
+        registry_file.write_text(before + end + entry + after)
+    save_file(resnet18(num_classes=6).state_dict(), package / "models/scenes_resnet.safetensors")
+    tests = sorted(str(path.relative_to(folder)) for path in (folder / "tests").rglob("test_*.py"))
+    shutil.copy(ROOT / "tests/conftest.py", folder / "tests")
+    return Extended(folder, tests)
+
+
+def test_one_file_one_entry_and_one_test_add_each(extended: Extended) -> None:
+    assert len(extended.tests) == len(REGISTRIES)
+    assert "3 passed" in extended.call("pytest", "-q", "-p", "no:cacheprovider", *extended.tests)
+    listed = extended.call("adasise_bench", "ls").splitlines()
+    assert {line.split()[0] for line in listed} >= {"occlusion", "sparseness", "scenes_resnet"}
+
+
+def test_what_was_added_runs_and_stands_in_the_tables(extended: Extended) -> None:
+    config = ROOT / "configs/quickstart.yaml"
+    settings = ["models={scenes_resnet: {}}", "methods=[occlusion, sise]",
+                "engine={layout: contiguous, batch_size: 8, compile: false}"]  # fmt: skip
+    overrides = [part for setting in settings for part in ("--set", setting)]
+    extended.call(
+        "adasise_bench", "run", "--config", str(config), *overrides, "--limit", "1", "--output", "out"
+    )
+    records = pd.read_parquet(next((extended.folder / "out").glob("*.parquet")))
+    assert set(records["model"]) == {"scenes_resnet"}
+    assert set(records["method"]) == {"occlusion", "sise"}
+    assert records["error"].isna().all()
+    assert records["sparseness"].between(1, 99).all()
+    mean = records.loc[records["method"] == "occlusion", "sparseness"].mean()
+    table = extended.call("adasise_bench", "table", "out", "--metrics", "sparseness", "--format", "csv")
+    (row,) = [line for line in table.splitlines() if ",occlusion,sparseness," in line]
+    assert float(row.split(",")[4]) == pytest.approx(mean)

@@ -29,9 +29,8 @@ from adasise_bench.data.voc import VocDataset
 from adasise_bench.methods.sise.sise import Sise
 from adasise_bench.models.classifier import Classifier, Weights
 from adasise_bench.records import environment
-from adasise_bench.records.folder_names import LOCK
+from adasise_bench.records.folder_names import IN_FLIGHT, LOCK
 from adasise_bench.records.reading import read_records
-from adasise_bench.records.record import IN_FLIGHT
 from adasise_bench.records.store import RecordStore
 from adasise_bench.run import network, worker
 from adasise_bench.run.runner import run
@@ -46,7 +45,7 @@ SAID = "said.txt"
 @pytest.fixture(autouse=True)
 def _tiny_network(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_network(monkeypatch)
-    monkeypatch.setattr(environment, "_commit", lambda: None)  # git takes longer than a run here
+    monkeypatch.setattr(environment, "tool_commit", lambda: None)  # git takes longer than a run here
 
 
 @pytest.fixture
@@ -65,7 +64,7 @@ def run_in_process(
 ) -> None:
     torch.set_num_threads(1)
     tqdm.set_lock(threading.RLock())  # its own would outlive a kill
-    environment._commit = lambda: None
+    environment.tool_commit = lambda: None
     network.load_classifier = lambda name, **_settings: twenty_classes(name)  # type: ignore[assignment]
     if kill_at_write:
         _kill_at(kill_at_write)
@@ -385,7 +384,7 @@ def other_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def other_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "_commit", lambda: "0123456789ab")
+    monkeypatch.setattr(environment, "tool_commit", lambda: "0123456789ab")
 
 
 def other_definition(monkeypatch: pytest.MonkeyPatch) -> None:

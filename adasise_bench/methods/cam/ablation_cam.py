@@ -9,24 +9,35 @@ import torch
 
 from adasise_bench.methods.base import Explanation, Request
 from adasise_bench.methods.cam.base import LayerActivation, weighted_maps
-from adasise_bench.methods.cam.partial_forward import Tail, tail_behind
+from adasise_bench.methods.cam.partial_forward import PartialForward, forward_behind
 from adasise_bench.methods.layer_maps import layer_maps
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.scoring import in_batches
+from adasise_bench.models.scoring import filled_batch, in_batches
 from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.timing import PhaseClock
 
 
 class AblationCam(LayerActivation):
-    """Ablation-CAM, WACV 2020: L = ReLU(Σ_k w_k A_k), w_k = (y - y_k) / |y|.
+    """Ablation-CAM: L = ReLU(Σ_k w_k A_k), where w_k = (y - y_k) / |y|.
 
-    y is the raw output of the class, before any softmax or sigmoid; y_k is the output with map k set to
-    0. The paper divides by y. Here it is |y|, which is the same for y > 0; for y < 0 the paper's quotient
-    would show what speaks against the class. Maps that are 0 everywhere add nothing and are not ablated.
-    Layer as in Grad-CAM (VGG16: features.29; ResNet-50: layer4).
+    y is the raw output of the class, before any softmax or sigmoid, and y_k is the output when map k is set
+    to 0. The paper divides by y. Here it is |y|, which is the same for y > 0; for y < 0 the paper's quotient
+    would show what speaks against the class. Maps that are 0 everywhere add nothing and are not ablated. The
+    layer is chosen as in Grad-CAM (VGG16: ``features.29``; ResNet-50: ``layer4``).
 
-    Computed here, in fp32: only the modules behind the layer run for every ablated map, and the outputs
-    of all classes come from the same pass. ``forwards`` counts these passes like whole ones.
+    Everything is computed in fp32. Only the modules behind the layer run for every ablated map, and the
+    outputs of all classes come from the same pass. ``forwards`` counts such a pass like a whole one.
+
+    Map: (H, W) float32, at least 0, in units of the feature maps.
+
+    Source: Desai and Ramaswamy, WACV 2020.
+
+    Example:
+        >>> from adasise_bench.methods.cam.ablation_cam import AblationCam
+        >>> from adasise_bench.methods.example import explained
+        >>> found = explained(AblationCam(), red=[[0, 2], [0, 6]])
+        >>> found.saliency.tolist(), found.forwards  # without the map of red nothing is left: w is 1
+        ([[0.0, 2.0], [0.0, 6.0]], 2)
     """
 
     name: Literal["ablation_cam"] = "ablation_cam"
@@ -40,8 +51,8 @@ class AblationCam(LayerActivation):
             found = layer_maps(classifier, image, layer)
             active = found.maps.ne(0).any(dim=2).any(dim=1).nonzero()[:, 0]
         with clock.phase("scoring"), torch.no_grad(), arithmetic("fp32", classifier.device):
-            tail = tail_behind(classifier, image, layer, found)
-            outputs = ablated_outputs(classifier, tail, found.maps, active).double()
+            forward = forward_behind(classifier, image, layer, found)
+            outputs = ablated_outputs(classifier, forward, found.maps, active).double()
         with clock.phase("fusion"):
             whole, without = outputs[0], outputs[1:]
             weights = (whole - without) / torch.where(whole == 0, 1, whole.abs())
@@ -55,16 +66,15 @@ class AblationCam(LayerActivation):
 
 
 def ablated_outputs(
-    classifier: Classifier, tail: Tail, maps: torch.Tensor, chosen: torch.Tensor
+    classifier: Classifier, forward: PartialForward, maps: torch.Tensor, chosen: torch.Tensor
 ) -> torch.Tensor:
     """Raw outputs without any of the chosen maps, one after the other.
 
-    All passes have the same shape, as in the scoring engine: the last batch is filled up with zeros, and
-    when memory runs out, the batch is halved.
+    All passes have the same shape, as in the scoring engine; when memory runs out, the batch is halved.
 
     Args:
         classifier: says how many inputs pass at once.
-        tail: the network behind the maps.
+        forward: the network behind the maps.
         maps: (K, h, w) feature maps of one image.
         chosen: (N,) int64, the numbers of the maps to ablate.
 
@@ -76,15 +86,17 @@ def ablated_outputs(
     outputs = maps.new_empty(len(kept), len(classifier.classes))
 
     def pass_on(start: int, stop: int) -> torch.Tensor:
-        return _one_batch(classifier, tail, maps, kept[start:stop])
+        return _one_batch(classifier, forward, maps, kept[start:stop])
 
     for items, batch in in_batches(classifier, len(kept), pass_on):
         outputs[items] = batch
     return outputs
 
 
-def _one_batch(classifier: Classifier, tail: Tail, maps: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-    inputs = classifier.empty_batch(maps[None])
-    torch.mul(maps, kept[:, :, None, None], out=inputs[: len(kept)])
-    inputs[len(kept) :] = 0
-    return tail(inputs)[: len(kept)]
+def _one_batch(
+    classifier: Classifier, forward: PartialForward, maps: torch.Tensor, kept: torch.Tensor
+) -> torch.Tensor:
+    inputs = filled_batch(
+        classifier, maps[None], len(kept), lambda filled: torch.mul(maps, kept[:, :, None, None], out=filled)
+    )
+    return forward(inputs)[: len(kept)]

@@ -1,4 +1,4 @@
-"""What the class activation methods share: a weighted sum of maps, for all classes of an image."""
+"""What the class activation methods share: a weighted sum of feature maps, for all classes of an image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from adasise_bench.utils.timing import PhaseClock
 
 
 def weighted_maps(maps: torch.Tensor, weights: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """L = ReLU(Σ_k w_k A_k), resized bilinearly (pixel centres at half-integers) to the input.
+    """L = ReLU(Σ_k w_k A_k), resized bilinearly to the input; pixel centres are at half-integers.
 
     Args:
         maps: (K, h, w) float32 feature maps A; K may be 0.
@@ -38,7 +38,7 @@ class ClassActivation(Method):
 
     @property
     def group(self) -> str:
-        """All classes of an image are explained together; no label has a space."""
+        """All classes of an image are explained together. No label has a space, so that no name clashes."""
         return f"{self.name} of an image"
 
     def explain(self, classifier: Classifier, request: Request, clock: PhaseClock) -> Explanation:

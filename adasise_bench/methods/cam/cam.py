@@ -17,16 +17,27 @@ from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.timing import PhaseClock
 
 _SAME = 1e-4
-"""Largest difference, relative to the largest value, that is taken for rounding."""
+"""Values that differ by no more than this share of the largest one count as equal but for rounding."""
 
 
 class Cam(ClassActivation):
-    """Class activation mapping, CVPR 2016 (arXiv 1512.04150), eq. 2: M = Σ_k w_k A_k, negative values cut.
+    """Class activation mapping: M = Σ_k w_k A_k, where negative values become 0.
 
-    A are the maps whose means enter the last linear layer, w_k that layer's weights of the class. It is
-    defined only for networks that end in a global average pooling and one linear layer (ResNet-50:
-    layer4; scenes_vgg: the last pooling; not VGG16). The maps are found in the forward pass; the method
-    has no parameter. The paper keeps negative values; here they become 0, as in all maps of this tool.
+    A_k are the feature maps whose means enter the last linear layer, and w_k are the weights of the class in
+    that layer. The method is defined only for networks that end in a global average pooling and one linear
+    layer (ResNet-50: ``layer4``; scenes_vgg: the last pooling; not VGG16). The maps are found in the forward
+    pass. The method has no parameter. The paper keeps negative values; here they become 0, as in all maps of
+    this tool.
+
+    Map: (H, W) float32, at least 0, in units of the raw output.
+
+    Source: Zhou et al., CVPR 2016 (arXiv 1512.04150), equation 2.
+
+    Example:
+        >>> from adasise_bench.methods.cam.cam import Cam
+        >>> from adasise_bench.methods.example import explained
+        >>> explained(Cam(), red=[[0, 2], [0, 6]]).saliency.tolist()  # 1 times the map of red
+        [[0.0, 2.0], [0.0, 6.0]]
     """
 
     name: Literal["cam"] = "cam"
@@ -54,10 +65,10 @@ class Cam(ClassActivation):
 
 @torch.no_grad()
 def averaged_maps(classifier: Classifier, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The maps whose means are the input of the last linear layer, and its weights.
+    """Find the maps whose means are the input of the last linear layer, and the weights of that layer.
 
-    The head is the last linear layer or convolution that runs; its output must be the network's, and its
-    input the means of the last feature maps of more than one position before it.
+    The head is the last linear layer or convolution that runs. Its output must be the network's output. Its
+    input must be the means of the last feature maps before it that have more than one position.
 
     Args:
         classifier: the network; left as it was found.
@@ -97,7 +108,7 @@ def averaged_maps(classifier: Classifier, image: torch.Tensor) -> tuple[torch.Te
 
 
 def _same(found: torch.Tensor, expected: torch.Tensor) -> bool:
-    """Whether (1, N) or (1, N, 1, 1) values are those of (1, N), up to rounding."""
+    """Whether (1, N) or (1, N, 1, 1) values are equal to (1, N) values up to rounding."""
     if found.numel() != expected.numel():
         return False
     difference = (found.reshape(expected.shape) - expected).abs().max()

@@ -11,23 +11,26 @@ from torch import fx, nn
 from adasise_bench.methods.layer_maps import LayerMaps, replaced_output
 from adasise_bench.models.classifier import Classifier, image_level
 
-Tail = Callable[[torch.Tensor], torch.Tensor]
+PartialForward = Callable[[torch.Tensor], torch.Tensor]
 """(B, K, h, w) feature maps to (B, C) raw outputs."""
 
 _SAME = 1e-4
-"""Largest difference of raw outputs, relative to the largest of them, that is taken for rounding."""
+"""Raw outputs that differ by no more than this share of the largest one count as equal but for rounding."""
 
 
-def tail_behind(classifier: Classifier, image: torch.Tensor, layer: str, found: LayerMaps) -> Tail:
+def forward_behind(
+    classifier: Classifier, image: torch.Tensor, layer: str, found: LayerMaps
+) -> PartialForward:
     """The network's outputs as a function of one layer's maps.
 
-    The modules that contain the layer are traced, and the calls behind it become the tail. Where they
-    cannot be traced, where a path leads around the layer, or where the tail does not give the network's
-    own outputs, the whole network runs on copies of the image, and the layer's output is replaced.
+    The modules that contain the layer are traced, and the calls behind it become a function of its maps. The
+    whole network runs on copies of the image instead, and the layer's output is replaced, in three cases: the
+    modules cannot be traced, a path leads around the layer, or the function does not give the network's own
+    outputs.
 
     Args:
         classifier: the network.
-        image: (1, 3, H, W) network input; a path around the layer carries it.
+        image: (1, 3, H, W) network input, for a path around the layer.
         layer: name of a module that runs once in a pass.
         found: what the layer gives for the image.
     """
@@ -48,7 +51,7 @@ def tail_behind(classifier: Classifier, image: torch.Tensor, layer: str, found: 
 
 
 class _AroundLayer(fx.Tracer):
-    """Looks into the modules that contain the layer, and into no others."""
+    """A tracer that looks into the modules that contain the layer, and into no others."""
 
     def __init__(self, layer: str) -> None:
         super().__init__()
@@ -59,7 +62,7 @@ class _AroundLayer(fx.Tracer):
 
 
 class _Root(nn.Module):
-    """A network one level down, where a tracer also sees a ``forward`` that was set on the network itself."""
+    """A module around a network: a tracer then also sees a ``forward`` that was set on the network itself."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -71,14 +74,14 @@ class _Root(nn.Module):
 
 
 _KNOWN: WeakKeyDictionary[nn.Module, dict[str, nn.Module | None]] = WeakKeyDictionary()
-"""What follows a network's layers, by their names, while the network lives."""
+"""What follows each layer of a network, by the layer's name; forgotten when the network is deleted."""
 
 
 def traced_behind(module: nn.Module, layer: str) -> nn.Module | None:
-    """What follows the layer; ``None`` if it cannot be traced, or needs more than the layer's output.
+    """The part behind the layer; ``None`` if it cannot be traced, or needs more than the layer's output.
 
-    A network is traced once per layer. What is returned shares the network's modules and parameters, and
-    so follows their changes; only a change of the network's structure is not seen.
+    A network is traced once for each layer. The result shares the modules and parameters of the network, so
+    that it follows their changes. A change of the network's structure is not noticed.
     """
     known = _KNOWN.setdefault(module, {})
     if layer not in known:
@@ -90,7 +93,7 @@ def _traced(module: nn.Module, layer: str) -> nn.Module | None:
     root, target = _Root(module), f"network.{layer}"
     try:
         traced = fx.GraphModule(root, _AroundLayer(target).trace(root))
-    except Exception:  # code whose course depends on values fails to be traced in any way
+    except Exception:  # tracing code that depends on values can raise any exception
         return None
     graph = traced.graph
     inputs = graph.find_nodes(op="placeholder")

@@ -17,19 +17,30 @@ from adasise_bench.utils.timing import PhaseClock
 
 
 class ScoreCam(LayerActivation):
-    """Score-CAM, CVPR workshops 2020 (arXiv 1910.01279), algorithm 1: L = ReLU(Σ_k α_k A_k).
+    """Score-CAM: L = ReLU(Σ_k α_k A_k), where α_k comes from the score Ψ of the input that map k masks.
 
     Every map of the layer is resized to the input, scaled to [0, 1] and multiplied with the preprocessed
-    input; maps without any variation are left out. ``weighting`` says what becomes of the score Ψ:
+    input. Maps without any variation are left out. ``weighting`` says what becomes of the score Ψ:
 
-    - ``score``: α_k = Ψ of the masked input, as in the authors' code (with Ψ = softmax, the
-      configuration's default) and in the paper's first version. Default, since the SISE paper compares
-      with that code.
-    - ``channel_softmax``: α = softmax over the layer's maps of Ψ, as algorithm 1 of the second version.
-      Its baseline Ψ(X_b) is the same for all maps and drops out.
+    - ``score``, the default: α_k is Ψ of the masked input, as in the first version of the paper and in the
+      authors' code (where Ψ is the softmax, the default of the configuration). The SISE paper compares with
+      that code.
+    - ``channel_softmax``: α is the softmax of Ψ over the maps of the layer, as in algorithm 1 of the second
+      version. Its reference score Ψ(X_b) is the same for all maps and has no effect.
 
-    Computed by the scoring engine of SISE: a masked input is scored for all classes at once. Layer as in
-    Grad-CAM (VGG16: features.29; ResNet-50: layer4).
+    The scoring engine of SISE computes it, and scores each masked input for all classes at once. The layer is
+    chosen as in Grad-CAM (VGG16: ``features.29``; ResNet-50: ``layer4``).
+
+    Map: (H, W) float32, at least 0, in units of the feature maps times the score.
+
+    Source: Wang et al., CVPR workshops 2020 (arXiv 1910.01279), algorithm 1.
+
+    Example:
+        >>> from adasise_bench.methods.cam.score_cam import ScoreCam
+        >>> from adasise_bench.methods.example import explained
+        >>> found = explained(ScoreCam(), red=[[0, 2], [0, 6]])  # Ψ = (2 * 1/3 + 6 * 1) / 4 = 5 / 3
+        >>> [[round(value, 2) for value in row] for row in found.saliency.tolist()]
+        [[0.0, 3.33], [0.0, 10.0]]
     """
 
     name: Literal["score_cam"] = "score_cam"

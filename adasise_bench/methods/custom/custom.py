@@ -1,4 +1,4 @@
-"""Methods of the user's own: any callable ``(model, image, target) -> map``."""
+"""The user's own methods: any callable ``(model, image, target) -> map``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from torch import nn
 
-from adasise_bench.methods import Explanation, Method, Request
+from adasise_bench.methods.base import Explanation, Method, Request
 from adasise_bench.methods.preserve import contained
 from adasise_bench.methods.registry import METHODS
 from adasise_bench.models.batching import is_out_of_memory
@@ -32,7 +32,7 @@ GROUP = "adasise_bench.methods"
 
 
 def location_of(name: str) -> str | None:
-    """``module:attribute`` behind the name of a method of the user's own; ``None`` where there is none."""
+    """``module:attribute`` behind the name of a user's own method; ``None`` where there is no such method."""
     if ":" in name:
         return name
     point = plugins.installed(GROUP).get(name)
@@ -40,14 +40,14 @@ def location_of(name: str) -> str | None:
 
 
 def custom_definitions(methods: Sequence[Method]) -> dict[str, str]:
-    """What values depend on that neither the options nor the tool's version tell.
+    """What the values depend on beside the options and the tool's version.
 
-    For methods that do not come with the tool: where each is, its source's hash, and those of the files that
-    its options name; and every method's :meth:`~Method.evidence`.
+    For a method that does not come with the tool these are its place, the hash of its source, and the hashes
+    of the files that its options name. For every method :meth:`~Method.evidence` is added.
 
     Raises:
-        ConfigError: one of them cannot be imported.
-        BenchError: evidence that cannot be had.
+        ConfigError: a method cannot be imported.
+        BenchError: the evidence of a method cannot be found out.
     """
     located = {method.name: location_of(method.name) for method in methods if method.name not in METHODS}
     sources = {name: plugins.definition(location) for name, location in located.items() if location}
@@ -62,21 +62,22 @@ def custom_definitions(methods: Sequence[Method]) -> dict[str, str]:
 
 
 class CustomMethod(Method):
-    """A function that gets the network, an image and a class, and gives a map.
+    """A function that takes the network, an image and a class, and returns a map.
 
     It is called as ``function(model, image, target, **options)``:
 
-    - ``model``: the network, an ``nn.Module`` in evaluation mode that takes (N, 3, H, W) preprocessed inputs
-      and gives (N, C) raw outputs; its parameters need no gradient.
+    - ``model``: the network, an ``nn.Module`` in evaluation mode. It takes (N, 3, H, W) preprocessed inputs
+      and gives (N, C) raw outputs. Its parameters do not require gradients.
     - ``image``: (1, 3, H, W) float32 network input, a leaf that requires its gradient.
     - ``target``: index of the class.
 
-    It returns a tensor (dense or sparse) or array (H, W) of real numbers, without negative values; leading
-    dimensions of 1 are dropped, and a map of another size is resized bilinearly. Maps are kept in float32;
-    one whose values become one and the same there is named on stderr. The function runs in fp32 with
-    gradients enabled; the random numbers of Python, NumPy and torch begin at the request's seed. The network,
-    and what is set for the whole process, are afterwards as they were before; the options and the image are
-    copies.
+    It returns a tensor (dense or sparse) or an array of shape (H, W) with real numbers, none of them
+    negative. Leading dimensions of 1 are dropped. A map of another size is resized bilinearly. Maps are kept
+    in float32; where all values of a map become equal by this, a note on stderr says so.
+
+    The function runs in fp32 with gradients enabled. The random numbers of Python, NumPy and torch begin at
+    the seed of the request. Afterwards the network, and what is set for the whole process, are as they were
+    before. The options and the image are copies.
     """
 
     name: str
@@ -137,10 +138,11 @@ class CustomMethod(Method):
 
     @contextmanager
     def _errors_named(self) -> Iterator[None]:
-        """Let whatever foreign code, or a map of an odd kind, raises become one record's error.
+        """Turn anything that the function raises, or that its map causes, into the error of one record.
 
         Raises:
-            BenchError: instead; what more memory or another device can mend stays as it is.
+            BenchError: instead of the exception. Exceptions that more memory or another device can mend stay
+                as they are.
         """
         try:
             yield
@@ -154,9 +156,9 @@ class CustomMethod(Method):
             raise BenchError(f"{self.name}: {plugins.reason(error)}") from None
 
     def _map(self, result: Any, size: tuple[int, int]) -> torch.Tensor:
-        """What the function returned as an (H, W) float32 map of the input's size, in memory of its own.
+        """What the function returned, as an (H, W) float32 map of the input's size.
 
-        The function may keep what it returned, and write into it again.
+        It is a copy, because the function may keep what it returned, and write into it again.
 
         Raises:
             BenchError: it is no map, or has negative values.
@@ -193,17 +195,17 @@ class CustomMethod(Method):
         return saliency.contiguous()
 
     def expected_forwards(self, maps_available: tuple[int, ...]) -> None:
-        """Nobody knows before the function has run."""
+        """Unknown before the function has run."""
 
 
 def _for_torch(array: NDArray[Any]) -> NDArray[Any]:
-    """A copy of an array of real numbers, in this machine's order of bytes and at most double precision."""
+    """A copy of an array that torch can read: bytes in the machine's order, and float64 at most."""
     kind = array.dtype.newbyteorder("=")
     return np.array(array, dtype=np.float64 if kind.kind == "f" and kind.itemsize > 8 else kind, order="C")
 
 
 def _becomes_flat(values: torch.Tensor, saliency: torch.Tensor) -> bool:
-    """Whether a map's values differ, but no longer in float32; one that is no finer is not looked at."""
+    """Whether the values of a map differ, but are all equal in float32; finer types alone are looked at."""
     if values.dtype not in (torch.float64, torch.int32, torch.int64, torch.uint32, torch.uint64):
         return False
     flat = saliency.numel() > 0 and bool((saliency == saliency.flatten()[0]).all())
@@ -228,7 +230,7 @@ class _Count:
 
 @contextmanager
 def _counted(module: nn.Module) -> Iterator[_Count]:
-    """Count what passes through a network, and take its outputs to image level."""
+    """Count the inputs that pass through a network; outputs with positions are averaged over them."""
     count = _Count()
 
     def hook(_module: nn.Module, _inputs: object, outputs: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,7 @@
-"""The area constraint of Extremal Perturbation: the sorted mask should look like zeros followed by ones.
+"""The area constraint of Extremal Perturbation: the sorted mask should be zeros followed by ones.
 
-TorchRay sorts every mask in every iteration. Which pixels belong to the highest share is all that the
-gradient needs, and selecting the one value at the border is much cheaper.
+TorchRay sorts every mask in every iteration. The gradient needs only to know which pixels belong to the
+highest share. To find the one value at the border of that share is much faster than to sort.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torchray.attribution.extremal_perturbation import MaskGenerator
 
 
 class AreaConstraint:
-    """Which pixels of a mask should be 1, all others 0, for the mask to have its area.
+    """Says which pixels of a mask should be 1, and which 0, so that the mask has its area.
 
     Args:
         areas: A area shares in (0, 1).
@@ -29,14 +29,18 @@ class AreaConstraint:
         self._low_column = torch.tensor(self._low, dtype=torch.int32, device=device)[:, None]
 
     def high_pixels(self, masks: torch.Tensor) -> torch.Tensor:
-        """The highest pixels of (N · A, H', W') masks, as many as the areas ask for; of equal ones the last.
+        """Mark the highest pixels of (N · A, H', W') masks, as many as the areas ask for.
 
-        The areas repeat: mask i has area number i modulo A.
+        Of equal pixels the last ones are taken, as TorchRay's sorting does. The areas repeat: mask i has area
+        number i modulo A.
+
+        Returns:
+            (N · A, H', W') bool.
         """
         pixels = masks.flatten(1)
         rows = pixels.view(-1, len(self._low), pixels.shape[1])
         border = _select(rows)(rows, self._low)[..., None]
-        # Of those equal to the border, the first are low, as many as are still missing; the others are high.
+        # Some pixels are equal to the border. The first of them are low, as many as are still missing there.
         low_and_equal = self._low_column - (rows < border).sum(dim=2, keepdim=True, dtype=torch.int32)
         equal = rows == border
         high = torch.where(equal, equal.cumsum(dim=2, dtype=torch.int32) > low_and_equal, rows > border)
@@ -56,16 +60,16 @@ def largest_of_low(rows: torch.Tensor, low: Sequence[int]) -> torch.Tensor:
 
 
 def largest_of_low_by_sort(rows: torch.Tensor, low: Sequence[int]) -> torch.Tensor:
-    """The same in one call for all rows, for a GPU that has little to sort and takes long to launch."""
+    """The same in one call for all rows: fastest for few rows on a GPU, where every call costs time."""
     ranked = rows.sort(dim=2).values
     return torch.stack([ranked[:, i, max(count, 1) - 1] for i, count in enumerate(low)], dim=1)
 
 
 def largest_of_low_by_topk(rows: torch.Tensor, low: Sequence[int]) -> torch.Tensor:
-    """The same as the smallest of the highest values, for a GPU with many rows.
+    """The same as the smallest of the highest values: fastest for many rows on a GPU.
 
-    A GPU's ``kthvalue`` is refused in deterministic runs, and a full sort costs several passes over all
-    values and their numbers. ``topk`` may return equal values in any order, but not other values.
+    torch refuses ``kthvalue`` on a GPU in deterministic runs, and a full sort reads and writes all values and
+    their indices several times. ``topk`` may return equal values in any order, which changes no value.
     """
     pixels = rows.shape[2]
     values = [
@@ -76,7 +80,7 @@ def largest_of_low_by_topk(rows: torch.Tensor, low: Sequence[int]) -> torch.Tens
 
 
 def _select(rows: torch.Tensor) -> Callable[[torch.Tensor, Sequence[int]], torch.Tensor]:
-    """Which of the three fits: one explanation on a GPU is bound by launches, several by memory traffic."""
+    """The fastest of the three: on a GPU, one explanation waits for launches, several for memory."""
     if not rows.is_cuda:
         return largest_of_low
     return largest_of_low_by_sort if len(rows) == 1 else largest_of_low_by_topk
@@ -84,7 +88,7 @@ def _select(rows: torch.Tensor) -> Callable[[torch.Tensor, Sequence[int]], torch
 
 @lru_cache(maxsize=32)
 def area_constraint(areas: tuple[float, ...], pixels: int, device: torch.device) -> AreaConstraint:
-    """The same :class:`AreaConstraint` for every explanation with these areas and masks."""
+    """The :class:`AreaConstraint` that all explanations with these areas and masks share."""
     return AreaConstraint(areas, pixels, device)
 
 
@@ -94,11 +98,12 @@ def first_high_pixels(
 ) -> torch.Tensor:
     """The high pixels of TorchRay's first iteration, (len(areas), H', W') bool.
 
-    Every parameter is 1 then, and the mask's pixels repeat from cell to cell: which of thousands of equal
-    ones count as high is left to rounding and to the order in which ``torch.sort`` leaves equal values.
-    It decides where the optimisation goes, so it is read off TorchRay's own mask. Its generator fills arrays
-    of 81 masks on the CPU, also for a GPU, as the weights' last bits are part of the rounding; the result is
-    therefore kept for other inputs of the same size.
+    Every parameter is 1 then, and the pixels of the mask repeat from cell to cell. Which of thousands of
+    equal pixels count as high depends on rounding and on the order in which ``torch.sort`` leaves equal
+    values. This choice decides where the optimisation goes, so it is taken from TorchRay's own mask.
+    TorchRay's generator fills arrays as large as 81 masks. It runs on the CPU, even for a GPU, because the
+    last bits of its weights are part of the rounding. The result is therefore kept for other inputs of the
+    same size.
     """
     with warnings.catch_warnings(), torch.no_grad():
         warnings.filterwarnings("ignore", message=r"torch\.meshgrid: in an upcoming release")

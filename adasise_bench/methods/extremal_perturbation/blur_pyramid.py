@@ -1,4 +1,4 @@
-"""Pictures blurred by degrees, as TorchRay's Extremal Perturbation shows them under a mask."""
+"""Pictures in several degrees of blur, as TorchRay's Extremal Perturbation shows them under a mask."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torchray.attribution.extremal_perturbation import Perturbation
 
 
 class BlurPyramid:
-    """Looks up pictures at a degree of blur per pixel, with the slope in that degree.
+    """Gives pictures with a degree of blur for every pixel, and their derivative in that degree.
 
-    The levels of one pixel lie side by side in memory, each with its step to the next level, so that a
+    The levels of one pixel lie side by side in memory, each with its difference to the next level, so that a
     look-up reads one short row.
 
     Args:
@@ -32,8 +32,8 @@ class BlurPyramid:
         """The pictures under masks, interpolated linearly between levels (TorchRay's ``Perturbation``).
 
         Args:
-            masks: (N · copies, H, W) float32 in [0, 1]; 0 shows most blur, 1 the image; where
-                it is no number, neither is the picture.
+            masks: (N · copies, H, W) float32 in [0, 1]; 0 shows most blur, 1 the image. Where a mask is not a
+                number, the picture is not a number either.
 
         Returns:
             The pictures and their derivatives with respect to the masks, both (N · copies, 3, H, W), with
@@ -41,7 +41,7 @@ class BlurPyramid:
         """
         degrees = masks * self._last
         below = degrees.floor()
-        level = below.long().clamp_(0, self._last)  # of a mask that is no number, some level
+        level = below.long().clamp_(0, self._last)  # NaN becomes any integer, which must not leave the table
         rows = self._rows.index_select(0, (self._first + level).flatten())
         rows = rows.view(*masks.shape, 6)
         values, steps = rows[..., :3], rows[..., 3:]

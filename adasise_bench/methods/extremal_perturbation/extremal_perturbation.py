@@ -12,7 +12,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from torchray.utils import imsmooth
 
 from adasise_bench.methods.base import Explanation, Method, Request
-from adasise_bench.methods.extremal_perturbation import torchray_reference as torchray_ep
+from adasise_bench.methods.extremal_perturbation import torchray_reference
 from adasise_bench.methods.extremal_perturbation.area_constraint import (
     AreaConstraint,
     area_constraint,
@@ -24,6 +24,7 @@ from adasise_bench.methods.extremal_perturbation.mask_descent import MaskDescent
 from adasise_bench.methods.extremal_perturbation.smooth_masks import AreaMasks, area_masks
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.replay import RepeatedSteps, is_capturable
+from adasise_bench.utils import step_watch
 from adasise_bench.utils.errors import DeviceError
 from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.timing import PhaseClock
@@ -41,7 +42,25 @@ _OTHER_CLASS_FLOOR = -100.0
 
 
 class ExtremalPerturbation(Method):
-    """Masks of fixed areas that preserve the class's raw output, summed over the areas."""
+    """Extremal Perturbation: smooth masks of given areas that preserve the class's raw output best, added up.
+
+    For every area a mask is optimised by gradient ascent. The mask shows the picture where it is 1, and a
+    blurred picture where it is 0. ``preset`` sets ``areas`` and ``reward``: ``torchray`` as in TorchRay's
+    benchmark on VOC, ``single-area`` as in its example for one picture.
+
+    Map: (H, W) float32, from 0 to the number of areas.
+
+    Source: Fong, Patrick and Vedaldi, ICCV 2019 (arXiv 1910.08485), as TorchRay's ``extremal_perturbation``
+    computes it.
+
+    Example:
+        >>> from adasise_bench.methods.extremal_perturbation.extremal_perturbation import ExtremalPerturbation
+        >>> from adasise_bench.methods.example import explained
+        >>> square = [[50.0 * (row > 15 and column > 15) for column in range(32)] for row in range(32)]
+        >>> found = explained(ExtremalPerturbation(iterations=20), red=square)
+        >>> found.forwards, bool(found.saliency[16:, 16:].mean() > found.saliency[:16, :16].mean())  # 4 areas
+        (80, True)
+    """
 
     name: Literal["extremal_perturbation"] = "extremal_perturbation"
     preset: Literal["torchray", "single-area"] = "torchray"
@@ -83,21 +102,25 @@ class ExtremalPerturbation(Method):
 
     @model_serializer(mode="wrap")
     def _where_set(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave ``areas_of`` out at its default, so that baselines and runs from before it can be joined."""
+        """Leave ``areas_of`` out at its default: baselines and runs without the option stay valid."""
         options: dict[str, Any] = plain(self)
         if self.areas_of == "frame":
             del options["areas_of"]
         return options
 
     def evidence(self) -> dict[str, str]:
-        """The definition's name, which is another one with areas of the picture."""
+        """The name of the definition, which is another one where areas are shares of the picture."""
         if self.areas_of == "frame":
             return {}
         return {f"{self.label}.areas_of": PICTURE_DEFINITION}
 
     @model_validator(mode="after")
     def _masks_cover_the_picture(self) -> ExtremalPerturbation:
-        """TorchRay's masks reach some cells beyond the picture, which must make up for their margin."""
+        """Refuse masks that do not cover the picture.
+
+        TorchRay's masks begin ``sigma`` pixels before the picture. They have a few cells more than the
+        picture needs, and these cells must be at least as wide.
+        """
         cells = 2 * (math.ceil(2 * self.sigma / self.step) - math.ceil(self.sigma / self.step))
         if self.step * (cells - 1) + 1 < round(self.sigma):
             raise ValueError(
@@ -144,9 +167,10 @@ class ExtremalPerturbation(Method):
     def _geometry(
         self, size: tuple[int, int], device: torch.device
     ) -> tuple[AreaMasks, AreaConstraint, torch.Tensor | None]:
-        """What depends on nothing but the inputs' size; it is kept for further explanations.
+        """The masks and the constraint, which depend on the inputs' size only and are kept for others.
 
-        The third is the first iteration's high pixels (areas, H', W') where TorchRay decides on them.
+        The third value is the high pixels of the first iteration, (areas, H', W') bool, where TorchRay
+        decides on them; see :func:`.first_high_pixels`.
         """
         masks = area_masks(size, self.step, self.sigma, device)
         if self.areas_of == "picture":
@@ -194,7 +218,7 @@ class ExtremalPerturbation(Method):
     def _descend(self, classifier: Classifier, descent: MaskDescent) -> None:
         """Do all steps but the last, whose forward pass alone counts."""
         total = self.iterations - 1
-        # Every other iteration is mirrored, the first one too; the one behind it begins the repeated ones.
+        # Every other iteration is mirrored, the first one too. The repeated steps begin with the second one.
         mirrored = (False, True) if self.jitter else (False,)
         repeated = RepeatedSteps(
             [partial(descent.step, flip=flip) for flip in mirrored],
@@ -208,8 +232,7 @@ class ExtremalPerturbation(Method):
                 repeated()
             else:
                 descent.step(flip=self.jitter, first=True)
-            if classifier.watch:
-                classifier.watch(iteration + 1, total)
+            step_watch.tell(iteration + 1, total)
 
     def _optimised_by_torchray(
         self, classifier: Classifier, images: torch.Tensor, targets: Sequence[int]
@@ -217,7 +240,7 @@ class ExtremalPerturbation(Method):
         """As :meth:`_optimised`, one after the other by TorchRay's function."""
         return torch.stack(
             [
-                torchray_ep.explain(
+                torchray_reference.explain(
                     classifier,
                     image[None],
                     target,
@@ -239,8 +262,8 @@ class ExtremalPerturbation(Method):
     ) -> torch.Tensor:
         """Gradient of the reward of every input, (B, 3, H, W).
 
-        On a CPU the pictures of one explanation fill the cores, so that each has a pass of its own: what
-        stands beside it then leaves no trace in the rounding, which the optimisation would amplify.
+        On a CPU every explanation has a pass of its own, whose inputs fill the cores. The inputs of other
+        explanations in the same pass would change the rounding, and the optimisation would amplify that.
         """
         if inputs.device.type == "cpu" and len(inputs) > len(self.areas):
             parts = zip(*(torch.split(values, len(self.areas)) for values in (inputs, target)), strict=True)

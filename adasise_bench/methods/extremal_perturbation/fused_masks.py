@@ -1,11 +1,11 @@
-"""The masks of :mod:`area_masks` by two pure functions that ``torch.compile`` turns into one kernel each.
+"""The masks of :mod:`.smooth_masks` by two pure functions that ``torch.compile`` turns into one kernel each.
 
-Everything that is 81 times as large as the masks is an intermediate value of a sum there, which a compiled
-kernel keeps in registers: it reads the parameters and writes masks, or reads masks and writes the gradient.
-Uncompiled, the functions hold all of it in memory, which only tests can afford.
+The values that are 81 times as large as the masks are only terms of a sum here, and a compiled kernel keeps
+them in registers. It reads parameters and writes masks, or reads masks and writes a gradient. Without
+compiling, the functions hold all of these values in memory, which only small masks allow.
 
-The gradient of a parameter is gathered from the pixels around it instead of scattered from the pixels to
-their parameters: no two threads add to one value, so that a GPU repeats its results to the bit.
+The gradient of a parameter is gathered from the pixels around it, and not scattered from the pixels to their
+parameters. No two threads then add to the same value, so that a GPU repeats its results to the bit.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from adasise_bench.models.replay import tell_once
 
 
 def fused_where_possible(masks: AreaMasks, count: int) -> AreaMasks:
-    """The same masks by compiled kernels, where torch can compile for the GPU and all cells have one bell.
+    """The same masks by compiled kernels, if torch can compile for the GPU and all cells have the same bell.
 
-    A CPU's cache holds the slices of :class:`AreaMasks`, whose bits its results keep.
+    A CPU keeps :class:`AreaMasks`: its cache holds their slices, and its results stay the same to the bit.
 
     Args:
         masks: what to compute.
@@ -37,7 +37,7 @@ def fused_where_possible(masks: AreaMasks, count: int) -> AreaMasks:
     try:
         made = fused.masks(torch.ones(count, *masks.parameters, device=masks.bell.device))
         fused.gradient(torch.zeros_like(made.pixels), made)
-    except Exception as error:  # whatever a compiler or memory does not allow
+    except Exception as error:  # a compiler can fail in any way, and memory can run out
         tell_once("masks are computed kernel by kernel, not compiled", error)
         return masks
     return fused
@@ -59,7 +59,7 @@ class FusedMasks(AreaMasks):
         self.__dict__.update(masks.__dict__)
 
     def masks(self, parameters: torch.Tensor) -> SmoothMasks:
-        """See :meth:`AreaMasks.masks`; in the place of neighbourhoods the parameters are kept."""
+        """See :meth:`AreaMasks.masks`; ``around`` holds the parameters in place of the neighbourhoods."""
         cells, sums = _compiled(weighted_maximum)(parameters, self.bell, self.padding)
         return SmoothMasks(self.trimmed(cells), cells, sums, parameters)
 
@@ -74,7 +74,7 @@ class FusedMasks(AreaMasks):
 
 @cache
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``function`` compiled as a whole: torch then raises instead of calling a part of it uncompiled."""
+    """``function`` compiled as a whole; torch raises if it would have to leave a part of it uncompiled."""
     return torch.compile(function, fullgraph=True)
 
 
@@ -110,8 +110,8 @@ def gathered_gradient(
 ) -> torch.Tensor:
     """The gradient of :func:`weighted_maximum` with respect to its parameters, (B, h, w).
 
-    With a = c·w·m it is, summed over all pixels that a parameter reaches, the pixel's upstream gradient
-    times w·exp(a)·(a + 1 - c·mask) over the pixel's denominator.
+    It is a sum over all pixels that a parameter reaches. With a = c·w·m, the term of a pixel is its upstream
+    gradient times w·exp(a)·(a + 1 - c·mask), divided by its denominator.
 
     Args:
         upstream: (B, cells, step, W) gradient with respect to the masks.
@@ -119,10 +119,10 @@ def gathered_gradient(
         parameters, bell, padding: its arguments.
     """
     kernel, step = bell.shape[0], bell.shape[3]
-    beyond = kernel - 1 - padding  # cells that the parameters at the border would reach too, without pixels
+    beyond = kernel - 1 - padding  # cells without pixels that the parameters at the border would also reach
     share = _reached(upstream / sums, beyond, kernel, step)
     offset = _reached(1 - COLDNESS * cells, beyond, kernel, step)
-    # A parameter is the last of the first cell's neighbourhood that holds it, and the first of the last's.
+    # Weights are flipped: in the first cell that a parameter reaches it is the last one of the neighbourhood.
     weights = bell[:, :, 0, :, 0].flip(0, 1).permute(2, 3, 0, 1)[:, None]
     scaled = parameters[:, :, None, :, None, None, None] * weights
     terms = scaled.exp() * (scaled + offset) * weights * share
@@ -130,7 +130,11 @@ def gathered_gradient(
 
 
 def _reached(values: torch.Tensor, beyond: int, kernel: int, step: int) -> torch.Tensor:
-    """(B, cells, step, W) by the parameters that reach them: a view (B, h, step, w, step, kernel, kernel)."""
+    """Order (B, cells, step, W) values by the parameters that reach them.
+
+    Returns:
+        A view (B, h, step, w, step, kernel, kernel).
+    """
     by_cell = values.reshape(*values.shape[:3], -1, step)
     padded = F.pad(by_cell, (0, 0, beyond, beyond, 0, 0, beyond, beyond))
     return padded.unfold(1, kernel, 1).unfold(3, kernel, 1)

@@ -1,4 +1,4 @@
-"""The gradient descent of Extremal Perturbation, one step at a time, on tensors that stay where they are."""
+"""The gradient descent of Extremal Perturbation, one step at a time, on tensors that are changed in place."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ _AREA_WEIGHT_GROWTH = 1.0035
 
 
 class MaskDescent:
-    """Mask parameters, and steps that make them better.
+    """The parameters of masks, and steps that improve them.
 
-    The descent is TorchRay's: SGD with momentum and dampening .9 and learning rate .01 on parameters that
-    start at 1 and are clamped to [0, 1], and an area constraint whose weight grows from 300 by .35 % per
-    iteration.
+    The descent is TorchRay's. It is SGD with momentum 0.9, dampening 0.9 and learning rate 0.01 on parameters
+    that start at 1 and are clamped to [0, 1]. The weight of the area constraint starts at 300 and grows by
+    0.35 % in every iteration.
 
-    :meth:`step` reads and writes nothing on the host, and changes in place what it keeps, so that a CUDA
-    graph of one step can be replayed for others. :meth:`begin` tells it beforehand what changes from one
-    iteration to the next.
+    :meth:`step` reads and writes nothing on the host, and changes its tensors in place. A CUDA graph of one
+    step can therefore be replayed for others. :meth:`begin` sets beforehand what differs between iterations.
 
     Args:
         count: B, the number of masks.
         masks: turns parameters into masks.
         pyramid: shows the pictures under the masks.
         constraint: says which pixels should be 1.
-        of_picture: whether the constraint is on the pixels of the picture, or on all of TorchRay's frame.
+        of_picture: whether areas are shares of the picture; otherwise they are shares of TorchRay's frame.
         first_high: the (B, H', W') bool high pixels of the first step; by default the constraint's.
         reward_gradient: gradient of the reward of (B, 3, H, W) inputs.
         device: where everything is.
@@ -78,7 +77,7 @@ class MaskDescent:
         gradient = self._reward_gradient(shown.flip(3) if flip else shown)
         upstream = self._area_gradient(clamped, first)
         self._masks.crop(upstream).add_(((gradient.flip(3) if flip else gradient) * slope).sum(dim=1))
-        upstream.mul_(made.pixels == clamped)
+        upstream.mul_(made.pixels == clamped)  # clamping has no gradient where it changed a pixel
         ascent = self._masks.gradient(upstream, made)
         self._momentum.lerp_(ascent, 1 if first else 1 - _MOMENTUM)
         self._parameters.add_(self._momentum, alpha=_LEARNING_RATE).clamp_(0, 1)

@@ -1,9 +1,10 @@
-"""Smooth masks from coarse parameters, after TorchRay's mask generator, with their gradient in closed form.
+"""Smooth masks from coarse parameters, as TorchRay's mask generator makes them, with a closed-form gradient.
 
-A mask pixel is the softmax-weighted maximum, over the (2r+1)² parameters around its cell, of parameter
-times a bell-shaped weight of their distance (Fong et al., ICCV 2019, section 3.2). The neighbourhoods of
-all pixels together are 81 times the mask, so masks and gradients are computed in slices that fit in the
-cache, and nothing of that size is kept. :mod:`fused_masks` computes the same without any of it in memory.
+A pixel of a mask is a smooth maximum (weighted by softmax) over the (2r+1)² parameters around its cell: of
+each parameter times a bell-shaped weight of its distance (Fong et al., ICCV 2019, section 3.2). The
+neighbourhoods of all pixels together are 81 times as large as the mask. Masks and gradients are therefore
+computed in slices that fit in the cache, and nothing of that size is kept. :mod:`.fused_masks` computes the
+same without such arrays.
 """
 
 from __future__ import annotations
@@ -17,16 +18,18 @@ import torch
 import torch.nn.functional as F
 
 COLDNESS = 20.0
+"""How sharp the smooth maximum is; TorchRay's value."""
+
 _CPU_SLICE = 1 << 20
 _USUAL_L2_BYTES = 32 << 20
 
 
 class SmoothMasks(NamedTuple):
-    """Masks, and what their gradient needs.
+    """Masks, and the values that their gradient needs.
 
     Attributes:
         pixels: (B, H', W') float32.
-        cells: (B, cells, step, W) the same pixels, with those that only fill up the last cells.
+        cells: (B, cells, step, W) the same pixels, and further ones that only fill up the last cells.
         sums: (B, cells, step, W) the softmax's denominators.
         around: (B, kernel², cells, cells) every cell's neighbourhood.
     """
@@ -82,7 +85,7 @@ class AreaMasks:
         return F.pad(values, (m, self.shape[1] - m - width, m, self.shape[0] - m - height))
 
     def masks(self, parameters: torch.Tensor) -> SmoothMasks:
-        """Masks from (B, h, w) float32 parameters in [0, 1]; not clamped, rounding can leave them above 1."""
+        """Masks from (B, h, w) float32 parameters in [0, 1]. Rounding can leave pixels a bit above 1."""
         batch = len(parameters)
         around = self._around(parameters)
         sums = around.new_empty(batch, *self._rows.shape[1:])
@@ -130,21 +133,23 @@ class AreaMasks:
         return F.pad(values, missing).view(len(values), cells_h, self.step, -1)
 
     def _weights(self, sigma: float) -> torch.Tensor:
-        """The bell on the CPU, see ``bell``.
+        """The attribute ``bell``, on the CPU.
 
-        It is computed on the CPU, whose ``exp`` and division round otherwise than a GPU's, so that all
-        devices have the same bits. That costs a GPU next to nothing: where the offsets do not depend on the
-        cell, there are only kernel² · step² weights, 16 kB with TorchRay's settings.
+        A CPU's ``exp`` and division round differently from a GPU's. All devices therefore take the weights
+        from the CPU, so that they have the same bits. A GPU loses next to no time by it: where the offsets
+        are the same in all cells, there are only kernel² · step² weights, 16 kB with TorchRay's settings.
         """
         rows, columns = (self._offsets(cells, sigma) for cells in self.cells)
         distance = torch.sqrt(rows[:, None, :, :, None, None] ** 2 + columns[None, :, None, None] ** 2)
         return COLDNESS * torch.exp(-2 * (distance / sigma - 0.5).clamp(min=0) ** 2)
 
     def _offsets(self, cells: int, sigma: float) -> torch.Tensor:
-        """Distances from each pixel of a cell to the kernel's parameters, (kernel, cells, step) or less.
+        """Distances from each pixel of a cell to the kernel's parameters.
 
-        They repeat from cell to cell, and are then returned for one, (kernel, 1, step), unless ``sigma`` has
-        so many binary digits (8.4, say) that large coordinates round it away.
+        Returns:
+            (kernel, 1, step) where they are the same in all cells. Otherwise (kernel, cells, step): a
+            ``sigma`` with many binary digits, such as 8.4, rounds differently beside large and small
+            coordinates.
         """
         pixel = torch.arange(cells * self.step, dtype=torch.float32).view(cells, self.step)
         parameter = torch.arange(self.kernel)[:, None] + torch.arange(cells)[None] - self.padding
@@ -154,7 +159,7 @@ class AreaMasks:
     def _around(self, parameters: torch.Tensor) -> torch.Tensor:
         """Every cell's neighbourhood, (B, kernel², cells, cells).
 
-        By a view, and not by ``F.unfold``, which on a GPU starts one kernel for each item of the batch.
+        It is made from a view. ``F.unfold`` would start one kernel on a GPU for each item of the batch.
         """
         views = F.pad(parameters, [self.padding] * 4).unfold(1, self.kernel, 1).unfold(2, self.kernel, 1)
         return views.permute(0, 3, 4, 1, 2).reshape(len(parameters), -1, *self.cells)
@@ -165,7 +170,7 @@ class AreaMasks:
         return self._rows[:, rows] * spread[:, :, :, None]
 
     def _slices(self, batch: int) -> Iterator[tuple[slice, slice]]:
-        """Slices over masks and rows of cells, with about as many neighbourhood values as the cache holds."""
+        """Slices of masks and of rows of cells, each with about as many values as the cache holds."""
         kernel, cells, step, width = self._rows.shape
         fitting = max(1, _slice_values(self._rows.device) // (kernel * step * width))
         rows = min(cells, max(1, fitting // batch))
@@ -177,13 +182,13 @@ class AreaMasks:
 
 @lru_cache(maxsize=32)
 def area_masks(size: tuple[int, int], step: int, sigma: float, device: torch.device) -> AreaMasks:
-    """The same :class:`AreaMasks` for every explanation of inputs of one size on one device."""
+    """The :class:`AreaMasks` that all explanations of inputs of one size on one device share."""
     return AreaMasks(size, step, sigma, device)
 
 
 @lru_cache(maxsize=32)
 def _slice_values(device: torch.device) -> int:
-    """Float32 values per temporary array: a GPU works on two at a time, which its L2 shall hold."""
+    """Float32 values in a temporary array. A GPU uses two arrays at a time, and its L2 should hold both."""
     if device.type != "cuda":
         return _CPU_SLICE
     cache = getattr(torch.cuda.get_device_properties(device), "L2_cache_size", 0)

@@ -1,4 +1,4 @@
-"""TorchRay's own Extremal Perturbation function, without its side effects: the reference."""
+"""TorchRay's own function for Extremal Perturbation, without its side effects; it serves as reference."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def explain(
     """The summed masks of one image.
 
     Args:
-        classifier: the network; the parameters' ``requires_grad`` is as before afterwards.
+        classifier: the network; the parameters' ``requires_grad`` is restored afterwards.
         image: (1, 3, H, W) float32 network input.
         target: index of the class.
         reward: which of TorchRay's reward functions is maximised.

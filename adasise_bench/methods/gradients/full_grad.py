@@ -19,15 +19,26 @@ _EPSILON = 1e-6
 
 
 class FullGrad(Method):
-    """Gradient times input, plus gradient times bias of every convolution: equation 7, no parameters.
+    """FullGrad: gradient times input, plus gradient times bias of every convolution.
 
-    The raw output of a network of ReLUs is exactly the sum of those terms and the linear layers' (equation
-    3). As in the authors' code, each term is the magnitude over all its channels, shifted and scaled to
-    [0, 1], resized bilinearly with aligned corners and summed over channels; linear layers have no place in
-    the picture and are left out. A bias of batch normalisation is that of the convolution it is folded
-    into: where such a convolution has a bias of its own, as TorchRay's ResNet-50 at its first, the two
-    make one term. It is computed here because the authors' code is no package, and pytorch-grad-cam's
-    ``FullGrad`` scales every channel by itself, which is another map.
+    The raw output of a network of ReLUs is exactly the sum of these terms and those of the linear layers
+    (equation 3). As in the authors' code, the magnitudes of each term are shifted and scaled to [0, 1] over
+    all channels together, resized bilinearly with aligned corners, and summed over the channels. Linear
+    layers have no place in the picture and are left out. The bias of a batch normalisation counts as that of
+    the convolution it is folded into. Where such a convolution has a bias of its own, as the first one of
+    TorchRay's ResNet-50, the two make one term. The method has no parameter. No package offers the authors'
+    code, and ``FullGrad`` of pytorch-grad-cam scales every channel by itself, which gives another map.
+
+    Map: (H, W) float32, at least 0, without a unit.
+
+    Source: Srinivas and Fleuret, NeurIPS 2019 (arXiv 1905.00780), equation 7.
+
+    Example:
+        >>> from adasise_bench.methods.gradients.full_grad import FullGrad
+        >>> from adasise_bench.methods.example import explained
+        >>> found = explained(FullGrad(), red=[[0, 2], [0, 6]])  # no bias: the scaled input is left
+        >>> [[round(value, 2) for value in row] for row in found.saliency.tolist()]
+        [[0.0, 0.33], [0.0, 1.0]]
     """
 
     name: Literal["full_grad"] = "full_grad"
@@ -67,9 +78,10 @@ def full_gradients(classifier: Classifier, image: torch.Tensor, target: int) -> 
 
 @contextmanager
 def _bias_terms(module: nn.Module) -> Iterator[list[torch.Tensor]]:
-    """Collect the bias terms of the backward passes in the body; hooks are always removed.
+    """Collect the bias terms of the backward passes in a ``with`` block; hooks are always removed.
 
-    A hook on an output sees the gradient of what the layer gave, even if that is then changed in place.
+    The hook is on the layer's output. It gets the gradient of this output even if the network changes the
+    output in place afterwards.
     """
     terms: list[torch.Tensor] = []
 
@@ -94,7 +106,7 @@ def _bias_terms(module: nn.Module) -> Iterator[list[torch.Tensor]]:
 
 @torch.no_grad()
 def _bias(layer: nn.Module) -> torch.Tensor | None:
-    """What a layer adds whatever its input, one number per channel; ``None`` where it has no bias."""
+    """What a layer adds to any input, one number per channel; ``None`` where it has no bias."""
     if isinstance(layer, nn.BatchNorm2d) and layer.running_mean is not None:
         nothing = torch.zeros_like(layer.running_mean)[None, :, None, None]
         return layer.forward(nothing).flatten()
@@ -103,7 +115,7 @@ def _bias(layer: nn.Module) -> torch.Tensor | None:
 
 
 def _summed_channels(term: torch.Tensor) -> torch.Tensor:
-    """(1, C, h, w) to (1, 1, h, w): magnitudes from their least (0) to their greatest (1), summed over C."""
+    """(1, C, h, w) to (1, 1, h, w): magnitudes, scaled so that they go from 0 to 1, summed over channels."""
     magnitudes = term.abs()
     magnitudes -= magnitudes.min()
     return magnitudes.sum(dim=1, keepdim=True) / (magnitudes.max() + _EPSILON)

@@ -11,11 +11,21 @@ from adasise_bench.utils.timing import PhaseClock
 
 
 class Gradient(Method):
-    """How much the class's raw output changes with each pixel: section 3 of the paper, no parameters.
+    """How much the raw output of the class changes with each pixel.
 
-    The map is the largest magnitude over the colour channels of the raw output's gradient with respect to
-    the network's input (section 3.1). It is torch's own gradient, and the map of TorchRay's ``gradient``,
-    which is not called because it changes its input.
+    The raw output is differentiated with respect to the network's input, and the map is the largest magnitude
+    of this gradient over the colour channels. The method has no parameter. The gradient is torch's own. The
+    map is that of TorchRay's ``gradient``, which is not called because it changes its input.
+
+    Map: (H, W) float32, at least 0, in units of the raw output per unit of the input.
+
+    Source: Simonyan et al., ICLR workshop 2014 (arXiv 1312.6034), section 3.1.
+
+    Example:
+        >>> from adasise_bench.methods.gradients.gradient import Gradient
+        >>> from adasise_bench.methods.example import explained
+        >>> explained(Gradient(), red=[[0, 2], [0, 6]]).saliency.tolist()  # the mean of four pixels
+        [[0.0, 0.25], [0.0, 0.25]]
     """
 
     name: Literal["gradient"] = "gradient"

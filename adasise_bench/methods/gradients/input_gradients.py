@@ -11,7 +11,7 @@ from adasise_bench.utils.precision import arithmetic
 def input_gradients(classifier: Classifier, inputs: torch.Tensor, target: int) -> torch.Tensor:
     """Differentiate the raw output at image level (:meth:`Classifier.outputs`), in fp32 arithmetic.
 
-    The graph starts at the inputs, so the parameters' ``requires_grad`` does not matter and stays as it is.
+    The graph starts at the inputs. The parameters' ``requires_grad`` does not matter, and stays as it is.
 
     Args:
         classifier: the network.

@@ -16,16 +16,27 @@ from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.timing import PhaseClock
 
 _AT_ONCE = 25
-"""Steps per pass at most: every one keeps its activations until its gradient is known."""
+"""The most steps in a pass. Each keeps its activations in memory until its gradient is known."""
 
 
 class IntegratedGradients(Method):
-    """The input times the mean gradient of the class's raw output on the way to it: equation 1.
+    """The input times the mean gradient of the class's raw output on a straight line from zero to the input.
 
-    The way begins at the zero input, which is the networks' mean colour. The integral is approximated by
-    Gauss-Legendre quadrature in 50 steps, the defaults of Captum's ``IntegratedGradients``; it is computed
-    here because Captum passes all steps at once whatever the memory, or in parts that it cannot shrink. The
-    map is the magnitude of the attributions' sum over the colour channels.
+    The zero input is the mean colour of the networks. The integral over the line is approximated by
+    Gauss-Legendre quadrature in 50 steps, the defaults of Captum's ``IntegratedGradients``. Captum is not
+    called, because it passes all steps at once, or in parts of a fixed size, and cannot do with less when
+    memory runs out. The map is the magnitude of the attributions' sum over the colour channels.
+
+    Map: (H, W) float32, at least 0, in units of the raw output.
+
+    Source: Sundararajan et al., ICML 2017 (arXiv 1703.01365), equation 1.
+
+    Example:
+        >>> from adasise_bench.methods.gradients.integrated_gradients import IntegratedGradients
+        >>> from adasise_bench.methods.example import explained
+        >>> found = explained(IntegratedGradients(), red=[[0, 2], [0, 6]])  # they add up to the output, 2
+        >>> [[round(value, 3) for value in row] for row in found.saliency.tolist()]
+        [[0.0, 0.5], [0.0, 1.5]]
     """
 
     name: Literal["integrated_gradients"] = "integrated_gradients"
@@ -42,7 +53,7 @@ class IntegratedGradients(Method):
 
 
 def attributions(classifier: Classifier, image: torch.Tensor, target: int, steps: int) -> torch.Tensor:
-    """Signed attributions, which add up to the raw output minus that of the zero input.
+    """Signed attributions. They add up to the raw output minus the raw output of the zero input.
 
     Args:
         classifier: the network; its batch of passes with gradients is halved when memory runs out.

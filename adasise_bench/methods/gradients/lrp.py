@@ -25,21 +25,37 @@ CompositeName = Literal["epsilon_plus_flat", "epsilon_alpha2_beta1_flat", "epsil
 
 
 class Lrp(Method):
-    """Spreads the class's raw output over the layers below, down to the input, by a rule per kind of layer.
+    """Layer-wise Relevance Propagation: passes the class's raw output back, layer by layer, to the input.
 
-    The rules are those of Kohlbrenner et al. (IJCNN 2020, arXiv 1910.09840), who measure on PASCAL VOC
-    2007: ε (1e-6) in linear layers, z+ (α 1, β 0) in convolutions, flat in the first one; or α 2, β 1 instead
-    of z+. ``epsilon`` is Bach et al.'s ε rule (equation 58) everywhere. The relevance that begins at the
-    output is the raw output itself, spread over its positions where it has some, so that positive relevance
-    is evidence for the class whatever the output's sign. The map is the input's relevance summed over colour
-    channels; negative sums, evidence against the class, are 0.
+    Each kind of layer has a rule by which it shares its relevance among its inputs. ``composite`` names them:
 
-    zennit applies the rules, and splits the sums of torchvision's residual blocks among their branches;
-    behind a ReLU, z+ saves the half of its work that is for negative inputs.
-    It sees modules only: what a network does with functions passes relevance as it passes gradients, which is
-    right for ReLU, max pooling, concatenation and reshaping, and for no mean. Networks with another sum of
-    maps, which would count its relevance once per branch, and those with batch normalisations that fold
-    into no convolution are refused.
+    - ``epsilon_plus_flat``, the default: the ε rule (ε is 1e-6) in linear layers, z+ (α is 1, β is 0) in
+      convolutions, and the flat rule in the first convolution;
+    - ``epsilon_alpha2_beta1_flat``: the same with α 2 and β 1 in convolutions;
+    - ``epsilon``: the ε rule in all layers.
+
+    The relevance of the output is the raw output itself, spread evenly over its positions where it has
+    several. Positive relevance is therefore evidence for the class, whatever the sign of the output. The map
+    is the relevance of the input summed over the colour channels. Negative sums are evidence against the
+    class and become 0.
+
+    zennit applies the rules, and shares the relevance of a sum in torchvision's residual blocks among its
+    branches. zennit looks at modules only. What a network does by functions passes relevance on as it passes
+    gradients, which is right for ReLU, max pooling, concatenation and reshaping, but not for a mean. Two
+    kinds of networks are refused: those that add up feature maps elsewhere, because the relevance of such a
+    sum would count once for each branch, and those with a batch normalisation that folds into no convolution.
+
+    Map: (H, W) float32, at least 0, in units of the raw output.
+
+    Source: Bach et al., PLOS ONE 2015, equation 58 (the ε rule); Kohlbrenner et al., IJCNN 2020 (arXiv
+    1910.09840), for the other rules, which they measure on PASCAL VOC 2007.
+
+    Example:
+        >>> from adasise_bench.methods.gradients.lrp import Lrp
+        >>> from adasise_bench.methods.example import explained
+        >>> found = explained(Lrp(), red=[[0, 2], [0, 6]])  # they add up to the output, 2
+        >>> [[round(value, 3) for value in row] for row in found.saliency.tolist()]
+        [[0.0, 0.5], [0.0, 1.5]]
     """
 
     name: Literal["lrp"] = "lrp"
@@ -97,7 +113,11 @@ def relevance(
 
 
 def _sums_unseen(classifier: Classifier, image: torch.Tensor, composite: CompositeName) -> bool:
-    """Whether a sum of two terms that depend on the input is none of zennit's: torch's graph has it."""
+    """Whether the network adds up maps in a place that zennit does not know.
+
+    zennit replaces the sums that it knows. Any other sum is in torch's graph as an addition of two tensors
+    that depend on the input.
+    """
     with (
         _composite(composite).context(classifier.module),
         torch.enable_grad(),
@@ -118,24 +138,27 @@ def _sums_unseen(classifier: Classifier, image: torch.Tensor, composite: Composi
 
 
 class _Lowest:
-    """The lowest inputs of a network's layers; the device is asked once for those of all layers."""
+    """The lowest input of each layer. The host waits for the device once, and not for every layer."""
 
     def __init__(self) -> None:
         self._values: list[torch.Tensor] = []
 
     def add(self, inputs: torch.Tensor) -> int:
-        """Take note of a layer's inputs in a forward pass; gives the layer's number."""
+        """Note the lowest of a layer's inputs in a forward pass, and return the layer's number."""
         self._values.append(inputs.min())
         return len(self._values) - 1
 
     @cached_property
     def negative(self) -> list[bool]:
-        """Which layers have negative inputs, by number; to be asked for after the forward pass."""
+        """Which layers have negative inputs, by number. Complete only after the forward pass."""
         return (torch.stack(self._values) < 0).tolist()
 
 
 class _ZPlus(ZPlus):  # type: ignore[misc]
-    """zennit's z+ rule, to the same bits, without its half for negative inputs where there are none."""
+    """zennit's z+ rule, to the same bits. It skips the half for negative inputs where a layer has none.
+
+    That is so behind every ReLU, and saves half of the work.
+    """
 
     def __init__(self, lowest: _Lowest) -> None:
         super().__init__()
@@ -148,8 +171,8 @@ class _ZPlus(ZPlus):  # type: ignore[misc]
     def forward(self, module: nn.Module, inputs: Any, *rest: Any, **_none: Any) -> None:
         """Keep the module's input, and its lowest value on the device.
 
-        zennit 1 hands the module's keyword arguments over as well, but only to a method that does not have
-        the three parameters of zennit 0.5, which it counts.
+        zennit 0.5 calls a method with three parameters. zennit 1 counts the parameters: it passes the
+        module's keyword arguments as well, unless there are exactly these three.
         """
         super().forward(module, inputs, *rest)
         self._number = self._lowest.add(inputs[0].detach())

@@ -21,6 +21,7 @@ from adasise_bench.methods.information_bottleneck.layer_statistics import (
 from adasise_bench.methods.layer_maps import replaced_output
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.score import ScoreName
+from adasise_bench.utils import step_watch
 from adasise_bench.utils.errors import BenchError, ConfigError
 from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.timing import PhaseClock
@@ -32,26 +33,39 @@ _LEAST_HIDDEN = 1e-30
 
 
 class InformationBottleneck(Method):
-    """Bits per pixel that must pass a layer for the class to be recognised: the Per-Sample Bottleneck.
+    """Information Bottleneck Attribution, per sample: the bits that must pass a layer to recognise the class.
 
-    The layer's output R is mixed with noise, Z = λR + (1 - λ)ε with ε ~ N(μ, σ²), and λ = sigmoid(α),
-    smoothed, minimises cross-entropy + β·KL(P(Z|R) ‖ N(μ, σ²)). The map is that KL divergence in bits,
-    summed over channels and spread bilinearly over the input's pixels.
+    The output R of the layer is mixed with noise: Z = λR + (1 - λ)ε with ε ~ N(μ, σ²). λ is sigmoid(α),
+    smoothed, and α is optimised so that the cross-entropy + β·KL(P(Z|R) ‖ N(μ, σ²)) becomes small. The map is
+    this KL divergence in bits, summed over the channels and spread bilinearly over the pixels of the input.
 
-    Parameters are the paper's: β = 10/k for k values in the layer, 10 iterations of Adam with learning
-    rate 1 on batches of 10 noises, α = 5 at first, smoothing by a Gaussian of 1 position. Layers are those
-    of the authors' evaluation: conv4_1 of VGG16 before its ReLU, and the end of conv3_x (``layer2``) of
-    ResNet-50; of other networks it is the middle block. As in the authors' code, what counts is the last
-    iteration's forward pass, before its update, so that one network pass fewer than ``iterations`` is
-    needed; standard deviations are at least 0.01; and what is 0 in 99 % of the statistics is switched off.
+    The parameters are those of the paper: β = 10/k for k values in the layer, 10 iterations of Adam with
+    learning rate 1 on batches of 10 noises, α = 5 at first, smoothing by a Gaussian of 1 position. The layers
+    are those of the authors' evaluation: ``conv4_1`` of VGG16 before its ReLU, and the end of ``conv3_x``
+    (``layer2``) of ResNet-50. For other networks it is the middle block. Three details follow the authors'
+    code: the forward pass of the last iteration counts, before its update, so that the network runs once less
+    than ``iterations``; standard deviations are at least 0.01; and a channel that is 0 in 99 % of the
+    statistics is switched off.
 
-    Deviation: the authors take μ and σ of every single value from 10,000 training images. Here they are
-    those of every channel, over all positions of 256 pictures: drawn scenes, or the first by name in the
-    folder ``statistics``. They are taken once per network, before its first explanation.
+    There is one deviation. The authors take μ and σ of every single value from 10,000 training images. Here
+    they are those of every channel, over all positions of 256 pictures: of drawn scenes, or of the first by
+    name in the folder ``statistics``. They are taken once for a network, before its first explanation.
 
-    No package of the authors is in the package registry, so that our engine computes it; the layers before
-    the bottleneck see one input where theirs see ten. It is always done in float32. A GPU draws other noise
-    than a CPU. With raw logits as Ψ the cross-entropy is that of the softmax.
+    The package registry has none of the authors', so the tool computes the method itself. The layers before
+    the bottleneck pass one input, where theirs pass ten equal ones. All is computed in float32. A GPU draws
+    other noise than a CPU. Where Ψ is the raw output, the cross-entropy is that of the softmax.
+
+    Map: (H, W) float32, at least 0, in bits per pixel of the input.
+
+    Source: Schulz et al., ICLR 2020 (arXiv 2001.00396), the Per-Sample Bottleneck.
+
+    Example:
+        >>> from adasise_bench.methods.example import explained
+        >>> from adasise_bench.methods.parsing import parse_method
+        >>> corner = [[50.0 * (row > 3 and column > 3) for column in range(8)] for row in range(8)]
+        >>> found = explained(parse_method({"name": "information_bottleneck", "pictures": 2}), red=corner)
+        >>> found.forwards, bool(found.saliency[4:, 4:].mean() > found.saliency[:4, :4].mean())  # 9 times 10
+        (90, True)
     """
 
     name: Literal["information_bottleneck"] = "information_bottleneck"
@@ -119,8 +133,7 @@ class InformationBottleneck(Method):
                 loss = loss + self.beta * information(maps, hidden, statistics).mean()
                 (alpha.grad,) = torch.autograd.grad(loss, alpha)
             adam.step()
-            if classifier.watch:
-                classifier.watch(iteration + 1, self.iterations - 1)
+            step_watch.tell(iteration + 1, self.iterations - 1)
         with torch.no_grad(), arithmetic("fp32", classifier.device):
             return information(maps, self._hidden(alpha), statistics)
 
@@ -148,7 +161,7 @@ class InformationBottleneck(Method):
         return round(2 * self.sigma)
 
     def _hidden(self, alpha: torch.Tensor) -> torch.Tensor:
-        """1 - λ, taken from the smoothed sigmoid(-α) so that it keeps its digits where λ is near 1."""
+        """1 - λ, computed from the smoothed sigmoid(-α), because 1 - λ loses its digits where λ is near 1."""
         rows, columns = (
             mirrored_gaussian(length, self.sigma, self._radius, alpha.device) for length in alpha.shape[2:]
         )
@@ -157,14 +170,15 @@ class InformationBottleneck(Method):
 
 @lru_cache(maxsize=8)
 def mirrored_gaussian(length: int, sigma: float, radius: int, device: torch.device) -> torch.Tensor:
-    """The smoothing of a row of positions as a matrix, whose gradient torch can repeat on a GPU.
+    """The Gaussian smoothing of a row of positions, as a matrix.
 
-    The row is mirrored beyond its first and last position, which come once.
+    On a GPU torch repeats the gradient of a product with a matrix to the bit, and not that of mirrored
+    padding. The row is mirrored at its first and last position, which are not repeated.
 
     Args:
         length: number of positions, more than ``radius``.
         sigma: standard deviation of the Gaussian, in positions.
-        radius: where it is cut off, in positions; what is left sums to 1.
+        radius: where it is cut off, in positions; the rest is scaled so that it sums to 1.
         device: where the matrix will be.
 
     Returns:
@@ -185,14 +199,14 @@ def mixed(
     samples: int,
     noise: torch.Generator,
 ) -> torch.Tensor:
-    """Z = λR + (1 - λ)ε with fresh noise for every sample; channels that are switched off are 0.
+    """Z = λR + (1 - λ)ε with new noise ε for every sample. Channels that are switched off are 0.
 
     Args:
         maps: R, (1, C, h, w) float32.
         hidden: 1 - λ, (1, C, h, w) in (0, 1].
         statistics: μ and σ of the channels.
         samples: S, the number of noises.
-        noise: where they come from.
+        noise: the generator that draws them.
 
     Returns:
         (S, C, h, w) float32.
@@ -226,7 +240,7 @@ def _active(statistics: LayerStatistics) -> torch.Tensor:
 
 
 def _surprise(outputs: torch.Tensor, target: int, score: ScoreName) -> torch.Tensor:
-    """Mean of -log Ψ over (S, C) raw outputs; of the softmax where Ψ is the raw logit."""
+    """Mean of -log Ψ over (S, C) raw outputs. Where Ψ is the raw output itself, the softmax replaces it."""
     if score == "sigmoid":
         return F.softplus(-outputs[:, target]).mean()
     if score == "probability":

@@ -22,7 +22,7 @@ from adasise_bench.utils.errors import ConfigError, DataError
 from adasise_bench.utils.precision import arithmetic
 
 SCENES = "scenes"
-"""Stands for the drawn scenes instead of a folder."""
+"""The name of the drawn scenes, in place of a folder."""
 
 _SCENES_SEED = 200100396
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
@@ -30,7 +30,7 @@ _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 
 @dataclass(frozen=True)
 class LayerStatistics:
-    """What a layer gives, channel by channel, over all pictures and positions.
+    """Statistics of each channel of a layer, over all pictures and positions.
 
     Attributes:
         mean: (C, 1, 1) float32.
@@ -46,20 +46,20 @@ class LayerStatistics:
 _Known = tuple[tuple[int, ...], dict[tuple[object, ...], LayerStatistics]]
 
 _KNOWN: WeakKeyDictionary[nn.Module, _Known] = WeakKeyDictionary()
-"""Versions of a network's parameters, and the statistics taken since they changed."""
+"""For each network the versions of its parameters, and the statistics that were taken with them."""
 
 
 def layer_statistics(
     classifier: Classifier, layer: str, source: str, pictures: int, side: int
 ) -> LayerStatistics:
-    """Statistics of a layer's output; computed once for a network as long as its parameters stay the same.
+    """Statistics of a layer's output. They are kept for a network as long as its parameters stay the same.
 
     Args:
         classifier: the network; left as it was found.
         layer: name of a module.
         source: ``scenes`` for drawn ones, or a folder.
-        pictures: how many of them count, of a folder the first by name; all where it has fewer.
-        side: pictures are stretched to squares of so many pixels.
+        pictures: how many of them are used. Of a folder these are the first by name, or all if it has fewer.
+        side: the side in pixels of the squares that pictures are stretched to.
 
     Raises:
         DataError: no such folder, no pictures in it, or one that cannot be read.
@@ -117,7 +117,11 @@ def _measured(classifier: Classifier, layer: str, inputs: Iterable[torch.Tensor]
 
 @torch.no_grad()
 def layer_output(classifier: Classifier, layer: str, inputs: torch.Tensor) -> torch.Tensor:
-    """What a layer gives for (N, 3, H, W) inputs, in float32; the layers after it are not run."""
+    """The output of a layer for (N, 3, H, W) inputs, computed in fp32. The layers behind it do not run.
+
+    Raises:
+        ConfigError: the layer does not run in a forward pass.
+    """
 
     reached: list[torch.Tensor] = []
 
@@ -129,7 +133,7 @@ def layer_output(classifier: Classifier, layer: str, inputs: torch.Tensor) -> to
     try:
         with arithmetic("fp32", classifier.device):
             classifier.module(inputs)
-    except Exception:  # a network of the user's own gives errors of its forward pass another type
+    except Exception:  # a user's own network turns errors of its forward pass into errors of another type
         if not reached:
             raise
     finally:
@@ -140,4 +144,4 @@ def layer_output(classifier: Classifier, layer: str, inputs: torch.Tensor) -> to
 
 
 class _ReachedError(Exception):
-    """Ends a forward pass whose rest is not needed."""
+    """Raised to end a forward pass whose rest is not needed."""

@@ -1,10 +1,10 @@
 """RISE's random masks, kept as the coarse grids that they are made of.
 
-A mask is a grid of zeros and ones, enlarged bilinearly and cropped at a random offset. Enlarging is linear
-and works on rows and columns one after the other, so that a mask is a product of three thin matrices,
-R(y)ᵀ G C(x): its grid between the weights that rows and columns have at its offset. Masks are multiplied
-out batch by batch, and their weighted sum is taken on the grids: of all masks with the same offset the
-grids are added up first, and two products of matrices as large as the picture give the sum.
+A mask is a grid of zeros and ones, enlarged bilinearly and cropped at a random offset. Enlarging is linear,
+and treats rows and columns separately. A mask is therefore a product of three small matrices, R(y)ᵀ G C(x): G
+is its grid, and R(y) and C(x) are the weights of rows and columns at its offset. Masks are multiplied out
+batch by batch. Their weighted sum is computed on the grids: the grids of all masks with the same offset are
+added up first, and are enlarged afterwards.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from adasise_bench.utils.precision import arithmetic
 
 
 class RandomMasks:
-    """Masks drawn by a generator of their own on the CPU: the same on every device.
+    """Random masks. A generator of their own draws them on the CPU, so that all devices have the same.
 
     Args:
         count: N, the number of masks.
@@ -35,13 +35,13 @@ class RandomMasks:
         self._grids = kept.float()
         self._y = torch.randint(len(self._rows), (count,), generator=generator)
         self._x = torch.randint(len(self._columns), (count,), generator=generator)
-        # Everything goes to the device once: a copy before each batch would make the host wait each time.
+        # Everything goes to the device once. A copy before each batch would make the host wait each time.
         self._device_windows = self._rows.to(device, torch.float32), self._columns.to(device, torch.float32)
         self._device_grids = kept.to(device).float()
         self._device_offsets = torch.stack([self._y, self._x]).to(device)
 
     def built(self, start: int, stop: int) -> torch.Tensor:
-        """Masks number ``start`` up to ``stop``: (B, H, W) float32 in [0, 1], on the device."""
+        """Masks from number ``start`` up to ``stop``: (B, H, W) float32 in [0, 1], on the device."""
         (rows, columns), (y, x) = self._device_windows, self._device_offsets[:, start:stop]
         with arithmetic("fp32", self._device_grids.device):
             return rows[y].transpose(1, 2) @ (self._device_grids[start:stop] @ columns[x])
@@ -64,10 +64,14 @@ class RandomMasks:
 
 
 def _windows(length: int, cells: int) -> torch.Tensor:
-    """What every cell weighs in every pixel, for every offset: (⌈length / cells⌉, cells, length) float64.
+    """The weight of every cell in every pixel of a row, for every offset.
 
-    As in RISE's code, the cells are enlarged to one time more than the ⌈length / cells⌉ pixels that the
-    offset is drawn from, with pixel centres at halves, and mirrored beyond the centres of the outer ones.
+    As in RISE's code, the s cells are enlarged to s + 1 times ⌈length / s⌉ pixels, and the offset is less
+    than ⌈length / s⌉. Pixel centres are at half-integers, and cells are mirrored beyond the centres of the
+    outer ones.
+
+    Returns:
+        (⌈length / cells⌉, cells, length) float64.
     """
     step, last = -(-length // cells), cells - 1
     enlarged = (cells + 1) * step

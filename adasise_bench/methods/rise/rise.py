@@ -11,7 +11,6 @@ from pydantic import Field
 from adasise_bench.methods.base import Explanation, Method, Request
 from adasise_bench.methods.masking import masked_scores
 from adasise_bench.methods.rise.random_masks import RandomMasks
-from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.scoring import in_batches
 from adasise_bench.utils.errors import BenchError
@@ -22,16 +21,28 @@ _MASKS_OF = {"vgg16": 4000}
 
 
 class Rise(Method):
-    """Randomized Input Sampling for Explanation: S = Σ Ψ(I⊙m) m / (N p) over N random masks m (eq. 6).
+    """Randomized Input Sampling for Explanation (RISE): S = Σ Ψ(I⊙m) m / (N p) over N random masks m.
 
-    Masks are 7x7 grids of zeros and ones with p = 0.5, N = 8000, or 4000 for VGG16: the paper's numbers
-    and, VGG16 apart, the defaults of TorchRay's ``rise``. (The example in the authors' repository takes
-    6000 masks of 8x8 cells with p = 0.1.) The masks are enlarged and shifted as in the authors' code
-    (TorchRay's cells are an eighth smaller). Our own engine computes it, because
-    all classes of a picture share its forward passes and no mask is kept: no layer is looked at.
+    A mask is a grid of 7 x 7 cells, each of which is 1 with probability p = 0.5, else 0. N is 8000, or 4000
+    for VGG16. These are the numbers of the paper and, except for VGG16, the defaults of TorchRay's ``rise``.
+    (The example in the authors' repository takes 6000 masks of 8 x 8 cells with p = 0.1.) The masks are
+    enlarged and shifted as in the authors' code; the cells of TorchRay are an eighth smaller. No layer of the
+    network is looked at. The tool computes the method itself: all classes of a picture share the forward
+    passes, and no mask is kept.
 
-    The masks depend on ``seed`` and the input's size only: they are the same for all pictures, classes and
-    devices. Values below 0, which only raw logits as Ψ can give, become 0.
+    The masks depend on ``seed`` and the size of the input only. They are the same for all pictures, classes
+    and devices. Negative values, which only raw outputs as Ψ can give, become 0.
+
+    Map: (H, W) float32, at least 0, in units of the score Ψ.
+
+    Source: Petsiuk et al., BMVC 2018 (arXiv 1806.07421), equation 6.
+
+    Example:
+        >>> from adasise_bench.methods.rise.rise import Rise
+        >>> from adasise_bench.methods.example import explained
+        >>> found = explained(Rise(masks=200), red=[[0, 2], [0, 6]])
+        >>> int(found.saliency.argmax()), found.forwards  # the pixel with 6 counts most, in 200 passes
+        (3, 200)
     """
 
     name: Literal["rise"] = "rise"
@@ -53,23 +64,23 @@ class Rise(Method):
         targets = [request.target for request in requests]
         return self._explain(classifier, requests[0].image, targets, PhaseClock(classifier.device))
 
+    def on_network(self, name: str) -> Rise:
+        """With as many masks as the paper takes for the network, unless the configuration says how many."""
+        return self.model_copy(update={"masks": self.masks or _MASKS_OF.get(name, _MASKS)})
+
     def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
-        """One forward per mask; the network is known by its feature maps."""
-        known = [name for name, network in ARCHITECTURES.items() if network.maps == maps_available]
-        return self._count(known[0] if known else "")
+        """One forward per mask."""
+        return self.masks or _MASKS
 
     def scored_inputs(self, maps_available: tuple[int, ...]) -> range:
-        """All masks, always as many."""
+        """All masks: their number is always the same."""
         count = self.expected_forwards(maps_available)
         return range(count, count + 1)
-
-    def _count(self, network: str) -> int:
-        return self.masks or _MASKS_OF.get(network, _MASKS)
 
     def _explain(
         self, classifier: Classifier, image: torch.Tensor, targets: Sequence[int], clock: PhaseClock
     ) -> list[Explanation]:
-        count = self._count(classifier.name)
+        count = self.on_network(classifier.name).expected_forwards(classifier.maps)
         with clock.phase("scoring"):
             size = (image.shape[2], image.shape[3])
             masks = RandomMasks(count, self.cells, self.p, size, self.seed, image.device)

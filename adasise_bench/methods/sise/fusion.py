@@ -1,4 +1,4 @@
-"""Fuses the layer maps of SISE, from the input side to the output side, under Otsu attention."""
+"""Fuses the layer maps of SISE, from the input side to the output side; Otsu's threshold is the gate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ _SOFT_SLOPE = 100.0
 
 
 def min_max(values: torch.Tensor) -> torch.Tensor:
-    """Scale (..., H, W) maps to [0, 1] each; a constant map becomes zero."""
+    """Scale each of (..., H, W) maps to [0, 1]. A constant map becomes 0 everywhere.
+
+    Example:
+        >>> from adasise_bench.methods.sise.fusion import min_max
+        >>> min_max(torch.tensor([[1.0, 2.0, 5.0]])).tolist()
+        [[0.0, 0.25, 1.0]]
+    """
     low = values.amin(dim=(-2, -1), keepdim=True)
     span = values.amax(dim=(-2, -1), keepdim=True) - low
     return torch.where(span > 0, (values - low) / torch.where(span > 0, span, 1), 0)
@@ -27,8 +33,8 @@ def otsu_thresholds(layers: torch.Tensor) -> torch.Tensor:
         layers: (L, ...), finite floats; L may be 0.
 
     Returns:
-        (L,) float64: the centre of the first bin that maximises the between-class variance; the value
-        itself for a constant layer.
+        (L,) float64: the centre of the first bin that maximises the between-class variance. For a constant
+        layer it is the layer's value.
     """
     values = layers.double().flatten(1)
     low, high = values.amin(dim=1, keepdim=True), values.amax(dim=1, keepdim=True)
@@ -37,7 +43,7 @@ def otsu_thresholds(layers: torch.Tensor) -> torch.Tensor:
     bins += torch.arange(len(layers), device=layers.device)[:, None] * _BINS
     counts = values.new_zeros(len(layers) * _BINS)
     counts.scatter_add_(0, bins.flatten(), torch.ones_like(values).flatten())
-    # The rest is done on the CPU: a GPU may not repeat running sums to the bit. All layers take one transfer.
+    # The rest runs on the CPU, because a GPU need not repeat running sums to the bit. One transfer is enough.
     table = torch.cat([low, span, counts.view(-1, _BINS)], dim=1).cpu()
     low, span, counts = torch.split(table, [1, 1, _BINS], dim=1)
     centres = low + (torch.arange(_BINS, dtype=torch.float64) + 0.5) * span / _BINS
@@ -51,15 +57,23 @@ def otsu_thresholds(layers: torch.Tensor) -> torch.Tensor:
 
 
 def fuse(layers: Sequence[torch.Tensor], fusion: FusionName = "hard") -> torch.Tensor:
-    """E = V_1; E = (E + V_b) · Otsu(V_b) for every further block; min-max at the end (SISE, Fig. 5).
+    """Fuse layer maps: E = V_1, then E = (E + V_b) · Otsu(V_b) for every further block (SISE, Fig. 5).
+
+    At the end E is scaled to [0, 1].
 
     Args:
         layers: (H, W) layer maps from the input side, each in [0, 1] or all zero.
-        fusion: ``hard`` keeps pixels with V_b above its Otsu threshold t; ``soft`` weighs them by
-            sigmoid(100 (V_b - t)).
+        fusion: ``hard`` keeps the pixels where V_b is above its Otsu threshold t, and sets the others to 0;
+            ``soft`` multiplies all pixels with sigmoid(100 (V_b - t)).
 
     Returns:
-        (H, W) in [0, 1]; all zero when nothing is left.
+        (H, W) in [0, 1]; all zero when no pixel is left.
+
+    Example:
+        >>> from adasise_bench.methods.sise.fusion import fuse
+        >>> first, second = torch.tensor([[1.0, 0.5]]), torch.tensor([[0.0, 1.0]])
+        >>> fuse([first, second]).tolist()  # (1 + 0) times 0, and (0.5 + 1) times 1, scaled
+        [[0.0, 1.0]]
     """
     fused = layers[0]
     others = torch.stack([*layers])[1:]

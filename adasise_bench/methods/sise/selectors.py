@@ -1,4 +1,4 @@
-"""Which feature maps of a block become masks: thresholds on their normalised summed gradients."""
+"""Selects the feature maps of a block that become masks, by a threshold on their normalised gradients."""
 
 from __future__ import annotations
 
@@ -17,23 +17,35 @@ def normalized(gradients: torch.Tensor) -> torch.Tensor:
 
     Returns:
         (K,) float64, at most 1; all zero when no gradient is positive.
+
+    Example:
+        >>> from adasise_bench.methods.sise.selectors import normalized
+        >>> normalized(torch.tensor([2.0, -1.0, 4.0])).tolist()
+        [0.5, -0.25, 1.0]
     """
     largest = gradients.max()
     return torch.where(largest > 0, gradients / largest, torch.zeros_like(gradients))
 
 
 def threshold(values: torch.Tensor, selector: SelectorName, mu: float = 0.0) -> float:
-    """The threshold μ; maps with v > μ are kept.
+    """The threshold μ of a block. Maps with v > μ are kept.
 
     Args:
         values: (K,) float64 normalised gradients v, on the CPU.
         selector: ``fixed`` gives ``mu`` (SISE: 0); ``printed`` is Ada-SISE's criterion as printed,
-            restricted to its lower lobe; ``otsu`` is Otsu's criterion on the values.
+            for the lower half of the values; ``otsu`` is Otsu's criterion on the values.
         mu: the fixed threshold, in [0, 1).
 
     Returns:
-        μ in [0, 1). The adaptive selectors keep all positive values (μ = 0) where there are only one or
-        two of them, or where nothing would be above the threshold because the highest are equal.
+        μ in [0, 1). In two cases the adaptive selectors give 0, and so keep all maps with positive values:
+        where there are only one or two of them, and where no value is above the threshold because the highest
+        are equal.
+
+    Example:
+        >>> from adasise_bench.methods.sise.selectors import threshold
+        >>> values = torch.tensor([0.1, 0.2, 0.9, 1.0], dtype=torch.float64)
+        >>> threshold(values, "fixed"), threshold(values, "otsu")  # splits between 0.2 and 0.9
+        (0.0, 0.2)
     """
     if selector == "fixed":
         return mu
@@ -46,17 +58,23 @@ def threshold(values: torch.Tensor, selector: SelectorName, mu: float = 0.0) -> 
 
 
 def printed_criterion(ascending: torch.Tensor) -> torch.Tensor:
-    """τ(i) of Ada-SISE (arXiv 2102.07799, eqs 1-6) as printed, for 1 ≤ i < n/2.
+    """Ada-SISE's criterion τ(i) (arXiv 2102.07799, equations 1 to 6) as it is printed, for 1 ≤ i < n/2.
 
-    τ(i) = ω_L ω_H ((n-2i)/n)² with ω_L = n · mean of the i smallest and
-    ω_H = n · (sum of elements i..n) / (n-i). Beyond n/2 the printed expression degenerates: i = n
-    divides by zero and i = n-1 wins otherwise, so that at most one map survives.
+    τ(i) is ω_L ω_H ((n-2i)/n)². Here ω_L is n times the mean of the i smallest values, and ω_H is
+    n · (sum of elements i..n) / (n-i). The printed expression makes no sense beyond n/2: for i = n it divides
+    by zero, and otherwise i = n-1 wins, so that at most one map is left.
 
     Args:
         ascending: (n,) float64 positive values in ascending order, n ≥ 3.
 
     Returns:
-        (ceil(n/2) - 1,) float64, τ(1), τ(2), ...
+        (ceil(n/2) - 1,) float64: τ(1), τ(2), ...
+
+    Example:
+        >>> from adasise_bench.methods.sise.selectors import printed_criterion
+        >>> values = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+        >>> printed_criterion(values).tolist()  # (3 * 1) times (3 * 6 / 2) times (1 / 3)²
+        [3.0]
     """
     n = len(ascending)
     i = torch.arange(1, (n + 1) // 2, dtype=torch.float64)
@@ -66,13 +84,18 @@ def printed_criterion(ascending: torch.Tensor) -> torch.Tensor:
 
 
 def otsu_criterion(ascending: torch.Tensor) -> torch.Tensor:
-    """Between-class variance of splitting after the i-th smallest value, for i = 1..n-1 (Otsu 1979).
+    """Otsu's criterion (1979): the between-class variance of a split behind the i-th smallest value.
 
     Args:
         ascending: (n,) float64 values in ascending order, n ≥ 2.
 
     Returns:
-        (n-1,) float64.
+        (n-1,) float64, for i = 1..n-1.
+
+    Example:
+        >>> from adasise_bench.methods.sise.selectors import otsu_criterion
+        >>> otsu_criterion(torch.tensor([1.0, 3.0], dtype=torch.float64)).tolist()  # ½ times ½ times (1 - 3)²
+        [1.0]
     """
     n = len(ascending)
     i = torch.arange(1, n, dtype=torch.float64)

@@ -19,7 +19,23 @@ from adasise_bench.utils.timing import PhaseClock
 
 
 class Sise(Method):
-    """Semantic Input Sampling for Explanation: keeps every map with a positive summed gradient."""
+    """Semantic Input Sampling for Explanation (SISE): feature maps are masks, and their scores are weights.
+
+    Every block of the network gives feature maps. Those whose summed gradient is positive become masks on the
+    picture. Their mean, weighted by the score Ψ that each mask leaves, is the block's layer map, and the
+    layer maps are fused from the input to the output. ``selector``, ``mu`` and ``fusion`` vary the steps.
+
+    Map: (H, W) float32, from 0 to 1.
+
+    Source: Sattarzadeh et al., AAAI 2021 (arXiv 2010.00672).
+
+    Example:
+        >>> from adasise_bench.methods.sise.sise import Sise
+        >>> from adasise_bench.methods.example import explained
+        >>> found = explained(Sise(), red=[[0, 2], [0, 6]])  # keeps the map of red, drops that of green
+        >>> found.maps_kept, [[round(value, 2) for value in row] for row in found.saliency.tolist()]
+        ([1], [[0.0, 0.33], [0.0, 1.0]])
+    """
 
     name: Literal["sise"] = "sise"
     selector: SelectorName = "fixed"
@@ -28,7 +44,7 @@ class Sise(Method):
 
     @property
     def group(self) -> str:
-        """All selectors and fusions draw on the same masks."""
+        """All selectors and fusions use the same masks, which are scored once."""
         return "sise"
 
     def explain(self, classifier: Classifier, request: Request, clock: PhaseClock) -> Explanation:
@@ -45,7 +61,7 @@ class Sise(Method):
         return _explain(classifier, requests[0].image, asked, PhaseClock(classifier.device))
 
     def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
-        """Half the maps have a positive gradient (Ada-SISE, Table 2)."""
+        """One for the feature maps, and one for each mask: half of the maps (Ada-SISE, Table 2)."""
         return 1 + sum(maps_available) // 2
 
     def scored_inputs(self, maps_available: tuple[int, ...]) -> range:
@@ -55,13 +71,28 @@ class Sise(Method):
 
 
 class AdaSise(Sise):
-    """SISE with a threshold chosen per block from the gradients themselves."""
+    """Ada-SISE: SISE with a threshold on the gradients that adapts to each block.
+
+    Fewer feature maps become masks, and the explanation is faster. ``selector`` says which threshold:
+    ``printed`` is the paper's criterion as it is printed, ``otsu`` is Otsu's; see :func:`.threshold`.
+
+    Map: (H, W) float32, from 0 to 1.
+
+    Source: Sudhakar et al., ICASSP 2021 (arXiv 2102.07799), equations 1 to 6.
+
+    Example:
+        >>> from adasise_bench.methods.sise.sise import AdaSise
+        >>> from adasise_bench.methods.example import explained
+        >>> found = explained(AdaSise(), red=[[0, 2], [0, 6]])
+        >>> found.maps_kept, [[round(value, 2) for value in row] for row in found.saliency.tolist()]
+        ([1], [[0.0, 0.33], [0.0, 1.0]])
+    """
 
     name: Literal["ada_sise"] = "ada_sise"  # type: ignore[assignment]
     selector: SelectorName = "printed"
 
     def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
-        """Two thirds of SISE's maps are left (Ada-SISE, Table 2)."""
+        """One for the feature maps, and one for each mask: two thirds of SISE's (Ada-SISE, Table 2)."""
         if self.selector == "fixed":
             return super().expected_forwards(maps_available)
         return 1 + sum(maps_available) // 3
@@ -73,7 +104,7 @@ def _explain(
     asked: Sequence[tuple[Sise, int]],
     clock: PhaseClock,
 ) -> list[Explanation]:
-    """Explanations by several selectors and of several classes, every mask being scored once for all."""
+    """Explanations by several selectors and of several classes. Each mask is scored once for all of them."""
     size = (image.shape[2], image.shape[3])
     targets = sorted({target for _, target in asked})
     with clock.phase("feature_maps"):
@@ -97,7 +128,7 @@ def _explain(
 
 
 def _on_host(blocks: Sequence[BlockMaps]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """What selecting needs of the blocks, on the CPU: one transfer instead of several per block.
+    """What the selection needs of the blocks, on the CPU, by one transfer instead of several per block.
 
     Returns:
         Per block the (T, K) float64 summed gradients, and which maps can be masks, (K,) bool.
@@ -109,7 +140,7 @@ def _on_host(blocks: Sequence[BlockMaps]) -> tuple[list[torch.Tensor], list[torc
 
 @dataclass(frozen=True)
 class _Selection:
-    """The feature maps that one method keeps for one class, per block; ``kept`` is on the CPU."""
+    """The feature maps of each block that one method keeps for one class; ``kept`` is on the CPU."""
 
     method: Sise
     target: int
@@ -130,7 +161,7 @@ class _Selection:
     def explanation(
         self, scored: Sequence[ScoredMaps], unions: Sequence[torch.Tensor], size: tuple[int, int]
     ) -> Explanation:
-        """Fuse the layer maps of what was kept out of the scored unions."""
+        """Fuse the layer maps of the kept maps, which are parts of the scored unions."""
         masks = [keep[union] for keep, union in zip(self.kept, unions, strict=True)]
         chosen = numbers_of(masks, scored[0].scores.device)
         own = [maps.subset(numbers) for maps, numbers in zip(scored, chosen, strict=True)]

@@ -1,4 +1,4 @@
-"""The records that a figure rests on, and the sentence under it that says so."""
+"""The records from which a figure is made, and the sentence under it that says so."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Entry = dict[str, Any]
 
 
 def the_model(runs: Sequence[Run]) -> str:
-    """The one model that the runs are of.
+    """The model of the runs, if all have the same one.
 
     Raises:
         ConfigError: there are several.
@@ -74,12 +74,12 @@ def data_of(runs: Sequence[Run], model: str) -> str:
 
 
 def folders(runs: Sequence[Run]) -> str:
-    """The runs' folders, for a message."""
+    """The folders of the runs, as a message names them."""
     return ", ".join(str(run.folder) for run in runs)
 
 
 def basis(runs: Sequence[Run], model: str, used: Iterable[pd.DataFrame]) -> str:
-    """On which data and how many explanations a figure rests, and what it cannot be compared with.
+    """From which data and how many explanations a figure is made, and with what it cannot be compared.
 
     Args:
         runs: the runs.
@@ -101,7 +101,7 @@ def basis(runs: Sequence[Run], model: str, used: Iterable[pd.DataFrame]) -> str:
 
 
 def caveat(published_weights: bool, embedded: bool) -> str:
-    """Why the numbers cannot be compared with the paper's; nothing if they can."""
+    """The reason why the numbers cannot be compared with the paper's; empty if they can."""
     if embedded:
         return "Not photographs: not comparable with the paper."
     if not published_weights:

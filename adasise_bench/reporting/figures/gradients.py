@@ -22,7 +22,7 @@ class Gradients:
 
     Attributes:
         values: per block from the input side, (K,) float64 v_k, at most 1.
-        thresholds: the threshold μ of every block, by the label of the method that sets it.
+        thresholds: the threshold μ of every block, by the label of the method that chooses it.
         note: what was differentiated, for the foot of the figure.
     """
 
@@ -33,7 +33,7 @@ class Gradients:
 
 @styled
 def draw(gradients: Gradients) -> Figure:
-    """A histogram of the positive v_k per block, with every method's threshold μ and the maps it keeps."""
+    """Draw a histogram of the positive v_k of each block, with each method's threshold μ and maps kept."""
     blocks, methods = len(gradients.values), len(gradients.thresholds)
     figure = blank(0.35 + blocks * max(0.75, 0.1 + 0.155 * methods))
     panels = figure.subplots(blocks, 1, sharex=True, squeeze=False)[:, 0]

@@ -17,9 +17,10 @@ from adasise_bench.utils.errors import DataError
 
 @styled
 def draw(runs: Sequence[Run], model: str, methods: Iterable[str] = ()) -> Figure:
-    """Mean share of each block's feature maps that a method keeps, in percent, Table 2's as markers.
+    """Draw the mean share of each block's maps that a method keeps, in percent, with Table 2's as markers.
 
-    Shares, since blocks differ in size by a factor of 32; the maps available stand under each block.
+    Shares are drawn because blocks differ in size by a factor of 32. The number of maps that each block has
+    is written under it.
 
     Args:
         runs: in order of precedence.

@@ -1,4 +1,4 @@
-"""SISE's metrics against its threshold μ, as in the authors' ablation, beside the adaptive selectors."""
+"""SISE's metrics over its threshold μ, as in the authors' ablation, beside the adaptive selectors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COLUMNS = 2
 
 
 class Curves(NamedTuple):
-    """One measure: means by μ as measured and as published, and the adaptive selectors' means by label."""
+    """One metric: its means by μ, measured and published, and those of the adaptive selectors by label."""
 
     measured: dict[float, float]
     published: dict[float, float]
@@ -30,7 +30,7 @@ class Curves(NamedTuple):
 
 @styled
 def draw(runs: Sequence[Run], model: str) -> Figure:
-    """Every measure against μ: measured and published points, adaptive selectors as horizontal lines.
+    """Draw every metric over μ: points for measured and published means, lines for adaptive selectors.
 
     Only methods with hard fusion take part: SISE and Ada-SISE under any label.
 
@@ -80,7 +80,7 @@ def curves_of(
     paper: Mapping[str, Mapping[str, float]],
     metric: str,
 ) -> Curves:
-    """The means of one measure, those that were measured; ``paper`` has the published figures by μ."""
+    """The means of one metric, if it was measured; ``paper`` has the published figures by μ."""
     means = {label: float(group[metric].astype(float).mean()) for label, group in records.items()}
     means = {label: mean for label, mean in means.items() if not pd.isna(mean)}
     fixed = {entries[label]["mu"]: means[label] for label in means if entries[label]["selector"] == "fixed"}

@@ -30,10 +30,10 @@ _THICKNESS = 0.42
 
 @styled
 def draw(runs: Sequence[Run], model: str, methods: Iterable[str] = ()) -> Figure:
-    """Mean seconds per explanation as stacked bars of phases, the published totals as markers.
+    """Draw mean seconds per explanation as stacked bars of phases, and published totals as markers.
 
-    The published totals have an axis of their own: another machine made them, so that their proportions
-    can be compared, not their lengths.
+    The published totals have an axis of their own. Another machine made them, so only their proportions can
+    be compared, and not their lengths.
 
     Args:
         runs: in order of precedence.
@@ -71,7 +71,7 @@ def draw(runs: Sequence[Run], model: str, methods: Iterable[str] = ()) -> Figure
 
 
 def mean_phases(records: pd.DataFrame) -> dict[str, float]:
-    """Mean seconds of every phase that a method has; the total where it does not tell phases apart."""
+    """Mean seconds of every phase of a method, or only the total if it has no phases."""
     means = records[list(PHASES)].astype(float).mean().dropna()
     if means.empty:
         return {_UNDIVIDED: float(records["seconds"].mean())}
@@ -79,7 +79,7 @@ def mean_phases(records: pd.DataFrame) -> dict[str, float]:
 
 
 def published_totals(runs: Sequence[Run], model: str, labels: Iterable[str]) -> dict[str, float]:
-    """The paper's seconds (Table 1, whose ResNet-50 column is Fig. 4) of the methods that are the paper's."""
+    """The paper's seconds (Table 1, whose ResNet-50 column is Fig. 4) for the methods of the paper."""
     entries = entries_of(runs, model)
     paper = published_table1().get(model, {}) if data_of(runs, model) == VOC else {}
     return {
@@ -90,7 +90,7 @@ def published_totals(runs: Sequence[Run], model: str, labels: Iterable[str]) -> 
 
 
 def _bars(axes: Axes, means: Mapping[str, Mapping[str, float]], totals: Mapping[str, float]) -> None:
-    """Stacked bars, each with its total at its end and its phases in figures under it."""
+    """Stacked bars, each with its total at its end, and the numbers of its phases below."""
     ends = np.zeros(len(means))
     for index, phase in enumerate([*PHASES.values(), _UNDIVIDED]):
         if any(phase in phases for phases in means.values()):
@@ -112,7 +112,7 @@ def _bars(axes: Axes, means: Mapping[str, Mapping[str, float]], totals: Mapping[
 def _published(
     axes: Axes, labels: Sequence[str], totals: Mapping[str, float], paper: Mapping[str, float]
 ) -> None:
-    """Markers over the bars; the largest published total lies where the bar of the same method ends."""
+    """Markers over the bars; the largest published total is at the end of the same method's bar."""
     longest = max(paper, key=lambda label: paper[label])
     above = axes.twiny()
     above.set_xlim(0, axes.get_xlim()[1] * paper[longest] / totals[longest])

@@ -1,4 +1,4 @@
-"""Fig. 3 of Ada-SISE: pictures with their boxes, and the methods' maps laid over them."""
+"""Fig. 3 of Ada-SISE: pictures with their boxes, and with the maps of the methods over them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TEXT = 0.17
 _LETTERS_PER_INCH = 17
 _BOX = "#56B4E9"
 _FLATTEST, _HIGHEST = 0.05, 4.0
-"""Height of a row in widths of a panel; a picture of other proportions has space beside it."""
+"""The least and the largest height of a row, in widths of a panel; other pictures get space beside them."""
 _MAX_INCHES = 200
 """Height at which a figure at 300 dpi still fits in the 65536 pixels that matplotlib draws."""
 
@@ -67,7 +67,7 @@ class SavedMaps:
         model: architecture.
         records: explanations without error by method, in the order of the columns.
         galleries: of the runs, in order of precedence.
-        note: on which network and data they rest.
+        note: which network and data they belong to.
     """
 
     model: str
@@ -144,10 +144,10 @@ class SavedMaps:
         return [pair for pair in complete if pair in drawn]
 
     def row(self, pair: Pair) -> Row:
-        """What there is to draw of one explanation.
+        """What is drawn of one explanation.
 
         Raises:
-            DataError: a record, map or picture is missing, damaged or another one.
+            DataError: a record, map or picture is missing or damaged, or the picture has changed.
         """
         image_id, class_name = pair
         maps, scores = {}, []
@@ -174,14 +174,14 @@ class SavedMaps:
 def draw(rows: Sequence[Row], text: str) -> Figure:
     """One row per explanation: the picture with the class's boxes and its score, then every method's overlay.
 
-    One paper column wide for up to three methods, else two.
+    The figure is one paper column wide for up to three methods, and two for more.
 
     Args:
         rows: at least one, all with the same methods.
-        text: for the foot of the figure.
+        text: what stands at the foot of the figure.
 
     Raises:
-        ConfigError: so many rows that the figure cannot be drawn.
+        ConfigError: there are so many rows that the figure cannot be drawn.
     """
     methods = list(rows[0].maps)
     width = COLUMN if len(methods) <= _METHODS_IN_A_COLUMN else TWO_COLUMNS
@@ -213,7 +213,7 @@ def draw(rows: Sequence[Row], text: str) -> Figure:
 
 
 def shortened(image_id: str, letters: int) -> str:
-    """The end of an id that is longer than there is room for; what pictures of one set share comes first."""
+    """The end of an id that is too long; the beginning is dropped, because pictures of one set share it."""
     return image_id if len(image_id) <= letters else f"…{image_id[-max(letters - 1, 1) :]}"
 
 
@@ -222,7 +222,7 @@ def _bounded(ratio: float) -> float:
 
 
 def _bound_proportions(axes: Axes) -> None:
-    """Put space beside a picture whose proportions are beyond those that a row may have."""
+    """Add space beside a picture whose proportions a row cannot have."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     width, height = right - left, bottom - top
     ratio = _bounded(height / width)

@@ -1,4 +1,4 @@
-"""Figures as files and as SVG text: the same figure gives the same bytes."""
+"""Writes figures as files and as SVG text; the same figure gives the same bytes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def format_of(path: Path) -> str:
     """The suffix of a figure's file, in small letters.
 
     Raises:
-        ConfigError: no format is known by it.
+        ConfigError: no format has this suffix.
     """
     suffix = path.suffix.lower()
     if suffix not in _WITHOUT_DATE:

@@ -1,8 +1,8 @@
-"""How every figure looks: one paper column wide, legible at that width, in colour and in grey print.
+"""The look of all figures: one paper column wide, and legible at that width in colour and in grey.
 
-Colours are those of Okabe and Ito (Color Universal Design, 2008), told apart by any colour vision; hatches,
-markers and dashes tell the same things apart without colour. Nothing here depends on the user's settings of
-matplotlib, and nothing is left changed.
+The colours are those of Okabe and Ito (Color Universal Design, 2008), which people with any colour vision
+can tell apart. Hatches, markers and dashes do the same without colour. Nothing here depends on the user's
+settings of matplotlib, and these stay unchanged.
 """
 
 from __future__ import annotations
@@ -56,15 +56,15 @@ _SETTINGS: Mapping[str, Any] = {
     "savefig.dpi": 300,
     "svg.fonttype": "path",
     "svg.hashsalt": "adasise-bench",
-    "text.parse_math": False,  # names may hold dollar signs
+    "text.parse_math": False,  # because names may contain dollar signs
 }
 
 styled = style.context(dict(_SETTINGS), after_reset=True)
-"""Decorates what makes or saves a figure: matplotlib's settings are this module's meanwhile."""
+"""Decorator of functions that make or save a figure; they run with this module's settings of matplotlib."""
 
 
 class Look(NamedTuple):
-    """What tells one method or phase from the others."""
+    """How one method or phase is drawn, so that it differs from the others."""
 
     color: str
     hatch: str
@@ -98,17 +98,17 @@ def look(position: int) -> Look:
 
 
 def blank(height: float, width: float = COLUMN, layout: Layout = "constrained") -> Figure:
-    """An empty figure of so many inches; legend and note make it higher by what they need."""
+    """An empty figure of this height and width in inches; a legend and a note make it higher."""
     return Figure(figsize=(width, height), layout=layout)
 
 
 def named(label: str, letters: int = 20) -> str:
-    """The papers' name of a method or its label, in lines of so many letters."""
+    """The papers' name of a method, or its label, in lines of at most this many letters."""
     return textwrap.fill(title_of(label), letters)
 
 
 def legend_above(figure: Figure) -> None:
-    """One legend over all axes, naming everything once: bars first, then lines and markers."""
+    """Put one legend above all axes, which names everything once: bars first, then lines and markers."""
     handles = {
         label: handle
         for axes in figure.axes
@@ -119,7 +119,7 @@ def legend_above(figure: Figure) -> None:
 
 
 def named_handles(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> None:
-    """A legend over all axes in as many columns as fit, at most three."""
+    """Put a legend above all axes, in as many columns as fit, but at most three."""
     for columns in range(min(3, len(labels)), 0, -1):
         legend = figure.legend(handles, labels, loc="outside upper center", ncols=columns)
         extent = legend.get_window_extent()

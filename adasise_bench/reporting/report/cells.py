@@ -1,4 +1,4 @@
-"""The tables as the report prints them: the lines of the other formats, with HTML's marks."""
+"""The tables as the report prints them: the same lines as in other formats, marked up in HTML."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ _PAIR = ["model", "image_id", "class_name"]
 
 
 class Pair(NamedTuple):
-    """What was explained: one class of one picture to one model, by every method."""
+    """One class of one picture on one model, which every method explained."""
 
     model: str
     image_id: str
@@ -35,8 +35,8 @@ class Index:
         pairs: model by model, in the records' order.
         methods: labels; the order of ``values``, ``degenerate`` and ``errors``.
         metrics: names of metrics that are columns of the records.
-        controls: labels of what is never the best.
-        score, box_share: one value per pair.
+        controls: labels of controls, which are never marked as best.
+        score, box_share: one value for each pair.
         values: per method, per metric, one value per pair; ``None`` where there is none.
         degenerate: per method, one value per pair.
         errors: per method, the error by the number of its pair.
@@ -69,7 +69,7 @@ def build_index(
         models: the models to show, in this order.
         methods: the labels to show, in this order.
         metrics: the metrics to show, all of them columns of the records.
-        controls: those of the labels that are no methods.
+        controls: those of the labels that are controls.
     """
     order = {model: position for position, model in enumerate(models)}
     pairs = records.groupby(_PAIR, sort=False, dropna=False)[["score", "box_share"]].first().reset_index()
@@ -100,7 +100,7 @@ def _plain(data: Any) -> Any:
 
 
 def _metric(metric: Metric, one_machine: bool) -> dict[str, str | bool | None]:
-    """What the page needs of a metric; methods' values are not compared across machines."""
+    """What the page needs to know about a metric; values are not compared between machines."""
     comparable = metric.unit != "seconds" or one_machine
     return {
         "title": metric.title,

@@ -1,4 +1,4 @@
-"""Writes the report: one HTML file, streamed, so that memory does not grow with the pictures."""
+"""Writes the report piece by piece into one HTML file, so that memory does not grow with the pictures."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def write_report(runs: Sequence[Run], path: Path) -> None:
 
     Args:
         runs: as for :func:`~adasise_bench.reporting.tables.build_tables`.
-        path: the file; it is put in place when it is complete.
+        path: the file, which appears when it is complete.
 
     Raises:
         ConfigError: the runs do not fit together.
@@ -97,7 +97,7 @@ def _pictures(sources: Sequence[Source], pairs: Sequence[Pair]) -> dict[tuple[st
 def _blocks(
     sources: Sequence[Source], pictures: dict[tuple[str, str], dict[int, Pair]], methods: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
-    """The block of every picture in order, a few of them made ahead by threads."""
+    """The block of every picture in order; threads make a few of them ahead."""
 
     def block(name: tuple[str, str]) -> dict[str, Any]:
         data, image_id = name

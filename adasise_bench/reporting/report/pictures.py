@@ -1,4 +1,4 @@
-"""What there is to see of each picture: its pixels, its boxes, the maps of its classes."""
+"""What the report shows of each picture: its pixels, its boxes, and the maps of its classes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def picture_block(
     """One picture with the maps of its pairs, ready for JSON.
 
     Args:
-        sources: the runs to look into, in this order.
+        sources: the runs in which to look, in this order.
         image_id: the picture.
         pairs: its pairs by their numbers.
         methods: the order of the maps.

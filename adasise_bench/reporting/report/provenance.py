@@ -1,4 +1,4 @@
-"""Where the numbers of a run come from, for people."""
+"""Says where the numbers of a run come from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from adasise_bench.reporting.tables import title_of
 
 
 class Provenance(NamedTuple):
-    """One run: the facts that matter most, and both of its files in full."""
+    """One run: the most important facts, and its two files in full."""
 
     folder: str
     facts: tuple[tuple[str, str], ...]

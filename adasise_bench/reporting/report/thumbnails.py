@@ -1,4 +1,4 @@
-"""Pictures and saliency maps as small as looking at them allows."""
+"""Pictures and saliency maps, made as small as one can look at."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables that a run ends in, free of any output format."""
+"""The tables of a run, built without regard to an output format, and then rendered in one."""
 
 from adasise_bench.reporting.tables.breakdown import SIZES, Grouping
 from adasise_bench.reporting.tables.build import build_tables, usual_metrics

@@ -1,4 +1,4 @@
-"""Tables by class, object size, score and outcome: one per metric, one row per group of pairs."""
+"""Tables by class, object size, score and outcome: one table per metric, a row for each group of pairs."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from adasise_bench.utils.messages import printable
 Grouping = Literal["class", "size", "score", "outcome"]
 
 SIZES = {"small": 0.0, "medium": 6.25, "large": 25.0}
-"""Smallest percent of the network's input that the union of a class's boxes covers, by size: a square of a
-quarter and of half the input's side. 25 % bounds the "difficult" pairs of Zhang et al. 2018 (Excitation
-Backprop)."""
+"""The smallest share of the network's input, in percent, that the union of a class's boxes covers, by size.
+The bounds are squares of a quarter and of half the input's side. 25 % is also the upper bound of the
+"difficult" pairs of Zhang et al. 2018 (Excitation Backprop)."""
 
 LOW_SCORE, HIGH_SCORE = 0.01, 0.99
 """A softmax gives all classes of a picture 1 together. Where it gives another class nearly all, Drop and
@@ -34,7 +34,7 @@ OUTCOMES = {"ranked first": 1, "ranked 2 to 5": 2, "ranked below 5": 6}
 def breakdown_tables(
     model: str, scores: Scores, metrics: Mapping[str, Metric], by: Grouping
 ) -> Iterator[Table]:
-    """One table per metric, a row per group and one for all pairs."""
+    """One table per metric, with a row for each group and one for all pairs."""
     groups = {
         name: measured_rows(scores.where(chosen), metrics, {}, group=name)
         for name, chosen in _groups(scores, by)
@@ -69,4 +69,5 @@ def _groups(scores: Scores, by: Grouping) -> Iterator[tuple[str, pd.Series[bool]
 
 
 def _group_row(group: str, row: Row) -> Row:
-    return replace(row, title=f"{printable(group)} (n={row.cells[0].of})")
+    pairs = row.cells[0].of
+    return replace(row, title=f"{printable(group)} ({pairs} pair{'' if pairs == 1 else 's'})")

@@ -1,4 +1,4 @@
-"""Turns runs into the tables of the papers (arXiv 2102.07799, 2010.00672), every number with its n."""
+"""Builds the tables of the papers (arXiv 2102.07799, 2010.00672) from runs."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def build_tables(
     by: Grouping | None = None,
     against: str | None = None,
 ) -> Tables:
-    """Table 1 and Table 2 for every network in the runs, the published numbers beside the measured.
+    """Table 1 and Table 2 for every network in the runs, with the published numbers beside the measured ones.
 
     Args:
-        runs: where a value comes from the first run that has it.
-        metrics: names of those to show, of ``METRICS``; by default Table 1's and those the runs asked for.
+        runs: the runs; each value comes from the first run that has it.
+        metrics: names of the metrics to show; by default, those of Table 1 and those that the runs asked for.
         by: show one table per metric instead, with a row per class, object size, range of the score or
             outcome.
         against: add tables of the other methods' paired differences from the method of this label.
@@ -108,7 +108,7 @@ def _named(names: Sequence[str]) -> dict[str, Metric]:
 
 
 def usual_metrics(runs: Sequence[Run]) -> list[str]:
-    """The names of Table 1's metrics, and of those beyond it that the runs' configurations name."""
+    """The names of Table 1's metrics, and of the other metrics that the runs' configurations name."""
     asked = [name for run in runs for name in run.config["extra_metrics"] if name in METRICS]
     return [*DEFAULT, *dict.fromkeys(asked)]
 
@@ -124,7 +124,7 @@ def _refuse_other_blocks(runs: Sequence[Run], available: Mapping[str, Sequence[i
 
 
 def _heading(model: str, runs: Sequence[Run]) -> str:
-    """What Table 1 is called: the paper's is not about COCO."""
+    """The heading of Table 1; it is not called so for COCO, because the paper's is not about COCO."""
     run = next(run for run in runs if model in run.environment["models"])
     if run.config["data"].get("layout") == "coco":
         return f"{run.environment['data']['name']}, {title_of(model)}"
@@ -132,7 +132,7 @@ def _heading(model: str, runs: Sequence[Run]) -> str:
 
 
 def _published(model: str, data: str, names: Mapping[str, str]) -> Published:
-    """The papers' figures for the data set, of the labels that carry their methods' names."""
+    """The papers' figures for the data set, of those methods whose labels are their names."""
     figures = published_on(data).get(model, {})
     return {label: scores for label, scores in figures.items() if names.get(label) == label}
 

@@ -1,20 +1,30 @@
-"""Renders tables for the terminal, Markdown, LaTeX, CSV and JSON."""
+"""Renders tables for the terminal, Markdown, LaTeX, CSV and JSON.
+
+rich, tabulate and pandas draw them. Made by hand is what they cannot do: on a terminal, numbers that stand
+below each other with their intervals behind them, and columns in blocks of the terminal's width; in LaTeX,
+the title above the table; in CSV, whole numbers beside missing ones.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
-import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
+
+import pandas as pd
+from rich.cells import cell_len
+from tabulate import tabulate
 
 from adasise_bench.reporting.tables import Cell, Table, Tables
 from adasise_bench.reporting.tables.grid import Grid, Line, Style, grid, legible, title, transposed
 from adasise_bench.utils.messages import csv_cell, json_text, latex, markdown, printable, terminal
+from adasise_bench.utils.text_tables import paragraph, text_table
 
 WIDTH = 100
+_GAP = 2
 _LATEX_COLUMNS = 4
-CSV_COLUMNS = ("table", "model", *(field.name for field in fields(Cell)), "excludes_zero", "direction")
+CSV_COLUMNS = ("table", "model", *(field.name for field in fields(Cell)), "direction")
 
 
 def render(tables: Tables, fmt: str, width: int = WIDTH) -> str:
@@ -38,7 +48,7 @@ def _legend(tables: Tables, best: str) -> Iterator[str]:
     rows = [row for table in tables.tables for row in table.rows]
     cells = [cell for row in rows for cell in row.cells]
     if any(cell.best for cell in cells):
-        yield f"{best} is the best measured value of its measure"
+        yield f"{best} marks the best measured value of a metric"
     if any(row.direction for row in rows):
         yield "↑ higher is better, ↓ lower"
     if any(cell.low is not None for cell in cells):
@@ -58,8 +68,7 @@ def _terminal(tables: Tables, width: int = WIDTH) -> str:
     blocks = []
     for table in tables.tables:
         blocks += [printable(title(table)), *_terminal_table(table, width)]
-    notes = footnotes(tables, "*")
-    blocks.append("\n".join(textwrap.fill(note, width, subsequent_indent="  ") for note in notes))
+    blocks.append("\n".join(paragraph(note, width) for note in footnotes(tables, "*")))
     return terminal("\n\n".join(blocks)) + "\n"
 
 
@@ -72,8 +81,12 @@ def _terminal_table(table: Table, width: int) -> list[str]:
     )
     layouts = [(_blocks(content, width), content.shared) for content in grids]
     blocks, shared = min(layouts, key=lambda layout: len(layout[0]))
-    below = [textwrap.fill(shared, width, subsequent_indent="  ")] if shared else []
-    return [*map(_beside, blocks), *below]
+    texts = []
+    for block in blocks:
+        header, *rows = zip(*block, strict=True)
+        filled = [row for row in rows if any(text.strip() for text in row[1:])]
+        texts.append(text_table("l" * len(header), filled, header, width=width))
+    return [*texts, paragraph(shared, width)] if shared else texts
 
 
 def _blocks(content: Grid, width: int) -> list[list[list[str]]]:
@@ -82,44 +95,37 @@ def _blocks(content: Grid, width: int) -> list[list[list[str]]]:
     blocks = [[titles]]
     for index, name in enumerate(content.header):
         column = _column(name, content.lines, index)
-        if len(blocks[-1]) > 1 and sum(map(_width, [*blocks[-1], column])) + 2 * len(blocks[-1]) > width:
+        widths = [max(map(cell_len, texts)) + _GAP for texts in (*blocks[-1], column)]
+        if len(blocks[-1]) > 1 and sum(widths) - _GAP > width:
             blocks.append([titles])
         blocks[-1].append(column)
     return blocks
 
 
 def _column(name: str, text: Sequence[Line], index: int) -> list[str]:
+    """A column's title and cells, the numbers flush right and what follows them flush left."""
     cells = [line.cells[index] for line in text]
     width = max(len(figure) for figure, _ in cells)
-    return [name.rjust(width), *(f"{figure:>{width}} {rest}".rstrip() for figure, rest in cells)]
-
-
-def _width(column: Sequence[str]) -> int:
-    return max(map(len, column))
-
-
-def _beside(columns: Sequence[Sequence[str]]) -> str:
-    ruled = [[column[0], "-" * _width(column), *column[1:]] for column in columns]
-    padded = [[text.ljust(_width(column)) for text in column] for column in ruled]
-    lines = (line for line in zip(*padded, strict=True) if any(text.strip() for text in line[1:]))
-    return "\n".join("  ".join(line).rstrip() for line in lines)
+    header = " " * (width - cell_len(name)) + name
+    return [header, *(f"{figure:>{width}} {rest}".rstrip() for figure, rest in cells)]
 
 
 def _markdown(tables: Tables) -> str:
     blocks = []
     for table in tables.tables:
         content = legible(table, _MARKDOWN, stacked=False)
-        rows = [["", *content.header], *_joined(content.lines)]
-        first, *rest = (f"| {' | '.join(row)} |" for row in rows)
-        text = "\n".join([first, f"|{':--|' * len(rows[0])}", *rest])
-        shared = f"\n\n{content.shared}" if content.shared else ""
-        blocks.append(f"### {markdown(title(table))}\n\n{text}{shared}")
+        header, *rows = _joined(content)
+        blocks.append(f"### {markdown(title(table))}")
+        blocks.append(tabulate(rows, header, tablefmt="pipe", disable_numparse=True))
+        blocks += [content.shared] if content.shared else []
     blocks.append("\n".join(f"- {markdown(note)}" for note in footnotes(tables, "bold")))
     return "\n\n".join(blocks) + "\n"
 
 
-def _joined(text: Iterable[Line]) -> list[list[str]]:
-    return [[line.title, *(" ".join(cell).strip() for cell in line.cells)] for line in text]
+def _joined(content: Grid) -> list[list[str]]:
+    """The header and the lines, a text per cell."""
+    lines = ([line.title, *(" ".join(cell).strip() for cell in line.cells)] for line in content.lines)
+    return [["", *content.header], *lines]
 
 
 _MARKDOWN = Style(
@@ -139,32 +145,24 @@ def _latex(tables: Tables) -> str:
 def _latex_table(table: Table) -> str:
     """The table in parts that fit a page's width, each with the titles of the lines."""
     content = legible(table, _LATEX, stacked=True, most=_LATEX_COLUMNS)
-    rows = [["", *content.header], *_joined(content.lines)]
+    header, *rows = _joined(content)
     parts: list[str] = []
-    for start in range(1, len(rows[0]), _LATEX_COLUMNS):
-        part = [[row[0], *row[start : start + _LATEX_COLUMNS]] for row in rows]
-        shared = content.shared if start + _LATEX_COLUMNS >= len(rows[0]) else ""
-        parts.append(_latex_part(title(table) + (" (continued)" if parts else ""), part, shared))
+    for start in range(1, len(header), _LATEX_COLUMNS):
+        columns = slice(start, start + _LATEX_COLUMNS)
+        part = [[row[0], *row[columns]] for row in rows if any(row[columns])]
+        body = pd.DataFrame(part, columns=[header[0], *header[columns]]).style.hide(axis="index")
+        sides = f"@{{}}l{'c' * len(header[columns])}@{{}}"
+        shared = content.shared if columns.stop >= len(header) else ""
+        text = [
+            r"\par\medskip\noindent\begin{minipage}{\linewidth}",
+            rf"\textbf{{{latex(title(table))}{' (continued)' if parts else ''}}}\par\smallskip",
+            r"\small\setlength{\tabcolsep}{3pt}%",
+            body.to_latex(hrules=True, column_format=sides).rstrip(),
+            *([rf"\par\smallskip{{\footnotesize {shared}}}"] if shared else []),
+            r"\end{minipage}\par\medskip",
+        ]
+        parts.append("\n".join(text))
     return "\n\n".join(parts)
-
-
-def _latex_part(heading: str, rows: Sequence[Sequence[str]], shared: str) -> str:
-    first, *rest = (" & ".join(row) + r" \\" for row in rows if any(text.strip() for text in row[1:]))
-    text = [
-        r"\par\medskip\noindent\begin{minipage}{\linewidth}",
-        rf"\textbf{{{latex(heading)}}}\par\smallskip",
-        r"\small\setlength{\tabcolsep}{3pt}%",
-        rf"\begin{{tabular}}{{@{{}}l{'c' * (len(rows[0]) - 1)}@{{}}}}",
-        r"\toprule",
-        first,
-        r"\midrule",
-        *rest,
-        r"\bottomrule",
-        r"\end{tabular}",
-        *([rf"\par\smallskip{{\footnotesize {shared}}}"] if shared else []),
-        r"\end{minipage}\par\medskip",
-    ]
-    return "\n".join(text)
 
 
 _LATEX = Style(
@@ -177,33 +175,28 @@ _LATEX = Style(
 
 
 def _csv(tables: Tables) -> str:
+    rows = (
+        {"table": table.name, "model": table.model, "direction": row.direction} | asdict(cell)
+        for table in tables.tables
+        for row in table.rows
+        for cell in row.cells
+    )
     text = io.StringIO()
     writer = csv.DictWriter(text, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
-    for table in tables.tables:
-        for row in table.rows:
-            place = {"table": table.name, "model": table.model, "direction": row.direction}
-            writer.writerows(_csv_row(place | _with_words(cell)) for cell in row.cells)
+    writer.writerows({key: _csv_cell(value) for key, value in row.items()} for row in rows)
     return text.getvalue()
 
 
-def _csv_row(values: dict[str, object]) -> dict[str, object]:
-    return {key: csv_cell(value) if isinstance(value, str) else value for key, value in values.items()}
-
-
-def _with_words(cell: Cell) -> dict[str, object]:
-    """A cell's attributes, truth values in lower case."""
-    values = asdict(cell) | {"excludes_zero": cell.excludes_zero}
-    return {key: str(value).lower() if isinstance(value, bool) else value for key, value in values.items()}
+def _csv_cell(value: object) -> object:
+    """Truth values in lower case, and names that no spreadsheet takes for a formula."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return csv_cell(value) if isinstance(value, str) else value
 
 
 def _json(tables: Tables) -> str:
-    tree = asdict(tables)
-    for table, built in zip(tree["tables"], tables.tables, strict=True):
-        for row, made in zip(table["rows"], built.rows, strict=True):
-            for cell, source in zip(row["cells"], made.cells, strict=True):
-                cell["excludes_zero"] = source.excludes_zero
-    return json_text(tree) + "\n"
+    return json_text(asdict(tables)) + "\n"
 
 
 FORMATS: Mapping[str, Callable[[Tables], str]] = {

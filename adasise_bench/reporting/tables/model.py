@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from adasise_bench.metrics.registry import Direction, Unit
 from adasise_bench.utils.messages import printable
@@ -36,17 +36,19 @@ class Cell:
     """One number of a table.
 
     Attributes:
-        method: label of the method; ``None`` where the number belongs to the network.
+        method: label of the method; ``None`` if the number belongs to the network.
         metric: name of what was measured.
-        measured: the mean, quantile or count; ``None`` when there is nothing to take it over.
-        n: how many pairs ``measured`` rests on; ``None`` where it is no statistic.
-        of: how many there should be.
+        measured: the mean, quantile or count; ``None`` if there are no values.
+        n: number of pairs from which ``measured`` was computed; ``None`` if it is not a statistic.
+        of: number of pairs that there should be.
         published: the paper's number.
-        best: the best measured value of its row, at the printed precision.
-        low, high: ends of the 95 % interval of ``measured``; ``None`` where there is none.
-        images: how many images the pairs come from; ``None`` where it was not counted.
-        against: label of the method whose values were subtracted; ``None`` where none were.
+        best: whether this is the best measured value of its row, as printed.
+        low, high: ends of the 95 % interval of ``measured``; ``None`` if there is none.
+        images: number of images that the pairs come from; ``None`` if it was not counted.
+        against: label of the method whose values were subtracted; ``None`` if none were.
         group: class, object size, range of scores or outcome that the pairs belong to; ``None`` for all.
+        excludes_zero: whether a difference's interval lies on one side of 0; ``None`` where there is no such
+            interval.
     """
 
     method: str | None
@@ -62,12 +64,12 @@ class Cell:
     against: str | None = None
     group: str | None = None
 
-    @property
-    def excludes_zero(self) -> bool | None:
-        """Whether a difference's interval lies on one side of 0; ``None`` where there is no such interval."""
-        if self.against is None or self.low is None or self.high is None:
-            return None
-        return self.low > 0 or self.high < 0
+    excludes_zero: bool | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        """Compare a difference's interval with 0."""
+        if self.against is not None and self.low is not None and self.high is not None:
+            object.__setattr__(self, "excludes_zero", self.low > 0 or self.high < 0)  # the class is frozen
 
 
 @dataclass(frozen=True)
@@ -93,14 +95,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Tables:
-    """Everything that a report shows."""
+    """All tables of some runs, and the notes under them."""
 
     tables: tuple[Table, ...]
     notes: tuple[str, ...]
 
 
 def number(value: float, unit: Unit) -> str:
-    """A number as it is printed: percent with 2 decimals, seconds below 1 with 2 significant digits.
+    """A number as it is printed: percentages have 2 decimals, seconds below 1 have 2 significant digits.
 
     Correlations have 3 decimals.
     """
@@ -114,5 +116,5 @@ def number(value: float, unit: Unit) -> str:
 
 
 def title_of(name: str) -> str:
-    """The papers' name of a model or method, or the label itself."""
+    """The name that the papers give a model or method; without one, the label itself."""
     return TITLES.get(name, printable(name))

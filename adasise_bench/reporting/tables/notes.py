@@ -1,4 +1,4 @@
-"""What a reader must know before comparing the numbers, one line each."""
+"""The notes under the tables: what a reader must know before comparing the numbers, one line each."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ def notes(
         yield f"Definitions: {', '.join(sorted(definitions))}."
     apart = [title_of(label) for label in control_labels(runs)]
     if apart:
-        yield f"Never marked as best, for they ask no network: {', '.join(apart)}."
+        do = "controls, which do" if len(apart) > 1 else "a control, which does"
+        are = "are" if len(apart) > 1 else "is"
+        yield f"{', '.join(apart)}: {do} not ask the network and {are} never marked as best."
     yield from _statistics_notes(tables)
     yield from _run_time_notes(records, tables, data)
     yield from _degenerate_notes(runs, records)
@@ -64,7 +66,7 @@ def control_labels(runs: Iterable[Run]) -> list[str]:
 
 
 def caveats(runs: Sequence[Run], records: pd.DataFrame) -> Iterator[str]:
-    """Why the numbers are not the paper's to compare with: other weights, part of the data, drawn scenes.
+    """Why the numbers cannot be compared with the paper's: other weights, part of the data, drawn scenes.
 
     Args:
         runs: what was run.
@@ -79,16 +81,18 @@ def caveats(runs: Sequence[Run], records: pd.DataFrame) -> Iterator[str]:
 
 
 def _degenerate_notes(runs: Sequence[Run], records: pd.DataFrame) -> Iterator[str]:
-    """Explanations whose numbers are what a definition says rather than what was found."""
+    """Explanations whose numbers follow from a definition and say nothing about the method."""
     flat = records[records["degenerate"].eq(True)]
     blind = int(flat["maps_positive"].map(lambda counts: counts is not None and not any(counts)).sum())
-    without = f", {blind} of them without a positive gradient in any block" if blind else ""
+    without = f"; in {blind} of them, no block has a positive gradient" if blind else ""
     yield f"Degenerate maps (all pixels equal): {len(flat)}{without}."
     if worthless := int((records["score"] <= 0).sum()):
-        yield f"Score 0 or less: {worthless} explanations; their Drop is 0 or 100 by definition."
+        have, their = ("explanation has", "its") if worthless == 1 else ("explanations have", "their")
+        yield f"{worthless} {have} a score of 0 or less; by definition, {their} Drop is 0 or 100."
     saturated = int((records["score"] >= 1).sum())
     if saturated and any(run.config["score"] != "logit" for run in runs):
-        yield f"Score 1, which nothing can raise: {saturated} explanations; their Increase is 0."
+        have, their = ("explanation has", "its") if saturated == 1 else ("explanations have", "their")
+        yield f"{saturated} {have} a score of 1. Nothing can raise it, so {their} Increase is 0."
 
 
 def _score_notes(runs: Sequence[Run], records: pd.DataFrame) -> Iterator[str]:
@@ -118,7 +122,7 @@ def _published_notes(tables: Sequence[Table], data: Mapping[str, str]) -> Iterat
     scores = [table for table in tables if table.name != "table2"]
     for name in dict.fromkeys(data.values()):
         for rank, source in enumerate(sources(name, _figures(scores, data, name))):
-            yield f"Published{', where that prints no number' if rank else ''}: {source}."
+            yield f"Published{', where the former has no number' if rank else ''}: {source}."
     if _published_cells(table for table in tables if table.name == "table2"):
         paper = published("ada_sise")
         yield f"Published map counts: {paper['source']}, means over {paper['table2']['images']} images."
@@ -143,23 +147,27 @@ def _statistics_notes(tables: Sequence[Table]) -> Iterator[str]:
     if any(cell.low is not None for cell in cells):
         yield (
             f"Intervals: {100 * statistics.CONFIDENCE:.0f} % percentile bootstrap over images, each with all "
-            f"its pairs ({statistics.RESAMPLES} resamples, seed {statistics.SEED}); none for fewer than "
-            f"{statistics.MINIMUM_IMAGES} images, images that do not differ, and quantiles."
+            f"its pairs ({statistics.RESAMPLES} resamples, seed {statistics.SEED}). There is none for "
+            f"quantiles, for fewer than {statistics.MINIMUM_IMAGES} images, and for images whose values are "
+            "all equal."
         )
     elif any(cell.images for cell in cells):
-        yield f"Intervals: none, for they take {statistics.MINIMUM_IMAGES} images that differ."
+        yield (
+            f"Intervals: none. An interval needs at least {statistics.MINIMUM_IMAGES} images "
+            "whose values are not all equal."
+        )
     metrics = [METRICS[cell.metric] for cell in cells if cell.metric in METRICS]
     titles = dict.fromkeys(metric.title for metric in metrics if metric.average == "classes")
     if titles:
-        yield f"Means over the classes' means: {'; '.join(titles)}. All others are means over pairs."
+        yield f"Means of the classes' means: {'; '.join(titles)}. All other means are taken over pairs."
     if any(cell.against for cell in cells):
         yield (
-            "Differences are means over the pairs that both methods explained; "
-            "their intervals are not adjusted for the number of comparisons."
+            "Differences are means over the pairs that both methods explained. "
+            "Their intervals are not adjusted for the number of comparisons."
         )
     if groups := {cell.group for cell in cells} & set(SIZES):
         bounds = ", ".join(f"{name} from {bound:g} %" for name, bound in SIZES.items() if name in groups)
-        yield f"Object size: share of the network's input inside the class's boxes: {bounds}."
+        yield f"Object size is the share of the network's input inside the class's boxes: {bounds}."
     if {cell.group for cell in cells} & set(OUTCOMES):
         yield (
             "Outcome: the place of the class among the data's classes, by the network's scores of the whole "
@@ -169,8 +177,8 @@ def _statistics_notes(tables: Sequence[Table]) -> Iterator[str]:
         unmarked = [row.title for row in table.rows if _is_unmarked(row)]
         if unmarked:
             yield (
-                f"{table.title}: no best value marked in {'; '.join(unmarked)}: "
-                "the methods rest on different pairs or devices."
+                f"{table.title}: no best value is marked in {'; '.join(unmarked)}, because the methods "
+                "were measured on different pairs or devices."
             )
 
 
@@ -199,19 +207,19 @@ def _option_notes(runs: Sequence[Run]) -> Iterator[str]:
     for label, options in changed.items():
         if options:
             listed = ", ".join(f"{option}={value}" for option, value in options.items())
-            yield f"{title_of(label)}: not the default options: {listed}."
+            yield f"{title_of(label)}: options that are not the default: {listed}."
     models = {model: entry for run in runs for model, entry in run.config["models"].items()}
     facts = {model: facts for run in runs for model, facts in run.environment["models"].items()}
     for model, entry in models.items():
         if "source" in entry:
             blocks = ", ".join(facts.get(model, {}).get("blocks", []))
-            yield f"{title_of(model)}: own network ({entry['source']}); feature maps read after {blocks}."
+            yield f"{title_of(model)}: own network ({entry['source']}); feature maps are read after {blocks}."
         elif entry.get("blocks") != "pool-input":
-            yield f"{title_of(model)}: feature maps read at the {entry.get('blocks')} side of the blocks."
+            yield f"{title_of(model)}: feature maps are read at the {entry.get('blocks')} side of the blocks."
 
 
 def _area_notes(runs: Sequence[Run]) -> Iterator[str]:
-    """Whose share the areas of Extremal Perturbation are, where they are not the picture's."""
+    """What the areas of Extremal Perturbation are shares of, if not of the picture."""
     entries = [entry for run in runs for entry in run.config["methods"]]
     labels = [
         entry["label"]
@@ -220,8 +228,8 @@ def _area_notes(runs: Sequence[Run]) -> Iterator[str]:
     ]
     for label in dict.fromkeys(labels):
         yield (
-            f"{title_of(label)}: areas are shares of the frame, which as in TorchRay reaches beyond "
-            "the picture; shares of the picture are larger."
+            f"{title_of(label)}: areas are shares of the frame, which reaches beyond the picture, as "
+            "in TorchRay. As shares of the picture, they are larger."
         )
 
 
@@ -260,16 +268,18 @@ def _run_time_notes(records: pd.DataFrame, tables: Sequence[Table], data: Mappin
         for device, group in records.dropna(subset=["timed_on"]).groupby("timed_on", sort=False)
     ]
     if seconds and devices:
-        note = f"Run-time measured on {'; '.join(devices)}"
+        note = f"Run-time was measured on {'; '.join(devices)}"
         if any(cell.published is not None for cell in seconds):
             paper = published("ada_sise")["figure4"]
-            note += f"; published: {paper['device']}, {paper['images']} images"
+            note += f". The published times are from {paper['device']}, {paper['images']} images"
             figures = {figure for figure in _figures(tables, data, VOC) if figure[2].startswith("seconds")}
             if len(list(sources(VOC, figures))) > 1:
-                note += " (Ada-SISE's paper; the others' slides)"
+                note += " (Ada-SISE's paper; for the others, their slides)"
         yield f"{note}."
 
 
 def _extent(pairs: pd.Series[int]) -> str:
     low, high = pairs.min(), pairs.max()
-    return f"n={low}" if low == high else f"n={low} to {high}, by method"
+    if low == high:
+        return f"{low} pair{'' if low == 1 else 's'}"
+    return f"{low} to {high} pairs, depending on the method"

@@ -1,4 +1,4 @@
-"""One row of measured values, method beside method."""
+"""Rows of measured values, with one cell for each method."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ def measured_rows(
     of: Mapping[str, int] | None = None,
     group: str | None = None,
 ) -> list[Row]:
-    """One row per metric, the best values marked where methods rest on the same pairs.
+    """One row per metric; the best values are marked if all methods were measured on the same pairs.
 
     Args:
-        scores: the values; where they are differences, there are no rows for quantiles and no best.
+        scores: the values; if they are differences, there are no rows for quantiles and no best values.
         metrics: by name.
         published: what to show beside the measured values.
-        of: how many pairs each method should have; by default those that any method has a value for.
-        group: written into the cells.
+        of: number of pairs that each method should have; by default, the pairs of which any method has a
+            value.
+        group: class or object size that the cells shall name.
     """
     if scores.against is not None:
         metrics = {name: metric for name, metric in metrics.items() if metric.quantile is None}
@@ -60,7 +61,7 @@ def measured_rows(
 
 
 def _estimates(scores: Scores, metrics: Iterable[Metric]) -> dict[Average, dict[Hashable, Estimate]]:
-    """The means by average, each by column of the records and method."""
+    """The means, by kind of average, then by column of the records and method."""
     columns: dict[Average, dict[str, None]] = {}
     for metric in metrics:
         columns.setdefault(metric.average, {})[metric.column] = None
@@ -89,11 +90,13 @@ def _at_quantile(cell: Cell, values: pd.Series[float], quantile: float) -> Cell:
 
 
 def mark_best(row: Row, controls: Collection[str] = ()) -> Row:
-    """Mark the best measured values of a row, equal as printed meaning equally good; none where all are.
+    """Mark the best measured values of a row, but none if all values are printed alike.
+
+    Values that are printed alike are equally good.
 
     Args:
         row: the row.
-        controls: labels of what does not compete.
+        controls: labels of controls, which are never marked.
     """
     printed = [
         None if cell.measured is None or cell.method in controls else float(number(cell.measured, row.unit))

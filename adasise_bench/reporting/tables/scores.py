@@ -15,7 +15,7 @@ from adasise_bench.reporting.statistics import paired_differences
 PAIR = ["image_id", "class_name"]
 _OF_PAIRS = ["box_share", "score", "rank"]
 MACHINE_COLUMNS = ("seconds", "peak_memory_mb")
-"""Columns that depend on the machine, and mean nothing across two of them."""
+"""Columns that depend on the machine, and cannot be compared between two machines."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Scores:
 
     Attributes:
         values: floats, NaN where missing; columns (column of the records, method label).
-        timed_on: what measured ``seconds``, one column per method.
+        timed_on: device and precision with which ``seconds`` was measured, one column per method.
         of_pairs: what the records of a pair share, one row per pair: ``box_share``, percent of the input
             inside the class's boxes, ``score``, Ψ of the whole picture, and ``rank``, the class's place by
-            it; NaN where no record tells it.
+            it; NaN if no record tells it.
         against: label of the method whose values were subtracted, if any.
-        controls: labels of what is shown beside the methods, but never the best.
+        controls: labels of controls, which are shown beside the methods and are never the best.
     """
 
     values: pd.DataFrame
@@ -90,7 +90,7 @@ class Scores:
     def minus(self, against: str) -> Scores:
         """Every other method's values minus those of ``against`` on the same pairs.
 
-        What depends on the machine is compared only between explanations measured on the same one.
+        Columns that depend on the machine are compared only between explanations that the same machine made.
         """
         same_machine = self.timed_on.eq(self.timed_on[against], axis=0).drop(columns=[against])
         differences = {
@@ -120,6 +120,6 @@ def methods_of(records: pd.DataFrame) -> list[str]:
 
 
 def in_paper_order(present: Iterable[str], paper: Iterable[str]) -> list[str]:
-    """The names present, the paper's first and in its order, the others in alphabetical order."""
+    """The names that are present: first the paper's in its order, then the others in alphabetical order."""
     order = list(paper)
     return sorted(present, key=lambda name: (order.index(name) if name in order else len(order), name))

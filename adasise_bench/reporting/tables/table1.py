@@ -20,7 +20,7 @@ def table1(
     metrics: Mapping[str, Metric],
     published: Published,
 ) -> Table:
-    """The metrics of every method on one network, and what they rest on; ``heading`` begins its title."""
+    """The metrics of every method on one network, and their pairs; the title begins with ``heading``."""
     groups = {method: records[records["method"] == method] for method in scores.methods}
     named = {method: group.dropna(subset=["class_name"]) for method, group in groups.items()}
     pairs = {method: len(group) for method, group in named.items()}
@@ -61,7 +61,7 @@ def table1(
 
 
 def _box_share(scores: Scores, method: str, group: pd.DataFrame) -> Cell:
-    """The boxes' mean share over a method's own pairs, as far as any method's record tells it."""
+    """The boxes' mean share over a method's own pairs, if a record of any method has it."""
     share = scores.box_share.reindex(pd.MultiIndex.from_frame(group[PAIR])).dropna()
     return Cell(method, "box_share", float(share.mean()) if len(share) else None, len(share), len(group))
 

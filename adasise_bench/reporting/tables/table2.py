@@ -18,7 +18,7 @@ _METRICS = {"maps_kept": "kept", "maps_live": "kept and live", "maps_positive": 
 def table2(
     model: str, data: str, records: pd.DataFrame, names: Mapping[str, str], available: Sequence[int]
 ) -> Table:
-    """Mean maps kept, kept and live, and with positive gradient, per block.
+    """The mean number of maps per block that were kept, are also live, and have a positive gradient.
 
     Args:
         model: architecture.
@@ -47,7 +47,7 @@ def table2(
 
 
 def _counts(records: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
-    """Maps per explanation, one column per block, by method and metric; only what there is."""
+    """Maps per explanation by method and metric, one column per block; without what was not recorded."""
     counts = {}
     for method in methods_of(records):
         group = records[records["method"] == method].set_index(PAIR)

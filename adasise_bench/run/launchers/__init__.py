@@ -1,6 +1,6 @@
-"""Where the workers of a run live: this process, processes of this machine, a Ray cluster.
+"""Launchers run the workers of a run: in this process, in processes of this machine, or on a Ray cluster.
 
-A launcher runs workers and brings their records home; it neither plans nor writes records.
+A launcher returns the records of its workers; it neither plans nor writes records.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Protocol
 
-from adasise_bench.data.dataset import Dataset
+from adasise_bench.data import Dataset
 from adasise_bench.models.engine import Engine
 from adasise_bench.records.planned_keys import KeySet
 from adasise_bench.records.record import Record
@@ -17,19 +17,19 @@ from adasise_bench.run.plan import Plan
 
 
 class Launcher(Protocol):
-    """Workers behind one door; entered before the run folder is touched, left when the run ends."""
+    """The workers of a run; entered before the run folder is touched, and left when the run ends."""
 
     def __enter__(self) -> Launcher:
-        """Nothing yet."""
+        """Do nothing yet."""
 
     def open(self, dataset: Dataset) -> None:
-        """Make ready whatever needs no run folder.
+        """Prepare everything that needs no run folder.
 
         Args:
             dataset: the run's pictures.
 
         Raises:
-            BenchError: nothing can be explained like that.
+            BenchError: nothing can be explained with these settings.
         """
 
     def __exit__(
@@ -38,10 +38,10 @@ class Launcher(Protocol):
         """Stop all workers."""
 
     def prepare(self, engines: Mapping[str, Engine]) -> dict[str, Any]:
-        """Let one worker choose how networks are run, for all, and say what it runs on.
+        """Let one worker choose for all how networks are run, and return what the records depend on.
 
         Raises:
-            BenchError: it cannot work.
+            BenchError: the worker cannot work.
         """
 
     def records(self, plan: Plan, todo: KeySet, digests: Mapping[str, str]) -> Iterator[list[Record]]:
@@ -50,11 +50,12 @@ class Launcher(Protocol):
         Args:
             plan: the run.
             todo: the wanted keys.
-            digests: SHA-256 of every picture with its annotation; workers elsewhere must see the same.
+            digests: SHA-256 of every picture with its annotation; workers elsewhere must see the same
+                pictures.
 
         Raises:
             BenchError: a worker cannot go on, and neither could another in its place.
         """
 
     def workers(self) -> list[dict[str, Any]]:
-        """For people: each worker's ``number``, ``place``, ``state``, ``pid`` and records ``made``."""
+        """For users: each worker's ``number``, ``place``, ``state``, ``pid`` and records ``made``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from adasise_bench.run.config import RunConfig
@@ -14,7 +15,7 @@ from adasise_bench.utils.errors import ConfigError
 
 
 def choose_launcher(
-    config: RunConfig, folder: Path, name: str, devices: str | None, workers: int | None
+    config: RunConfig, folder: Path, name: str, devices: Sequence[str] | None, workers: int | None
 ) -> Launcher:
     """The launcher of a run.
 
@@ -23,20 +24,20 @@ def choose_launcher(
         folder: the run folder.
         name: ``local`` or ``ray``.
         devices: see :func:`adasise_bench.utils.devices.pick_devices`.
-        workers: how many Ray shall run.
+        workers: number of workers on Ray.
 
     Raises:
-        ConfigError: options that do not belong together, or no Ray.
+        ConfigError: options do not belong together, or Ray is not installed.
         DeviceError: no such device.
     """
     if name == "ray":
         from adasise_bench.run.launchers.ray import RayWorkerPool
 
         if devices:
-            raise ConfigError("--devices: Ray places the workers itself; see --workers")
+            raise ConfigError("--devices: Ray chooses the devices itself; use --workers")
         return Dispatcher(RayWorkerPool(config, folder, workers))
     if workers:
-        raise ConfigError("--workers: only with --launcher ray; see --devices")
+        raise ConfigError("--workers: needs --launcher ray; without Ray, use --devices")
     picked = pick_devices(devices, config.device)
     if len(picked) > 1:
         return Dispatcher(LocalWorkerPool(config, folder, picked))

@@ -1,4 +1,4 @@
-"""Pieces of a run that are handed to a worker: a few pictures of one model."""
+"""Parts of a run that are given to a worker: a few pictures of one model."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Chunk:
 
     Attributes:
         model: the network.
-        annotations: of the chunk's pictures, as in a plan.
+        annotations: those of the chunk's pictures, as in a plan.
         digests: SHA-256 of each picture with its annotation, as the driver sees them.
         keys: the wanted records.
-        attempt: 1, and one more whenever a worker died over it.
+        attempt: 1, and one more for each worker that died over it.
     """
 
     model: str
@@ -37,11 +37,11 @@ class Chunk:
     attempt: int = 1
 
     def without(self, records: Sequence[Record]) -> Chunk:
-        """What is left when records have been made."""
+        """The part that is left when these records have been made."""
         return replace(self, keys=self.keys - {record.key for record in records})
 
     def picture_by_picture(self) -> list[Chunk]:
-        """The same work for another attempt, so that one picture's trouble is no other's."""
+        """The same work for another attempt, one chunk per picture, so that a bad picture harms no other."""
         parts = []
         for image_id, annotation in self.annotations.items():
             if keys := frozenset(key for key in self.keys if key.image_id == image_id):
@@ -51,13 +51,13 @@ class Chunk:
 
 
 def chunks_of(plan: Plan, todo: KeySet, digests: Mapping[str, str], pictures: int) -> Iterator[Chunk]:
-    """Cut what is to be done into chunks, in the plan's order.
+    """Cut the work into chunks, in the plan's order.
 
     Args:
         plan: the run.
         todo: the wanted records.
         digests: SHA-256 of every picture with its annotation.
-        pictures: how many a chunk has.
+        pictures: number of pictures in a chunk.
     """
     for model in plan.config.models:
         wanted = (
@@ -72,15 +72,15 @@ def chunks_of(plan: Plan, todo: KeySet, digests: Mapping[str, str], pictures: in
 
 
 def pictures_at_once(config: RunConfig, engines: Mapping[str, Engine], pictures: int, workers: int) -> int:
-    """How many pictures a chunk has: few, so that a slow worker takes less and no worker waits at the end.
+    """The number of pictures in a chunk: few, so that a slow worker gets less and no worker waits at the end.
 
-    With shared forward passes there are enough for methods to fill a batch, but several chunks per worker.
+    With shared forward passes, there are enough to fill a batch, but still several chunks per worker.
 
     Args:
         config: the run.
         engines: how networks are run.
-        pictures: in the run.
-        workers: among which the chunks are shared.
+        pictures: number of pictures in the run.
+        workers: number of workers that share the chunks.
     """
     if not config.share_forwards:
         return _PICTURES

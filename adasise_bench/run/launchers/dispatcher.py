@@ -1,4 +1,4 @@
-"""Hands chunks to workers in other processes, and again to another when one dies."""
+"""Gives chunks to workers in other processes; if a worker dies, another one gets its chunk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from adasise_bench.data.dataset import Dataset
+from adasise_bench.data import Dataset
 from adasise_bench.models.engine import Engine
 from adasise_bench.records import environment
 from adasise_bench.records.planned_keys import KeySet
@@ -21,7 +21,7 @@ from adasise_bench.run.plan import Plan
 from adasise_bench.utils.errors import BenchError, DeviceError
 
 ATTEMPTS = 3
-"""How many workers may die over the same work, or one after the other before they can work."""
+"""How many workers may die over the same work, or in one place before they could work."""
 
 _MAY_DIFFER = {"driver"}
 
@@ -36,23 +36,23 @@ class WorkerPool(Protocol):
     devices: Sequence[str]
 
     def open(self) -> None:
-        """Make ready whatever needs no run folder."""
+        """Prepare everything that needs no run folder."""
 
     def start(self, number: int, engines: Mapping[str, Engine]) -> None:
-        """Start a worker, or another in the place of one that died; it will say ``Ready``."""
+        """Start a worker, or another in place of one that died; its event ``Ready`` follows."""
 
     def give(self, number: int, chunk: Chunk) -> None:
-        """Hand a chunk to a worker that is idle."""
+        """Give a chunk to an idle worker."""
 
     def events(self) -> Iterable[tuple[int, Event]]:
-        """Wait until something has happened, and say what, by the workers' numbers."""
+        """Wait until something has happened, and return the events with the numbers of their workers."""
 
     def close(self) -> None:
         """Stop all workers at once."""
 
 
 class Dispatcher:
-    """The launcher for a pool.
+    """The launcher that uses a pool of workers.
 
     Args:
         pool: the workers.
@@ -71,7 +71,7 @@ class Dispatcher:
         self._failure: BenchError | None = None
 
     def __enter__(self) -> Dispatcher:
-        """Nothing yet."""
+        """Do nothing yet."""
         return self
 
     def open(self, dataset: Dataset) -> None:
@@ -92,7 +92,7 @@ class Dispatcher:
         return self._facts | {"devices": list(self._pool.devices)}
 
     def records(self, plan: Plan, todo: KeySet, digests: Mapping[str, str]) -> Iterator[list[Record]]:
-        """The records in ``todo`` as they arrive; what arrives together comes together."""
+        """The records in ``todo`` as they arrive; records that arrive together are returned together."""
         workers = min(len(self._pool.devices), len(todo))
         for number in range(1, workers):
             self._start(number)
@@ -104,7 +104,7 @@ class Dispatcher:
             self._raise_failure()
 
     def workers(self) -> list[dict[str, Any]]:
-        """Those that are or will be there."""
+        """All workers, also those that have not started yet."""
         return [
             {
                 "number": number,
@@ -126,7 +126,7 @@ class Dispatcher:
         self._pool.start(number, self._engines)
 
     def _give(self, chunks: Iterator[Chunk]) -> bool:
-        """Keep every worker busy; false when there is nothing left to do or to wait for."""
+        """Give idle workers chunks; false if nothing is left to do or to wait for."""
         idle = [number for number in self._ready if number not in self._busy]
         while True:
             if not self._waiting:
@@ -156,7 +156,7 @@ class Dispatcher:
         return records
 
     def _count(self, number: int, chunk: Chunk) -> None:
-        """A chunk that is done must not lack a record: nothing would ever make it."""
+        """Fail if a chunk that is done lacks a record, which would never be made."""
         if chunk.keys:
             self._failure = BenchError(
                 f"worker {number} left out {len(chunk.keys)} records, {_example(chunk.keys)}; "
@@ -168,7 +168,7 @@ class Dispatcher:
             raise self._failure
 
     def _welcome(self, number: int, ready: Ready) -> None:
-        """Note the worker, and that it is like the first: values may depend on everything it says."""
+        """Remember the worker, and fail if it differs from the first in what values depend on."""
         self._ready[number] = ready
         self._deaths[number] = 0
         if not self._facts:
@@ -178,15 +178,15 @@ class Dispatcher:
         differences = environment.differences(_alike(self._facts), _alike(ready.facts))
         if differences:
             self._failure = DeviceError(
-                f"worker {number} ({ready.place}) is unlike the first: {'; '.join(differences[:4])}; "
+                f"worker {number} ({ready.place}) differs from the first: {'; '.join(differences[:4])}; "
                 "a run needs workers of one kind: name their devices with --devices"
             )
 
     def _replace(self, number: int, cause: str) -> list[Record]:
-        """Start another worker for a dead one; its chunk is tried again, or fails for good.
+        """Start another worker for a dead one; its chunk is tried again, or finally fails.
 
-        A worker that dies again and again before it can work is given up, as its device may be broken: the
-        others go on without it, and the run fails when none is left.
+        A worker that dies again and again before it can work is given up, because its device may be broken.
+        The others continue without it, and the run fails if none is left.
         """
         chunk = self._busy.pop(number, None)
         if self._ready.pop(number, None) is None:
@@ -208,9 +208,9 @@ class Dispatcher:
         device = self._pool.devices[number]
         problem = f"worker {number} on {device} {cause}, {ATTEMPTS} times before it could work"
         if self._started:
-            tqdm.write(f"{problem}; the run goes on without it", file=sys.stderr)
+            tqdm.write(f"{problem}; the run continues without it", file=sys.stderr)
         else:
-            self._failure = BenchError(f"{problem}; its log may say why; --devices can leave its device out")
+            self._failure = BenchError(f"{problem}; its log may say why; --devices can leave out its device")
 
     def _lost(self, key: Key, cause: str) -> Record:
         weights = self._facts["models"][key.model]

@@ -11,11 +11,11 @@ from adasise_bench.utils.errors import BenchError
 
 @dataclass(frozen=True)
 class Ready:
-    """It has loaded its networks.
+    """The worker has loaded its networks.
 
     Attributes:
-        facts: what it runs on, see :meth:`adasise_bench.run.worker.Worker.prepare`.
-        place: its device, and where that is not plain, its machine.
+        facts: what its records depend on, see :meth:`adasise_bench.run.worker.Worker.prepare`.
+        place: its device and, unless that is obvious, its machine.
         pid: its process.
     """
 
@@ -26,29 +26,29 @@ class Ready:
 
 @dataclass(frozen=True)
 class Made:
-    """It has made records."""
+    """The worker has made records."""
 
     records: list[Record]
 
 
 @dataclass(frozen=True)
 class Done:
-    """It has made all of its chunk."""
+    """The worker has made all records of its chunk."""
 
 
 @dataclass(frozen=True)
 class Failed:
-    """It cannot go on, and neither could another."""
+    """The worker cannot continue, and no other worker could."""
 
     error: BenchError
 
 
 @dataclass(frozen=True)
 class Died:
-    """It is gone, or has lost its device and must be ended.
+    """The worker is gone, or has lost its device and must be ended.
 
     Attributes:
-        cause: for people.
+        cause: the reason, in words for users.
     """
 
     cause: str

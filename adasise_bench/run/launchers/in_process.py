@@ -1,4 +1,4 @@
-"""The one worker of a run on one device: this process itself."""
+"""Runs the only worker of a run in this process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from adasise_bench.data.dataset import Dataset
+from adasise_bench.data import Dataset
 from adasise_bench.models.engine import Engine
 from adasise_bench.models.lost_device import named_if_lost
 from adasise_bench.records.planned_keys import KeySet
@@ -19,7 +19,7 @@ from adasise_bench.utils.devices import pick_device
 
 
 class InProcess:
-    """Makes all records here, model by model.
+    """Makes all records in this process, model by model.
 
     Args:
         config: the run.
@@ -35,7 +35,7 @@ class InProcess:
         self._made = 0
 
     def __enter__(self) -> InProcess:
-        """Nothing yet."""
+        """Do nothing yet."""
         return self
 
     def open(self, dataset: Dataset) -> None:
@@ -44,7 +44,7 @@ class InProcess:
             self._worker = Worker(self._config, self._device, self._folder, dataset)
 
     def __exit__(self, *_exception: object) -> None:
-        """Nothing outlives a run."""
+        """Do nothing, because nothing has to be stopped."""
 
     def prepare(self, engines: Mapping[str, Engine]) -> dict[str, Any]:
         """Choose how the networks are run."""

@@ -1,4 +1,4 @@
-"""One worker process per device of this machine."""
+"""Runs one worker process for each device of this machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PATIENCE = 5.0
 
 
 class LocalWorkerPool:
-    """A pool of processes that talk through pipes.
+    """A pool of processes that send events through pipes.
 
     Args:
         config: the run.
@@ -40,13 +40,13 @@ class LocalWorkerPool:
         self._workers: dict[int, tuple[SpawnProcess, Connection]] = {}
 
     def open(self) -> None:
-        """Start all processes, which takes them some seconds of imports."""
+        """Start all processes, which import modules for some seconds."""
         open_closed_streams()
         for number in range(len(self.devices)):
             self._spawn(number)
 
     def _spawn(self, number: int) -> None:
-        """Start a process; interrupts from the terminal reach the driver alone."""
+        """Start a process; interrupts from the terminal reach only the driver."""
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_work, args=(theirs,), daemon=True)
         with _interrupts_ignored():
@@ -55,7 +55,7 @@ class LocalWorkerPool:
         self._workers[number] = process, ours
 
     def start(self, number: int, engines: Mapping[str, Engine]) -> None:
-        """Tell a process what it works for."""
+        """Send a process its assignment."""
         if number not in self._workers:
             self._spawn(number)
         threads, device = torch.get_num_threads(), self.devices[number]
@@ -72,7 +72,7 @@ class LocalWorkerPool:
             self._workers[number][1].send(message)
 
     def events(self) -> Iterator[tuple[int, Event]]:
-        """One event of every worker that has any; waits for the first."""
+        """Wait for an event, and return one of every worker that has any."""
         talking = wait([connection for _, connection in self._workers.values()])
         for number, (process, connection) in list(self._workers.items()):
             if connection not in talking:
@@ -102,7 +102,7 @@ class LocalWorkerPool:
 
 
 def _work(connection: Connection) -> None:
-    """What a worker process does until its driver is gone."""
+    """The work of a worker process, until its driver is gone."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with suppress(EOFError, OSError):
         service = Service(connection.recv())
@@ -121,7 +121,7 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _interrupts_ignored() -> Iterator[None]:
-    """What is started meanwhile ignores interrupts for good."""
+    """Processes that the body starts ignore interrupts, now and later."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""Workers on the machines of a Ray cluster, one per GPU or per some cores."""
+"""Runs workers on the machines of a Ray cluster, one for each GPU or for several cores."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _QUIET = {
     "RAY_TQDM_PATCH_PRINT": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
 }
-"""Settings, where the user has none, that keep Ray from warning, printing and calling home."""
+"""Settings that keep Ray from warning, printing and reporting its use, unless the user has set them."""
 
 _SILENT: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
@@ -33,18 +33,19 @@ _GLANCE = 1.0
 
 
 class RayWorkerPool:
-    """A pool of Ray actors: records stream back as they are made.
+    """A pool of Ray actors, which send records as they are made.
 
-    An actor that dies, be it with its machine, is replaced by a new one wherever there is room; Ray's own
-    restarts are not used, so that work is handed out again by the same rules as on one machine.
+    An actor that dies, or whose machine does, is replaced by a new one wherever there is room. Ray's own
+    restarts are not used, so that work is given out again by the same rules as on one machine.
 
     Args:
         config: the run.
         folder: the run folder, which all machines must see.
-        workers: how many; by default one per GPU of the cluster, or as many as its cores suffice for.
+        workers: number of workers; by default, one per GPU of the cluster, or as many as its cores suffice
+            for.
 
     Raises:
-        ConfigError: Ray is not installed, or a certain GPU is asked for.
+        ConfigError: Ray is not installed, or the configuration names one GPU.
     """
 
     def __init__(self, config: RunConfig, folder: Path, workers: int | None) -> None:
@@ -70,8 +71,8 @@ class RayWorkerPool:
         """Join the cluster at ``RAY_ADDRESS``, or start one on this machine.
 
         Raises:
-            ConfigError: there is none at that address.
-            DeviceError: it has no GPU, or too few cores.
+            ConfigError: there is no cluster at that address.
+            DeviceError: the cluster has no GPU, or too few cores.
         """
         if not self._ray.is_initialized():
             self._join(os.environ.get("RAY_ADDRESS"))
@@ -110,10 +111,10 @@ class RayWorkerPool:
             ) from None
 
     def _connect(self, address: str) -> None:
-        """Join the cluster at ``RAY_ADDRESS``, with a token where it demands one and the user has one.
+        """Join the cluster at ``RAY_ADDRESS``, with a token if it demands one and the user has one.
 
-        A cluster demands a token if there was one in the home of its starter. Ray does not tell before, and
-        uses no token of itself where it is given an address.
+        A cluster demands a token if there was one in the home of the user who started it. Ray does not say so
+        beforehand, and uses no token by itself if it is given an address.
         """
         with_token = [False, True] if _MODE not in os.environ and _has_token() else [False]
         for use_token in with_token:
@@ -130,17 +131,17 @@ class RayWorkerPool:
         )
 
     def _use_token(self) -> None:
-        """Let Ray, which has read its settings already, use the user's token from now on."""
+        """Let Ray use the user's token from now on, although it has already read its settings."""
         os.environ[_MODE] = "token"
         self._ray._raylet.Config.initialize("")
 
     def _hire(self, number: int) -> None:
-        """Ask for an actor; it waits until the cluster has room, and imports torch before it is told more."""
+        """Ask for an actor, which waits until the cluster has room, and imports torch."""
         cpus, gpus = (1, 1) if self.devices[number] == "cuda" else (self._threads, 0)
         self._actors[number] = self._ray.remote(num_cpus=cpus, num_gpus=gpus)(_Actor).remote()
 
     def start(self, number: int, engines: Mapping[str, Engine]) -> None:
-        """Tell an actor what it works for."""
+        """Send an actor its assignment."""
         if number not in self._actors:
             self._hire(number)
         device = self.devices[number]
@@ -150,11 +151,11 @@ class RayWorkerPool:
         self._pending[self._actors[number].begin.remote(told)] = number
 
     def give(self, number: int, chunk: Chunk) -> None:
-        """Begin a stream of a chunk's events."""
+        """Give an actor a chunk; its events come as a stream."""
         self._pending[self._actors[number].make.options(num_returns="streaming").remote(chunk)] = number
 
     def events(self) -> Iterator[tuple[int, Event]]:
-        """One event of every worker that has any; waits for the first."""
+        """Wait for an event, and return one of every worker that has any."""
         ready: list[Any] = []
         while not ready:
             ready, _ = self._ray.wait(list(self._pending), timeout=_GLANCE)
@@ -179,7 +180,7 @@ class RayWorkerPool:
         return not isinstance(source, self._ray.ObjectRef)
 
     def close(self) -> None:
-        """End all actors, and the cluster if it was started here."""
+        """End all actors, and also the cluster if it was started here."""
         if self._is_own_cluster:
             self._ray.shutdown()
         else:

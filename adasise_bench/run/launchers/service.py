@@ -1,4 +1,4 @@
-"""A worker in a process of its own, on whatever machine: takes chunks, answers in events."""
+"""A worker in a process of its own, on any machine, which takes chunks and answers with events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from adasise_bench.data.loading import open_dataset
+from adasise_bench.data import open_dataset
 from adasise_bench.models.engine import Engine
 from adasise_bench.models.lost_device import loss_of
 from adasise_bench.records.folder_names import LOCK, LOGS
@@ -29,22 +29,22 @@ from adasise_bench.utils.files import open_to_append
 
 
 def log_path(folder: Path, number: int) -> Path:
-    """Where a worker's warnings, and whatever else it prints, are kept."""
+    """The file that gets a worker's warnings and everything else that it prints."""
     return folder / LOGS / f"worker-{number}.log"
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What a new worker is told.
+    """What a new worker needs to know.
 
     Attributes:
-        number: its own, from 0.
+        number: the worker's number, from 0.
         config: the run.
         folder: the run folder, absolute.
-        directory: where relative paths of the configuration begin.
+        directory: where relative paths of the configuration start.
         device: as in a configuration.
-        threads: of torch on the CPU; equal values need equal numbers.
-        engines: how networks are run, by model; what is missing is measured.
+        threads: number of torch's CPU threads; equal values need equal numbers.
+        engines: how to run each model; for models that are missing, the fastest way is measured.
     """
 
     number: int
@@ -57,11 +57,11 @@ class Assignment:
 
 
 class Service:
-    """The worker's side of a launcher; whatever goes wrong becomes an event."""
+    """The worker's side of a launcher; every error becomes an event."""
 
     def __init__(self, assignment: Assignment) -> None:
         self._assignment = assignment
-        self._device = torch.device("cpu")  # until it is known
+        self._device = torch.device("cpu")  # until the real one is known
 
     def begin(self) -> Event:
         """Load the networks and open the data."""
@@ -100,7 +100,7 @@ class Service:
             yield self._failed(error)
 
     def _failed(self, error: Exception) -> Failed | Died:
-        """What the driver is told; where a worker has lost its device, another may still be able to go on."""
+        """The event of an error; if a worker has lost its device, another may be able to continue."""
         if isinstance(error, BenchError):
             return Failed(error)
         traceback.print_exc()
@@ -111,7 +111,7 @@ class Service:
 
 
 def _write_into(log: Path) -> None:
-    """Let this process's output, that of its libraries included, go to a file."""
+    """Send the output of this process and of its libraries to a file."""
     log.parent.mkdir(exist_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()

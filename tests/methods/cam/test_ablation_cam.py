@@ -1,4 +1,4 @@
-"""Ablation-CAM against plain loops, a closed form, and pytorch-grad-cam; the tail against the network."""
+"""Ablation-CAM against plain loops, a closed form, and pytorch-grad-cam; partial against whole passes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from test_class_activation import close
 from test_grad_cam import PICTURE, two_maps
 from torch import nn
 
-from adasise_bench.methods.cam import ablation_cam
-from adasise_bench.methods.cam import partial_forward as tail
+from adasise_bench.methods.cam import ablation_cam, partial_forward
 from adasise_bench.methods.cam.base import weighted_maps
-from adasise_bench.methods.cam.partial_forward import tail_behind, traced_behind
+from adasise_bench.methods.cam.partial_forward import forward_behind, traced_behind
 from adasise_bench.methods.layer_maps import layer_maps
 from adasise_bench.methods.sise.fusion import min_max
 from adasise_bench.models.batching import BatchSize
@@ -172,8 +171,8 @@ def test_a_tail_that_does_not_give_the_outputs_is_not_used(
         lambda *_args: lambda maps: maps.new_zeros(len(maps), 4),
     )
     found = layer_maps(tiny, image, "features.7")
-    tail = tail_behind(tiny, image, "features.7", found)
-    torch.testing.assert_close(tail(found.maps[None])[0], tiny.outputs(image)[0])
+    behind = forward_behind(tiny, image, "features.7", found)
+    torch.testing.assert_close(behind(found.maps[None])[0], tiny.outputs(image)[0])
 
 
 @pytest.mark.parametrize("layer", ["relu", "layer2", "layer3.0", "layer4"])
@@ -195,8 +194,8 @@ def test_a_network_is_traced_once_per_layer_and_may_be_forgotten(
         traced.append(layer)
         return trace_layer(module, layer)
 
-    trace_layer = tail._traced
-    monkeypatch.setattr(tail, "_traced", trace)
+    trace_layer = partial_forward._traced
+    monkeypatch.setattr(partial_forward, "_traced", trace)
     classifier = make_classifier(Patched(), ("features.7",), tuple("abcd"))
     for layer in ("features.7", "features.7", "features.4", "features.7"):
         explained({"name": "ablation_cam", "layer": layer}, classifier, image, 0)

@@ -20,7 +20,7 @@ from torch import nn
 
 from adasise_bench.cli import main
 from adasise_bench.methods import Request
-from adasise_bench.methods.custom import custom as own
+from adasise_bench.methods.custom import custom
 from adasise_bench.methods.parsing import parse_method
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.records.reading import read_records
@@ -349,7 +349,7 @@ def test_maps_of_odd_kinds_are_maps(
 def test_a_map_that_float32_makes_flat_is_named_once(
     tiny: Classifier, image: torch.Tensor, capsys: pytest.CaptureFixture[str], kind: str, told: str
 ) -> None:
-    own._say_once.cache_clear()
+    custom._say_once.cache_clear()
     for _ in range(2):
         saliency = explained(entry("of_kind", kind=kind), tiny, image, 0).saliency
     assert bool((saliency == saliency[0, 0]).all()) == (kind != "big-endian")
@@ -455,7 +455,7 @@ def run(tmp_path: Path) -> Callable[..., Any]:
 def test_a_run_records_values_and_failures_and_the_source(run: Callable[..., Any], mine: Path) -> None:
     labelled = entry("saliency", power=2.0) | {"label": "squared"}
     result = run("mine:saliency", labelled, "mine:fails", code=1)
-    assert "squared: not the default options: power=2.0" in " ".join(result.stdout.split())
+    assert "squared: options that are not the default: power=2.0" in " ".join(result.stdout.split())
     records = read_records(Path("out"))
     good, bad = records[records["method"] != "fails"], records[records["method"] == "fails"]
     assert good["error"].isna().all()
@@ -567,7 +567,7 @@ def test_installed_methods_go_by_their_names(
     (tmp_path / "flat_method.py").write_text(OPTIONS_CLASS)
     monkeypatch.syspath_prepend(tmp_path)
     listed = CliRunner().invoke(main, ["ls"]).stdout
-    assert "my_saliency            mine:saliency of the package my-package" in listed
+    assert "my_saliency mine:saliency of the package my-package" in " ".join(listed.split())
     assert listed.count("\n  sise ") == 1
     run({"name": "my_saliency", "options": {"power": 0.5}}, {"name": "flat", "height": 2}, "sise")
     records = read_records(Path("out"))

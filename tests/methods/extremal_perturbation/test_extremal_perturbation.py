@@ -22,6 +22,7 @@ from adasise_bench.methods.registry import METHODS
 from adasise_bench.models import replay
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.utils.errors import DeviceError
+from adasise_bench.utils.step_watch import watched
 
 
 def explain(classifier: Classifier, image: torch.Tensor, target: int, **options: object):
@@ -200,10 +201,10 @@ def test_replayed_graphs_give_the_plain_loops_bits(
     passes: list[int] = []
     tiny.module.register_forward_pre_hook(lambda _module, inputs: passes.append(len(inputs[0])))
     ticks: list[tuple[int, int]] = []
-    watched = replace(tiny, watch=lambda done, total: ticks.append((done, total)))
     method = parse_method({"name": "extremal_perturbation", "iterations": 70, **options})
     requests = [Request(method, image, 1), Request(method, image.flip(2), 2)]
-    replayed = method.explain_together(watched, requests)
+    with watched(lambda done, total: ticks.append((done, total))):
+        replayed = method.explain_together(tiny, requests)
     assert len(passes) < 20
     assert ticks == [(done, 69) for done in range(1, 70)]
     monkeypatch.setattr(extremal_perturbation, "is_capturable", lambda _module, _device: False)

@@ -10,15 +10,15 @@ import pytest
 import torch
 from torchray.attribution.extremal_perturbation import MaskGenerator
 
-from adasise_bench.methods.extremal_perturbation import smooth_masks as area_masks
+from adasise_bench.methods.extremal_perturbation import smooth_masks
 from adasise_bench.methods.extremal_perturbation.smooth_masks import AreaMasks
 
 
 @pytest.fixture(autouse=True)
 def _no_remembered_slices() -> Iterator[None]:
-    area_masks._slice_values.cache_clear()
+    smooth_masks._slice_values.cache_clear()
     yield
-    area_masks._slice_values.cache_clear()
+    smooth_masks._slice_values.cache_clear()
 
 
 @pytest.mark.parametrize("slice_size", [1, 3000, 1 << 19])
@@ -29,7 +29,7 @@ def _no_remembered_slices() -> Iterator[None]:
 def test_equal_torchrays_masks_and_gradients(
     size: tuple[int, int], step: int, sigma: float, slice_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(area_masks, "_CPU_SLICE", slice_size)
+    monkeypatch.setattr(smooth_masks, "_CPU_SLICE", slice_size)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         generator = MaskGenerator(size, step, sigma, clamp=False)
@@ -62,7 +62,7 @@ def test_the_bell_is_torchrays_weights(sigma: float, repeats: bool) -> None:
     masks = AreaMasks((48, 40), 7, sigma, torch.device("cpu"))
     bell = masks.bell.expand(-1, -1, masks.cells[0], -1, masks.cells[1], -1)
     bell = bell.flatten(4).flatten(2, 3).flatten(0, 1)[:, : masks.shape[0], : masks.shape[1]]
-    torch.testing.assert_close(bell / area_masks.COLDNESS, expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(bell / smooth_masks.COLDNESS, expected, atol=1e-6, rtol=0)
     assert (masks.bell.shape[2] == masks.bell.shape[4] == 1) == repeats
 
 
@@ -74,7 +74,7 @@ def test_no_array_of_the_bell_is_large_with_torchrays_settings() -> None:
 
 def test_all_explanations_of_one_size_share_their_masks() -> None:
     wanted = ((48, 40), 7, 21.0, torch.device("cpu"))
-    assert area_masks.area_masks(*wanted) is area_masks.area_masks(*wanted)
+    assert smooth_masks.area_masks(*wanted) is smooth_masks.area_masks(*wanted)
 
 
 def test_values_on_the_picture_are_0_in_the_frame() -> None:
@@ -91,5 +91,5 @@ def test_two_slices_fit_in_a_gpus_cache(cache: int, values: int, monkeypatch: py
     monkeypatch.setattr(
         torch.cuda, "get_device_properties", lambda _device: SimpleNamespace(L2_cache_size=cache)
     )
-    assert area_masks._slice_values(torch.device("cuda", 0)) == values
+    assert smooth_masks._slice_values(torch.device("cuda", 0)) == values
     assert 2 * 4 * values == (cache or 32 << 20)

@@ -15,6 +15,7 @@ from torch import nn
 from adasise_bench.methods.gradients.integrated_gradients import attributions
 from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.utils.step_watch import watched
 
 
 @pytest.mark.parametrize("steps", [1, 7, 50])
@@ -69,9 +70,9 @@ def test_short_of_memory_it_takes_fewer_steps_at_once(tiny: Classifier, image: t
         if len(inputs[0]) > 6:
             raise torch.OutOfMemoryError("planted")
 
-    watched = replace(tiny, watch=lambda number, total: done.append((number, total)))
     tiny.module.register_forward_pre_hook(short_of_memory)
-    found = attributions(watched, image, 1, 20)
+    with watched(lambda number, total: done.append((number, total))):
+        found = attributions(tiny, image, 1, 20)
     assert seen == [16, 8, 4, 4, 4, 4, 4]
     assert done == [(4, 20), (8, 20), (12, 20), (16, 20), (20, 20)]
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=float(expected.abs().max()) * 1e-6)

@@ -29,6 +29,7 @@ from adasise_bench.methods.information_bottleneck.layer_statistics import (
 from adasise_bench.methods.parsing import parse_method
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.utils.errors import BenchError, ConfigError
+from adasise_bench.utils.step_watch import watched
 from adasise_bench.utils.timing import PhaseClock
 
 CPU = torch.device("cpu")
@@ -211,8 +212,8 @@ def test_a_flat_network_gives_a_map(tiny: Classifier, image: torch.Tensor) -> No
 def test_phase_and_watcher(tiny: Classifier, image: torch.Tensor) -> None:
     method, clock = parse_method(ENTRY), PhaseClock(CPU)
     told: list[tuple[int, int]] = []
-    watched = replace(tiny, watch=lambda done, total: told.append((done, total)))
-    method.explain(watched, Request(method, image, 0), clock)
+    with watched(lambda done, total: told.append((done, total))):
+        method.explain(tiny, Request(method, image, 0), clock)
     assert list(clock.phases) == ["optimisation"]
     assert told == [(done, 9) for done in range(1, 10)]
 

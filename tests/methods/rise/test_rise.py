@@ -21,6 +21,7 @@ from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.utils.errors import BenchError
+from adasise_bench.utils.step_watch import watched
 from adasise_bench.utils.timing import PhaseClock
 
 CPU = torch.device("cpu")
@@ -174,15 +175,22 @@ def test_the_network_decides_how_many_masks(network: str, count: int) -> None:
     scored: list[tuple[int, int]] = []
     classifier = make_classifier(
         Linear(torch.ones(2, 4, 4)), (), ("a", "b"), name=network, batch_size=BatchSize(1000),
-        watch=lambda done, total: scored.append((done, total)),
     )  # fmt: skip
-    got = explained("rise", classifier, torch.ones(1, 3, 4, 4), 0)
+    with watched(lambda done, total: scored.append((done, total))):
+        got = explained("rise", classifier, torch.ones(1, 3, 4, 4), 0)
     assert got.forwards == count
     assert scored[-1] == (count, count)
     method = parse_method("rise")
     maps = ARCHITECTURES[network].maps if network in ARCHITECTURES else (1, 2)
-    assert method.expected_forwards(maps) == count
-    assert parse_method({"name": "rise", "masks": 17}).expected_forwards(maps) == 17
+    assert method.on_network(network).expected_forwards(maps) == count
+    assert method.on_network(network).scored_inputs(maps) == range(count, count + 1)
+    given = parse_method({"name": "rise", "masks": 17})
+    assert given.on_network(network).expected_forwards(maps) == given.expected_forwards(maps) == 17
+
+
+def test_a_network_with_the_feature_maps_of_another_is_not_taken_for_it() -> None:
+    maps = ARCHITECTURES["vgg16"].maps
+    assert parse_method("rise").on_network("mine").expected_forwards(maps) == 8000
 
 
 def test_raw_outputs_below_zero_leave_no_energy() -> None:

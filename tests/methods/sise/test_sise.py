@@ -19,6 +19,7 @@ from adasise_bench.methods.sise.selectors import normalized, threshold
 from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.utils.errors import BenchError
+from adasise_bench.utils.step_watch import watched
 from adasise_bench.utils.timing import PhaseClock
 
 
@@ -195,9 +196,9 @@ def test_every_score_gives_a_map(tiny: Classifier, image: torch.Tensor, score: s
 
 def test_a_watcher_is_told_every_batch_and_changes_nothing(tiny: Classifier, image: torch.Tensor) -> None:
     told: list[tuple[int, int]] = []
-    watched = replace(tiny, watch=lambda done, total: told.append((done, total)))
     method = parse_method({"name": "sise"})
-    got = method.explain(with_batch(watched, 5), Request(method, image, 2), PhaseClock(tiny.device))
+    with watched(lambda done, total: told.append((done, total))):
+        got = method.explain(with_batch(tiny, 5), Request(method, image, 2), PhaseClock(tiny.device))
     assert torch.equal(got.saliency, explain(tiny, image, 2, 5).saliency)
     masks = got.forwards - 1
     assert told == [(min(done, masks), masks) for done in range(5, masks + 5, 5)]

@@ -142,7 +142,7 @@ def test_best_is_marked_only_where_all_rest_on_the_same_pairs(folder: Folder) ->
     assert [cell.best for cell in row(built.tables[0], "Bbox, %").cells] == [True, False, False]
     assert not any(cell.best for cell in row(built.tables[0], "EBPG, %").cells)
     (note,) = [note for note in built.notes if "no best value" in note]
-    assert "marked in EBPG, %: the methods rest on different pairs" in note
+    assert "marked in EBPG, %, because the methods were measured on different pairs" in note
 
 
 def test_run_times_of_different_machines_are_not_compared(folder: Folder) -> None:
@@ -156,7 +156,7 @@ def test_run_times_of_different_machines_are_not_compared(folder: Folder) -> Non
     assert not any(cell.best for cell in row(table, "Run-time, s").cells)
     assert row(differences, "EBPG, %").cells[0].measured == 1.0
     assert row(differences, "Run-time, s").cells[0].measured is None
-    measured = "Run-time measured on Some CPU, fp32 (n=2); Tesla T4, fp32 (n=2)"
+    measured = "Run-time was measured on Some CPU, fp32 (2 pairs); Tesla T4, fp32 (2 pairs)"
     assert any(note.startswith(measured) for note in built.notes)
 
 
@@ -249,15 +249,15 @@ def test_groups_by_class_and_size_hold_every_pair_once(folder: Folder) -> None:
     path = folder(_many({"sise": float, "mine": lambda image: 2.0 * image}))
     (classes,) = build(path, by="class", metrics=["ebpg"]).tables
     assert (classes.name, classes.columns) == ("by_class", ("sise", "mine"))
-    assert [entry.title for entry in classes.rows] == ["cat (n=4)", "dog (n=12)", "all (n=16)"]
+    assert [entry.title for entry in classes.rows] == ["cat (4 pairs)", "dog (12 pairs)", "all (16 pairs)"]
     assert [entry.cells[0].measured for entry in classes.rows] == [4.5, 5.5, 5.25]
     assert [entry.cells[0].group for entry in classes.rows] == ["cat", "dog", None]
     sizes, differences = build(path, by="size", metrics=["ebpg"], against="sise").tables
     assert [entry.title for entry in sizes.rows] == [
-        "small (n=2)",
-        "medium (n=12)",
-        "large (n=2)",
-        "all (n=16)",
+        "small (2 pairs)",
+        "medium (12 pairs)",
+        "large (2 pairs)",
+        "all (16 pairs)",
     ]
     assert differences.name == "differences_by_size"
     means = [entry.cells[0].measured for entry in differences.rows]
@@ -516,7 +516,8 @@ def test_combine_takes_the_first_value_in_the_order_given(folder: Folder) -> Non
     assert list(records["maps_kept"][0]) == [1, 2, 3, 4, 5]
     assert records["error"].dropna().tolist() == ["torn"]
     notes = build(accuracy, timing).notes
-    assert "Run-time measured on Tesla T4, fp32 (n=1); published: NVIDIA Tesla T4 16 GB, 100 images." in notes
+    published = "The published times are from NVIDIA Tesla T4 16 GB, 100 images."
+    assert f"Run-time was measured on Tesla T4, fp32 (1 pair). {published}" in notes
 
 
 def test_run_times_of_a_method_come_from_one_run(folder: Folder) -> None:
@@ -622,7 +623,7 @@ def test_notes_say_what_limits_the_comparison(folder: Folder) -> None:
     notes = build(folder(records, change=weaken)).notes
     assert notes[:5] == (
         "Published: arXiv 2102.07799.",
-        "Published, where that prints no number: arXiv 2010.00672, run-times from its authors' slides.",
+        "Published, where the former has no number: arXiv 2010.00672, run-times from its authors' slides.",
         "ResNet-50: not the published model: mine.pt, SHA-256 9ca920d69ca9; "
         "numbers are not comparable with the paper's.",
         "ResNet-50: 2 of 4952 images (2 of 7632 pairs).",
@@ -645,8 +646,8 @@ def test_notes_name_options_that_are_not_the_defaults(folder: Folder) -> None:
         environment["methods"]["sise"] = {"fusion": "soft", "mu": 0.3}
 
     notes = build(folder([record("sise", "1")], change=change)).notes
-    assert "SISE: not the default options: fusion=soft, mu=0.3." in notes
-    assert "VGG16: feature maps read at the pool-output side of the blocks." in notes
+    assert "SISE: options that are not the default: fusion=soft, mu=0.3." in notes
+    assert "VGG16: feature maps are read at the pool-output side of the blocks." in notes
 
 
 def test_published_figures_are_sourced_only_where_shown(folder: Folder) -> None:
@@ -654,7 +655,7 @@ def test_published_figures_are_sourced_only_where_shown(folder: Folder) -> None:
     assert "Published map counts: arXiv 2102.07799, means over 500 images." in build(kept).notes
     own = build(folder([record("mine", "1", ebpg=1.0, seconds=1.0)], "own")).notes
     assert not any("ublished" in note for note in own)
-    assert "Run-time measured on Some CPU, fp32 (n=1)." in own
+    assert "Run-time was measured on Some CPU, fp32 (1 pair)." in own
 
 
 def test_both_papers_figures_stand_beside_voc_with_their_sources(folder: Folder) -> None:
@@ -678,7 +679,7 @@ def test_both_papers_figures_stand_beside_voc_with_their_sources(folder: Folder)
     assert seconds == [0.006, 64.28, 5.96, 4.23, None, None]
     assert tables.notes[:2] == (
         "Published: arXiv 2102.07799.",
-        "Published, where that prints no number: arXiv 2010.00672, run-times from its authors' slides.",
+        "Published, where the former has no number: arXiv 2010.00672, run-times from its authors' slides.",
     )
     assert any("100 images (Ada-SISE's paper; the others' slides)." in note for note in tables.notes)
 
@@ -721,9 +722,9 @@ def _with_methods(*labels: str) -> Callable[[dict[str, Any], dict[str, Any]], No
 
 def test_run_time_counts_pairs_of_one_method(folder: Folder) -> None:
     records = [record(method, image, seconds=1.0) for method in ("mine", "sise") for image in "123"]
-    assert any("Some CPU, fp32 (n=3);" in note for note in build(folder(records, "equal")).notes)
+    assert any("Some CPU, fp32 (3 pairs)." in note for note in build(folder(records, "equal")).notes)
     fewer = build(folder(records[:-1], "fewer")).notes
-    assert any("(n=2 to 3, by method)" in note for note in fewer)
+    assert any("(2 to 3 pairs, depending on the method)" in note for note in fewer)
 
 
 def test_complete_published_run_needs_no_warning(folder: Folder) -> None:
@@ -807,7 +808,7 @@ def test_pointing_is_a_mean_over_classes(folder: Folder) -> None:
     assert (pointing.n, pointing.of, pointing.images) == (4, 5, 3)
     assert (difficult.measured, difficult.n) == (None, 0)
     assert gain.measured == 50
-    (note,) = [note for note in built.notes if note.startswith("Means over the classes' means")]
+    (note,) = [note for note in built.notes if note.startswith("Means of the classes' means")]
     assert "Pointing, %; Pointing, difficult, %." in note
     assert not any("classes' means" in note for note in build(folder(records, "again")).notes)
 
@@ -871,7 +872,7 @@ def test_controls_come_last_and_are_never_the_best(folder: Folder) -> None:
     built = build(folder(records, change=with_controls))
     assert built.tables[0].columns == ("sise", "lrp", "bound")
     assert [cell.best for cell in row(built.tables[0], "EBPG, %").cells] == [True, False, False]
-    assert "Never marked as best, for they ask no network: bound." in built.notes
+    assert "bound: a control, which does not ask the network and is never marked as best." in built.notes
 
 
 def test_definitions_are_those_of_the_runs_methods(folder: Folder) -> None:
@@ -895,7 +896,7 @@ def test_measures_that_a_run_asked_for_are_rows_by_themselves(folder: Folder) ->
 def test_nothing_is_best_where_all_are_equal(folder: Folder) -> None:
     built = build(folder([record("sise", "1", ebpg=5.0), record("mine", "1", ebpg=5.001)]))
     assert not any(cell.best for cell in row(built.tables[0], "EBPG, %").cells)
-    assert not any("no best value marked" in note for note in built.notes)
+    assert not any("no best value is marked" in note for note in built.notes)
 
 
 def test_the_boxes_share_is_that_of_a_methods_own_pairs(folder: Folder) -> None:
