@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from adasise_bench.cli.table import FORMATS, terminal_width
+from adasise_bench.cli.parameters import COMMA_LIST
+from adasise_bench.cli.table import FORMATS
 from adasise_bench.utils.errors import BenchError
 
 
@@ -15,14 +16,14 @@ from adasise_bench.utils.errors import BenchError
               help="YAML file of a run; its methods are not used.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
               help="Override any key, e.g. data.root=/data.")  # fmt: skip
-@click.option("--models", default="", metavar="A,B", help="Keep only these models of the configuration.")
+@click.option("--models", type=COMMA_LIST, default="", help="Use only these models of the configuration.")
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after the first N pictures.")
 @click.option("--device", help="auto, cpu, cuda or cuda:N.")
 @click.option("--format", "fmt", type=click.Choice(FORMATS), default="terminal", show_default=True)
 def accuracy(
     config_path: Path,
     overrides: tuple[str, ...],
-    models: str,
+    models: list[str],
     limit: int | None,
     device: str | None,
     fmt: str,
@@ -38,15 +39,15 @@ def accuracy(
       adasise-bench accuracy --config configs/table1.yaml
       adasise-bench accuracy --config configs/table1.yaml --models resnet50 --limit 200 --format json
     """
-    from adasise_bench.cli.run import names
-    from adasise_bench.reporting.tables.formats import render
+    from adasise_bench.reporting.tables.formats import WIDTH, render
     from adasise_bench.run.accuracy import measure_accuracy
     from adasise_bench.run.config_file import load_config
+    from adasise_bench.utils.text_tables import terminal_width
 
     flags = {"limit": limit, "device": device}
     settings = [f"{key}={value}" for key, value in flags.items() if value is not None]
-    config = load_config(config_path, [*overrides, *settings], names(models), [])
+    config = load_config(config_path, [*overrides, *settings], models, [])
     tables, errors = measure_accuracy(config)
-    click.echo(render(tables, fmt, terminal_width()))
+    click.echo(render(tables, fmt, terminal_width() or WIDTH))
     if errors > config.tolerated_errors:
         raise BenchError(f"{errors} of the pictures cannot be used; the last note says why of one")
