@@ -19,9 +19,9 @@ from adasise_bench.cli import main
 from adasise_bench.data.transforms import CAFFE, to_input
 from adasise_bench.data.voc import VOC_CLASSES
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.records.folder_names import FINISHED, IN_FLIGHT
 from adasise_bench.records.joining import combine
 from adasise_bench.records.reading import read_records
-from adasise_bench.records.record import FINISHED, IN_FLIGHT
 from adasise_bench.records.run import load_run
 from adasise_bench.reporting.tables import build_tables
 from adasise_bench.run.accuracy import measure_accuracy
