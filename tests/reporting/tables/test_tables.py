@@ -303,10 +303,10 @@ def test_metrics_are_split_at_the_ends_of_the_score_and_pairs_there_are_counted_
     built = build(folder(records), by="score", metrics=["drop"])
     (table,) = built.tables
     assert [entry.title for entry in table.rows] == [
-        "under 0.01 (n=2)",
-        "0.01 to 0.99 (n=2)",
-        "over 0.99 (n=1)",
-        "all (n=5)",
+        "under 0.01 (2 pairs)",
+        "0.01 to 0.99 (2 pairs)",
+        "over 0.99 (1 pair)",
+        "all (5 pairs)",
     ]
     assert [entry.cells[0].measured for entry in table.rows] == [1.5, 3.5, 5.0, 3.0]
     assert [entry.cells[1].measured for entry in table.rows] == [11.5, 13.5, 15.0, 13.0]
@@ -464,7 +464,7 @@ def test_pairs_are_split_by_the_place_of_their_class(folder: Folder) -> None:
     path = folder([*classified("sise", whole=True), *classified("mine", whole=False)], change=with_classes)
     built = build(path, by="outcome", metrics=["drop"])
     (table,) = built.tables
-    titles = ["ranked first (n=2)", "ranked 2 to 5 (n=1)", "ranked below 5 (n=1)", "all (n=4)"]
+    titles = ["ranked first (2 pairs)", "ranked 2 to 5 (1 pair)", "ranked below 5 (1 pair)", "all (4 pairs)"]
     assert [entry.title for entry in table.rows] == titles
     assert [entry.cells[0].measured for entry in table.rows] == [10.0, 20.0, 70.0, 27.5]
     assert any(note.startswith("Outcome: ") for note in built.notes)
