@@ -37,7 +37,7 @@ from adasise_bench.methods import Explanation, Request
 from adasise_bench.methods.masking import build_masks
 from adasise_bench.methods.parsing import parse_method
 from adasise_bench.models import load_classifier
-from adasise_bench.models.engine import LAYOUTS, CompileMode, Engine
+from adasise_bench.models.engine import LAYOUTS, BackendName, Engine
 from adasise_bench.models.tuning import tune
 from adasise_bench.records import environment
 from adasise_bench.run.network import definitions
@@ -87,7 +87,7 @@ class Bench:
         root: Path,
         device: torch.device,
         precision: str,
-        mode: CompileMode = False,
+        backend: BackendName = "torch",
         engine: Engine | None = None,
     ):
         self.classifier = load_classifier(
@@ -102,12 +102,12 @@ class Bench:
             image = to_input(dataset.picture(image_id, annotation), "stretch", size).to(device)
             self.requests.append((image, self.classifier.classes.index(annotation.class_names[0])))
         self.image, self.target = self.requests[0]
-        self.tuning = seconds(partial(self._tune, mode, engine), device)
+        self.tuning = seconds(partial(self._tune, backend, engine), device)
         self.classifier = self.classifier.with_engine(self.engine)
 
-    def _tune(self, mode: CompileMode, engine: Engine | None) -> None:
+    def _tune(self, backend: BackendName, engine: Engine | None) -> None:
         found = engine or tune(self.classifier, self.image)
-        self.engine = replace(found, compile=mode)
+        self.engine = replace(found, backend=backend)
 
     def forward(self, count: int) -> Callable[[], object]:
         """Plain forward of ``count`` inputs in the engine's layout."""

@@ -1,4 +1,4 @@
-"""Bounding boxes as masks in the frame of the network's input."""
+"""Bounding boxes, and the masks that they make in the size of the network's input."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 
 
 class Box(NamedTuple):
-    """An object's class and corners in pixels of the picture, 1-based and inclusive as in VOC.
+    """The class of an object and its corners in pixels of the picture, 1-based and inclusive as in VOC.
 
-    ``rotation`` turns the box around its centre, in degrees clockwise as seen on the picture; the corners are
-    those before that.
+    ``rotation`` turns the box around its centre, in degrees clockwise as seen on the picture. The corners are
+    those of the box before it is turned.
     """
 
     class_name: str
@@ -25,7 +25,7 @@ class Box(NamedTuple):
     rotation: float = 0.0
 
     def __repr__(self) -> str:
-        """As without ``rotation`` where it is 0: digests of annotations are taken from this text."""
+        """The box as text, from which digests are taken. ``rotation`` is left out where it is 0."""
         shown = self._asdict()
         if not self.rotation:
             del shown["rotation"]
@@ -54,11 +54,17 @@ class Box(NamedTuple):
 
 _RIGHT_ANGLE = 90
 _DRAWN_UPRIGHT = 1e-6
-"""Degrees: what is turned by less than this beside a right angle is not turned on purpose."""
+"""In degrees. A box that is turned by a right angle up to this difference is meant to be upright."""
 
 
 def turned(box: Box, degrees: float) -> Box:
-    """A box turned around its centre, clockwise; by a right angle it is another box that is not turned."""
+    """Turn a box around its centre, clockwise. Turned by a right angle, it is an upright box of other sides.
+
+    Example:
+        >>> from adasise_bench.data.boxes import Box, turned
+        >>> turned(Box("dog", 1, 1, 4, 2), 90).length  # 4 by 2 becomes 2 by 4
+        (2.0, 4.0)
+    """
     quarters = round(degrees / _RIGHT_ANGLE)
     if abs(degrees - quarters * _RIGHT_ANGLE) > _DRAWN_UPRIGHT:
         return box._replace(rotation=math.fmod(degrees, 360))
@@ -73,7 +79,7 @@ def turned(box: Box, degrees: float) -> Box:
 def box_mask(
     boxes: Iterable[Box], picture_size: tuple[int, int], input_size: tuple[int, int]
 ) -> torch.Tensor:
-    """G: the union of boxes in the input's frame (PROTOCOL section 4).
+    """G: the union of the boxes of a class, in the size of the network's input.
 
     Args:
         boxes: the boxes of one class.
@@ -82,6 +88,12 @@ def box_mask(
 
     Returns:
         (H, W) bool; every box covers at least one pixel.
+
+    Example:
+        >>> from adasise_bench.data.boxes import Box, box_mask
+        >>> left_half = Box("dog", 1, 1, 5, 10)  # the first 5 of 10 columns
+        >>> box_mask([left_half], (10, 10), (1, 4)).tolist()
+        [[True, True, False, False]]
     """
     height, width = input_size
     mask = torch.zeros(height, width, dtype=torch.bool)
@@ -96,7 +108,7 @@ def box_mask(
 
 
 def _span(first: float, last: float, picture: int, frame: int) -> tuple[int, int]:
-    """Half-open range of input pixels for the inclusive 1-based picture pixels ``first`` to ``last``."""
+    """The half-open range of input pixels for the picture's 1-based, inclusive ``first`` to ``last``."""
     before, last = (min(max(edge, 0), picture) for edge in (first - 1, last))
     start = min(round(before * frame / picture), frame - 1)
     stop = max(round(last * frame / picture), start + 1)
@@ -104,7 +116,7 @@ def _span(first: float, last: float, picture: int, frame: int) -> tuple[int, int
 
 
 def _turned_mask(box: Box, picture_size: tuple[int, int], input_size: tuple[int, int]) -> torch.Tensor:
-    """The input's pixels whose centres lie in a turned box; its centre's pixel where there is none."""
+    """The input's pixels whose centres lie in a turned box, or else the pixel of the box's own centre."""
     frame, centre, angle = input_size[::-1], box.centre, math.radians(box.rotation)
     x, y = (
         (torch.arange(side, dtype=torch.float64) + 0.5) * picture / side - middle

@@ -1,4 +1,4 @@
-"""Names that somebody else chose and that records will carry."""
+"""Checks class names that come from elsewhere, because records and folders will contain them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _LONGEST = 80
 
 
 def refuse_unusable(classes: Sequence[Any]) -> None:
-    """Refuse class names that cannot be shown on a line, or that are not distinct.
+    """Refuse class names that cannot be printed on a line, or that occur twice.
 
     Raises:
-        ValueError: one of them.
+        ValueError: names one such class.
     """
     for name in classes:
         if not isinstance(name, str) or not name.strip() or not name.isprintable():

@@ -1,4 +1,4 @@
-"""COCO and other sets in its layout: one JSON file of annotations, a folder of pictures."""
+"""COCO and other data sets in its layout: one JSON file of annotations, and a folder of pictures."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ COCO_CATEGORIES = {
 """TorchRay's class names by COCO's category id."""
 
 COCO_CLASSES = tuple(COCO_CATEGORIES.values())
-"""The 80 classes in the order of the outputs of TorchRay's networks."""
+"""The 80 classes, in the order of the outputs of TorchRay's networks."""
 
 _OFFICIAL = COCO_CATEGORIES | {
     4: "motorcycle", 5: "airplane", 63: "couch", 64: "potted plant", 67: "dining table", 72: "tv",
@@ -51,21 +51,21 @@ _OFFICIAL = COCO_CATEGORIES | {
 """The categories as COCO's own files name them."""
 
 MASKS = ", masks"
-"""How the names of sets end whose regions are masks."""
+"""How the name of a data set ends if its regions are masks."""
 
 _LISTED = {"COCO 2014 val": 40504}
-"""Pictures that COCO's own files list, those without objects included."""
+"""How many pictures COCO's own files list, including those without objects."""
 
 _MAX_JSON_BYTES = 2_000_000_000
 _MAX_PATH_BYTES = 150
 
 _UNSETTLED = ("rotation", "angle", "theta")
-"""Keys of an object whose meaning differs from tool to tool: the box may be the one before it is turned, or
-the upright one around the turned one."""
+"""Keys of an object that tools use with different meanings: the box may be the one before it is turned, or
+the upright box around the turned one."""
 
 
 class _Entry(NamedTuple):
-    """An object of the file's ``annotations``, with what is needed of it."""
+    """An object in the file's ``annotations``, reduced to the values that are needed."""
 
     id: Any
     image_id: Any
@@ -77,14 +77,14 @@ class _Entry(NamedTuple):
 
     @property
     def empty(self) -> bool:
-        """Whether nothing was drawn: no outline, and a box without width and height."""
+        """Whether nothing was drawn: there is no outline, and the box has no width and no height."""
         bbox = self.bbox
         drawn = not isinstance(bbox, list) or len(bbox) != len(_BOX) or any(side != 0 for side in bbox[2:])
         return not drawn and not self.segmentation
 
 
 class _Listed(NamedTuple):
-    """A picture of the file's ``images``, with what is needed of it."""
+    """A picture in the file's ``images``, reduced to the values that are needed."""
 
     id: Any
     file_name: Any = None
@@ -94,7 +94,7 @@ class _Listed(NamedTuple):
 
 
 class _Category(NamedTuple):
-    """A class of the file's ``categories``."""
+    """A class in the file's ``categories``."""
 
     id: Any
     name: Any
@@ -107,7 +107,7 @@ _MARKS: dict[type[NamedTuple], tuple[set[str], ...]] = {
     _Listed: ({"id", "file_name"}, {"id", "coco_url"}),
     _Category: ({"id", "name"},),
 }
-"""Keys by which entries of a list are known: one of these sets."""
+"""The sets of keys that identify the entries of a list. An entry has all keys of one of its sets."""
 
 _BOX = ("x", "y", "width", "height")
 _KEYS = {*_Entry._fields, *_Listed._fields, *_Category._fields, *_UNSETTLED}
@@ -115,12 +115,12 @@ _KEYS = {*_Entry._fields, *_Listed._fields, *_Category._fields, *_UNSETTLED}
 
 @dataclass(frozen=True)
 class CocoDataset(Dataset):
-    """A list of pictures in COCO layout, those without objects left out.
+    """A list of pictures in COCO layout. Pictures without objects are left out.
 
     Attributes:
-        file: the annotations, which were read once.
-        region: whether G is an object's box or its pixels.
-        sizes: width and height by image id, as the file says.
+        file: the file of annotations, which is read once.
+        region: whether the region G is made of the objects' boxes or of their pixels.
+        sizes: width and height by image id, as the file has them.
         entries: objects by image id.
         names: class names by category id, in the order of the classes.
     """
@@ -133,12 +133,12 @@ class CocoDataset(Dataset):
 
     @property
     def formats(self) -> tuple[str, ...]:
-        """COCO's own pictures are JPEG; other sets have PNG as well."""
+        """COCO's own pictures are JPEG; other sets may have PNG as well."""
         return ("JPEG", "PNG")
 
     @property
     def full_size(self) -> tuple[int, int | None]:
-        """Pictures with objects, and image-class pairs; of a part of COCO, the pictures that COCO lists."""
+        """Numbers of pictures with objects and of image-class pairs; of a part of COCO, how many it lists."""
         listed = _LISTED.get(self.name.removesuffix(MASKS))
         if listed and listed != len(self.images) + self.left_out:
             return listed, None
@@ -146,10 +146,10 @@ class CocoDataset(Dataset):
         return len(self.images), pairs
 
     def annotation(self, image_id: str) -> Annotation:
-        """Check what the file says of one picture; crowds count as objects, as in TorchRay's masks.
+        """Check and return the annotation of one picture. Crowds count as objects, as in TorchRay's masks.
 
         Raises:
-            DataError: a size, box or outline that cannot be.
+            DataError: a size, box or outline is impossible.
         """
         try:
             width, height = map(_whole, self.sizes[image_id])
@@ -169,7 +169,7 @@ class CocoDataset(Dataset):
         return Annotation((width, height), tuple(boxes), tuple(outlines) if outlines else None)
 
     def annotation_digest(self, image_id: str) -> bytes:
-        """SHA-256 of the picture's size and objects, with their outlines where these are the region."""
+        """SHA-256 of the picture's size and objects, including outlines if these make the region."""
         try:
             return hashlib.sha256(repr(self.annotation(image_id)).encode()).digest()
         except DataError as error:
@@ -186,23 +186,22 @@ def open_coco(
     region: Region = "boxes",
     classes: tuple[str, ...] | None = None,
 ) -> CocoDataset:
-    """Read the annotations of a set in COCO layout.
+    """Read the annotations of a data set in COCO layout.
 
-    COCO's own categories get TorchRay's names and order, which differ in six names; others are the
-    classes themselves, in the order of their ids as numbers, as far as they occur.
+    COCO's own categories get TorchRay's names and order; six of the names differ. In other sets the
+    categories that occur are the classes, in the order of their ids as numbers.
 
     Args:
-        name: of the set, for people.
-        file: JSON with ``images``, ``annotations`` and ``categories``.
-        images: folder of the pictures; a ``file_name`` may name one in a folder below.
+        name: name of the data set, for people.
+        file: JSON file with ``images``, ``annotations`` and ``categories``.
+        images: folder of the pictures. A ``file_name`` may name a picture in a folder below.
         region: ``masks`` keeps the objects' outlines in memory.
-        classes: the classes in the order of a network's outputs, names of categories; needed where ids are
-            no numbers.
+        classes: names of categories, in the order of a network's outputs; needed if ids are not numbers.
 
     Raises:
-        ConfigError: masks are asked for, and there is nothing to decode them with; or ``classes`` are not
-            the file's.
-        DataError: one line naming the file and what is wrong with it.
+        ConfigError: masks are asked for, and the package that decodes them is missing; or ``classes`` do not
+            fit the file.
+        DataError: one line that names the file and says what is wrong with it.
     """
     if region == "masks":
         require_decoder()
@@ -258,7 +257,7 @@ def _opened(
 
 
 def _read(file: Path, region: Region) -> Any:
-    """The file's tree, its objects reduced to what is needed while it is read."""
+    """Read the JSON file. Its objects are reduced to the needed values at once, which saves memory."""
     try:
         with regular(file) as stream:
             content = stream.read(_MAX_JSON_BYTES + 1)
@@ -276,7 +275,7 @@ def _read(file: Path, region: Region) -> Any:
 
 
 def _reduced(entry: dict[str, Any], region: Region) -> Any:
-    """What is needed of an entry, whichever list it stands in; mappings inside of entries as they are."""
+    """The needed values of an entry of any list. Mappings inside of entries stay as they are."""
     if not any(entry.keys() >= keys for kind in _MARKS.values() for keys in kind):
         return entry
     kept = {key: value for key, value in entry.items() if key in _KEYS}
@@ -289,7 +288,7 @@ def _reduced(entry: dict[str, Any], region: Region) -> Any:
 
 
 def _packed(segmentation: Any) -> Any:
-    """Polygons in an eighth of the memory that lists of numbers take; anything else as it is."""
+    """Polygons as arrays, which need an eighth of the memory of lists. Anything else stays as it is."""
     if isinstance(segmentation, list):
         with suppress(TypeError, OverflowError):
             return [array("d", points) for points in segmentation]
@@ -297,7 +296,7 @@ def _packed(segmentation: Any) -> Any:
 
 
 def _entries(tree: Any, key: str, kind: type[_Kind]) -> list[_Kind]:
-    """The entries of one list, which in place of mappings then holds them: memory is not needed twice."""
+    """The entries of one list. They replace the mappings in the list, so that memory is not needed twice."""
     entries = tree.get(key) if isinstance(tree, dict) else None
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"no list of {key}: not in COCO layout")
@@ -314,10 +313,10 @@ def _is_id(value: Any) -> bool:
 
 
 def _whole(number: Any) -> int:
-    """A whole number, also where it is written as 160.0.
+    """A whole number, which may be written as 160.0.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is no whole number.
     """
     if type(number) is int or (type(number) is float and number.is_integer()):
         return int(number)
@@ -337,11 +336,12 @@ def _categories(listed: Iterable[_Category]) -> dict[Any, Any]:
 def _class_names(
     categories: dict[Any, Any], used: set[Any], classes: tuple[str, ...] | None, file: Path
 ) -> dict[Any, str]:
-    """Class names by category id, in the order of the classes, of the categories that may be objects'.
+    """Class names by category id, in the order of the classes.
 
     Raises:
-        ConfigError: ``classes`` lacks a category that is used, or has what is none.
-        ValueError: a name is unusable, or nothing gives the order.
+        ConfigError: ``classes`` lacks a category that is used, or has a name that is no category; or there
+            are no ``classes``, and the ids are no numbers that give an order.
+        ValueError: a name is unusable.
     """
     if classes is not None:
         return _ordered_by_names(categories, used, classes, file)
@@ -377,9 +377,9 @@ def _ordered_by_names(
 
 
 def _below(images: Path, entry: _Listed) -> PurePosixPath:
-    """Where a picture lies below the folder of pictures.
+    """The path of a picture below the folder of pictures.
 
-    LVIS gives no ``file_name`` but an address, whose last folder is that of the picture in COCO.
+    LVIS has no ``file_name`` but a URL. The last folder in the URL is the picture's folder in COCO.
 
     Raises:
         ValueError: the path leads out of the folder, or is unusable.
@@ -391,10 +391,10 @@ def _below(images: Path, entry: _Listed) -> PurePosixPath:
 
 
 def _path(file_name: Any) -> PurePosixPath:
-    """A ``file_name`` with the separators of any system.
+    """The path in a ``file_name``, whose separators may be those of any system.
 
     Raises:
-        ValueError: it leads out of the folder of pictures, or is unusable.
+        ValueError: the path leads out of the folder of pictures, or is unusable.
     """
     if not isinstance(file_name, str) or not file_name.isprintable():
         raise ValueError(f"file_name {file_name!r} is no picture's name")
@@ -406,14 +406,14 @@ def _path(file_name: Any) -> PurePosixPath:
 
 
 def _identifying(path: PurePosixPath, entry: _Listed) -> PurePosixPath:
-    """The part of a path that does not depend on how somebody arranged the folder of LVIS's pictures."""
+    """The part of a path that identifies the picture. LVIS's pictures may be in any folder."""
     return path if entry.file_name is not None else PurePosixPath(path.name)
 
 
 def _image_ids(paths: Mapping[Any, PurePosixPath]) -> dict[Any, str]:
-    """Names for records, by image: the path without suffix and with ``-`` for ``/``.
+    """Image ids for records: the path of each image without its suffix, and with ``-`` in place of ``/``.
 
-    Pictures that would share one are called by their whole path.
+    If two pictures would have the same id, both get their whole path.
 
     Raises:
         ValueError: two images have the same path.
@@ -430,10 +430,10 @@ def _image_ids(paths: Mapping[Any, PurePosixPath]) -> dict[Any, str]:
 
 
 def _turned_box(name: str, entry: _Entry, picture_size: tuple[int, int], region: Region) -> Box:
-    """An object's box, turned as CVAT and Datumaro say it in ``attributes``: clockwise, in degrees.
+    """The box of an object. CVAT and Datumaro write its rotation in ``attributes``: clockwise, in degrees.
 
     Raises:
-        ValueError: no such box.
+        ValueError: the box is impossible.
     """
     if entry.unsettled and region == "boxes":
         raise ValueError(
@@ -448,10 +448,10 @@ def _turned_box(name: str, entry: _Entry, picture_size: tuple[int, int], region:
 
 
 def _box(name: str, bbox: Any, picture_size: tuple[int, int], degrees: float = 0) -> Box:
-    """A box from x, y, width, height, 0-based, which covers x up to x + width as a length, not as pixels.
+    """A box from x, y, width and height. These are lengths from 0: the box covers x to x + width.
 
     Raises:
-        ValueError: no such box.
+        ValueError: the box is impossible.
     """
     if not isinstance(bbox, Sequence) or isinstance(bbox, str) or len(bbox) != len(_BOX):
         turned_by = "; five numbers, of which one turns the box, are not read" if _five(bbox) else ""

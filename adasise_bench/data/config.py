@@ -87,7 +87,7 @@ class DataConfig(Section):
         return "scenes" if self.embedded else self.layout
 
     def identity(self) -> dict[str, Any]:
-        """What values depend on; keys that other data sets need are there where they are not the default."""
+        """The settings that values depend on. Those for other data sets are left out at their defaults."""
         dump = self.model_dump(mode="json", exclude={"root", "download", "images", "annotations"})
         defaults = {"layout": "voc", "region": "boxes", "classes": None}
         return {key: value for key, value in dump.items() if key not in defaults or value != defaults[key]}

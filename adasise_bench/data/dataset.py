@@ -1,4 +1,4 @@
-"""A set of annotated pictures, whatever the layout of its files."""
+"""A data set: annotated pictures, independent of the layout of its files."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from adasise_bench.utils.errors import DataError
 from adasise_bench.utils.files import regular
 
 FULL_SETS = {"VOC 2007 test": (4952, 7632)}
-"""Pictures and image-class pairs of complete sets, to say when a run rests on a part of one."""
+"""Numbers of pictures and of image-class pairs of complete sets. A run on fewer is marked as a part."""
 
 
 class Annotation(NamedTuple):
-    """What is annotated on a picture.
+    """The objects of a picture.
 
     Attributes:
-        picture_size: width and height.
-        boxes: the objects.
-        outlines: the objects' pixels, one per box, where these and not the boxes are the region.
+        picture_size: width and height in pixels.
+        boxes: a box for each object.
+        outlines: the pixels of each object, in the order of the boxes; ``None`` if the boxes are the region.
     """
 
     picture_size: tuple[int, int]
@@ -41,9 +41,14 @@ class Annotation(NamedTuple):
         return sorted({box.class_name for box in self.boxes})
 
     def inside(self, class_name: str, size: tuple[int, int]) -> torch.Tensor:
-        """G: the class's region, (H, W) bool, in a frame of ``size`` (height, width).
+        """G: the region of a class.
 
-        Never empty: an object whose outline holds no pixel of the picture counts with its box.
+        Args:
+            class_name: a class of the picture.
+            size: height and width of the result.
+
+        Returns:
+            (H, W) bool. It is never empty: an object counts with its box if its outline has no pixel.
         """
         if self.outlines is None:
             boxes = [box for box in self.boxes if box.class_name == class_name]
@@ -61,11 +66,11 @@ class Dataset(ABC):
     """A list of pictures with their annotations.
 
     Attributes:
-        name: for people, such as ``VOC 2007 test``.
-        classes: the class names that may occur.
-        images: picture files by image id, in the list's order.
-        left_out: number of pictures that the set lists without an object; they are not in ``images``.
-        notes: what a person must know about how the set was read, one line each.
+        name: name for people, such as ``VOC 2007 test``.
+        classes: the class names that can occur.
+        images: picture files by image id, in the order of the list.
+        left_out: number of listed pictures without an object; they are not in ``images``.
+        notes: lines that tell people what they must know about how the set was read.
     """
 
     name: str
@@ -79,21 +84,22 @@ class Dataset(ABC):
         """Read one annotation.
 
         Raises:
-            DataError: unreadable, malformed, without objects, or with a class or box that cannot be.
+            DataError: the annotation cannot be read, is malformed, has no objects, or has an impossible class
+                or box.
         """
 
     @abstractmethod
     def annotation_digest(self, image_id: str) -> bytes:
-        """SHA-256 of one picture's annotation; a missing file counts as missing."""
+        """SHA-256 of one picture's annotation; a missing file has a fixed value."""
 
     @property
     def formats(self) -> tuple[str, ...]:
-        """Formats that the pictures may have."""
+        """Formats that the pictures can have, by Pillow's names."""
         return ("JPEG",)
 
     @property
     def full_size(self) -> tuple[int, int | None]:
-        """Pictures, and image-class pairs if known, of the complete set."""
+        """Numbers of pictures and, if known, of image-class pairs of the complete set."""
         return FULL_SETS.get(self.name, (len(self.images), None))
 
     def picture(self, image_id: str, annotation: Annotation, digest: str | None = None) -> Image.Image:
@@ -101,12 +107,12 @@ class Dataset(ABC):
 
         Args:
             image_id: the picture.
-            annotation: what is annotated on it.
-            digest: what :meth:`digest` must give for the bytes that are read now; by default anything.
+            annotation: its annotation.
+            digest: the value of :meth:`digest` that the file must have now; by default it is not checked.
 
         Raises:
-            DataError: missing, damaged, too large, of another size than its annotation says, or another
-                picture than ``digest`` is of.
+            DataError: the picture is missing, damaged or too large, has another size than its annotation
+                says, or has another digest.
         """
         path = self.images[image_id]
         content = read_bytes(path)
@@ -115,17 +121,17 @@ class Dataset(ABC):
         return self.decode(image_id, content, annotation)
 
     def decode(self, image_id: str, content: bytes, annotation: Annotation) -> Image.Image:
-        """:meth:`picture` of a file that was read already.
+        """The :meth:`picture` in a file whose bytes were read already.
 
         Raises:
-            DataError: damaged, too large, or of another size than its annotation says.
+            DataError: the picture is damaged or too large, or has another size than its annotation says.
         """
         return decode(content, self.images[image_id], self.formats, annotation.picture_size).image
 
     def turned_on_trust(self, image_id: str, annotation: Annotation) -> bool:
-        """Whether a picture is turned or mirrored by its EXIF part alone: the annotated size fits either way.
+        """Whether a picture is turned or mirrored because its EXIF data says so, and nothing confirms it.
 
-        False for a picture that cannot be read.
+        The annotated size then fits the picture as it is stored, too. False if the picture cannot be read.
         """
         try:
             content = read_bytes(self.images[image_id])
@@ -138,16 +144,16 @@ class Dataset(ABC):
         return {image_id: self.digest(image_id) for image_id in self.images}
 
     def digest(self, image_id: str) -> str:
-        """SHA-256 of one picture with its annotation; a missing file counts as missing."""
+        """SHA-256 of one picture together with its annotation; a missing file has a fixed value."""
         return self._with_annotation(image_id, file_digest(self.images[image_id]))
 
     def _with_annotation(self, image_id: str, content_digest: bytes) -> str:
-        """The digest of a picture whose file has the SHA-256 ``content_digest``."""
+        """The :meth:`digest` of a picture whose file has the SHA-256 ``content_digest``."""
         return hashlib.sha256(content_digest + self.annotation_digest(image_id)).hexdigest()
 
 
 def file_digest(path: Path) -> bytes:
-    """SHA-256 of a file, or that it is missing."""
+    """SHA-256 of a file, or ``b"missing"``."""
     try:
         with regular(path) as file:
             return hashlib.file_digest(file, "sha256").digest()

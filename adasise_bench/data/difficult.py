@@ -1,4 +1,4 @@
-"""The difficult sets of the pointing game, as Excitation Backprop drew them and TorchRay ships them."""
+"""The difficult sets of the pointing game, chosen for Excitation Backprop and shipped with TorchRay."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ FLAGS = {
     "VOC 2007 test": "pointing_game_ebp_voc07_difficult.txt",
     "COCO 2014 val": "pointing_game_ebp_coco_difficult.txt",
 }
-"""TorchRay's file by the name of the data set; others have no difficult set."""
+"""TorchRay's file by the name of the data set. Other data sets have no difficult set."""
 
 
 def is_difficult(dataset: str, image_id: str, class_index: int) -> bool | None:
-    """Whether a class of a picture belongs to its data set's difficult set.
+    """Whether a class of a picture belongs to the difficult set of its data set.
 
     Args:
-        dataset: name of the data set, whether its regions are boxes or masks.
+        dataset: name of the data set, with boxes or masks as regions.
         image_id: file name of the picture without its suffix.
-        class_index: of the class, in TorchRay's order.
+        class_index: number of the class, in TorchRay's order.
 
     Returns:
         True for every class of a picture that the file does not list, as in TorchRay; ``None`` where the

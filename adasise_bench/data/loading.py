@@ -12,13 +12,14 @@ from adasise_bench.data.voc import VOC_CLASSES, open_voc
 
 
 def open_dataset(config: DataConfig) -> Dataset:
-    """The set named by ``data``: the drawn scenes, PASCAL VOC, COCO, or one's own in their layouts.
+    """Open the data set that ``data`` names: drawn scenes, VOC, COCO, or a user's own in these layouts.
 
-    Paths are made absolute: pictures are read while methods run, and one may change the working directory.
+    Paths are made absolute, because pictures are read while methods run, and a method may change the working
+    directory.
 
     Raises:
-        ConfigError: no such year or image set, or nothing to decode masks with.
-        DataError: nothing usable at ``data.root``.
+        ConfigError: there is no such year or image set, or the package that decodes masks is missing.
+        DataError: there is no usable data set at ``data.root``.
         OutputError: the drawn scenes cannot be stored.
     """
     config = _located(config)
@@ -35,7 +36,7 @@ def open_dataset(config: DataConfig) -> Dataset:
 
 
 def _located(config: DataConfig) -> DataConfig:
-    """The same with absolute paths: code of the user's may change the working directory later."""
+    """The same with absolute paths, because the user's own code may change the working directory later."""
     if config.embedded:
         return config
     paths = {"root": config.root, "images": config.images, "annotations": config.annotations}
@@ -54,10 +55,10 @@ def _open_coco(config: DataConfig) -> Dataset:
 
 
 def usual_classes(config: DataConfig) -> tuple[str, ...]:
-    """The class names of the set that ``data`` names, as far as they are known without opening it."""
+    """The class names of the data set that ``data`` names, as they are known without opening it."""
     return config.classes or known_classes(config.kind)
 
 
 def known_classes(kind: DataKind) -> tuple[str, ...]:
-    """The class names that the known networks of one kind have, in the order of their outputs."""
+    """The class names of the known networks for one kind of data, in the order of their outputs."""
     return {"scenes": SCENE_CLASSES, "voc": VOC_CLASSES, "coco": COCO_CLASSES}[kind]

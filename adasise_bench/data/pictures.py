@@ -1,6 +1,6 @@
-"""The one reader of pictures, of data sets and of a person's own: as they are seen on a screen, in 8-bit RGB.
+"""Reads pictures, of data sets and of users, as a screen shows them: upright, in 8-bit RGB.
 
-``docs/pictures.md`` states its rules for users.
+All pictures are read here. ``docs/pictures.md`` describes the rules for users.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ _TURNS = {
     2: Transpose.FLIP_LEFT_RIGHT, 3: Transpose.ROTATE_180, 4: Transpose.FLIP_TOP_BOTTOM,
     5: Transpose.TRANSPOSE, 6: Transpose.ROTATE_270, 7: Transpose.TRANSVERSE, 8: Transpose.ROTATE_90,
 }  # fmt: skip
-"""What makes a stored picture upright, by the value of EXIF's tag ``Orientation``."""
+"""The operation that makes a stored picture upright, by the value of EXIF's tag ``Orientation``."""
 
 _SWAPS_SIDES = (5, 6, 7, 8)
 
 _MAY_ORIENT = (b"Exif", b"eXIf", b"exif", b"adobe.xmp", b"Orientation")
-"""A file with an orientation holds one of these; others need not be parsed."""
+"""A file with an orientation contains one of these. Other files need not be parsed."""
 
 _LOW_DEPTH = {"L;2": 85, "L;4": 17}
-"""Factor between a grey value of 2 or 4 bits and the 8 bits that Pillow makes of it, by Pillow's raw mode."""
+"""The factor from a grey value of 2 or 4 bits to Pillow's value of 8 bits, by Pillow's raw mode."""
 
 
 class Picture(NamedTuple):
@@ -45,8 +45,8 @@ class Picture(NamedTuple):
 
     Attributes:
         image: 8-bit RGB, upright, transparency over white.
-        animated: whether the file holds more frames; ``image`` is the first.
-        sha256: of the file, 64 hex digits.
+        animated: whether the file has more frames; ``image`` is the first one.
+        sha256: SHA-256 of the file, 64 hex digits.
     """
 
     image: Image.Image
@@ -55,16 +55,16 @@ class Picture(NamedTuple):
 
 
 def read_picture(path: Path) -> Picture:
-    """Read a picture of one of :data:`FORMATS` that nothing is annotated on: :func:`decode`."""
+    """Read a picture without an annotation, in one of :data:`FORMATS`; see :func:`decode`."""
     with warnings.catch_warnings(action="ignore"):
         return decode(read_bytes(path), path)
 
 
 def read_bytes(path: Path) -> bytes:
-    """A picture's file.
+    """The bytes of a picture's file.
 
     Raises:
-        DataError: there is no such file, or it is too large or cannot be read.
+        DataError: there is no such file, it is too large, or it cannot be read.
     """
     try:
         with regular(path) as file:
@@ -84,14 +84,14 @@ def decode(
 
     Args:
         content: the whole file.
-        path: names it in messages.
-        formats: those that are allowed, by Pillow's names.
-        annotated: width and height that its annotation says. A picture whose stored size this is, and not
-            that of the upright one, stays as it is stored, because its boxes were drawn on that.
+        path: the file's name in messages.
+        formats: the allowed formats, by Pillow's names.
+        annotated: width and height according to the annotation. If only the picture as it is stored has this
+            size, and not the upright one, it is not turned, because its boxes were drawn on the stored one.
 
     Raises:
-        DataError: none of the formats, damaged, of another size than annotated, or of more than
-            :data:`MAX_PIXELS` pixels.
+        DataError: the file has none of the formats, is damaged, has another size than annotated, or has more
+            than :data:`MAX_PIXELS` pixels.
     """
     try:
         with Image.open(io.BytesIO(content), formats=formats) as file:
@@ -113,34 +113,34 @@ def decode(
         raise DataError(
             f"{path}: cannot read the picture: empty, damaged, or no {_listed(formats)}"
         ) from None
-    except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them trip over
+    except Exception as error:  # Pillow's decoders can raise any exception on a damaged file
         reason = " ".join(str(getattr(error, "strerror", None) or error or type(error).__name__).split())
         raise DataError(f"{path}: cannot read the picture: {reason}") from None
 
 
 def turned_on_trust(content: bytes, formats: tuple[str, ...], annotated: tuple[int, int]) -> bool:
-    """Whether a picture is turned or mirrored although its annotated size fits it as stored as well.
+    """Whether a picture is turned or mirrored although the annotated size also fits it as it is stored.
 
     Args:
         content, formats, annotated: as for :func:`decode`.
 
     Returns:
-        False for what cannot be decoded.
+        False if the picture cannot be decoded.
     """
     if not any(mark in content for mark in _MAY_ORIENT):
         return False
     try:
         with Image.open(io.BytesIO(content), formats=formats) as file:
             return file.size == annotated and _turn(file, Path(), annotated) is not None
-    except Exception:  # whoever decodes it says what is wrong
+    except Exception:  # decoding the picture reports what is wrong with it
         return False
 
 
 def _turn(file: Image.Image, path: Path, annotated: tuple[int, int] | None) -> Transpose | None:
-    """What makes a file's pixels those that its annotation describes.
+    """The operation that turns a file's pixels into those that its annotation describes; ``None`` for none.
 
     Raises:
-        DataError: neither as stored nor upright does it have the annotated size.
+        DataError: the picture has the annotated size neither as it is stored nor upright.
     """
     orientation = _orientation(file)
     stored = file.size
@@ -157,12 +157,12 @@ def _turn(file: Image.Image, path: Path, annotated: tuple[int, int] | None) -> T
 
 
 def _orientation(file: Image.Image) -> int:
-    """EXIF's value, 1 where there is none or what stands there is damaged."""
+    """The value of EXIF's tag; 1 if there is none, or if it is damaged."""
     try:
         if file.format == "TIFF":
-            file.load()  # newer versions of Pillow turn these themselves, and then no longer say so
+            file.load()  # newer versions of Pillow turn these here, and then report them as upright
         value = file.getexif().get(ExifTag.Orientation, 1)
-    except Exception:  # viewers show a picture whose EXIF part is damaged as it is stored
+    except Exception:  # viewers do not turn a picture either if its EXIF data is damaged
         return 1
     return value if isinstance(value, int) and value in _TURNS else 1
 
@@ -191,9 +191,9 @@ def _rgb(picture: Image.Image, transparent: int | tuple[int, ...] | None) -> Ima
 
 
 def _transparent_value(picture: Image.Image) -> int | tuple[int, ...] | None:
-    """The grey or colour that a PNG says is transparent, in the depth that Pillow decodes its pixels to.
+    """The transparent grey value or colour of a PNG, in the depth of the decoded pixels.
 
-    Pillow leaves the value in the file's own depth, in which no decoded pixel has it.
+    Pillow gives the value in the depth of the file, which no decoded pixel would match.
     """
     value = picture.info.get("transparency")
     tiles = getattr(picture, "tile", None)
@@ -206,7 +206,7 @@ def _transparent_value(picture: Image.Image) -> int | tuple[int, ...] | None:
 
 
 def _eight_bits(picture: Image.Image, transparent: int | tuple[int, ...] | None) -> Image.Image:
-    """A 16-bit grey picture in 8 bits, its transparent value made white."""
+    """A 16-bit grey picture in 8 bits. Pixels with the transparent value become white."""
     values = np.asarray(picture)
     grey = np.rint(values.astype(np.float32) / _SIXTEEN_TO_EIGHT_BITS).clip(0, 255).astype(np.uint8)
     if transparent is not None:

@@ -1,8 +1,9 @@
 """Drawn scenes with exact boxes: a small data set in PASCAL VOC layout that needs no download.
 
-Everything is rasterised from signed distances with NumPy, so the pixels do not depend on a drawing
-library, and all randomness comes from ``numpy.random.default_rng([seed, index])``. Processors differ in the
-last digit of angles, sines and lengths: these are taken in float64 and rounded to float32, which hides it.
+Everything is drawn from signed distances with NumPy, so that the pixels do not depend on a drawing library.
+All random numbers come from ``numpy.random.default_rng([seed, index])``. Processors differ in the last digit
+of angles, sines and lengths. These are therefore computed in float64 and rounded to float32, which removes
+the difference.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from adasise_bench.utils.files import folder_made_atomically
 SCENE_CLASSES: tuple[str, ...] = ("cross", "disc", "ring", "square", "star", "triangle")
 
 SCENES_SEED = 2007
-"""Seed of the embedded set; no other set may be drawn from it."""
+"""The seed of the embedded set. No other set may use it."""
 
 SCENES_VERSION = 2
-"""Raise it whenever a change alters the embedded pictures."""
+"""Increase it with every change that alters the embedded pictures."""
 
 EMBEDDED_COUNT = 64
 
@@ -49,8 +50,8 @@ class Scene(NamedTuple):
 
     Attributes:
         pixels: (H, W, 3) uint8 RGB.
-        boxes: 1 to 4 objects of 1 to 3 classes, tight around their masks.
-        masks: each object's own pixels, (H, W) bool; they never overlap.
+        boxes: 1 to 4 objects of 1 to 3 classes; each box touches the object's mask on all sides.
+        masks: the pixels of each object, (H, W) bool; masks never overlap.
     """
 
     pixels: NDArray[np.uint8]
@@ -59,15 +60,21 @@ class Scene(NamedTuple):
 
 
 def draw_scene(seed: int, index: int) -> Scene:
-    """Draw one scene; the arguments alone decide every pixel.
+    """Draw one scene. Every pixel depends on the arguments alone.
 
     Args:
-        seed: of the set, not negative.
-        index: of the picture in the set, not negative.
+        seed: seed of the set, at least 0.
+        index: number of the picture in the set, from 0.
 
     Returns:
-        A picture of 200 to 420 pixels a side, never square (width/height .6 to 1.7), whose every box
-        covers 5 to 40 % of it.
+        A picture whose sides have 200 to 420 pixels. It is never square: width / height is from 0.6 to 1.7.
+        Every box covers 5 to 40 % of it.
+
+    Example:
+        >>> from adasise_bench.data.scenes import draw_scene
+        >>> scene = draw_scene(seed=1, index=0)
+        >>> len(scene.boxes) == len(scene.masks), scene.pixels.shape[2]
+        (True, 3)
     """
     rng = np.random.default_rng([seed, index])
     height, width = _picture_size(rng)
@@ -92,11 +99,11 @@ def draw_scene(seed: int, index: int) -> Scene:
 
 
 def write_scenes(root: Path, count: int, seed: int) -> None:
-    """Write a set as ``root/VOCdevkit/VOC2007``, image set ``test``; it appears whole or not at all.
+    """Write a set as ``root/VOCdevkit/VOC2007``, image set ``test``. It appears completely or not at all.
 
     Args:
-        root: folder to make; if it exists, it must be empty.
-        count: number of pictures, with ids 000001 onwards.
+        root: the new folder; if it exists, it must be empty.
+        count: number of pictures; their ids begin at 000001.
         seed: see :func:`draw_scene`.
 
     Raises:
@@ -115,16 +122,16 @@ def write_scenes(root: Path, count: int, seed: int) -> None:
 
 
 def embedded_root(cache: Path | None = None) -> Path:
-    """Root of the embedded set (64 pictures), drawn on first use.
+    """The folder of the embedded set (64 pictures), which is drawn when it is first used.
 
     Args:
-        cache: folder to keep it in; by default ``$XDG_CACHE_HOME/adasise-bench``.
+        cache: folder in which it is kept, by default ``$XDG_CACHE_HOME/adasise-bench``.
 
     Returns:
         The folder that holds ``VOCdevkit``.
 
     Raises:
-        OutputError: it is not there yet and cannot be written.
+        OutputError: the set does not exist yet, and cannot be written.
     """
     parent = cache or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "adasise-bench"
     try:
@@ -178,7 +185,7 @@ def _object_names(rng: Generator) -> list[str]:
 
 
 class _Figure(NamedTuple):
-    """A shape of unit size put into the picture: centre and radius in pixels, turned by ``turn``."""
+    """A shape of unit size with its place in the picture: centre and radius in pixels, turned by ``turn``."""
 
     shape: _Shape
     x: float
@@ -189,7 +196,7 @@ class _Figure(NamedTuple):
 
 
 def _distance(figure: _Figure, height: int, width: int, margin: float = 2.0) -> tuple[_Window, _Field]:
-    """Signed distance in pixels, negative inside, in the part of the picture that the figure reaches."""
+    """The signed distance in pixels, negative inside, in the part of the picture that the figure reaches."""
     reach = figure.radius + margin
     rows = slice(max(int(figure.y - reach), 0), max(min(int(figure.y + reach) + 1, height), 0))
     columns = slice(max(int(figure.x - reach), 0), max(min(int(figure.x + reach) + 1, width), 0))
@@ -201,7 +208,7 @@ def _distance(figure: _Figure, height: int, width: int, margin: float = 2.0) -> 
 
 
 def _coverage(distance: _Field, softness: float = 1.0) -> _Field:
-    """Share of every pixel that is painted, 0 to 1, over an edge ``softness`` pixels wide."""
+    """The share of every pixel that is painted, from 0 to 1. The edge is ``softness`` pixels wide."""
     covered: _Field = np.clip(np.float32(0.5) - distance / np.float32(softness), 0, 1)
     return covered
 
@@ -215,7 +222,7 @@ def _paint(canvas: _Field, window: _Window, coverage: _Field, colour: _Field) ->
 def _free_figure(
     rng: Generator, name: str, crowd: int, size: tuple[int, int], boxes: list[Box], masks: list[_Mask]
 ) -> _Figure | None:
-    """A random place, size and turn for an object that keeps clear of the others."""
+    """A random place, size and turn for an object that touches no other; ``None`` if none is found."""
     height, width = size
     largest = min(0.38, 0.5 / crowd)
     taken = np.any(masks, axis=0) if masks else np.zeros(size, dtype=np.bool_)
@@ -247,14 +254,14 @@ def _area(box: Box) -> float:
 
 
 def _overlap(one: Box, other: Box) -> float:
-    """Shared part of the smaller box, 0 to 1."""
+    """The share of the smaller box that both have in common, from 0 to 1."""
     width = min(one.xmax, other.xmax) - max(one.xmin, other.xmin) + 1
     height = min(one.ymax, other.ymax) - max(one.ymin, other.ymin) + 1
     return max(width, 0) * max(height, 0) / min(_area(one), _area(other))
 
 
 def _object_colour(rng: Generator, behind: _Field, distance: _Field) -> _Field:
-    """A colour unlike what lies behind, shaded from one side to the other."""
+    """A colour that differs clearly from the background, with shading from one side to the other."""
     candidates = rng.uniform(0, 255, (12, 3)).astype(np.float32)
     contrasting = candidates[np.linalg.norm(candidates - behind, axis=1) >= _CONTRAST]
     colour = contrasting[0] if len(contrasting) else np.where(behind < 128, 255, 0).astype(np.float32)
@@ -266,7 +273,7 @@ def _object_colour(rng: Generator, behind: _Field, distance: _Field) -> _Field:
 
 
 def _background(rng: Generator, height: int, width: int) -> _Field:
-    """Colour gradient, soft blobs, lines, and shapes that belong to none of the classes."""
+    """A background: a colour gradient, soft blobs, lines, and shapes that belong to no class."""
     down = np.linspace(0, 1, height, dtype=np.float32)[:, None]
     across = np.linspace(0, 1, width, dtype=np.float32)
     corners = (rng.uniform(30, 225, 3) + rng.uniform(-50, 50, (2, 2, 3))).astype(np.float32)[..., None, None]
@@ -298,7 +305,7 @@ def _clutter(rng: Generator, canvas: _Field, figure: _Figure, opacity: float, so
     _paint(canvas, window, np.float32(opacity) * _coverage(distance, softness), colour)
 
 
-# Shapes: signed distance at (u, v) to a figure that fits the unit circle; ``form`` varies proportions.
+# Shapes: the signed distance at (u, v) to a figure within the unit circle. ``form`` varies its proportions.
 
 
 def _norm(u: _Field, v: _Field) -> _Field:
@@ -343,7 +350,7 @@ def _triangle(u: _Field, v: _Field, form: float) -> _Field:
 
 
 def _star(u: _Field, v: _Field, form: float) -> _Field:
-    """Five points; the plane is folded onto half a point, which has a single straight edge."""
+    """A star of five points. The plane is folded onto half of a point, which has only one straight edge."""
     inner, fifth = 0.38 + 0.1 * form, np.float32(2 * np.pi / 5)
     angle = _angle(u, v)
     angle = np.abs(angle - fifth * np.round(angle / fifth))

@@ -1,4 +1,4 @@
-"""Objects' pixels as COCO stores them: polygons and run lengths, decoded when they are needed."""
+"""The pixels of objects as COCO stores them: polygons and run lengths, which are decoded when needed."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 from adasise_bench.utils.errors import ConfigError
 
 _COMPRESSED = re.compile(r"(?:[P-o]{0,6}[0-O])*")
-"""Every run length ends in a letter without the mark that another follows."""
+"""The last letter of every run length has no mark; the mark means that another letter follows."""
 
 
 @dataclass(frozen=True)
 class Outline:
-    """One object's pixels; its polygons and run lengths are known to be decodable.
+    """The pixels of one object. Its polygons or run lengths were checked, and can be decoded.
 
     Attributes:
-        picture_size: width and height.
-        polygons: x, y, x, y, ... in pixels, 0-based.
-        runs: lengths of runs of pixels outside and inside in turn, column by column.
+        picture_size: width and height in pixels.
+        polygons: x, y, x, y, ... in pixels, from 0.
+        runs: lengths of runs of pixels, in turn outside and inside of the object, column by column.
     """
 
     picture_size: tuple[int, int]
@@ -34,7 +34,7 @@ class Outline:
 
     @classmethod
     def of(cls, segmentation: Any, picture_size: tuple[int, int]) -> Outline:
-        """Check what an annotation says.
+        """Check the outline in an annotation.
 
         Args:
             segmentation: a list of polygons, or a mapping with ``size`` (height, width) and ``counts``,
@@ -42,7 +42,7 @@ class Outline:
             picture_size: width and height.
 
         Raises:
-            ValueError: it is none of these, or lies far outside the picture.
+            ValueError: it is none of these, or is far outside the picture.
         """
         if isinstance(segmentation, dict):
             return cls(picture_size, runs=_runs(segmentation, picture_size))
@@ -51,7 +51,13 @@ class Outline:
         return cls(picture_size, polygons=tuple(_polygon(points, picture_size) for points in segmentation))
 
     def pixels(self) -> torch.Tensor:
-        """The object's pixels in the picture's frame, (H, W) bool."""
+        """The pixels of the object, (H, W) bool in the size of the picture.
+
+        Example:
+            >>> from adasise_bench.data.segmentation import Outline
+            >>> Outline((2, 2), runs=(1, 2, 1)).pixels().tolist()  # column by column: 1 out, 2 in, 1 out
+            [[False, True], [True, False]]
+        """
         width, height = self.picture_size
         if self.runs:
             flat = np.repeat(np.arange(len(self.runs)) % 2 == 1, self.runs)
@@ -64,17 +70,18 @@ class Outline:
 
 
 def in_frame(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    """Pixels of a picture in the frame of the network's input.
+    """Resize the pixels of an object from the picture to the network's input.
 
-    A pixel of the frame belongs to the object if its centre does: the rule of
-    :func:`adasise_bench.data.boxes.box_mask`, but for a centre exactly on an edge.
+    A pixel of the input belongs to the object if its centre does. This is the rule of :func:`.box_mask`,
+    except for a centre exactly on an edge.
 
     Args:
         pixels: (H, W) bool.
-        size: height and width of the frame.
+        size: height and width of the input.
 
     Returns:
-        (height, width) bool; an object too small for every centre gets the pixel of its own centre.
+        (height, width) bool. An object that is too small to contain any centre gets the pixel of its own
+        centre.
     """
     rows, columns = (
         (2 * torch.arange(frame) + 1) * picture // (2 * frame)
@@ -89,7 +96,7 @@ def in_frame(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def require_decoder() -> None:
-    """Refuse to begin where polygons cannot be decoded.
+    """Check that polygons can be decoded, before anything begins.
 
     Raises:
         ConfigError: pycocotools is not installed.
@@ -131,10 +138,18 @@ def _runs(entry: dict[Any, Any], picture_size: tuple[int, int]) -> tuple[int, ..
 
 
 def decompressed(text: str) -> list[int]:
-    """Run lengths that pycocotools has written as text: five bits a letter, differences from the third on.
+    """Read run lengths that pycocotools has written as text.
+
+    Each letter has five bits of a number. From the fourth run on, the number is the difference to the run two
+    places before.
 
     Raises:
-        ValueError: no such text.
+        ValueError: the text is damaged.
+
+    Example:
+        >>> from adasise_bench.data.segmentation import decompressed
+        >>> decompressed("12")
+        [1, 2]
     """
     if not _COMPRESSED.fullmatch(text):
         raise ValueError("run lengths are damaged")

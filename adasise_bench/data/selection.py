@@ -1,4 +1,4 @@
-"""Which part of the pictures a shard has: decided by the picture's name alone."""
+"""Selects the pictures to explain: a random sample, the first ones, or a shard."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from hashlib import blake2b
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """``i/n`` as numbers.
+    """Read ``i/n`` as two numbers.
 
     Raises:
-        ValueError: not of that form, or not 1 <= i <= n.
+        ValueError: the text has another form, or i is not from 1 to n.
+
+    Example:
+        >>> from adasise_bench.data.selection import parse_shard
+        >>> parse_shard("2/5")
+        (2, 5)
     """
     index, _, count = text.partition("/")
     if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
@@ -20,16 +25,22 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def shard_of(image_id: str, count: int) -> int:
-    """The shard, 1 to ``count``, that a picture belongs to, whatever other pictures there are."""
+    """The shard, from 1 to ``count``, that a picture belongs to. It depends on the picture's name alone."""
     return int.from_bytes(blake2b(image_id.encode(), digest_size=8).digest()) % count + 1
 
 
 def chosen_images(
     image_ids: Iterable[str], sample: int | None, seed: int, limit: int | None, shard: str | None = None
 ) -> list[str]:
-    """Image ids to explain: a random sample in the list's order, cut after ``limit``, and of these the shard.
+    """The image ids to explain: of a random sample the first ``limit``, and of these those of the shard.
 
-    The sample depends on the list and the seed alone, and a smaller ``limit`` gives a prefix.
+    The sample is in the order of the list, and depends on the list and the seed alone. With a smaller
+    ``limit``, the result is the beginning of what a larger one gives.
+
+    Example:
+        >>> from adasise_bench.data.selection import chosen_images
+        >>> chosen_images(["a", "b", "c"], sample=None, seed=0, limit=2)
+        ['a', 'b']
     """
     ids = list(image_ids)
     if sample is not None and sample < len(ids):

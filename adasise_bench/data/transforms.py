@@ -1,4 +1,4 @@
-"""From a picture to a network input: TorchRay's resizing, and each network's own preprocessing."""
+"""Makes a network input of a picture: TorchRay's resizing, then the preprocessing of the network."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ ResizeMode = Literal["stretch", "short-side"]
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What is done to a picture's pixels: scaled to 0..``scale``, minus ``mean``, over ``std``, per channel.
+    """Preprocessing of pixels: each channel is scaled to 0..``scale``, minus ``mean``, divided by ``std``.
 
-    An input of 0 is the mean colour, whatever the network.
+    For every network, an input of 0 is therefore the mean colour.
     """
 
     scale: Literal[1, 255]
@@ -28,13 +28,13 @@ class Preprocessing:
     std: tuple[float, float, float]
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Network inputs of (N, 3, H, W) float32 RGB in 0..255."""
+        """Network inputs, (N, 3, H, W) float32, of pixels of the same shape and type: RGB in 0..255."""
         mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
         return (pixels / (255 / self.scale) - mean) / std
 
 
 CAFFE = Preprocessing(255, (123.68, 116.779, 103.939), (1.0, 1.0, 1.0))
-"""TorchRay's, for its VOC networks."""
+"""TorchRay's preprocessing for its VOC networks."""
 
 _MAX_ASPECT = 16
 _MAX_INPUT_PIXELS = 4 * 1024**2
@@ -46,7 +46,12 @@ def input_shape(picture_size: tuple[int, int], mode: ResizeMode, size: int) -> t
     Args:
         picture_size: width and height of the picture.
         mode: ``stretch`` to a square, or ``short-side`` keeping the aspect ratio (rounded down).
-        size: pixels of the square's or the shorter side.
+        size: pixels of the square's side or of the shorter side.
+
+    Example:
+        >>> from adasise_bench.data.transforms import input_shape
+        >>> input_shape((500, 375), "short-side", 224)  # 224 times 500 / 375 is 298.67
+        (224, 298)
     """
     width, height = picture_size
     if mode == "stretch":
@@ -57,10 +62,10 @@ def input_shape(picture_size: tuple[int, int], mode: ResizeMode, size: int) -> t
 
 
 def refuse_elongated(path: Path, picture_size: tuple[int, int], mode: ResizeMode, size: int) -> None:
-    """Refuse a picture whose network input would be out of all proportion.
+    """Refuse a picture whose network input would be extremely long or large.
 
     Args:
-        path: names the picture.
+        path: the picture's name in the message.
         picture_size, mode, size: as in :func:`input_shape`.
 
     Raises:
@@ -77,7 +82,7 @@ def refuse_elongated(path: Path, picture_size: tuple[int, int], mode: ResizeMode
 def to_input(
     picture: Image.Image, mode: ResizeMode, size: int, preprocessing: Preprocessing = CAFFE
 ) -> torch.Tensor:
-    """Network input: RGB in 0..255, bilinear resize without antialiasing, then the preprocessing.
+    """The network input of a picture: RGB in 0..255, resized bilinearly without antialiasing, preprocessed.
 
     Returns:
         (1, 3, H, W) float32.

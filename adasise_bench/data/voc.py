@@ -33,7 +33,7 @@ DEFAULT_ROOT = Path("data")
 _MAX_XML_BYTES = 1_000_000
 _UNNAMED = ".jpg"  # what torchvision makes of a blank line in the list
 _FLAGGED = re.compile(r"(?P<name>.*\S)\s+(?P<flag>-1|0|1)")
-"""A line of VOC's lists of one class: 1 shows it, 0 shows it only where it is difficult, -1 does not."""
+"""A line of VOC's list of one class. 1: the picture shows it; 0: only as difficult objects; -1: not."""
 
 
 @dataclass(frozen=True)
@@ -51,22 +51,22 @@ class VocDataset(Dataset):
         return read_annotation(self.annotations[image_id], self.classes)
 
     def annotation_digest(self, image_id: str) -> bytes:
-        """SHA-256 of one annotation file, or that it is missing."""
+        """SHA-256 of one annotation file; a missing file has a fixed value."""
         return file_digest(self.annotations[image_id])
 
 
 def open_voc(root: Path, year: str, image_set: str, download: bool = False) -> VocDataset:
-    """List a PASCAL VOC set, fetching VOC 2007 first if asked to and it is not there.
+    """List a PASCAL VOC set. VOC 2007 is downloaded first, if this is asked for and the set is not there.
 
     Args:
         root: folder that holds (or will hold) ``VOCdevkit``.
         year: ``2007`` to ``2012``.
         image_set: such as ``test`` or ``trainval``.
-        download: fetch the archive, MD5 verified by torchvision, unless the list is there.
+        download: download the archive unless the list is there; torchvision checks its MD5.
 
     Raises:
-        ConfigError: no such year or image set.
-        DataError: nothing usable at ``root``.
+        ConfigError: there is no such year or image set.
+        DataError: there is no usable data set at ``root``.
     """
     named, notes = _listed(root, year, image_set, download)
     shown = [(image, xml) for image, xml in named if not _without_objects(xml)]
@@ -85,7 +85,7 @@ def open_voc(root: Path, year: str, image_set: str, download: bool = False) -> V
 def _listed(
     root: Path, year: str, image_set: str, download: bool = False
 ) -> tuple[list[tuple[Path, Path]], tuple[str, ...]]:
-    """Picture and annotation of every line of the list, and what must be known about the list."""
+    """The picture and annotation of every line of the list, and notes about how the list was read."""
     from torchvision.datasets import VOCDetection
 
     cure = (
@@ -126,7 +126,7 @@ def _stem(path: Path) -> str:
 
 
 def _of_class_list(named: list[tuple[Path, Path]]) -> tuple[list[tuple[Path, Path]], tuple[str, ...]]:
-    """The pictures that a list of one class says show it; any other list as it is."""
+    """From a list of one class, the pictures that show the class. Any other list stays as it is."""
     flags = [_FLAGGED.fullmatch(_stem(image)) for image, _ in named]
     lines = list(zip(named, flags, strict=True))
     if not all(flags) or any(image.exists() for image, _ in named):
@@ -144,11 +144,11 @@ def _of_class_list(named: list[tuple[Path, Path]]) -> tuple[list[tuple[Path, Pat
 
 
 def _without_objects(path: Path) -> bool:
-    """Whether a file is a sound annotation of a picture on which nothing is annotated."""
+    """Whether a file is a valid annotation without objects."""
     try:
         with regular(path) as file:
             content = file.read(_MAX_XML_BYTES)
-        if b"<object" in content:  # nearly all have one, and need not be parsed here
+        if b"<object" in content:  # nearly all files have one; these need not be parsed here
             return False
         root = parse_xml(io.BytesIO(content), forbid_dtd=True).getroot()
     except (OSError, ParseError, DefusedXmlException, ValueError, LookupError, RecursionError):
@@ -159,7 +159,7 @@ def _without_objects(path: Path) -> bool:
 
 
 def _unpacking_inside() -> AbstractContextManager[Any]:
-    """Keep archives that torchvision unpacks from writing outside of their folder, by links or ``..``."""
+    """Prevent archives that torchvision unpacks from writing outside of their folder, by links or ``..``."""
     inside = staticmethod(tarfile.data_filter)
     return patch.object(tarfile.TarFile, "extraction_filter", inside, create=True)
 
@@ -168,11 +168,11 @@ def read_annotation(path: Path, classes: tuple[str, ...]) -> Annotation:
     """Read a VOC annotation file.
 
     Args:
-        path: XML file; entities and document types are refused.
-        classes: the class names that may occur.
+        path: XML file. Entities and document types are refused.
+        classes: the class names that can occur.
 
     Raises:
-        DataError: one line naming the file and what is wrong with it.
+        DataError: one line that names the file and says what is wrong with it.
     """
     from torchvision.datasets import VOCDetection
 
@@ -211,10 +211,10 @@ def read_annotation(path: Path, classes: tuple[str, ...]) -> Annotation:
 
 
 def _whole(text: str) -> int:
-    """A whole number, also where it is written as 160.0.
+    """A whole number, which may be written as 160.0.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is no whole number.
     """
     return int(text.strip().removesuffix(".0"))
 
@@ -231,14 +231,14 @@ def _box(entry: dict[str, Any]) -> Box:
 
 
 def _box_of_robndbox(name: str, entry: dict[str, Any], difficult: bool) -> Box:
-    """A turned box as roLabelImg writes it: centre, sides, and radians clockwise."""
+    """A turned box as roLabelImg writes it: the centre, the sides, and the angle clockwise in radians."""
     x, y, width, height, angle = _finite(entry, ("cx", "cy", "w", "h", "angle"))
     box = Box(name, x - width / 2 + 1, y - height / 2 + 1, x + width / 2, y + height / 2, difficult)
     return turned(box, math.degrees(angle))
 
 
 def _rotation(entry: dict[str, Any]) -> float:
-    """Degrees clockwise, as CVAT and Datumaro write them among an object's attributes."""
+    """The rotation clockwise in degrees, which CVAT and Datumaro write among an object's attributes."""
     attributes = entry.get("attributes")
     listed = attributes.get("attribute", []) if isinstance(attributes, dict) else []
     for attribute in listed if isinstance(listed, list) else [listed]:

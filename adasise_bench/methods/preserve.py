@@ -23,7 +23,7 @@ def contained(where: str, module: nn.Module, seed: int, device: torch.device) ->
     """Run foreign code in fp32 with random numbers that begin at ``seed``, and undo what it changes.
 
     Args:
-        where: what a message calls the code.
+        where: the name of the code in messages.
         module: the network that it may use; see :func:`preserved`.
         seed: where the random numbers of Python, NumPy and torch begin.
         device: where the network is.
@@ -37,7 +37,7 @@ def contained(where: str, module: nn.Module, seed: int, device: torch.device) ->
 
 @contextmanager
 def preserved(module: nn.Module) -> Iterator[None]:
-    """Undo whatever the body does to the network: hooks, modes, classes, modules, parameters and values.
+    """Undo all changes to a network in a ``with`` block: hooks, modes, classes, modules, parameters, values.
 
     The first use copies the parameters and buffers, so that they take twice their memory. Values that are
     changed in place through ``parameter.data`` or a NumPy view stay changed, since torch does not count them.

@@ -263,8 +263,8 @@ def _scores(
 def _score_batch(
     classifier: Classifier, changed: torch.Tensor, start: torch.Tensor, finish: torch.Tensor
 ) -> torch.Tensor:
-    """Ψ of pictures that are ``finish`` where ``changed``, else ``start``, by one forward pass."""
+    """Ψ of pictures that are ``finish`` where ``changed`` is true, else ``start``, by one forward pass."""
     inputs = filled_batch(
         classifier, start, len(changed), lambda filled: torch.where(changed, finish, start, out=filled)
     )
-    return classifier.scores(inputs)[: len(changed)]
+    return classifier.reference_scores(inputs)[: len(changed)]

@@ -54,7 +54,7 @@ class Pair:
         order = pixel_order(self.explained)
         # Always one input alone, even where several are explained together: scores round differently in
         # batches of another size, and a record must not depend on what was computed beside it.
-        scores_shown = self.classifier.scores(shown_part(self.image, self.explained, order))[0]
+        scores_shown = self.classifier.reference_scores(shown_part(self.image, self.explained, order))[0]
         score, shown = torch.stack([self.scores()[self.target], scores_shown[self.target]]).tolist()
         return score, shown, order.cpu()
 

@@ -110,7 +110,7 @@ def randomized_head(classifier: Classifier, image: torch.Tensor) -> Classifier:
     for parameter in other.get_submodule(name).parameters(recurse=False):
         drawn = torch.randn(parameter.shape, generator=generator)
         parameter.copy_(drawn.to(parameter) * parameter.std(correction=0))
-    randomized = replace(classifier, module=other, compiled=None)
+    randomized = replace(classifier, module=other, backend=None)
     if torch.equal(randomized.outputs(image), classifier.outputs(image)):
         raise BenchError(f"head_sensitivity: the outputs do not change with the layer {name!r}")
     return randomized

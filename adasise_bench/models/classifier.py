@@ -10,11 +10,14 @@ import torch
 from torch import nn
 
 from adasise_bench.data.transforms import CAFFE, Preprocessing
+from adasise_bench.models.backends import BACKENDS
+from adasise_bench.models.backends.probe import Probe
+from adasise_bench.models.backends.torch import Torch
+from adasise_bench.models.backends.whole_batches import WholeBatches
 from adasise_bench.models.batching import BatchSize
-from adasise_bench.models.compiled import CompiledForward
 from adasise_bench.models.engine import LAYOUTS, Engine, LayoutName
 from adasise_bench.models.kernel_choice import kernels_timed
-from adasise_bench.models.score import ScoreName, monotone_psi, psi
+from adasise_bench.models.score import ScoreName, image_level, monotone_psi, psi
 from adasise_bench.utils.precision import PrecisionName, arithmetic
 
 
@@ -53,12 +56,12 @@ class Classifier:
         blocks: names of the modules whose outputs are the last feature maps of the blocks, from the input
             side.
         score: the score Ψ used for gradients, mask weights and metrics.
-        precision: arithmetic of the scoring passes. Feature maps and gradients are always in fp32.
+        precision: arithmetic in which masked inputs are scored; feature maps and gradients are always fp32.
         weights: where the weights come from.
         device: where the network is.
         batch_size: inputs per forward pass. It is the engine's, unless memory has run out.
         engine: how forward passes are run.
-        compiled: the module compiled by torch, used for whole batches; ``None`` if the engine asks for none.
+        backend: what passes whole batches through the module, as the engine says; ``None`` where torch does.
         preprocessing: how a picture's pixels become its inputs.
         definition: which code built the network, where this is not the tool's own.
         maps: number of feature maps of each block, where it is not known from the architecture's name.
@@ -78,7 +81,7 @@ class Classifier:
     device: torch.device
     batch_size: BatchSize
     engine: Engine
-    compiled: CompiledForward | None = None
+    backend: WholeBatches | None = None
     preprocessing: Preprocessing = CAFFE
     definition: str | None = None
     maps: tuple[int, ...] = ()
@@ -93,9 +96,14 @@ class Classifier:
     def with_engine(self, engine: Engine) -> Classifier:
         """The same network, run as ``engine`` says. The memory layout of the module changes in place."""
         module = self.module.to(memory_format=LAYOUTS[engine.layout])
-        compiled = CompiledForward(module, engine.compile) if engine.compile else None
-        batch_size = BatchSize(engine.batch_size, release=compiled.release if compiled else None)
-        return replace(self, batch_size=batch_size, engine=engine, compiled=compiled)
+        backend = None
+        if engine.backend != "torch":
+            reference = Torch(module, self.device)
+            probe = Probe(reference.in_precision("fp32"), self.preprocessing, self.score)
+            chosen = BACKENDS[engine.backend](module, self.device, self.preprocessing)
+            backend = WholeBatches(chosen, reference, probe, f"models.{self.name}")
+        batch_size = BatchSize(engine.batch_size, release=backend.release if backend else None)
+        return replace(self, batch_size=batch_size, engine=engine, backend=backend)
 
     def empty_batch(self, image: torch.Tensor) -> torch.Tensor:
         """Inputs for a whole batch of the size of ``image``, in the network's layout, without values yet."""
@@ -120,17 +128,28 @@ class Classifier:
         """Raw outputs at image level, (N, C). Where the output has positions, it is averaged over them."""
         return image_level(self.module(inputs))
 
-    @torch.no_grad()
     def scores(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Ψ of every class for (N, 3, H, W) inputs: (N, C) float32.
+        """Ψ of every class for (N, 3, H, W) masked inputs, in the run's precision: (N, C) float32.
 
-        Only whole batches pass through the compiled network, because compiling for a shape takes long.
+        A mean over many masks forgives rounding. What describes the network itself asks for
+        :meth:`reference_scores`.
         """
+        return self._scores(inputs, self.precision)
+
+    def reference_scores(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Ψ of every class for (N, 3, H, W) inputs in fp32, whatever the run's precision: (N, C) float32."""
+        return self._scores(inputs, "fp32")
+
+    @torch.no_grad()
+    def _scores(self, inputs: torch.Tensor, precision: PrecisionName) -> torch.Tensor:
+        """Only whole batches pass through the backend, which prepares itself for few shapes."""
         whole = len(inputs) == self.batch_size.value
-        forward = self.compiled if self.compiled is not None and whole else self.module
-        with arithmetic(self.precision, self.device), kernels_timed(self.times_kernels and whole):
-            outputs = image_level(forward(inputs))
-        return psi(outputs, self.score)
+        with kernels_timed(self.times_kernels and whole):
+            if self.backend is not None and whole:
+                outputs = self.backend(inputs, precision)
+            else:
+                outputs = Torch(self.module, self.device).in_precision(precision)(inputs)
+        return psi(image_level(outputs), self.score)
 
     def block_maps(self, image: torch.Tensor, targets: Sequence[int]) -> list[BlockMaps]:
         """Feature maps of all blocks and their summed gradients, by one forward and one backward per class.
@@ -181,8 +200,3 @@ class Classifier:
         finally:
             for hook in hooks:
                 hook.remove()
-
-
-def image_level(outputs: torch.Tensor) -> torch.Tensor:
-    """(N, C) outputs from (N, C) or (N, C, h, w) outputs, by the mean over positions."""
-    return outputs.mean(dim=(2, 3)) if outputs.ndim == 4 else outputs

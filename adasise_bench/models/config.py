@@ -13,7 +13,7 @@ from pydantic import (
 )
 
 from adasise_bench.models.architectures import ARCHITECTURES
-from adasise_bench.models.engine import CompileChoice, LayoutName
+from adasise_bench.models.engine import BackendChoice, LayoutName
 from adasise_bench.utils.settings import Section, first_problem, shown, suggest
 
 
@@ -34,9 +34,24 @@ class EngineConfig(Section):
 
     layout: LayoutName | None = Field(None, description="memory layout of inputs and parameters")
     batch_size: int | None = Field(None, ge=1, le=4096, description="inputs per forward pass")
-    compile: CompileChoice = Field(
-        "auto", description="use torch.compile; `auto`: on a GPU, in a long run, where it pays"
+    backend: BackendChoice = Field(
+        "auto",
+        description="what passes whole batches; `auto`: the fastest here that agrees with torch",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _compile_is_a_backend(cls, value: Any) -> Any:
+        """Earlier configurations say with ``compile`` whether ``torch.compile`` is used."""
+        if not isinstance(value, dict) or "compile" not in value:
+            return value
+        if "backend" in value:
+            raise ValueError("engine.compile: is an older way to say engine.backend; leave it out")
+        others = {name: setting for name, setting in value.items() if name != "compile"}
+        wanted = value["compile"]
+        if not (wanted is True or wanted is False or wanted == "auto"):
+            raise ValueError("engine.compile: true, false or auto; better say engine.backend")
+        return others | {"backend": {True: "torch-compile", False: "torch"}.get(wanted, "auto")}
 
 
 _LIBRARIES = ("torchvision", "timm")

@@ -10,25 +10,29 @@ import torch
 from pydantic import BeforeValidator, Field, TypeAdapter
 
 LayoutName = Literal["contiguous", "channels_last"]
-CompileChoice = Literal["auto", True, False]
-CompileMode = Literal[False, "default", "reduce-overhead"]
+BackendName = Literal["torch", "openvino", "torch-compile", "torch-compile-graphs"]
+BackendChoice = Literal["auto", "torch", "openvino", "torch-compile"]
 
 LAYOUTS: dict[LayoutName, torch.memory_format] = {
     "contiguous": torch.contiguous_format,
     "channels_last": torch.channels_last,
 }
 
-CPU_MODES: tuple[CompileMode, ...] = ("default",)
-GPU_MODES: tuple[CompileMode, ...] = ("default", "reduce-overhead")
-"""The modes of ``torch.compile`` that are timed. The second replays a CUDA graph and saves kernel launches.
+_COMPILED: Mapping[object, BackendName] = {
+    False: "torch",
+    True: "torch-compile",
+    "default": "torch-compile",
+    "reduce-overhead": "torch-compile-graphs",
+}
 
-``max-autotune`` is left out: it times many kernels for every convolution, which can take longer than a run.
-"""
 
-
-def _named(mode: Any) -> Any:
-    """Read ``true``, which older run folders have in place of a mode's name, as ``default``."""
-    return "default" if mode is True else mode
+def _renamed(facts: Any) -> Any:
+    """Run folders from before there were backends say under ``compile`` how ``torch.compile`` was used."""
+    if not isinstance(facts, dict) or "compile" not in facts or "backend" in facts:
+        return facts
+    others = {name: value for name, value in facts.items() if name != "compile"}
+    mode = facts["compile"]
+    return others | {"backend": _COMPILED.get(mode) if isinstance(mode, bool | str) else None}
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,17 @@ class Engine:
     Attributes:
         layout: order of parameters and inputs in memory.
         batch_size: inputs per forward pass.
-        compile: the mode of ``torch.compile`` for whole batches; ``False`` where nothing is compiled.
+        backend: what passes whole batches through the network.
     """
 
     layout: LayoutName
     batch_size: Annotated[int, Field(ge=1, le=4096)]
-    compile: Annotated[CompileMode, BeforeValidator(_named)] = False
+    backend: BackendName = "torch"
+
+    @property
+    def compiles(self) -> bool:
+        """Whether ``torch.compile`` is wanted."""
+        return self.backend.startswith("torch-compile")
 
     @classmethod
     def of(cls, facts: Any) -> Engine:
@@ -55,7 +64,7 @@ class Engine:
         return _ENGINE.validate_python(facts)
 
 
-_ENGINE = TypeAdapter(Engine)
+_ENGINE: TypeAdapter[Engine] = TypeAdapter(Annotated[Engine, BeforeValidator(_renamed)])
 
 
 ENGINES: Mapping[str, Engine] = {"cpu": Engine("channels_last", 16), "cuda": Engine("channels_last", 64)}

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from adasise_bench.models.classifier import image_level
+from adasise_bench.models.score import image_level
 from adasise_bench.utils.errors import ConfigError
 from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.process_state import seeded

@@ -7,8 +7,7 @@ import sys
 import torch
 from torch import nn
 
-from adasise_bench.models.classifier import image_level
-from adasise_bench.models.score import ScoreName
+from adasise_bench.models.score import ScoreName, image_level
 from adasise_bench.utils.errors import ConfigError, WeightsError
 
 _ROUNDING = 1e-4

@@ -12,6 +12,11 @@ _LEAST = torch.finfo(torch.float32).tiny
 _BELOW_ONE = 1 - torch.finfo(torch.float32).eps / 2
 
 
+def image_level(outputs: torch.Tensor) -> torch.Tensor:
+    """(N, C) of (N, C) or (N, C, h, w) raw outputs: the mean over positions."""
+    return outputs.mean(dim=(2, 3)) if outputs.ndim == 4 else outputs
+
+
 def psi(outputs: torch.Tensor, score: ScoreName) -> torch.Tensor:
     """Scores of all classes.
 

@@ -44,8 +44,8 @@ def in_batches(
 ) -> Iterator[tuple[slice, _Batch]]:
     """Do some work on items 0 to ``total`` in batches that fit in memory.
 
-    When memory runs out, the batch is halved and what was already yielded stays. Whoever watches is told of
-    every batch, see :mod:`~adasise_bench.utils.step_watch`.
+    When memory runs out, the batch is halved. Results that were already yielded stay valid. Whoever watches
+    is told of every batch, see :mod:`~adasise_bench.utils.step_watch`.
 
     Args:
         classifier: says how many items make a batch.

@@ -85,7 +85,7 @@ def states_in(content: Any) -> dict[str, State]:
 
 
 def _renamed(state: State) -> Iterator[State]:
-    """The state with its own names, then without wrappers' parts, then without first parts that all share."""
+    """The state with its own names, then without parts of wrappers, then without shared first parts."""
     yield state
     plain = {_unwrapped(name): value for name, value in state.items() if name not in _COUNTERS}
     if len(plain) == len(state.keys() - _COUNTERS):

@@ -1,9 +1,9 @@
 """Finds the fastest way to run the scoring pass on this machine, by timing a few.
 
-The time that this takes is limited. At most two layouts, five batch sizes, one further size, and the chosen
-batch without compiling and in two modes of compiling are timed, each for about 0.4 seconds and two whole
-batches. Compiling itself comes on top. The second mode is left out if the first took longer than
-:data:`_PATIENCE`.
+What is measured is bounded: at most two layouts, five batch sizes, one size more, two or three sizes with
+OpenVINO, and the chosen batch compiled in two modes, each for some 0.4 seconds and two whole batches; then
+torch and the fastest other in turns. Preparing a backend takes its own time besides, and no further one
+is tried where one took longer than :data:`_PATIENCE`.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from statistics import median
 
 import torch
 
+from adasise_bench.models.backends import BACKENDS, CHOICES, usable
 from adasise_bench.models.batching import is_out_of_memory
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.engine import (
-    CPU_MODES,
-    GPU_MODES,
-    LAYOUTS,
-    CompileChoice,
-    CompileMode,
-    Engine,
-    LayoutName,
-)
+from adasise_bench.models.engine import LAYOUTS, BackendChoice, BackendName, Engine, LayoutName
 from adasise_bench.models.workload import Workload
+from adasise_bench.utils.precision import PrecisionName
 from adasise_bench.utils.timing import synchronize
 
 LONG_RUN = 5_000_000
-"""Forward passes from which compiling is tried unasked. An estimate, for no GPU was at hand: some 20 minutes
-of a large GPU, where compiling ResNet-50 in two modes takes about two."""
+"""Forward passes from which compiling is tried unasked, on a GPU. An estimate, for no GPU was at hand: some
+20 minutes of a large GPU, where compiling ResNet-50 in two modes takes about two."""
 
 _BATCHES = {"cpu": (8, 16, 32), "cuda": (32, 64, 128, 256, 512)}
 _MEASURED_SECONDS = 0.4
 _WORTHWHILE = 0.97
 _HOPELESS = 1.1
 _PATIENCE = 120.0
-"""Seconds after which no further way of compiling is tried."""
+"""Seconds after which no further backend is tried."""
+
+_SHORT = 20.0
+"""Seconds of scoring below which nothing is prepared unasked: that alone takes OpenVINO some three."""
+
+_TURNS = 3
+_SPELL_SECONDS = 0.1
 
 
 def tune(
@@ -48,52 +48,57 @@ def tune(
     *,
     layout: LayoutName | None = None,
     batch_size: int | None = None,
-    modes: Sequence[CompileMode] = (False,),
+    backends: Sequence[BackendName] = ("torch",),
     workload: Workload | None = None,
 ) -> Engine:
-    """Time what is left open: the layout, the batch size, and whether and how to compile, in this order.
+    """Measure what is left open: layout, batch size and backend, in this order.
 
-    The layout is timed with the smallest batch. Then come larger batches, until one is clearly slower. The
-    cost of a batch size is its seconds per input times :meth:`Workload.padding`. (All batches of a run have
-    one fixed size, because scores round differently in batches of another size; the last batch of an
-    explanation is filled up.) The smallest batch within 3 % of the cheapest is taken. An even split of the
-    largest count into batches of about that size is taken instead, where it passes 3 % fewer inputs and is as
-    fast.
+    The layout is measured at the smallest batch, with torch, which computes gradients and feature maps in it
+    whatever the backend; then come larger batches until they lose. A batch costs its seconds per input
+    times :meth:`Workload.padding`: all batches of a run have one fixed size, for a score depends on the size
+    by rounding, and the last batch of an explanation is filled up. Of the batches, the smallest within 3 % of
+    the cheapest is taken, or an even split of the largest count into batches of about that size, where this
+    passes 3 % fewer inputs and is as fast.
 
-    The cost of a mode of compiling is the time of the workload's forward passes. The time that compiling took
-    is added where the network may also stay as it is.
+    A backend costs the workload's forwards, and the time that preparing it took where torch is a choice too.
+    Before one takes torch's place, both are measured again in turns, so that a slow spell of the machine
+    falls on both.
 
     Args:
         classifier: the network; its layout may change.
         image: (1, 3, H, W) network input whose size is tuned for.
-        layout: the layout, if it is given.
-        batch_size: the batch size, if it is given.
-        modes: ways of compiling to choose from; if there is only one, it is not timed.
-        workload: what the run will score; by default nothing is known about it.
+        layout: fixed layout, if any.
+        batch_size: fixed batch size, if any.
+        backends: those to choose from; a single one is not measured.
+        workload: what will be scored; by default nothing is known.
     """
     workload = workload or Workload()
     if layout is None or batch_size is None:
         engine = _fastest_plain(classifier, image, layout, batch_size, workload)
     else:
         engine = Engine(layout, batch_size)
-    return replace(engine, compile=_fastest_mode(classifier, image, engine, modes, workload.forwards))
+    return _with_backend(classifier, image, engine, backends, workload, any_size=batch_size is None)
 
 
-def modes_to_try(wanted: CompileChoice, device: torch.device, workload: Workload) -> tuple[CompileMode, ...]:
-    """The ways of compiling to choose from.
+def backends_to_try(
+    wanted: BackendChoice, device: torch.device, precision: PrecisionName, workload: Workload
+) -> tuple[BackendName, ...]:
+    """The backends to choose from.
 
     Args:
-        wanted: whether to compile; ``auto`` compiles where it may pay, which is in a long run on a GPU.
+        wanted: the configuration's choice; ``auto``: all that may pay, which compiling does on a GPU in a
+            long run.
         device: where the network is.
+        precision: arithmetic of the scoring passes.
         workload: what the run will score.
+
+    Raises:
+        ConfigError: what is wanted is not installed, or cannot run here.
     """
-    if wanted is False:
-        return (False,)
-    if device.type != "cuda":
-        return (False,) if wanted == "auto" else CPU_MODES
-    if wanted is True:
-        return GPU_MODES
-    return (False, *GPU_MODES) if workload.forwards >= LONG_RUN else (False,)
+    found = usable(wanted, device, precision)
+    if wanted != "auto" or (device.type == "cuda" and workload.forwards >= LONG_RUN):
+        return found
+    return tuple(name for name in found if name not in CHOICES["torch-compile"])
 
 
 def _fastest_plain(
@@ -103,6 +108,8 @@ def _fastest_plain(
     batch_size: int | None,
     workload: Workload,
 ) -> Engine:
+    if classifier.precision == "int8":  # which torch does not know; gradients and feature maps are in fp32
+        classifier = replace(classifier, precision="fp32")
     sizes = _BATCHES[classifier.device.type] if batch_size is None else (batch_size,)
     seconds: dict[Engine, float] = {}
     for name in LAYOUTS if layout is None else (layout,):
@@ -125,43 +132,92 @@ def _fastest_plain(
     return split if cost <= _WORTHWHILE * costs[chosen] else chosen
 
 
-def _fastest_mode(
-    classifier: Classifier, image: torch.Tensor, engine: Engine, modes: Sequence[CompileMode], forwards: float
-) -> CompileMode:
-    """The cheapest of the ways; ``False`` where none of them runs."""
-    if len(modes) == 1:
-        return modes[0]
-    costs: dict[CompileMode, float] = {}
-    for mode in modes:
+def _with_backend(
+    classifier: Classifier,
+    image: torch.Tensor,
+    engine: Engine,
+    backends: Sequence[BackendName],
+    workload: Workload,
+    *,
+    any_size: bool,
+) -> Engine:
+    """The engine with the cheapest of the backends; with torch where none of them runs.
+
+    Args:
+        classifier, image, backends, workload: as in :func:`tune`.
+        engine: the fastest with torch.
+        any_size: whether another batch size may be taken with a backend.
+    """
+    others = [name for name in backends if name != "torch"]
+    torch_too, forwards = len(others) < len(backends), max(1.0, workload.forwards)
+    if len(backends) == 1 and not (any_size and BACKENDS[backends[0]].quick):
+        return replace(engine, backend=backends[0])
+    if torch_too and _in_turns(classifier, [engine], image, turns=1, least=0.0)[0] * forwards < _SHORT:
+        return engine
+    best, least, preparing = engine, float("inf"), 0.0
+    for name in others:
         start = time.perf_counter()
-        seconds = _seconds_per_input(classifier, replace(engine, compile=mode), image)
-        spent = time.perf_counter() - start
-        costs[mode] = seconds * max(1.0, forwards) + (spent if mode and False in modes else 0)
-        if spent > _PATIENCE:
+        for size in _sizes_to_try(name, engine, classifier.device, any_size):
+            candidate, began = replace(engine, backend=name, batch_size=size), time.perf_counter()
+            seconds = _seconds_per_input(classifier, candidate, image)
+            spent = time.perf_counter() - began if torch_too else 0.0
+            cost = seconds * workload.padding(size) * forwards + spent
+            if cost < least:
+                best, least, preparing = candidate, cost, spent
+        if time.perf_counter() - start > _PATIENCE:
             break
-    best = min(costs, key=lambda mode: costs[mode])
-    return best if costs[best] < float("inf") else False
+    if not torch_too or best == engine:
+        return best
+    ours, theirs = (
+        seconds * workload.padding(one.batch_size) * forwards
+        for one, seconds in zip((engine, best), _in_turns(classifier, [engine, best], image), strict=True)
+    )
+    return best if theirs + preparing < _WORTHWHILE * ours else engine
+
+
+def _sizes_to_try(name: BackendName, engine: Engine, device: torch.device, any_size: bool) -> Sequence[int]:
+    """Batch sizes to measure a backend with: the engine's and, where that is quick, the smallest."""
+    if any_size and BACKENDS[name].quick:
+        return sorted({engine.batch_size, _BATCHES[device.type][0]})
+    return [engine.batch_size]
 
 
 def _seconds_per_input(classifier: Classifier, engine: Engine, image: torch.Tensor) -> float:
     """Seconds per input of the fastest of a few whole batches; the first batch does not count.
 
-    Infinite if memory runs out or the compiler fails.
+    Infinite where memory runs out or the backend fails.
     """
-    candidate = classifier.with_engine(engine)
+    return _in_turns(classifier, [engine], image, turns=1, least=_MEASURED_SECONDS)[0]
+
+
+def _in_turns(
+    classifier: Classifier,
+    engines: Sequence[Engine],
+    image: torch.Tensor,
+    turns: int = _TURNS,
+    least: float = _SPELL_SECONDS,
+) -> list[float]:
+    """Seconds per input of each engine: the median over the turns of the fastest batch.
+
+    Infinite for all where memory runs out, and for one whose backend fails.
+    """
+    candidates = [classifier.with_engine(engine) for engine in engines]
+    seconds: list[list[float]] = [[] for _ in engines]
     try:
-        seconds = min(batch_seconds(candidate, image, _MEASURED_SECONDS)) / engine.batch_size
+        for _ in range(turns):
+            for found, candidate in zip(seconds, candidates, strict=True):
+                found.append(min(batch_seconds(candidate, image, least)) / candidate.engine.batch_size)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        return float("inf")
+        return [float("inf")] * len(engines)
     finally:
-        if candidate.compiled is not None:
-            candidate.compiled.release()
-    return float("inf") if candidate.compiled is not None and candidate.compiled.failed else seconds
-
-
-_SPELL_SECONDS = 0.1
+        for backend in filter(None, [candidate.backend for candidate in candidates]):
+            backend.release()
+    return [
+        float("inf") if candidate.backend is not None and candidate.backend.failed else median(found)
+        for found, candidate in zip(seconds, candidates, strict=True)
+    ]
 
 
 _SHARE = 0.05

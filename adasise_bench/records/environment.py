@@ -43,15 +43,36 @@ DECISIVE = ("tool", "torch", "torchvision", "torchray", "device", "device_name",
 """Entries that must be equal for two sessions to add to one run."""
 
 
+BACKENDS = "backends"
+"""Where the versions of the backends stand in what two sessions are compared by."""
+
+_PARTLY = (evidence.NAME, BACKENDS)
+
+
+def backend_versions(facts: Mapping[str, Any]) -> dict[str, str]:
+    """The versions of what passed a run's batches, by name; torch's own stands for itself.
+
+    Args:
+        facts: a run's environment. Those of earlier versions name no backend: it was torch.
+    """
+    models = facts["models"].values()
+    known = {
+        str(model.get("engine", {}).get("backend", "torch")): str(model.get("backend_version"))
+        for model in models
+    }
+    return {name: version for name, version in known.items() if not name.startswith("torch")}
+
+
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Dotted keys whose values differ, each as ``key: before -> now``.
 
-    Evidence that only one of the two holds is not a difference, because earlier versions recorded less.
+    Of the evidence and the backends, what only one of them tells is no difference: earlier versions told
+    less, and another backend is another engine.
     """
     found = []
     for key in sorted(before.keys() | now.keys()):
         old, new = before.get(key), now.get(key)
-        if key == evidence.NAME and not prefix:
+        if key in _PARTLY and not prefix:
             old, new = old or {}, new or {}
             common = old.keys() & new.keys()
             old, new = ({name: told[name] for name in common} for told in (old, new))

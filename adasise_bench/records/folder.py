@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -225,12 +226,16 @@ def engines(folder: Path) -> dict[str, Engine]:
     """
     facts = _environment(folder)
     try:
-        return {name: Engine.of(model["engine"]) for name, model in facts["models"].items()} if facts else {}
+        return _engines(facts) if facts else {}
     except ValidationError as error:
         problem = first_problem(error, BaseModel)
         raise OutputError(f"{folder / ENVIRONMENT}: damaged (engine: {problem}); {_CURE}") from None
     except (AttributeError, KeyError, TypeError) as error:
         raise OutputError(f"{folder / ENVIRONMENT}: damaged ({error!r}); {_CURE}") from None
+
+
+def _engines(facts: Mapping[str, Any]) -> dict[str, Engine]:
+    return {name: Engine.of(model["engine"]) for name, model in facts["models"].items()}
 
 
 def decisive(facts: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -241,8 +246,11 @@ def decisive(facts: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         chosen[evidence.NAME] = evidence.of_run(facts)
         if facts.get("deterministic"):
             chosen["threads"] = facts["threads"]
-            chosen["engine"] = {name: model["engine"] for name, model in facts["models"].items()}
+            chosen["engine"] = {name: asdict(engine) for name, engine in _engines(facts).items()}
+        if facts.get("precision") != "fp32":  # in fp32 they differ by rounding, as batch sizes do
+            chosen["backend"] = {name: engine.backend for name, engine in _engines(facts).items()}
+        chosen[environment.BACKENDS] = environment.backend_versions(facts)
         plain: dict[str, Any] = json.loads(json.dumps(chosen))
-    except (AttributeError, KeyError, TypeError, RecursionError) as error:
+    except (AttributeError, KeyError, TypeError, RecursionError, ValidationError) as error:
         raise OutputError(f"{folder / ENVIRONMENT}: damaged ({error!r}); {_CURE}") from None
     return plain

@@ -147,6 +147,7 @@ def baseline_of(run: Run) -> Baseline:
         evidence.NAME: _evidence(facts["definitions"] | evidence.of_run(facts), settings["methods"]),
     }
     made_by = {key: facts.get(key) for key in ("tool", "torch", "device", "device_name", "precision")}
+    made_by["backends"] = environment.backend_versions(facts)
     values = run.records[[*KEY, *VALUES]].copy()
     values["class_name"] = values["class_name"].fillna("")
     for name in QUALITY:

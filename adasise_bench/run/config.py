@@ -22,6 +22,7 @@ from adasise_bench.methods.parsing import parse_method
 from adasise_bench.metrics.registry import EXTRA
 from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.models.config import EngineConfig, ModelConfig
+from adasise_bench.utils.precision import PrecisionName
 from adasise_bench.utils.settings import Section, suggest
 
 
@@ -78,7 +79,7 @@ class RunConfig(Section):
         (), description="metrics that take further passes through the network; earlier versions: `measures`"
     )
     score: Literal["softmax", "sigmoid", "logit", "probability"] = "softmax"
-    precision: Literal["fp32", "tf32", "bf16", "fp16"] = "fp32"
+    precision: PrecisionName = "fp32"
     device: Annotated[str, AfterValidator(_device)] = "auto"
     engine: EngineConfig = EngineConfig()
     share_forwards: bool = Field(
@@ -121,10 +122,8 @@ class RunConfig(Section):
             raise ValueError(
                 "deterministic: every explanation is then made alone; set share_forwards to false"
             )
-        if self.deterministic and self.engine.compile is True:
-            raise ValueError(
-                "deterministic: compiled networks do not repeat their results; set engine.compile to false"
-            )
+        if self.deterministic and self.engine.backend == "torch-compile":
+            raise ValueError("deterministic: compiled networks are not; set engine.backend to torch")
         for name, model in self.models.items():
             if type(model) is not ModelConfig:
                 continue

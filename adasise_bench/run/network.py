@@ -15,17 +15,18 @@ from adasise_bench.methods.custom.custom import custom_definitions
 from adasise_bench.metrics.registry import DEFINITIONS, scored_inputs
 from adasise_bench.models import custom, engine_cache, load_classifier
 from adasise_bench.models.architectures import ARCHITECTURES
+from adasise_bench.models.backends import BACKENDS, CHOICES
 from adasise_bench.models.batching import BatchSize, torch_failures
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.config import CustomModel, ModelConfig
-from adasise_bench.models.engine import ENGINES, Engine
+from adasise_bench.models.engine import ENGINES, BackendName, Engine
 from adasise_bench.models.function_check import refuse_random_numbers
-from adasise_bench.models.tuning import modes_to_try, tune
+from adasise_bench.models.tuning import backends_to_try, tune
 from adasise_bench.models.workload import Workload
 from adasise_bench.run.config import RunConfig
 from adasise_bench.utils.devices import machine
 from adasise_bench.utils.errors import ConfigError
-from adasise_bench.utils.precision import arithmetic
+from adasise_bench.utils.precision import PrecisionName, arithmetic
 from adasise_bench.utils.process_state import seeded
 from adasise_bench.utils.settings import suggest
 
@@ -114,43 +115,52 @@ def refuse_missing_classes(classifier: Classifier, dataset: Dataset) -> None:
 def with_engine(
     config: RunConfig, classifier: Classifier, earlier: Engine | None = None, pictures: int | None = None
 ) -> Classifier:
-    """Run the network as configured, or else as ``earlier``, or else as is fastest; compile it if asked.
+    """Run the network as configured, else as ``earlier``, else as is fastest here.
 
     A deterministic run measures nothing: it takes its device's fixed engine and never shrinks its batch.
+    Where the backend cannot run the network, or computes something else, torch does.
 
     Args:
         config: the run.
         classifier: the network.
-        earlier: how it was run before, which is kept where the configuration leaves a choice.
-        pictures: how many pictures each method will explain; ``None`` if too few to measure speeds for them.
+        earlier: how it was run before, which what the configuration leaves open keeps to.
+        pictures: how many will be explained, with each method; ``None``: too few to be measured for.
+
+    Raises:
+        ConfigError: the backend that is asked for, or was used before, is not installed or cannot run here.
     """
     wanted, side = config.engine, config.data.input_size
     workload = Workload() if pictures is None else _workload(config, classifier, pictures)
-    modes = modes_to_try(wanted.compile, classifier.device, workload)
+    device, precision = classifier.device, config.precision
+    backends = backends_to_try(wanted.backend, device, precision, workload)
     built_by = classifier.definition or classifier.name
-    computer = machine(classifier.device)
-    key = (built_by, config.precision, side, *computer, *modes, *workload.counts)
-    known = ENGINES[classifier.device.type] if config.deterministic else earlier or engine_cache.recall(key)
-    if known is not None and (wanted.compile == "auto" or (wanted.compile and known.compile)):
-        modes = (known.compile,)
+    tried = [f"{name} {BACKENDS[name].libraries(precision)}" for name in backends]
+    fixed = wanted.layout, wanted.batch_size
+    key = (built_by, precision, side, *fixed, *machine(device), *tried, *workload.counts)
+    known = ENGINES[device.type] if config.deterministic else earlier or engine_cache.recall(key)
+    if known is not None and known.backend in CHOICES[wanted.backend]:
+        if known is earlier:
+            _refuse_missing_backend(known.backend, device, precision)
+        if known.backend in backends or known is earlier:
+            backends = (known.backend,)
     layout = wanted.layout or (known.layout if known else None)
     if len(classifier.layouts) == 1:
         layout = classifier.layouts[0]
-    image = torch.zeros(1, 3, side, side, device=classifier.device)
+    image = torch.zeros(1, 3, side, side, device=device)
     engine = tune(
         classifier,
         image,
         layout=layout,
         batch_size=wanted.batch_size or (known.batch_size if known else None),
-        modes=modes,
+        backends=backends,
         workload=workload,
     )
-    if known is None and wanted.layout is None and wanted.batch_size is None:
+    if known is None:
         engine_cache.remember(key, engine)
-    classifier = classifier.with_engine(engine)
+    classifier = _prepared(classifier.with_engine(engine), image)
     if config.deterministic:
         return replace(classifier, batch_size=BatchSize(engine.batch_size, fixed=True))
-    return _compiled(classifier, image)
+    return classifier
 
 
 def _workload(config: RunConfig, classifier: Classifier, pictures: int) -> Workload:
@@ -163,17 +173,29 @@ def _workload(config: RunConfig, classifier: Classifier, pictures: int) -> Workl
     return Workload(tuple(filter(None, counts)), pictures)
 
 
-def _compiled(classifier: Classifier, image: torch.Tensor) -> Classifier:
-    """The network with whole batches of ``image`` compiled, or not compiled if the compiler fails.
+def _refuse_missing_backend(name: BackendName, device: torch.device, precision: PrecisionName) -> None:
+    """Refuse to go on with a run whose backend is not here any more.
 
-    It is compiled now, and not with the first picture, so that the run's environment says whether it worked.
+    Raises:
+        ConfigError: says what to do.
     """
-    if classifier.compiled is None:
+    if refusal := BACKENDS[name].refusal(device, precision):
+        raise ConfigError(
+            f"this run began with engine.backend={name}: {refusal}, or begin anew with --no-resume"
+        )
+
+
+def _prepared(classifier: Classifier, image: torch.Tensor) -> Classifier:
+    """The network with its backend prepared for whole batches of ``image``; with torch where that fails.
+
+    Doing so now, and not with the first picture, lets the run's environment say what became of it.
+    """
+    if classifier.backend is None:
         return classifier
     with torch_failures():
         classifier.run_whole_batch(image)
-    if classifier.compiled.failed:
-        return classifier.with_engine(replace(classifier.engine, compile=False))
+    if classifier.backend.failed:  # said by now
+        return classifier.with_engine(replace(classifier.engine, backend="torch"))
     return classifier
 
 
@@ -201,4 +223,5 @@ def facts(classifier: Classifier) -> dict[str, Any]:
         "classes": list(classifier.classes),
         "preprocessing": asdict(classifier.preprocessing),
         "engine": asdict(classifier.engine),
+        "backend_version": BACKENDS[classifier.engine.backend].libraries(classifier.precision),
     }

@@ -160,9 +160,9 @@ def open_subject(path: Path, config: RunConfig, classes: Sequence[str] = ()) -> 
     classifier = network.with_engine(config, classifier)
     image = to_input(picture.image, mode, side, classifier.preprocessing).to(device)
     with named_if_lost(device), torch_failures():
-        values = classifier.scores(image)[0].tolist()
+        values = classifier.reference_scores(image)[0].tolist()
     if not all(map(math.isfinite, values)):
-        raise BenchError(f"{path}: the scores are not finite; use precision=fp32")
+        raise BenchError(f"{path}: the scores are not finite")
     scored = zip(classifier.classes, values, strict=True)
     scores = dict(sorted(scored, key=lambda entry: entry[1], reverse=True))
     chosen = tuple(dict.fromkeys(classes)) or (next(iter(scores)),)

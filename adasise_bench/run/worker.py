@@ -188,7 +188,7 @@ def _task(
 
 
 def _scores(classifier: Classifier, image: torch.Tensor) -> torch.Tensor:
-    return classifier.scores(image)[0]
+    return classifier.reference_scores(image)[0]
 
 
 def _classification(

@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 import torch
 
-PrecisionName = Literal["fp32", "tf32", "bf16", "fp16"]
+PrecisionName = Literal["fp32", "tf32", "bf16", "fp16", "int8"]
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @contextmanager
 def arithmetic(precision: PrecisionName, device: torch.device) -> Iterator[None]:
-    """Run the body in the given precision; TF32 is off unless asked for, whatever the process has set.
+    """Run torch in the given precision, any but int8; TF32 is off unless asked for, whatever has been set.
 
     Without TF32, products of float32 numbers keep all their digits in cuBLAS, cuDNN and oneDNN. The
     settings of torch hold for the whole process and are restored afterwards.

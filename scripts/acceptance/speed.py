@@ -10,7 +10,8 @@ from typing import Any
 import benchmark
 from benchmark import Bench
 
-from adasise_bench.models.engine import CPU_MODES, GPU_MODES, CompileMode, Engine
+from adasise_bench.models.backends import usable
+from adasise_bench.models.engine import BackendName, Engine
 from adasise_bench.utils.timing import watch_peak_memory
 
 from .materials import Network, Setup
@@ -24,34 +25,34 @@ _ORDER_COMPILED = ("bf16", "fp32", "fp16", "tf32")
 
 def eager(setup: Setup) -> Iterator[Row]:
     """Seconds and efficiency of SISE and Ada-SISE in every precision."""
-    yield from _efficiency(setup, setup.precisions, (False,))
+    yield from _efficiency(setup, setup.precisions, ("torch",))
 
 
 def compiled(setup: Setup) -> Iterator[Row]:
     """The same through ``torch.compile``; what gains most and is compiled fastest comes first."""
+    ways = usable("torch-compile", setup.torch_device, "fp32")
     if setup.quick:
-        yield from _efficiency(setup, setup.precisions[:1], CPU_MODES)
+        yield from _efficiency(setup, setup.precisions[:1], ways[:1])
     else:
-        modes = CPU_MODES if setup.torch_device.type == "cpu" else GPU_MODES
-        yield from _efficiency(setup, sorted(setup.precisions, key=_ORDER_COMPILED.index), modes)
+        yield from _efficiency(setup, sorted(setup.precisions, key=_ORDER_COMPILED.index), ways)
 
 
-def _efficiency(setup: Setup, precisions: Sequence[str], modes: Sequence[CompileMode]) -> Iterator[Row]:
-    """One row per precision, mode, network and method, all in order of importance."""
+def _efficiency(setup: Setup, precisions: Sequence[str], backends: Sequence[BackendName]) -> Iterator[Row]:
+    """One row per precision, backend, network and method, all in order of importance."""
     rounds, spell = (1, 0.2) if setup.quick else (2, 0.7)
-    for precision, mode, network in product(precisions, modes, setup.networks):
+    for precision, backend, network in product(precisions, backends, setup.networks):
 
         def rows(
-            network: Network = network, precision: str = precision, mode: CompileMode = mode
+            network: Network = network, precision: str = precision, backend: BackendName = backend
         ) -> Iterator[Row]:
-            bench = _bench(setup, network, precision, mode)
+            bench = _bench(setup, network, precision, backend)
             engine = {"layout": bench.engine.layout, "batch": bench.engine.batch_size}
             for row in benchmark.efficiency(bench, rounds, spell, warm=not setup.quick):
                 yield row | engine | {"tuning, s": bench.tuning}
-            if bench.classifier.compiled and bench.classifier.compiled.failed:
+            if bench.classifier.backend and bench.classifier.backend.failed:
                 raise RuntimeError("torch.compile failed: the figures above are of the network without it")
 
-        about = {"network": network.name, "precision": precision, "compiled": mode or "no"}
+        about = {"network": network.name, "precision": precision, "backend": backend}
         yield from attempted(about, rows)
 
 
@@ -101,7 +102,7 @@ def peers(setup: Setup) -> Iterator[Row]:
             yield {"network": network.name} | row
 
 
-def _bench(setup: Setup, network: Network, precision: str, mode: CompileMode = False) -> Bench:
+def _bench(setup: Setup, network: Network, precision: str, backend: BackendName = "torch") -> Bench:
     with benchmark.quiet():
         return Bench(
             network.name,
@@ -109,7 +110,7 @@ def _bench(setup: Setup, network: Network, precision: str, mode: CompileMode = F
             Path(network.root),
             setup.torch_device,
             precision,
-            mode,
+            backend,
             Engine(**setup.engine) if setup.engine else None,
         )
 

@@ -543,7 +543,8 @@ def test_maps_with_flipped_bits(tmp_path: Path, seed: int) -> None:
     assert (reading(tmp_path, SOUND_MAP)() == 1).all()
 
 
-ENGINE = {"layout": "contiguous", "batch_size": 8, "compile": False}
+ENGINE = {"layout": "contiguous", "batch_size": 8, "backend": "torch"}
+OLDER_ENGINE = {"layout": "contiguous", "batch_size": 8, "compile": False}
 CACHES = {
     "deep": "[" * 200_000,
     "deep closed": "[" * 900 + "]" * 900,
@@ -559,7 +560,12 @@ CACHES = {
         f"{key}: {name}": json.dumps({"a": ENGINE | {key: value}})
         for key in ENGINE
         for name, value in HOSTILE.items()
-        if (key, name) not in (("compile", "true"), ("batch_size", "true"))
+        if (key, name) != ("batch_size", "true")
+    },
+    **{
+        f"compile: {name}": json.dumps({"a": OLDER_ENGINE | {"compile": value}})
+        for name, value in HOSTILE.items()
+        if name != "true"
     },
     **{f"engine: {name}": json.dumps({"a": value}) for name, value in HOSTILE.items()},
     "no inputs": json.dumps({"a": ENGINE | {"batch_size": 0}}),

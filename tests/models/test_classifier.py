@@ -20,7 +20,7 @@ def test_layouts_give_the_same_scores(resnet_layout: Classifier, layout: str) ->
     torch.testing.assert_close(classifier.scores(batch), expected, atol=1e-6, rtol=0)
 
 
-def test_only_whole_batches_pass_through_the_compiled_network(
+def test_only_whole_batches_pass_through_the_backend(
     tiny: Classifier, image: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiled = []
@@ -30,7 +30,7 @@ def test_only_whole_batches_pass_through_the_compiled_network(
         return tiny.module(inputs)
 
     monkeypatch.setattr(torch, "compile", lambda _module, **_settings: fake)
-    classifier = tiny.with_engine(Engine("contiguous", 3, "default"))
+    classifier = tiny.with_engine(Engine("contiguous", 3, "torch-compile"))
     classifier.run_whole_batch(image)
     compiled.clear()
     for count in (1, 3, 2, 3):

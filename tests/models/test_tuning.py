@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 
 from adasise_bench.models import tuning
+from adasise_bench.models.backends.openvino import OpenVino
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.engine import Engine
-from adasise_bench.models.tuning import LONG_RUN, modes_to_try, tune
+from adasise_bench.models.engine import BackendName, Engine
+from adasise_bench.models.tuning import LONG_RUN, backends_to_try, tune
 from adasise_bench.models.workload import Workload
+from adasise_bench.utils.errors import ConfigError
 
 
 @pytest.fixture
@@ -53,7 +55,9 @@ def test_takes_the_smallest_of_about_equal_batches(
 
 def test_what_is_fixed_stays(tiny: Classifier, image: torch.Tensor, measured: list[Engine]) -> None:
     assert tune(tiny, image, layout="contiguous") == Engine("contiguous", 16)
-    assert tune(tiny, image, batch_size=5, modes=["default"]) == Engine("channels_last", 5, "default")
+    assert tune(tiny, image, batch_size=5, backends=["torch-compile"]) == Engine(
+        "channels_last", 5, "torch-compile"
+    )
     measured.clear()
     assert tune(tiny, image, layout="contiguous", batch_size=3) == Engine("contiguous", 3)
     assert not measured
@@ -127,97 +131,203 @@ def test_an_even_split_that_saves_little_is_not_measured(
 
 
 @pytest.fixture
-def compiler(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Plants compiling: its seconds by mode, and which modes fail; lists what was given back."""
+def planted_backends(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Plants preparing: its seconds by backend, and which fail; lists what was given back."""
     settings: dict[str, Any] = {"seconds": {}, "failing": (), "released": []}
     now = [0.0]
 
-    class Compiled:
-        def __init__(self, _module: object, mode: str) -> None:
-            self.mode, self.failed = mode, mode in settings["failing"]
-            now[0] += settings["seconds"].get(mode, 10.0)
+    class Planted:
+        def __init__(self, backend: Any, *_: object) -> None:
+            self.name = backend.name
+            self.failed = self.name in settings["failing"]
+            now[0] += settings["seconds"].get(self.name, 10.0)
 
         def release(self) -> None:
-            settings["released"].append(self.mode)
+            settings["released"].append(self.name)
 
     class Clock:
         @staticmethod
         def perf_counter() -> float:
             return now[0]
 
-    monkeypatch.setattr("adasise_bench.models.classifier.CompiledForward", Compiled)
+    monkeypatch.setattr("adasise_bench.models.classifier.WholeBatches", Planted)
     monkeypatch.setattr(tuning, "time", Clock)
     return settings
 
 
-MODES = [False, "default", "reduce-overhead"]
+ALL: list[BackendName] = ["torch", "torch-compile", "torch-compile-graphs"]
 
 
 @pytest.mark.parametrize(
-    ("speeds", "forwards", "modes", "expected"),
+    ("speeds", "forwards", "backends", "expected"),
     [
-        ({False: 1e-3, "default": 0.8e-3, "reduce-overhead": 0.7e-3}, 10**6, MODES, "reduce-overhead"),
-        ({False: 1e-3, "default": 0.7e-3, "reduce-overhead": 0.8e-3}, 10**6, MODES, "default"),
-        ({False: 1e-3, "default": 1.1e-3, "reduce-overhead": 1e-3}, 10**6, MODES, False),
-        ({False: 1e-3, "default": 0.8e-3, "reduce-overhead": 0.7e-3}, 10**4, MODES, False),
-        ({"default": 0.8e-3, "reduce-overhead": 0.7e-3}, 10**4, MODES[1:], "reduce-overhead"),
-        ({"default": 0.8e-3, "reduce-overhead": 0.7e-3}, 0, MODES[1:], "reduce-overhead"),
+        ((1e-3, 0.8e-3, 0.7e-3), 10**6, ALL, "torch-compile-graphs"),
+        ((1e-3, 0.7e-3, 0.8e-3), 10**6, ALL, "torch-compile"),
+        ((1e-3, 1.1e-3, 1e-3), 10**6, ALL, "torch"),
+        ((1e-3, 0.98e-3, 0.98e-3), 10**6, ALL, "torch"),
+        ((1e-3, 0.8e-3, 0.7e-3), 10**4, ALL, "torch"),
+        ((1e-3, 0.8e-3, 0.7e-3), 3 * 10**4, ALL, "torch"),
+        ((1e-3, 0.8e-3, 0.7e-3), 6 * 10**4, ALL, "torch-compile-graphs"),
+        ((1e-3, 0.8e-3, 0.7e-3), 10**4, ALL[1:], "torch-compile-graphs"),
+        ((1e-3, 0.8e-3, 0.7e-3), 0, ALL[1:], "torch-compile-graphs"),
     ],
 )
-def test_compiles_where_it_repays_itself(
+@pytest.mark.usefixtures("planted_backends")
+def test_a_backend_is_taken_where_it_repays_itself(
     tiny: Classifier,
     image: torch.Tensor,
-    compiler: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
-    speeds: Mapping[Any, float],
+    speeds: tuple[float, ...],
     forwards: int,
-    modes: list[Any],
-    expected: object,
+    backends: list[BackendName],
+    expected: BackendName,
 ) -> None:
-    plant(monkeypatch, lambda engine: speeds[engine.compile])
+    by_name = dict(zip(ALL, speeds, strict=True))
+    plant(monkeypatch, lambda engine: by_name[engine.backend])
     workload = Workload((range(10, 11),), forwards // 10)
-    found = tune(tiny, image, layout="contiguous", batch_size=4, modes=modes, workload=workload)
-    assert found == Engine("contiguous", 4, expected)  # type: ignore[arg-type]
-    assert compiler["released"] == [mode for mode in modes if mode]
+    found = tune(tiny, image, layout="contiguous", batch_size=4, backends=backends, workload=workload)
+    assert found == Engine("contiguous", 4, expected)
+
+
+def test_a_short_run_prepares_nothing(
+    tiny: Classifier,
+    image: torch.Tensor,
+    planted_backends: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """19 seconds of scoring, though a backend would be a hundred times as fast and ready at once."""
+    planted_backends["seconds"] = {"openvino": 0.0}
+    tried = plant(monkeypatch, lambda engine: 1e-3 if engine.backend == "torch" else 1e-5)
+    for seconds, expected in ((19, "torch"), (21, "openvino")):
+        tried.clear()
+        workload = Workload((range(1000, 1001),), seconds)
+        found = tune(
+            tiny, image, layout="contiguous", batch_size=4, backends=["torch", "openvino"], workload=workload
+        )
+        assert found.backend == expected
+        assert {engine.backend for engine in tried} == {"torch", expected}
+
+
+def test_everything_prepared_is_given_back(
+    tiny: Classifier,
+    image: torch.Tensor,
+    planted_backends: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plant(monkeypatch, lambda _engine: 1e-3)
+    tune(tiny, image, layout="contiguous", batch_size=4, backends=ALL[1:])
+    assert planted_backends["released"] == ALL[1:]
+
+
+def test_a_quick_backend_has_a_batch_size_of_its_own(
+    tiny: Classifier,
+    image: torch.Tensor,
+    planted_backends: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """torch gains by large batches, OpenVINO does not; a fixed size stays."""
+    tried = plant(
+        monkeypatch, lambda engine: {"torch": 64 / engine.batch_size, "openvino": 0.02}[engine.backend]
+    )
+    backends: list[BackendName] = ["torch", "openvino"]
+    workload = Workload((range(1500, 2500),), 100)
+    found = tune(tiny, image, layout="contiguous", backends=backends, workload=workload)
+    assert found == Engine("contiguous", 32, "openvino")
+    assert {engine.batch_size for engine in tried if engine.backend == "openvino"} == {32, 512}
+    fixed = tune(tiny, image, layout="contiguous", batch_size=64, backends=["openvino"])
+    assert fixed == Engine("contiguous", 64, "openvino")
+
+
+def test_a_slow_spell_of_the_machine_does_not_decide(
+    tiny: Classifier,
+    image: torch.Tensor,
+    planted_backends: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """torch is measured while something else runs; in turns it is the faster."""
+    planted_backends["seconds"] = {"openvino": 0.0}
+    calls = []
+
+    def seconds(engine: Engine) -> float:
+        calls.append(engine.backend)
+        return 1e-3 if engine.backend == "openvino" else (3e-3 if len(calls) < 3 else 0.9e-3)
+
+    plant(monkeypatch, seconds)
+    workload = Workload((range(1000, 1001),), 1000)
+    found = tune(
+        tiny, image, layout="contiguous", batch_size=4, backends=["torch", "openvino"], workload=workload
+    )
+    assert found.backend == "torch"
 
 
 def test_a_slow_compiler_is_not_asked_twice(
-    tiny: Classifier, image: torch.Tensor, compiler: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    compiler["seconds"] = {"default": 121.0}
-    tried = plant(monkeypatch, lambda _engine: 1e-3)
-    tune(tiny, image, layout="contiguous", batch_size=4, modes=["default", "reduce-overhead"])
-    assert [engine.compile for engine in tried] == ["default"]
-
-
-@pytest.mark.parametrize(("failing", "expected"), [(["default"], "reduce-overhead"), (MODES[1:], False)])
-def test_what_cannot_be_compiled_is_not_chosen(
     tiny: Classifier,
     image: torch.Tensor,
-    compiler: dict[str, Any],
+    planted_backends: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
-    failing: list[str],
-    expected: object,
 ) -> None:
-    compiler["failing"] = failing
-    plant(monkeypatch, lambda _engine: 1e-3)
-    engine = tune(tiny, image, layout="contiguous", batch_size=4, modes=["default", "reduce-overhead"])
-    assert engine.compile == expected
+    planted_backends["seconds"] = {"torch-compile": 121.0}
+    tried = plant(monkeypatch, lambda _engine: 1e-3)
+    tune(tiny, image, layout="contiguous", batch_size=4, backends=ALL[1:])
+    assert [engine.backend for engine in tried] == ["torch-compile"]
 
 
 @pytest.mark.parametrize(
-    ("wanted", "device", "forwards", "expected"),
+    ("failing", "expected"), [(["torch-compile"], "torch-compile-graphs"), (ALL[1:], "torch")]
+)
+def test_what_fails_is_not_chosen(
+    tiny: Classifier,
+    image: torch.Tensor,
+    planted_backends: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    failing: list[str],
+    expected: str,
+) -> None:
+    planted_backends["failing"] = failing
+    plant(monkeypatch, lambda _engine: 1e-3)
+    engine = tune(tiny, image, layout="contiguous", batch_size=4, backends=ALL[1:])
+    assert engine.backend == expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "device", "precision", "forwards", "expected"),
     [
-        (False, "cuda", LONG_RUN, [False]),
-        ("auto", "cuda", LONG_RUN - 1, [False]),
-        ("auto", "cuda", LONG_RUN, [False, "default", "reduce-overhead"]),
-        (True, "cuda", 0, ["default", "reduce-overhead"]),
-        ("auto", "cpu", LONG_RUN, [False]),
-        (True, "cpu", 0, ["default"]),
+        ("torch", "cuda", "fp32", LONG_RUN, ["torch"]),
+        ("auto", "cuda", "fp32", LONG_RUN - 1, ["torch"]),
+        ("auto", "cuda", "bf16", LONG_RUN, ["torch", "torch-compile", "torch-compile-graphs"]),
+        ("torch-compile", "cuda", "fp32", 0, ["torch-compile", "torch-compile-graphs"]),
+        ("auto", "cpu", "fp32", LONG_RUN, ["torch", "openvino"]),
+        ("auto", "cpu", "fp16", LONG_RUN, ["torch"]),
+        ("openvino", "cpu", "bf16", 0, ["openvino"]),
+        ("torch-compile", "cpu", "fp32", 0, ["torch-compile"]),
     ],
 )
-def test_what_is_tried_follows_device_and_length(
-    wanted: Any, device: str, forwards: int, expected: list[Any]
+def test_what_is_tried_follows_device_precision_and_length(
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: Any,
+    device: str,
+    precision: Any,
+    forwards: int,
+    expected: list[BackendName],
 ) -> None:
+    monkeypatch.setattr(OpenVino, "version", lambda: "2026.4.1")
     workload = Workload((range(1, 2),), forwards)
-    assert modes_to_try(wanted, torch.device(device), workload) == tuple(expected)
+    assert backends_to_try(wanted, torch.device(device), precision, workload) == tuple(expected)
+
+
+@pytest.mark.parametrize(
+    ("version", "device", "precision", "reason"),
+    [
+        (None, "cpu", "fp32", r"not installed: pip install 'adasise-bench\[openvino\]'"),
+        ("2026.4.1", "cuda", "fp32", "runs on a CPU only"),
+        ("2026.4.1", "cpu", "fp16", "not in fp16"),
+    ],
+)
+def test_a_backend_that_cannot_run_here_is_refused_when_asked_for(
+    monkeypatch: pytest.MonkeyPatch, version: str | None, device: str, precision: Any, reason: str
+) -> None:
+    monkeypatch.setattr(OpenVino, "version", lambda: version)
+    with pytest.raises(ConfigError, match=rf"^engine\.backend=openvino: .*{reason}.*") as refused:
+        backends_to_try("openvino", torch.device(device), precision, Workload())
+    assert refused.value.exit_code == 2
+    assert backends_to_try("auto", torch.device(device), precision, Workload()) == ("torch",)

@@ -285,8 +285,8 @@ def test_cudnn_times_its_kernels_where_all_batches_have_one_shape(
 def test_what_cannot_be_deterministic_is_refused(config: Callable[..., RunConfig]) -> None:
     with pytest.raises(ConfigError, match="set share_forwards to false"):
         config(share_forwards=True)
-    with pytest.raises(ConfigError, match=r"set engine\.compile to false"):
-        config(engine={"compile": True})
+    with pytest.raises(ConfigError, match=r"set engine\.backend to torch"):
+        config(engine={"backend": "torch-compile"})
     assert config().digest() != config(deterministic=False).digest()
 
 

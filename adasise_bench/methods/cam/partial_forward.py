@@ -9,7 +9,8 @@ import torch
 from torch import fx, nn
 
 from adasise_bench.methods.layer_maps import LayerMaps, replaced_output
-from adasise_bench.models.classifier import Classifier, image_level
+from adasise_bench.models.classifier import Classifier
+from adasise_bench.models.score import image_level
 
 PartialForward = Callable[[torch.Tensor], torch.Tensor]
 """(B, K, h, w) feature maps to (B, C) raw outputs."""
@@ -23,10 +24,10 @@ def forward_behind(
 ) -> PartialForward:
     """The network's outputs as a function of one layer's maps.
 
-    The modules that contain the layer are traced, and the calls behind it become a function of its maps. The
-    whole network runs on copies of the image instead, and the layer's output is replaced, in three cases: the
-    modules cannot be traced, a path leads around the layer, or the function does not give the network's own
-    outputs.
+    The modules that contain the layer are traced, and the calls behind it become the partial forward pass.
+    The whole network runs on copies of the image instead, and the layer's output is replaced, in three cases:
+    the modules cannot be traced, a path leads around the layer, or the partial pass does not give the
+    network's own outputs.
 
     Args:
         classifier: the network.

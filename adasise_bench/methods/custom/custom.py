@@ -21,8 +21,9 @@ from adasise_bench.methods.base import Explanation, Method, Request
 from adasise_bench.methods.preserve import contained
 from adasise_bench.methods.registry import METHODS
 from adasise_bench.models.batching import is_out_of_memory
-from adasise_bench.models.classifier import Classifier, image_level
+from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.lost_device import is_lost_device
+from adasise_bench.models.score import image_level
 from adasise_bench.utils import plugins
 from adasise_bench.utils.errors import BenchError, ConfigError
 from adasise_bench.utils.timing import PhaseClock

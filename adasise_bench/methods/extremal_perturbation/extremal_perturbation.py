@@ -25,7 +25,7 @@ from adasise_bench.methods.extremal_perturbation.smooth_masks import AreaMasks, 
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.replay import RepeatedSteps, is_capturable
 from adasise_bench.utils import step_watch
-from adasise_bench.utils.errors import DeviceError
+from adasise_bench.utils.errors import ConfigError, DeviceError
 from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.timing import PhaseClock
 
@@ -160,7 +160,16 @@ class ExtremalPerturbation(Method):
         return self.iterations * len(self.areas)
 
     def check(self, classifier: Classifier, image: torch.Tensor) -> None:
-        """Prepare what explanations of inputs of this size share; see :meth:`Method.check`."""
+        """Prepare what explanations of inputs of this size share; see :meth:`Method.check`.
+
+        Raises:
+            ConfigError: the passes cannot have gradients in the run's precision.
+        """
+        if classifier.precision == "int8":
+            raise ConfigError(
+                f"methods: {self.label}: its passes need gradients, which int8 has none of; choose another "
+                "precision, or leave it out"
+            )
         if self.implementation == "batched":
             self._geometry((image.shape[2], image.shape[3]), image.device)
 
@@ -201,7 +210,7 @@ class ExtremalPerturbation(Method):
         with arithmetic("fp32", images.device):  # blur and smoothing; the network has its own
             descent = MaskDescent(
                 len(target),
-                fused_where_possible(masks, len(target)) if classifier.engine.compile else masks,
+                fused_where_possible(masks, len(target)) if classifier.engine.compiles else masks,
                 BlurPyramid(images, self.levels, count),
                 constraint,
                 self.areas_of == "picture",

@@ -69,7 +69,7 @@ class Rise(Method):
         return self.model_copy(update={"masks": self.masks or _MASKS_OF.get(name, _MASKS)})
 
     def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
-        """One forward per mask."""
+        """One for each mask."""
         return self.masks or _MASKS
 
     def scored_inputs(self, maps_available: tuple[int, ...]) -> range:

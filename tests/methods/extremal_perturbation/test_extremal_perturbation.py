@@ -247,7 +247,7 @@ def test_compiled_masks_are_used_where_the_engine_compiles(
     monkeypatch.setattr(FusedMasks, "masks", counted)
     plain = explain(tiny, image, 1, iterations=30).saliency
     assert not made
-    compiling = replace(tiny, engine=replace(tiny.engine, compile=True))
+    compiling = replace(tiny, engine=replace(tiny.engine, backend="torch-compile"))
     fused = explain(compiling, image, 1, iterations=30).saliency
     assert len(made) > 30
     torch.testing.assert_close(fused, plain, atol=1e-4, rtol=0)

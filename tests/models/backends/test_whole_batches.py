@@ -1,4 +1,4 @@
-"""Compiled batches: few shapes, no silent end, memory given back, the plain network where compiling fails."""
+"""Whole batches by a backend: few shapes, no silent end, memory given back, torch where the backend fails."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import torch
 from torch import nn
 
 from adasise_bench.methods.masking import score_masks
+from adasise_bench.models.backends import BACKENDS
+from adasise_bench.models.backends.probe import Probe
+from adasise_bench.models.backends.torch import Torch
+from adasise_bench.models.backends.whole_batches import WholeBatches
 from adasise_bench.models.classifier import Classifier
-from adasise_bench.models.compiled import CompiledForward
-from adasise_bench.models.engine import Engine
+from adasise_bench.models.engine import BackendName, Engine
 
 _COMPILE = torch.compile
 
@@ -49,6 +52,12 @@ def plant(monkeypatch: pytest.MonkeyPatch, before: Callable[[torch.Tensor], None
     monkeypatch.setattr(torch, "compile", lambda module, **_settings: Planted(module, before=before))
 
 
+def whole_batches(classifier: Classifier, name: BackendName = "torch-compile") -> WholeBatches:
+    reference = Torch(classifier.module, classifier.device)
+    probe = Probe(reference.in_precision("fp32"), classifier.preprocessing, classifier.score)
+    return WholeBatches(BACKENDS[name](classifier.module, classifier.device), reference, probe, "models.tiny")
+
+
 def batch(height: int) -> torch.Tensor:
     return torch.randn(16, 3, height, 40, generator=torch.Generator().manual_seed(height)) * 50
 
@@ -57,14 +66,16 @@ def batch(height: int) -> torch.Tensor:
 def test_beyond_a_few_shapes_the_network_runs_as_it_is(
     tiny: Classifier, compiled_shapes: list[torch.Size], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    forward = CompiledForward(tiny.module, "default")
+    forward = whole_batches(tiny)
     heights = [40, 48, 56, 64, 72, 80, 40]
     for height in heights:
-        torch.testing.assert_close(forward(batch(height)), tiny.module(batch(height)), atol=1e-6, rtol=0)
+        torch.testing.assert_close(
+            forward(batch(height), "fp32"), tiny.module(batch(height)), atol=1e-6, rtol=0
+        )
     assert compiled_shapes == [batch(height).shape for height in heights[:4]]
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "compiled for 4 shapes" in error
+    assert "torch-compile is prepared for 4 shapes" in error
     assert "data.resize=stretch" in error
     assert not forward.failed
 
@@ -75,9 +86,9 @@ def test_dynamos_own_limit_does_not_end_compiling(
 ) -> None:
     """Three networks of one kind share Dynamo's count of 8, and are compiled for 4 shapes each."""
     for number in range(3):
-        forward = CompiledForward(tiny.module, "default")
+        forward = whole_batches(tiny)
         for height in range(4):
-            forward(batch(40 + 16 * number + 4 * height))
+            forward(batch(40 + 16 * number + 4 * height), "fp32")
     assert len(compiled_shapes) == 12
 
 
@@ -88,12 +99,12 @@ def test_dynamo_is_not_let_to_stop_without_a_word(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("adasise_bench.models.compiled._RECOMPILE_LIMIT", 2)
-    forward = CompiledForward(tiny.module, "default")
+    monkeypatch.setattr("adasise_bench.models.backends.torch_compile._RECOMPILE_LIMIT", 2)
+    forward = whole_batches(tiny)
     for height in (40, 48, 56):
-        forward(batch(height))
+        forward(batch(height), "fp32")
     assert forward.failed
-    assert "torch.compile failed (FailOnRecompileLimitHit" in capsys.readouterr().err
+    assert "torch-compile cannot run it: FailOnRecompileLimitHit" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -112,9 +123,9 @@ def test_a_failing_compiler_is_said_once_and_the_network_runs_without(
         raise error
 
     plant(monkeypatch, fail)
-    forward = CompiledForward(tiny.module, "default")
+    forward = whole_batches(tiny)
     for _ in range(3):
-        assert torch.equal(forward(batch(40)), tiny.module(batch(40)))
+        assert torch.equal(forward(batch(40), "fp32"), tiny.module(batch(40)))
     assert forward.failed
     assert len(calls) == 1
     said = capsys.readouterr().err
@@ -130,7 +141,7 @@ def test_the_networks_own_failure_is_its_own(tiny: Classifier, monkeypatch: pyte
     tiny.module.register_forward_pre_hook(fail)
     plant(monkeypatch, lambda _inputs: None)
     with pytest.raises(RuntimeError, match="shapes"):
-        CompiledForward(tiny.module, "default")(batch(40))
+        whole_batches(tiny)(batch(40), "fp32")
 
 
 def test_a_graph_is_recorded_beforehand_and_its_outputs_are_kept(
@@ -145,11 +156,11 @@ def test_a_graph_is_recorded_beforehand_and_its_outputs_are_kept(
         return memory.copy_(tiny.module(inputs))
 
     monkeypatch.setattr(torch, "compile", lambda _module, **_settings: replay)
-    forward = CompiledForward(tiny.module, "reduce-overhead")
-    one = forward(batch(40))
-    assert len(calls) == 1 + 3
-    other = forward(batch(40) * 0.5)
-    assert len(calls) == 1 + 3 + 1
+    forward = whole_batches(tiny, "torch-compile-graphs")
+    one = forward(batch(40), "fp32")
+    assert len(calls) == 3 + 1 + 1
+    other = forward(batch(40) * 0.5, "fp32")
+    assert len(calls) == 3 + 1 + 1 + 1
     assert torch.equal(one, tiny.module(batch(40)))
     assert torch.equal(other, tiny.module(batch(40) * 0.5))
 
@@ -175,19 +186,19 @@ def test_short_of_memory_what_was_compiled_is_given_back(
     plant(monkeypatch, fill)
     monkeypatch.setattr(torch.compiler, "reset", forget)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: history.append("emptied"))
-    classifier = tiny.with_engine(Engine("contiguous", 16, "default"))
+    classifier = tiny.with_engine(Engine("contiguous", 16, "torch-compile"))
     maps = [torch.rand(11, 6, 5, generator=torch.Generator().manual_seed(1))]
     got = score_masks(classifier, image, maps)[0].scores
     assert history == [16, "forgotten", "emptied", 8]
-    assert classifier.compiled is not None
-    assert not classifier.compiled.failed
+    assert classifier.backend is not None
+    assert not classifier.backend.failed
     torch.testing.assert_close(got, score_masks(tiny, image, maps)[0].scores, atol=1e-6, rtol=0)
 
 
 def test_compiled_scores_are_the_networks(
     tiny: Classifier, image: torch.Tensor, compiled_shapes: list[torch.Size]
 ) -> None:
-    classifier = tiny.with_engine(Engine("channels_last", 16, "default"))
+    classifier = tiny.with_engine(Engine("channels_last", 16, "torch-compile"))
     inputs = classifier.empty_batch(image).copy_(batch(48))
     expected = tiny.scores(inputs)
     torch.testing.assert_close(classifier.scores(inputs), expected, atol=1e-6, rtol=0)
@@ -200,6 +211,6 @@ def test_the_compiler_is_asked_for_one_shape_in_the_engines_mode(
 ) -> None:
     asked = []
     monkeypatch.setattr(torch, "compile", lambda _module, **settings: asked.append(settings))
-    tiny.with_engine(Engine("contiguous", 4, "reduce-overhead"))
+    tiny.with_engine(Engine("contiguous", 4, "torch-compile-graphs"))
     tiny.with_engine(Engine("contiguous", 4))
     assert asked == [{"mode": "reduce-overhead", "dynamic": False}]
