@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from adasise_bench.metrics.accuracy import Accuracy, accuracy
+from adasise_bench.records.run import Run
 from adasise_bench.reporting.published import published_accuracy
 from adasise_bench.reporting.tables.model import Cell, Row, Table, title_of
 from adasise_bench.utils.errors import DataError
@@ -30,15 +32,10 @@ def accuracy_of(records: pd.DataFrame, classes: Sequence[str] | None) -> Accurac
     Args:
         records: of one network.
         classes: those of the data, in their order; ``None`` where the run's environment does not name them.
-
-    Raises:
-        DataError: scores or classes that cannot be.
     """
     known = records.dropna(subset=["class_scores"]).drop_duplicates("image_id")
     if known.empty:
         return None
-    for record in known.itertuples():
-        _refuse_impossible(record, len(classes or ()))
     count = len(classes or ())
     return accuracy(
         np.stack(known["class_scores"].tolist()),
@@ -47,7 +44,18 @@ def accuracy_of(records: pd.DataFrame, classes: Sequence[str] | None) -> Accurac
     )
 
 
-def _refuse_impossible(record: object, count: int) -> None:
+def refuse_other_classes(run: Run) -> None:
+    """Refuse scores that are not those of the data's classes, or classes that the data does not have.
+
+    Raises:
+        DataError: names the folder and the first such record.
+    """
+    count = len(run.environment["data"].get("classes") or ())
+    for record in run.records.dropna(subset=["class_scores"]).itertuples():
+        _refuse_impossible(record, count, run.folder)
+
+
+def _refuse_impossible(record: object, count: int, folder: Path) -> None:
     scores, annotated, difficult = (
         getattr(record, name) for name in ("class_scores", "classes_annotated", "classes_difficult")
     )
@@ -55,7 +63,9 @@ def _refuse_impossible(record: object, count: int) -> None:
     fits = lists and len(scores) == count and np.isfinite(scores).all() and len(annotated)
     if not fits or max(annotated) >= count or not set(difficult) <= set(annotated):
         where = f"{getattr(record, 'model', '')} {getattr(record, 'image_id', '')}"
-        raise DataError(f"{where}: damaged: scores that are not those of {count} classes; run again")
+        raise DataError(
+            f"{folder}: damaged: {where}: class_scores that are not of {count} classes; run again"
+        )
 
 
 def _as_flags(lists: Iterable[Sequence[int]], count: int) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from adasise_bench.metrics.registry import DEFAULT, METRICS, Metric
 from adasise_bench.records.joining import combine
 from adasise_bench.records.run import Run
 from adasise_bench.reporting.published import published_on, published_table1, published_table2
-from adasise_bench.reporting.tables.accuracy import accuracy_of, accuracy_table
+from adasise_bench.reporting.tables.accuracy import accuracy_of, accuracy_table, refuse_other_classes
 from adasise_bench.reporting.tables.breakdown import Grouping, breakdown_tables
 from adasise_bench.reporting.tables.model import Table, Tables, title_of
 from adasise_bench.reporting.tables.notes import control_labels, notes
@@ -60,6 +60,8 @@ def build_tables(
         model: facts["maps_available"] for run in runs for model, facts in run.environment["models"].items()
     }
     _refuse_other_blocks(runs, available)
+    for run in runs:
+        refuse_other_classes(run)
     data = {model: run.environment["data"]["name"] for run in runs for model in run.environment["models"]}
     classes = {
         model: run.environment["data"].get("classes") for run in runs for model in run.environment["models"]

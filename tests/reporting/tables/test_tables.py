@@ -456,7 +456,7 @@ def test_other_data_has_no_published_accuracy(folder: Folder) -> None:
 def test_scores_of_other_classes_are_refused(folder: Folder, damage: dict[str, Any]) -> None:
     whole = {"class_scores": [0.5] * 7, "classes_annotated": [0], "classes_difficult": []} | damage
     path = folder([record("sise", "1", "cat", ebpg=1.0, **whole)], change=with_classes)
-    with pytest.raises(DataError, match=r"^resnet50 1: damaged: scores that are not those of 7 classes"):
+    with pytest.raises(DataError, match=r"run: damaged: resnet50 1: class_scores that are not of 7 classes"):
         build(path)
 
 
