@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from adasise_bench import __version__
+from adasise_bench.cli.accuracy import accuracy
 from adasise_bench.cli.baseline import baseline
 from adasise_bench.cli.chance import chance
 from adasise_bench.cli.compare import compare
@@ -110,5 +111,19 @@ def main() -> None:
     """
 
 
-for _command in (run, status, merge_, table, chance, figure, report, baseline, compare, explain, list_, info):
+for _command in (
+    run,
+    status,
+    merge_,
+    table,
+    figure,
+    report,
+    accuracy,
+    chance,
+    baseline,
+    compare,
+    explain,
+    list_,
+    info,
+):
     main.add_command(_command)

@@ -23,8 +23,9 @@ FORMATS = ("terminal", "md", "latex", "csv", "json")
               "miou, seconds, and those that a run's configuration asked for.")  # fmt: skip
 @click.option("--against", metavar="LABEL",
               help="Add the paired differences of all other methods from this method.")  # fmt: skip
-@click.option("--by", type=click.Choice(["class", "size"]),
-              help="Print one table per metric instead, with a row per class or object size.")  # fmt: skip
+@click.option("--by", type=click.Choice(["class", "size", "score", "outcome"]),
+              help="Print one table per metric instead, with a row per class, object size, range of the "
+              "score, or outcome: the class is ranked first, among the first five, or below.")  # fmt: skip
 def table(
     folders: tuple[Path, ...], fmt: str, metrics: list[str], against: str | None, by: Grouping | None
 ) -> None:

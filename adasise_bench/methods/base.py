@@ -25,6 +25,7 @@ class Explanation:
         backwards: inputs passed backward through the network.
         maps_kept: feature maps selected per block, from the input side; ``None`` if the method has none.
         maps_positive: feature maps with a positive summed gradient per block.
+        maps_live: feature maps per block that were kept and are not constant; only these became masks.
     """
 
     saliency: torch.Tensor
@@ -32,6 +33,7 @@ class Explanation:
     backwards: int
     maps_kept: list[int] | None = None
     maps_positive: list[int] | None = None
+    maps_live: list[int] | None = None
 
 
 class Method(BaseModel):

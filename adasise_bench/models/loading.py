@@ -58,11 +58,11 @@ def load_classifier(
     from adasise_bench.models.preparation import prepared
 
     network = ARCHITECTURES[name]
-    data = data or next(iter(network.classes))
+    kind = data or next(iter(network.classes))
     loader = network.load()
     wanted = {
         "arch": name,
-        "data": data,
+        "data": kind,
         "path": checkpoint,
         "sha256": sha256,
         "fully_convolutional": resize == "short-side",
@@ -70,6 +70,6 @@ def load_classifier(
     module, weights = loader(**{part: wanted[part] for part in signature(loader).parameters})
     module = prepared(module, device, repeatable=deterministic)
     return Classifier(
-        name, module, network.classes[data], network.blocks[blocks], score, precision, weights, device,
+        name, module, network.classes[kind], network.blocks[blocks], score, precision, weights, device,
         BatchSize(1), Engine("contiguous", 1),
     )  # fmt: skip

@@ -18,6 +18,7 @@ _OTHERS: Mapping[str, Range] = {
     "score": PERCENT._replace(high=1),
     "box_share": PERCENT,
     **dict.fromkeys(CHANCE, PERCENT),
+    "rank": FROM_ZERO._replace(low=1),
     **dict.fromkeys(
         ("seconds", "seconds_feature_maps", "seconds_selection", "seconds_scoring", "seconds_fusion",
          "seconds_optimisation", "seconds_plain_forward", "forwards", "backwards", "peak_memory_mb"),

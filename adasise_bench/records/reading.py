@@ -22,7 +22,10 @@ from adasise_bench.utils.files import regular, whole_lines
 _ROWS_AT_ONCE = 4_096
 
 
-_ADDED = {"peak_memory_mb", "seconds_plain_forward", *CHANCE, *COMPUTED} - set(QUALITY)
+_ADDED = {
+    "peak_memory_mb", "seconds_plain_forward", "maps_live", "rank", "class_scores", "classes_annotated",
+    "classes_difficult", *CHANCE, *COMPUTED,
+} - set(QUALITY)  # fmt: skip
 """Columns that run folders of earlier versions lack."""
 
 

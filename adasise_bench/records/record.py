@@ -59,6 +59,11 @@ class _Recorded:
     error: str | None = None
     published_model: bool | None = None
     weights: str | None = None
+    maps_live: list[Count] | None = None
+    rank: Count | None = None
+    class_scores: list[float] | None = None
+    classes_annotated: list[Count] | None = None
+    classes_difficult: list[Count] | None = None
 
     @property
     def key(self) -> Key:
@@ -97,10 +102,15 @@ else:
         peak_memory_mb: the most memory that tensors took on the GPU during the explanation, in 10^6 bytes,
             with the run's networks; null on the CPU, and with shared forwards, because it then belongs to
             several explanations.
-        maps_kept, maps_positive: numbers of feature maps, per block, that were kept or had positive
-            gradients.
+        maps_kept, maps_positive, maps_live: numbers of feature maps, per block, that were kept, that had
+            positive gradients, and that were kept and are not constant.
         degenerate: whether all pixels of the map are equal.
         error: the reason why there is no explanation; the metrics are then null.
+        rank: place of the class among the data's classes by their Ψ of the whole picture, from 1.
+        class_scores: Ψ of all of the data's classes, in their order. Of a picture's records by one network,
+            only one has this and the next two: that of the run's first method and the picture's first class.
+        classes_annotated, classes_difficult: numbers of the classes on the picture, and of those of them
+            whose objects are all "difficult".
         published_model, weights: whether the weights are TorchRay's, and the start of their SHA-256.
     """
     Record = with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(Record)
@@ -109,7 +119,7 @@ else:
 _LINE = TypeAdapter(Record)
 
 _TYPES = {"str": pa.string(), "float": pa.float64(), "Count": pa.int64(), "bool": pa.bool_(),
-          "list[Count]": pa.list_(pa.int64())}  # fmt: skip
+          "list[Count]": pa.list_(pa.int64()), "list[float]": pa.list_(pa.float32())}  # fmt: skip
 
 _COLUMNS = {field.name: _TYPES[str(field.type).removesuffix(" | None")] for field in fields(Record)}
 

@@ -94,3 +94,21 @@ def published_table2(model: str = "resnet50", data: str = VOC) -> dict[str, list
     table: dict[str, Any] = published("ada_sise")["table2"]
     maps: dict[str, list[int]] = table["maps"]
     return maps if model == table["model"] and data == VOC else {}
+
+
+def published_accuracy(model: str, data: str) -> dict[str, float]:
+    """The accuracies that the papers print of a network, percent, by each definition that they may mean.
+
+    Ada-SISE prints a test accuracy, SISE a top-5 accuracy; neither defines it.
+
+    Args:
+        model: architecture.
+        data: name of the data set; there are none but for VOC 2007.
+    """
+    if data != VOC:
+        return {}
+    test = published("ada_sise")["model_accuracy"].get(model)
+    top5 = published("sise")["model_top5"].get(model)
+    shares = dict.fromkeys(("map_eleven_points", "map_area", "top1"), test)
+    shares |= dict.fromkeys(("top5", "top5_pairs"), top5)
+    return {name: value for name, value in shares.items() if value is not None}

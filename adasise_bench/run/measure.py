@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -27,12 +27,14 @@ class Truth(NamedTuple):
         difficult: whether the pair is in the pointing game's difficult set; ``None`` if there is none.
         scores: gives Ψ of every class for the whole picture, (C,) float32; all its pairs share it.
         chance: what maps get that do not look at the picture, by the record's columns.
+        classification: gives what the record says of how the network classifies the picture, by column.
     """
 
     annotation: Annotation
     difficult: bool | None
     scores: Callable[[], torch.Tensor]
     chance: Mapping[str, float] = MappingProxyType({})
+    classification: Callable[[], Mapping[str, Any]] = dict
 
 
 def explain_and_measure(
@@ -109,9 +111,11 @@ def measured(
         backwards=explanation.backwards,
         maps_kept=explanation.maps_kept,
         maps_positive=explanation.maps_positive,
+        maps_live=explanation.maps_live,
         degenerate=is_degenerate(pair.saliency),
         published_model=classifier.weights.published,
         weights=classifier.weights.sha256[:12],
+        **truth.classification(),
     )
 
 

@@ -27,6 +27,7 @@ from adasise_bench.records import environment
 from adasise_bench.records.maps import save_map
 from adasise_bench.records.record import Key, Record
 from adasise_bench.run import network
+from adasise_bench.run.classification import Classification
 from adasise_bench.run.config import RunConfig
 from adasise_bench.run.measure import Truth, explain_and_measure, failed, measured
 from adasise_bench.run.plan import Plan
@@ -130,7 +131,7 @@ def _records(
 
     waiting: dict[tuple[str, torch.Size], list[_Task]] = {}
     image_ids = filter(wanted, plan.annotations)
-    for image_id, loaded in _load_ahead(plan, image_ids, digests, classifier.preprocessing):
+    for image_id, loaded in load_ahead(plan, image_ids, digests, classifier.preprocessing):
         if isinstance(loaded, DataError):
             yield [failed(key, classifier, str(loaded)) for _, key in wanted(image_id)]
             continue
@@ -140,8 +141,9 @@ def _records(
             warm.add(classifier.name)
         scores = cache(partial(_scores, classifier, image))
         chance = cache(partial(_chance, annotation, (image.shape[2], image.shape[3])))
+        classification = cache(partial(_classification, plan, classifier, annotation, scores))
         tasks = [
-            _task(plan, classifier, method, key, annotation, image, scores, chance)
+            _task(plan, classifier, method, key, annotation, image, scores, chance, classification)
             for method, key in wanted(image_id)
         ]
         if not config.share_forwards:
@@ -168,9 +170,13 @@ def _task(
     image: torch.Tensor,
     scores: Callable[[], torch.Tensor],
     chance: Callable[[str], Mapping[str, float]],
+    classification: Callable[[], Classification],
 ) -> _Task:
     class_name, dataset = str(key.class_name), plan.dataset
-    difficult = is_difficult(dataset.name, key.image_id, dataset.classes.index(class_name))
+    number = dataset.classes.index(class_name)
+    difficult = is_difficult(dataset.name, key.image_id, number)
+    # By its key alone, so that it does not matter which session or worker makes the record.
+    whole = method.label == plan.config.methods[0].label and class_name == annotation.class_names[0]
     return _Task(
         key,
         Request(
@@ -180,7 +186,13 @@ def _task(
             pair_seed(plan.config.seed, key.image_id, class_name, key.method),
             annotation.inside(class_name, (image.shape[2], image.shape[3])),
         ),
-        Truth(annotation, difficult, scores, chance(class_name)),
+        Truth(
+            annotation,
+            difficult,
+            scores,
+            chance(class_name),
+            lambda: classification().columns(number, whole=whole),
+        ),
     )
 
 
@@ -191,6 +203,12 @@ def _chance(annotation: Annotation, shape: tuple[int, int], class_name: str) -> 
 
 def _scores(classifier: Classifier, image: torch.Tensor) -> torch.Tensor:
     return classifier.reference_scores(image)[0]
+
+
+def _classification(
+    plan: Plan, classifier: Classifier, annotation: Annotation, scores: Callable[[], torch.Tensor]
+) -> Classification:
+    return Classification.of(scores(), classifier.classes, plan.dataset.classes, annotation)
 
 
 def _next_chunk(queue: list[_Task], classifier: Classifier) -> list[_Task]:
@@ -253,10 +271,21 @@ def _together(
     return records
 
 
-def _load_ahead(
-    plan: Plan, image_ids: Iterable[str], digests: Mapping[str, str], preprocessing: Preprocessing
+def load_ahead(
+    plan: Plan, image_ids: Iterable[str], digests: Mapping[str, str | None], preprocessing: Preprocessing
 ) -> Iterator[tuple[str, tuple[Annotation, torch.Tensor] | DataError]]:
-    """Annotations and network inputs in order, decoded by a background thread while others are explained."""
+    """Annotations and network inputs in order, decoded by a background thread while others are used.
+
+    Args:
+        plan: pictures and annotations.
+        image_ids: the pictures to load, in this order.
+        digests: what each picture and its annotation must still be, see :meth:`.Dataset.digest`; ``None``
+            for anything.
+        preprocessing: the network's.
+
+    Yields:
+        The image id, and its annotation and (1, 3, H, W) input on the CPU, or why there is none.
+    """
 
     def load(image_id: str) -> tuple[Annotation, torch.Tensor] | DataError:
         annotation = plan.annotations[image_id]

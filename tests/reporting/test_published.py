@@ -8,6 +8,7 @@ from adasise_bench.reporting.published import (
     VOC,
     paper_order,
     published,
+    published_accuracy,
     published_on,
     published_scores,
     published_table1,
@@ -29,6 +30,13 @@ def test_table1_of_both_papers() -> None:
 def test_columns_come_in_the_papers_order() -> None:
     for methods in published_table1().values():
         assert list(methods) == ["extremal_perturbation", "sise", "ada_sise"]
+
+
+def test_accuracies_stand_beside_all_that_they_may_mean() -> None:
+    test, top5 = ("map_eleven_points", "map_area", "top1"), ("top5", "top5_pairs")
+    assert published_accuracy("vgg16", VOC) == dict.fromkeys(test, 87.18) | dict.fromkeys(top5, 93.29)
+    assert published_accuracy("resnet50", VOC) == dict.fromkeys(test, 87.96) | dict.fromkeys(top5, 93.09)
+    assert published_accuracy("resnet50", COCO) == published_accuracy("scenes_vgg", VOC) == {}
 
 
 def test_table2_is_resnet50s() -> None:

@@ -296,7 +296,7 @@ def test_values_that_are_not_finite_are_one_line(scene: Path, monkeypatch: pytes
     assert "sise: the map of disc is not finite" in result.stderr
     scores = Classifier.reference_scores
     monkeypatch.setattr(Classifier, "reference_scores", lambda *args: scores(*args) * float("nan"))
-    with pytest.raises(BenchError, match="scores that are not finite"):
+    with pytest.raises(BenchError, match="the scores are not finite"):
         open_subject(scene, explain_config("scenes_vgg", ["sise"], overrides=ENGINE))
 
 

@@ -169,6 +169,5 @@ class _Selection:
             raise BenchError("the network's scores of masked inputs are not finite for this picture")
         layers = [min_max(layer_map(maps, self.target, size)) for maps in own]
         saliency = fuse(layers, self.method.fusion).float()
-        return Explanation(
-            saliency, 1 + sum(len(maps.maps) for maps in own), 1, self.maps_kept, self.maps_positive
-        )
+        live = [len(maps.maps) for maps in own]
+        return Explanation(saliency, 1 + sum(live), 1, self.maps_kept, self.maps_positive, live)

@@ -1,4 +1,4 @@
-"""Tables by class and by object size: one table per metric, with a row for each group of pairs."""
+"""Tables by class, object size, score and outcome: one table per metric, a row for each group of pairs."""
 
 from __future__ import annotations
 
@@ -15,12 +15,20 @@ from adasise_bench.reporting.tables.rows import measured_rows
 from adasise_bench.reporting.tables.scores import Scores
 from adasise_bench.utils.messages import printable
 
-Grouping = Literal["class", "size"]
+Grouping = Literal["class", "size", "score", "outcome"]
 
 SIZES = {"small": 0.0, "medium": 6.25, "large": 25.0}
 """The smallest share of the network's input, in percent, that the union of a class's boxes covers, by size.
 The bounds are squares of a quarter and of half the input's side. 25 % is also the upper bound of the
 "difficult" pairs of Zhang et al. 2018 (Excitation Backprop)."""
+
+LOW_SCORE, HIGH_SCORE = 0.01, 0.99
+"""A softmax gives all classes of a picture 1 together. Where it gives another class nearly all, Drop and
+Increase of this class are ratios and comparisons of numbers near 0; where this class has nearly all, hardly
+anything can raise its score."""
+
+OUTCOMES = {"ranked first": 1, "ranked 2 to 5": 2, "ranked below 5": 6}
+"""Best place of the class among the data's classes by their scores of the whole picture, by outcome."""
 
 
 def breakdown_tables(
@@ -46,10 +54,18 @@ def _groups(scores: Scores, by: Grouping) -> Iterator[tuple[str, pd.Series[bool]
         classes = scores.values.index.get_level_values("class_name")
         for name in sorted(set(classes)):
             yield name, pd.Series(classes == name, scores.values.index)
-        return
-    bounds = [*SIZES.values(), np.inf]
-    for name, low, high in zip(SIZES, bounds, bounds[1:], strict=False):
-        yield name, scores.box_share.ge(low) & scores.box_share.lt(high)
+    elif by == "size":
+        bounds = [*SIZES.values(), np.inf]
+        for name, low, high in zip(SIZES, bounds, bounds[1:], strict=False):
+            yield name, scores.box_share.ge(low) & scores.box_share.lt(high)
+    elif by == "outcome":
+        bounds = [*OUTCOMES.values(), np.inf]
+        for name, low, high in zip(OUTCOMES, bounds, bounds[1:], strict=False):
+            yield name, scores.rank.ge(low) & scores.rank.lt(high)
+    else:
+        yield f"under {LOW_SCORE:g}", scores.score.lt(LOW_SCORE)
+        yield f"{LOW_SCORE:g} to {HIGH_SCORE:g}", scores.score.between(LOW_SCORE, HIGH_SCORE)
+        yield f"over {HIGH_SCORE:g}", scores.score.gt(HIGH_SCORE)
 
 
 def _group_row(group: str, row: Row) -> Row:

@@ -10,6 +10,7 @@ from adasise_bench.metrics.registry import DEFAULT, METRICS, Metric
 from adasise_bench.records.joining import combine
 from adasise_bench.records.run import Run
 from adasise_bench.reporting.published import published_on, published_table1, published_table2
+from adasise_bench.reporting.tables.accuracy import accuracy_of, accuracy_table, refuse_other_classes
 from adasise_bench.reporting.tables.breakdown import Grouping, breakdown_tables
 from adasise_bench.reporting.tables.model import Table, Tables, title_of
 from adasise_bench.reporting.tables.notes import control_labels, notes
@@ -34,15 +35,24 @@ def build_tables(
     Args:
         runs: the runs; each value comes from the first run that has it.
         metrics: names of the metrics to show; by default, those of Table 1 and those that the runs asked for.
-        by: show one table per metric instead, with a row per class or object size.
+        by: show one table per metric instead, with a row per class, object size, range of the score or
+            outcome.
         against: add tables of the other methods' paired differences from the method of this label.
 
     Raises:
-        ConfigError: the runs do not fit together, or a metric or label is unknown.
-        DataError: there is not one record.
+        ConfigError: the runs do not fit together, a metric or label is unknown, or the runs' scores have no
+            ranges.
+        DataError: there is not one record, or none of what ``by`` asks for.
     """
     shown = _named(metrics or usual_metrics(runs))
     records = combine(runs)
+    if by == "score":
+        _refuse_raw_outputs(runs)
+    if by == "outcome" and records["rank"].isna().all():
+        raise DataError(
+            "--by outcome: no record of these runs tells the rank of its class, as an earlier version made "
+            "them; run again"
+        )
     if against is not None:
         _refuse_unknown(against, records)
     names = {entry["label"]: entry["name"] for run in runs for entry in run.config["methods"]}
@@ -50,7 +60,12 @@ def build_tables(
         model: facts["maps_available"] for run in runs for model, facts in run.environment["models"].items()
     }
     _refuse_other_blocks(runs, available)
+    for run in runs:
+        refuse_other_classes(run)
     data = {model: run.environment["data"]["name"] for run in runs for model in run.environment["models"]}
+    classes = {
+        model: run.environment["data"].get("classes") for run in runs for model in run.environment["models"]
+    }
     models = in_paper_order(records["model"].unique(), published_table1())
     by_model = {model: records[records["model"] == model] for model in models}
     controls = frozenset(control_labels(runs))
@@ -61,6 +76,8 @@ def build_tables(
             heading = _heading(model, runs)
             figures = _published(model, data[model], names)
             tables.append(table1(model, heading, group, scores[model], shown, figures))
+            if found := accuracy_of(group, classes[model]):
+                tables.append(accuracy_table(model, data[model], found))
         else:
             tables += breakdown_tables(model, scores[model], shown, by)
     for model in models:
@@ -101,7 +118,7 @@ def usual_metrics(runs: Sequence[Run]) -> list[str]:
 def _refuse_other_blocks(runs: Sequence[Run], available: Mapping[str, Sequence[int]]) -> None:
     paper = {model: published_table2(model).get("available", maps) for model, maps in available.items()}
     for run in runs:
-        for column in ("maps_kept", "maps_positive"):
+        for column in ("maps_kept", "maps_positive", "maps_live"):
             counted = run.records.dropna(subset=[column])
             for model, maps in zip(counted["model"], counted[column], strict=True):
                 if not len(maps) == len(available[model]) == len(paper[model]):
@@ -120,6 +137,15 @@ def _published(model: str, data: str, names: Mapping[str, str]) -> Published:
     """The papers' figures for the data set, of those methods whose labels are their names."""
     figures = published_on(data).get(model, {})
     return {label: scores for label, scores in figures.items() if names.get(label) == label}
+
+
+def _refuse_raw_outputs(runs: Sequence[Run]) -> None:
+    for run in runs:
+        if run.config["score"] == "logit":
+            raise ConfigError(
+                f"--by score: {run.folder} has raw outputs as scores (score: logit), which do not lie "
+                "between 0 and 1; choose class, size or outcome"
+            )
 
 
 def _refuse_unknown(against: str, records: pd.DataFrame) -> None:

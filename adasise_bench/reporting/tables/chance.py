@@ -67,7 +67,7 @@ def chance_tables(levels: ChanceLevels, *, by_class: bool = False) -> Tables:
     scores = Scores(
         levels.values,
         pd.DataFrame(index=levels.values.index, columns=list(LEVELS), dtype=object),
-        levels.box_share,
+        levels.box_share.to_frame("box_share"),
         pd.DataFrame(index=levels.values.index),
         controls=frozenset(LEVELS),  # none of them is the best of anything
     )

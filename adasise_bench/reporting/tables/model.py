@@ -46,7 +46,7 @@ class Cell:
         low, high: ends of the 95 % interval of ``measured``; ``None`` if there is none.
         images: number of images that the pairs come from; ``None`` if it was not counted.
         against: label of the method whose values were subtracted; ``None`` if none were.
-        group: class or object size that the pairs belong to; ``None`` for all.
+        group: class, object size, range of scores or outcome that the pairs belong to; ``None`` for all.
         chance: what one gets on the same pairs without looking at the picture; ``None`` if it is not known.
         excludes_zero: whether a difference's interval lies on one side of 0; ``None`` where there is no such
             interval.

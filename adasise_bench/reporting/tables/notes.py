@@ -13,9 +13,11 @@ from adasise_bench.metrics.registry import METRICS
 from adasise_bench.records.run import Run
 from adasise_bench.reporting import statistics
 from adasise_bench.reporting.published import VOC, published, sources
+from adasise_bench.reporting.tables.accuracy import accuracy_notes
 from adasise_bench.reporting.tables.blind import best_blind
-from adasise_bench.reporting.tables.breakdown import SIZES
+from adasise_bench.reporting.tables.breakdown import HIGH_SCORE, LOW_SCORE, OUTCOMES, SIZES
 from adasise_bench.reporting.tables.model import Cell, Row, Table, number, title_of
+from adasise_bench.reporting.tables.scores import PAIR
 from adasise_bench.utils.messages import printable
 
 SHOWN_ERRORS = 3
@@ -51,6 +53,8 @@ def notes(
     yield from _run_time_notes(records, tables, data)
     yield from _chance_notes(records, tables)
     yield from _degenerate_notes(runs, records)
+    yield from _score_notes(runs, records)
+    yield from accuracy_notes(tables)
     errors = records["error"].dropna()
     texts = "; ".join(_one_line(str(text)) for text in errors.unique()[:SHOWN_ERRORS])
     yield f"Errors: {len(errors)}" + (f", among them: {texts}" if texts else ".")
@@ -73,7 +77,7 @@ def caveats(runs: Sequence[Run], records: pd.DataFrame) -> Iterator[str]:
     """
     weights = {model: facts for run in runs for model, facts in run.environment["models"].items()}
     for model, group in records.groupby("model", sort=False):
-        yield from _model_notes(str(model), weights[str(model)])
+        yield from model_notes(str(model), weights[str(model)])
         yield from _coverage_notes(str(model), runs, group)
     if any(run.environment["data"]["embedded"] for run in runs):
         yield "Data: drawn scenes, not photographs; numbers are not comparable with the paper's."
@@ -92,6 +96,25 @@ def _degenerate_notes(runs: Sequence[Run], records: pd.DataFrame) -> Iterator[st
     if saturated and any(run.config["score"] != "logit" for run in runs):
         have, their = ("explanation has", "its") if saturated == 1 else ("explanations have", "their")
         yield f"{saturated} {have} a score of 1. Nothing can raise it, so {their} Increase is 0."
+
+
+def _score_notes(runs: Sequence[Run], records: pd.DataFrame) -> Iterator[str]:
+    """How many pairs have a score near one of its ends, where Drop and Increase say little."""
+    raw = {model for run in runs if run.config["score"] == "logit" for model in run.config["models"]}
+    known = records.dropna(subset=["score", "class_name"]).drop_duplicates(["model", *PAIR])
+    for model, scores in known.groupby("model", sort=False)["score"]:
+        if model in raw:
+            continue
+        low, high = (_share(beyond) for beyond in (scores < LOW_SCORE, scores > HIGH_SCORE))
+        yield (
+            f"{title_of(str(model))}: of {len(scores)} pairs, the score of the class is under {LOW_SCORE:g} "
+            f"in {low} and over {HIGH_SCORE:g} in {high}; Drop and Increase say little there "
+            "(`table --by score` shows them apart)."
+        )
+
+
+def _share(chosen: pd.Series[bool]) -> str:
+    return f"{int(chosen.sum())} ({100 * chosen.mean():.1f} %)"
 
 
 def _cells(tables: Iterable[Table]) -> Iterator[Cell]:
@@ -149,6 +172,11 @@ def statistics_notes(tables: Sequence[Table]) -> Iterator[str]:
     if groups := {cell.group for cell in cells} & set(SIZES):
         bounds = ", ".join(f"{name} from {bound:g} %" for name, bound in SIZES.items() if name in groups)
         yield f"Object size is the share of the network's input inside the class's boxes: {bounds}."
+    if {cell.group for cell in cells} & set(OUTCOMES):
+        yield (
+            "Outcome: the place of the class among the data's classes, by the network's scores of the whole "
+            "picture."
+        )
 
 
 def _chance_notes(records: pd.DataFrame, tables: Iterable[Table]) -> Iterator[str]:
@@ -189,7 +217,8 @@ def _one_line(text: str) -> str:
     return textwrap.shorten(printable(text), ERROR_LENGTH, placeholder=" ...")
 
 
-def _model_notes(model: str, weights: dict[str, Any]) -> Iterator[str]:
+def model_notes(model: str, weights: Mapping[str, Any]) -> Iterator[str]:
+    """That a network's weights are not the published ones; ``weights`` is what an environment says of it."""
     if not weights["published"]:
         digest = weights["weights_sha256"][:12]
         yield (

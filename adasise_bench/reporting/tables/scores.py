@@ -14,6 +14,7 @@ from adasise_bench.reporting.published import paper_order
 from adasise_bench.reporting.statistics import paired_differences
 
 PAIR = ["image_id", "class_name"]
+_OF_PAIRS = ["box_share", "score", "rank"]
 MACHINE_COLUMNS = ("seconds", "peak_memory_mb")
 """Columns that depend on the machine, and cannot be compared between two machines."""
 
@@ -25,7 +26,9 @@ class Scores:
     Attributes:
         values: floats, NaN where missing; columns (column of the records, method label).
         timed_on: device and precision with which ``seconds`` was measured, one column per method.
-        box_share: percent of the input inside the class's boxes.
+        of_pairs: what the records of a pair share, one row per pair: ``box_share``, percent of the input
+            inside the class's boxes, ``score``, Ψ of the whole picture, and ``rank``, the class's place by
+            it; NaN if no record tells it.
         chance: percent that maps get which do not look at the picture, by the records' columns ``chance_*``;
             empty where it is not known.
         against: label of the method whose values were subtracted, if any.
@@ -34,7 +37,7 @@ class Scores:
 
     values: pd.DataFrame
     timed_on: pd.DataFrame
-    box_share: pd.Series[float]
+    of_pairs: pd.DataFrame
     chance: pd.DataFrame
     against: str | None = None
     controls: frozenset[str] = frozenset()
@@ -47,12 +50,12 @@ class Scores:
         columns = list(dict.fromkeys(metric.column for metric in METRICS.values()))
         values = pairs.pivot(index=PAIR, columns="method", values=columns)
         timed_on = pairs.pivot(index=PAIR, columns="method", values="timed_on")
-        known = pairs.dropna(subset=["box_share"]).drop_duplicates(PAIR).set_index(PAIR)
+        shared = pairs.groupby(PAIR)[[*_OF_PAIRS, *CHANCE]].first().astype(float).reindex(values.index)
         return cls(
             values.reindex(columns=pd.MultiIndex.from_product([columns, methods])).astype(float),
             timed_on.reindex(columns=methods),
-            known["box_share"].reindex(values.index),
-            known[list(CHANCE)].astype(float).reindex(values.index),
+            shared[list(_OF_PAIRS)],
+            shared[list(CHANCE)],
             controls=controls,
         )
 
@@ -60,6 +63,21 @@ class Scores:
     def methods(self) -> list[str]:
         """Labels in the order of the columns."""
         return list(self.timed_on.columns)
+
+    @property
+    def box_share(self) -> pd.Series[float]:
+        """Percent of the input inside the class's boxes, by pair."""
+        return self.of_pairs["box_share"]
+
+    @property
+    def score(self) -> pd.Series[float]:
+        """Ψ of the whole picture, by pair."""
+        return self.of_pairs["score"]
+
+    @property
+    def rank(self) -> pd.Series[float]:
+        """Place of the class among the data's classes by Ψ of the whole picture, from 1, by pair."""
+        return self.of_pairs["rank"]
 
     def by_method(self, column: str) -> pd.DataFrame:
         """The values of one column of the records, one column per method."""
@@ -71,7 +89,7 @@ class Scores:
             self,
             values=self.values[chosen],
             timed_on=self.timed_on[chosen],
-            box_share=self.box_share[chosen],
+            of_pairs=self.of_pairs[chosen],
             chance=self.chance[chosen],
         )
 

@@ -11,13 +11,14 @@ from adasise_bench.reporting.statistics import Estimate, estimate_means
 from adasise_bench.reporting.tables.model import Cell, Row, Table, title_of
 from adasise_bench.reporting.tables.scores import PAIR, methods_of
 
-_METRICS = {"maps_kept": "kept", "maps_positive": "positive"}
+_METRICS = {"maps_kept": "kept", "maps_live": "kept and live", "maps_positive": "positive"}
+"""Columns of the records, and what their rows are called. A live map is not constant."""
 
 
 def table2(
     model: str, data: str, records: pd.DataFrame, names: Mapping[str, str], available: Sequence[int]
 ) -> Table:
-    """The mean number of maps per block that were kept, and that have a positive gradient.
+    """The mean number of maps per block that were kept, are also live, and have a positive gradient.
 
     Args:
         model: architecture.

@@ -99,7 +99,25 @@ def test_ada_sise_keeps_a_part_of_sise(tiny: Classifier, image: torch.Tensor) ->
         assert sise.maps_kept == sise.maps_positive == ada.maps_positive
         assert all(a <= s for a, s in zip(ada.maps_kept, sise.maps_kept, strict=True))
         assert sum(ada.maps_kept) < sum(sise.maps_kept)
+        assert all(live <= kept for live, kept in zip(ada.maps_live, ada.maps_kept, strict=True))
         assert ada.forwards < sise.forwards <= 1 + sum(sise.maps_kept)
+
+
+def test_live_maps_are_a_methods_own_where_several_share_their_masks(tiny: Classifier) -> None:
+    picture = torch.zeros(1, 3, 48, 40)
+    picture[:, :, 10:20, 5:25] = 80
+    torch.nn.init.zeros_(tiny.module.get_submodule("features.0").weight[:3])
+    methods = [parse_method(name) for name in ("sise", "ada_sise")]
+    requests = [Request(method, picture, target) for method in methods for target in (0, 1)]
+    blocks = tiny.block_maps(picture, [0, 1])
+    for request, found in zip(requests, methods[0].explain_together(tiny, requests), strict=True):
+        alone = request.method.explain(tiny, request, PhaseClock(tiny.device))
+        assert found.maps_live == alone.maps_live
+        assert found.maps_live[0] < found.maps_kept[0]
+        if request.method.name == "sise":
+            positive = [block.gradients[request.target] > 0 for block in blocks]
+            live = [varying(block.maps) & chosen for block, chosen in zip(blocks, positive, strict=True)]
+            assert found.maps_live == [int(one.sum()) for one in live]
 
 
 def test_counts_the_inputs_it_passes_and_fills_only_the_last_batch(
@@ -124,7 +142,7 @@ def test_all_phases_are_timed(tiny: Classifier, image: torch.Tensor) -> None:
 def test_no_positive_gradient_gives_a_zero_map(tiny: Classifier, image: torch.Tensor) -> None:
     torch.nn.init.zeros_(tiny.module.get_submodule("head").weight)
     got = explain(tiny, image, 0)
-    assert got.maps_kept == got.maps_positive == [0, 0, 0]
+    assert got.maps_kept == got.maps_positive == got.maps_live == [0, 0, 0]
     assert got.forwards == 1
     assert not got.saliency.any()
 
@@ -136,6 +154,13 @@ def test_constant_maps_are_never_scored(tiny: Classifier) -> None:
     blocks = tiny.block_maps(flat, [0])
     kept = sum(int((varying(block.maps) & (block.gradients[0] > 0)).sum()) for block in blocks)
     assert got.forwards == 1 + kept < 1 + sum(got.maps_kept)
+    assert got.maps_live == [
+        sum(
+            float(gradient) > 0 and float(one.max()) > float(one.min())
+            for one, gradient in zip(block.maps, block.gradients[0], strict=True)
+        )
+        for block in blocks
+    ]
     assert got.saliency.isfinite().all()
 
 

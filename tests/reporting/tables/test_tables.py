@@ -274,6 +274,61 @@ def test_sizes_begin_at_their_bounds(folder: Folder, share: float, size: str) ->
     assert [entry.cells[0].group for entry in table.rows if entry.cells[0].n] == [size, None]
 
 
+@pytest.mark.parametrize(
+    ("score", "group"),
+    [
+        (0.0, "under 0.01"),
+        (0.00999, "under 0.01"),
+        (0.01, "0.01 to 0.99"),
+        (0.99, "0.01 to 0.99"),
+        (0.9901, "over 0.99"),
+        (1.0, "over 0.99"),
+    ],
+)
+def test_ranges_of_scores_begin_at_their_bounds(folder: Folder, score: float, group: str) -> None:
+    path = folder([record("sise", "1", drop=1.0, score=score)])
+    (table,) = build(path, by="score", metrics=["drop"]).tables
+    assert table.name == "by_score"
+    assert [entry.cells[0].group for entry in table.rows if entry.cells[0].n] == [group, None]
+
+
+def test_metrics_are_split_at_the_ends_of_the_score_and_pairs_there_are_counted_once(folder: Folder) -> None:
+    scores = {"1": 0.001, "2": 0.002, "3": 0.5, "4": 0.6, "5": 0.999}
+    records = [
+        record(method, image, drop=offset + int(image), score=score)
+        for method, offset in (("sise", 0), ("mine", 10))
+        for image, score in scores.items()
+    ]
+    records += [record("mine", "6", error="out of memory"), record("sise", "7", None, error="unreadable")]
+    built = build(folder(records), by="score", metrics=["drop"])
+    (table,) = built.tables
+    assert [entry.title for entry in table.rows] == [
+        "under 0.01 (2 pairs)",
+        "0.01 to 0.99 (2 pairs)",
+        "over 0.99 (1 pair)",
+        "all (5 pairs)",
+    ]
+    assert [entry.cells[0].measured for entry in table.rows] == [1.5, 3.5, 5.0, 3.0]
+    assert [entry.cells[1].measured for entry in table.rows] == [11.5, 13.5, 15.0, 13.0]
+    (note,) = [note for note in built.notes if "under 0.01" in note]
+    assert note.startswith(
+        "ResNet-50: of 5 pairs, the score of the class is under 0.01 in 2 (40.0 %) "
+        "and over 0.99 in 1 (20.0 %)"
+    )
+
+
+def test_raw_outputs_have_no_ends(folder: Folder) -> None:
+    def raw(config: dict[str, Any], _: dict[str, Any]) -> None:
+        config["score"] = "logit"
+
+    path = folder([record("sise", "1", drop=1.0, score=-7.0)], change=raw)
+    assert not any("under 0.01" in note for note in build(path).notes)
+    with pytest.raises(
+        ConfigError, match=r"^--by score: .*run has raw outputs .* choose class, size or outcome$"
+    ):
+        build(path, by="score")
+
+
 def test_published_number_belongs_to_the_papers_method_only(folder: Folder) -> None:
     def relabel(config: dict[str, Any], _: dict[str, Any]) -> None:
         config["methods"] = [{"name": "sise", "label": "ada_sise"}, {"name": "sise", "label": "mine"}]
@@ -311,6 +366,125 @@ def test_table2_averages_maps_per_block(folder: Folder) -> None:
     assert mine.title == "mine, kept (n=1)"
     assert [cell.published for cell in positive.cells + mine.cells] == [None] * 10
     assert [cell.published for cell in vgg16.rows[0].cells + vgg16.rows[1].cells] == [None] * 10
+
+
+def test_table2_shows_live_maps_beside_those_kept(folder: Folder) -> None:
+    counts = {"maps_kept": [30, 4, 3, 2, 1], "maps_live": [20, 4, 3, 2, 0], "maps_positive": [31, 5, 4, 3, 2]}
+    records = [record("sise", "1", **counts), record("sise", "2", **counts | {"maps_live": [21, 4, 3, 2, 1]})]
+    *_, table = build(folder(records)).tables
+    titles = ["Available", "SISE, kept", "SISE, kept and live", "SISE, positive"]
+    assert [entry.title for entry in table.rows] == titles
+    assert [cell.measured for cell in table.rows[2].cells] == [20.5, 4, 3, 2, 0.5]
+    assert [cell.published for cell in table.rows[2].cells] == [None] * 5
+
+
+CLASSES = ["cat", "dog", "cow", "sheep", "horse", "bus", "car"]
+
+WHOLE = [
+    ("1", [0.7, 0.1, 0.05, 0.05, 0.04, 0.03, 0.03], [0], []),
+    ("2", [0.1, 0.6, 0.1, 0.1, 0.05, 0.03, 0.02], [0, 1], [1]),
+    ("3", [0.4, 0.3, 0.1, 0.1, 0.05, 0.04, 0.01], [6], []),
+]
+"""Picture, scores, classes annotated, and those of them that are difficult."""
+
+
+def with_classes(_: dict[str, Any], environment: dict[str, Any]) -> None:
+    environment["data"]["classes"] = CLASSES
+
+
+def classified(method: str, *, whole: bool) -> list[Record]:
+    return [
+        record(
+            method,
+            image,
+            CLASSES[number],
+            drop=10.0 * place,
+            rank=place,
+            **(
+                {"class_scores": scores, "classes_annotated": annotated, "classes_difficult": difficult}
+                if whole and number == annotated[0]
+                else {}
+            ),
+        )
+        for image, scores, annotated, difficult in WHOLE
+        for number in annotated
+        for place in [1 + sum(other > scores[number] for other in scores)]
+    ]
+
+
+def test_accuracy_stands_below_table1_with_the_papers_figures(folder: Folder) -> None:
+    path = folder([*classified("sise", whole=True), *classified("mine", whole=False)], change=with_classes)
+    built = build(path)
+    assert [table.name for table in built.tables] == ["table1", "accuracy"]
+    cells = {cell.metric: cell for entry in built.tables[1].rows for cell in entry.cells}
+    # cat: its two pictures are first and last of three by their scores. dog: its only one does not count.
+    # car: last of three.
+    cat, car = 1 / 2 + 1 / 3, 1 / 3
+    assert cells["map_area"].measured == pytest.approx(100 * (cat + car) / 2)
+    assert cells["map_eleven_points"].measured == pytest.approx(100 * ((6 + 5 * 2 / 3) / 11 + car) / 2)
+    assert cells["top1"].measured == cells["top5"].measured == pytest.approx(200 / 3)
+    assert cells["top5_pairs"].measured == 75
+    counts = {name: cells[name].measured for name in ("pictures", "pairs", "classes")}
+    assert counts == {"pictures": 3, "pairs": 4, "classes": 2}
+    published = {name: cell.published for name, cell in cells.items() if cell.published is not None}
+    assert published == {"map_eleven_points": 87.96, "map_area": 87.96, "top1": 87.96} | dict.fromkeys(
+        ("top5", "top5_pairs"), 93.09
+    )
+    assert any(note.startswith("Published accuracy: ") for note in built.notes)
+
+
+def test_other_data_has_no_published_accuracy(folder: Folder) -> None:
+    def elsewhere(config: dict[str, Any], environment: dict[str, Any]) -> None:
+        with_classes(config, environment)
+        environment["data"]["name"] = "VOC 2012 val"
+
+    built = build(folder(classified("sise", whole=True), change=elsewhere))
+    assert all(cell.published is None for row in built.tables[1].rows for cell in row.cells)
+    assert not any(note.startswith("Published accuracy: ") for note in built.notes)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"class_scores": [0.5] * 6},
+        {"classes_annotated": [7]},
+        {"classes_annotated": []},
+        {"classes_annotated": None},
+        {"classes_difficult": [3]},
+    ],
+)
+def test_scores_of_other_classes_are_refused(folder: Folder, damage: dict[str, Any]) -> None:
+    whole = {"class_scores": [0.5] * 7, "classes_annotated": [0], "classes_difficult": []} | damage
+    path = folder([record("sise", "1", "cat", ebpg=1.0, **whole)], change=with_classes)
+    with pytest.raises(DataError, match=r"run: damaged: resnet50 1: class_scores that are not of 7 classes"):
+        build(path)
+
+
+def test_pairs_are_split_by_the_place_of_their_class(folder: Folder) -> None:
+    path = folder([*classified("sise", whole=True), *classified("mine", whole=False)], change=with_classes)
+    built = build(path, by="outcome", metrics=["drop"])
+    (table,) = built.tables
+    titles = ["ranked first (2 pairs)", "ranked 2 to 5 (1 pair)", "ranked below 5 (1 pair)", "all (4 pairs)"]
+    assert [entry.title for entry in table.rows] == titles
+    assert [entry.cells[0].measured for entry in table.rows] == [10.0, 20.0, 70.0, 27.5]
+    assert any(note.startswith("Outcome: ") for note in built.notes)
+
+
+@pytest.mark.parametrize(
+    ("place", "group"),
+    [(1, "ranked first"), (2, "ranked 2 to 5"), (5, "ranked 2 to 5"), (6, "ranked below 5")],
+)
+def test_outcomes_begin_at_their_places(folder: Folder, place: int, group: str) -> None:
+    path = folder([record("sise", "1", drop=1.0, rank=place)])
+    (table,) = build(path, by="outcome", metrics=["drop"]).tables
+    assert [entry.cells[0].group for entry in table.rows if entry.cells[0].n] == [group, None]
+
+
+def test_folders_of_an_earlier_version_have_no_accuracy_and_no_outcomes(folder: Folder) -> None:
+    path = folder([record("sise", "1", ebpg=1.0)])
+    assert [table.name for table in build(path).tables] == ["table1"]
+    with pytest.raises(DataError, match=r"^--by outcome: no record of these runs tells the rank"):
+        build(path, by="outcome")
 
 
 def test_models_stand_in_the_papers_order_and_table2_needs_maps(folder: Folder) -> None:

@@ -1,0 +1,53 @@
+"""``adasise-bench accuracy``: how well the networks classify, without explanations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from adasise_bench.cli.parameters import COMMA_LIST
+from adasise_bench.cli.table import FORMATS
+from adasise_bench.utils.errors import BenchError
+
+
+@click.command()
+@click.option("--config", "config_path", required=True, type=click.Path(path_type=Path, dir_okay=False),
+              help="YAML file of a run; its methods are not used.")  # fmt: skip
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
+              help="Override any key, e.g. data.root=/data.")  # fmt: skip
+@click.option("--models", type=COMMA_LIST, default="", help="Use only these models of the configuration.")
+@click.option("--limit", type=click.IntRange(min=1), help="Stop after the first N pictures.")
+@click.option("--device", help="auto, cpu, cuda or cuda:N.")
+@click.option("--format", "fmt", type=click.Choice(FORMATS), default="terminal", show_default=True)
+def accuracy(
+    config_path: Path,
+    overrides: tuple[str, ...],
+    models: list[str],
+    limit: int | None,
+    device: str | None,
+    fmt: str,
+) -> None:
+    """Measure how well the networks classify the pictures of a configuration.
+
+    Prints the mean average precision over the classes, and how often a class of the picture has the highest
+    score or one of the five highest, beside the accuracies that the papers print. Nothing is explained, and
+    nothing is written; `table` shows the same for the pictures of a run.
+
+    \b
+    Examples:
+      adasise-bench accuracy --config configs/table1.yaml
+      adasise-bench accuracy --config configs/table1.yaml --models resnet50 --limit 200 --format json
+    """
+    from adasise_bench.reporting.tables.formats import WIDTH, render
+    from adasise_bench.run.accuracy import measure_accuracy
+    from adasise_bench.run.config_file import load_config
+    from adasise_bench.utils.text_tables import terminal_width
+
+    flags = {"limit": limit, "device": device}
+    settings = [f"{key}={value}" for key, value in flags.items() if value is not None]
+    config = load_config(config_path, [*overrides, *settings], models, [])
+    tables, errors = measure_accuracy(config)
+    click.echo(render(tables, fmt, terminal_width() or WIDTH))
+    if errors > config.tolerated_errors:
+        raise BenchError(f"{errors} of the pictures cannot be used; the last note says why of one")
