@@ -58,7 +58,7 @@ def load_classifier(
     from adasise_bench.models.preparation import prepared
 
     network = ARCHITECTURES[name]
-    kind = data or next(iter(network.classes))
+    kind: DataKind = data or next(iter(network.classes))
     loader = network.load()
     wanted = {
         "arch": name,
