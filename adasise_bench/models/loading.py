@@ -58,7 +58,7 @@ def load_classifier(
     from adasise_bench.models.preparation import prepared
 
     network = ARCHITECTURES[name]
-    kind: DataKind = data or next(iter(network.classes))
+    kind = next(iter(network.classes)) if data is None else data
     loader = network.load()
     wanted = {
         "arch": name,

@@ -2,7 +2,7 @@
 
 from adasise_bench.reporting.tables.breakdown import SIZES, Grouping
 from adasise_bench.reporting.tables.build import build_tables, usual_metrics
-from adasise_bench.reporting.tables.model import Cell, Row, Table, Tables, number, title_of
+from adasise_bench.reporting.tables.model import Cell, Row, Table, Tables, counted_pairs, number, title_of
 from adasise_bench.reporting.tables.notes import caveats, control_labels
 from adasise_bench.reporting.tables.scores import in_paper_order
 
@@ -16,6 +16,7 @@ __all__ = [
     "build_tables",
     "caveats",
     "control_labels",
+    "counted_pairs",
     "in_paper_order",
     "number",
     "title_of",

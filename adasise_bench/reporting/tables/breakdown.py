@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from adasise_bench.metrics.registry import Metric
-from adasise_bench.reporting.tables.model import Row, Table, title_of
+from adasise_bench.reporting.tables.model import Row, Table, counted_pairs, title_of
 from adasise_bench.reporting.tables.rows import measured_rows
 from adasise_bench.reporting.tables.scores import Scores
 from adasise_bench.utils.messages import printable
@@ -70,4 +70,4 @@ def _groups(scores: Scores, by: Grouping) -> Iterator[tuple[str, pd.Series[bool]
 
 def _group_row(group: str, row: Row) -> Row:
     pairs = row.cells[0].of
-    return replace(row, title=f"{printable(group)} ({pairs} pair{'' if pairs == 1 else 's'})")
+    return replace(row, title=f"{printable(group)} ({counted_pairs(pairs or 0)})")

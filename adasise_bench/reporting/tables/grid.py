@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from adasise_bench.metrics.registry import Direction
-from adasise_bench.reporting.tables import Cell, Row, Table, number, title_of
+from adasise_bench.reporting.tables import Cell, Row, Table, counted_pairs, number, title_of
 
 ARROWS: Mapping[Direction, str] = {"up": "↑", "down": "↓"}
 
@@ -133,7 +133,7 @@ def _row_title(row: Row, shared_arrow: str) -> str:
     if row.direction and not shared_arrow:
         words.append(ARROWS[row.direction])
     if n := _shared_n(row):
-        words.append(f"(n={n})")
+        words.append(f"({counted_pairs(n)})")
     return " ".join(words)
 
 
@@ -158,7 +158,7 @@ def _rest(cell: Cell, row: Row, style: Style, stacked: bool) -> str:
     words = [style.escape(CHANCE_MARK)] if cell.exceeds_chance is False else []
     words += [] if stacked else [_with_verdict(cell, row, style)]
     if cell.measured is not None and cell.n != cell.of and _shared_n(row) is None:
-        words.append(f"n={cell.n}")
+        words.append(counted_pairs(int(cell.n or 0)))
     return " ".join(word for word in words if word)
 
 

@@ -125,3 +125,12 @@ def number(value: float, unit: Unit) -> str:
 def title_of(name: str) -> str:
     """The name that the papers give a model or method; without one, the label itself."""
     return TITLES.get(name, printable(name))
+
+
+def counted_pairs(count: int) -> str:
+    """How many pairs a number rests on, in words.
+
+    >>> counted_pairs(1), counted_pairs(150)
+    ('1 pair', '150 pairs')
+    """
+    return "1 pair" if count == 1 else f"{count} pairs"

@@ -16,7 +16,7 @@ from adasise_bench.reporting.published import VOC, published, sources
 from adasise_bench.reporting.tables.accuracy import accuracy_notes
 from adasise_bench.reporting.tables.blind import best_blind
 from adasise_bench.reporting.tables.breakdown import HIGH_SCORE, LOW_SCORE, OUTCOMES, SIZES
-from adasise_bench.reporting.tables.model import Cell, Row, Table, number, title_of
+from adasise_bench.reporting.tables.model import Cell, Row, Table, counted_pairs, number, title_of
 from adasise_bench.reporting.tables.scores import PAIR
 from adasise_bench.utils.messages import printable
 
@@ -306,5 +306,5 @@ def _run_time_notes(records: pd.DataFrame, tables: Sequence[Table], data: Mappin
 def _extent(pairs: pd.Series[int]) -> str:
     low, high = pairs.min(), pairs.max()
     if low == high:
-        return f"{low} pair{'' if low == 1 else 's'}"
+        return counted_pairs(low)
     return f"{low} to {high} pairs, depending on the method"

@@ -8,7 +8,7 @@ import pandas as pd
 
 from adasise_bench.reporting.published import published_table2
 from adasise_bench.reporting.statistics import Estimate, estimate_means
-from adasise_bench.reporting.tables.model import Cell, Row, Table, title_of
+from adasise_bench.reporting.tables.model import Cell, Row, Table, counted_pairs, title_of
 from adasise_bench.reporting.tables.scores import PAIR, methods_of
 
 _METRICS = {"maps_kept": "kept", "maps_live": "kept and live", "maps_positive": "positive"}
@@ -36,12 +36,12 @@ def table2(
         shown = metric == "maps_kept" and names.get(method) == method
         title = f"{title_of(method)}, {_METRICS[metric]}"
         if len(sizes) > 1:
-            title += f" (n={len(maps)})"
+            title += f" ({counted_pairs(len(maps))})"
         means = [estimates[method, metric, block] for block in maps.columns]
         rows.append(_row(title, _means(method, metric, means, paper.get(method) if shown else None)))
     title = f"Table 2, {title_of(model)}: mean number of feature maps per block"
     if len(sizes) == 1:
-        title += f" (n={sizes.pop()})"
+        title += f" ({counted_pairs(sizes.pop())})"
     blocks = tuple(f"p{block}" for block in range(1, len(available) + 1))
     return Table("table2", model, title, blocks, tuple(rows))
 

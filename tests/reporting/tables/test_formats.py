@@ -47,7 +47,7 @@ def _table1(model: str) -> Table:
 def _table2() -> Table:
     available = tuple(Cell(None, f"maps_available_p{i}", 64 * i, None, None, 64 * i) for i in (1, 2))
     kept = tuple(Cell("sise", f"maps_kept_p{i}", 30.55 * i, 150, 150, 31) for i in (1, 2))
-    rows = (Row("Available", None, "maps", available), Row("SISE, kept (n=150)", None, "maps", kept))
+    rows = (Row("Available", None, "maps", available), Row("SISE, kept (150 pairs)", None, "maps", kept))
     return Table("table2", "resnet50", "Table 2, resnet50", ("p1", "p2"), rows)
 
 
@@ -83,13 +83,13 @@ def test_terminal_stands_in_100_columns() -> None:
     lines = text.splitlines()
     first = next(k for k, line in enumerate(lines) if line.startswith("EBPG, % ↑"))
     assert re.fullmatch(
-        r"EBPG, % ↑ +61\.20 \[59\.88, 62\.50\] +\*66\.08 \[64\.90, 67\.20\] n=150 +-", lines[first]
+        r"EBPG, % ↑ +61\.20 \[59\.88, 62\.50\] +\*66\.08 \[64\.90, 67\.20\] 150 pairs +-", lines[first]
     )
     assert re.fullmatch(r"  published +63\.24 +66\.08", lines[first + 1])
     assert lines[first].find("61.20") == lines[first + 1].find("63.24")
     assert re.search(r"^Run-time, s ↓ +87\.42 +\*0\.047 +0\.50$", text, re.MULTILINE)
     assert re.search(r"^  published +87\.42 +9\.21$", text, re.MULTILINE)
-    assert re.search(r"^Boxes' area share, % \(n=9\) +30\.00 +30\.00 +30\.00$", text, re.MULTILINE)
+    assert re.search(r"^Boxes' area share, % \(9 pairs\) +30\.00 +30\.00 +30\.00$", text, re.MULTILINE)
     assert "lines named published quote the paper" in " ".join(text.split())
     assert text.rstrip().endswith(NOTE)
 
@@ -202,7 +202,7 @@ def test_markdown_rows_have_as_many_columns_as_their_header() -> None:
         columns = [len(re.findall(r"(?<!\\)\|", line)) for line in block]
         assert len(set(columns)) == 1
         assert re.fullmatch(r"[|:-]+", block[1])
-    assert "| **66.08** [64.90, 67.20] n=150 |" in text
+    assert "| **66.08** [64.90, 67.20] 150 pairs |" in text
     assert re.search(r"^\| \*published\* +\| 63\.24 +\| 66\.08 +\| +\|$", text, re.M)
     assert r"odd\_label" in text
     assert r"\<b\> \|" in text
@@ -221,7 +221,7 @@ def test_latex_rows_and_braces_balance() -> None:
         assert all(line.endswith(r" \\") for line in lines)
         assert {len(re.findall(r"(?<!\\)&", line)) for line in lines} == {len(columns) - 1}
         assert not any(line.startswith("[") for line in lines)
-    assert r"EBPG, \% $\uparrow$ & 61.20 & \textbf{66.08} n=150 & $-$ \\" in text
+    assert r"EBPG, \% $\uparrow$ & 61.20 & \textbf{66.08} 150 pairs & $-$ \\" in text
     assert r"{\scriptsize [59.88, 62.50]} & {\scriptsize [64.90, 67.20]} &  \\" in text
     assert r"\quad {\scriptsize published} & {\scriptsize 63.24} & {\scriptsize 66.08} &  \\" in text
     assert r"{\scriptsize [$-$2.00, $-$0.50]} worse" in text

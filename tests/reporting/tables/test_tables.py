@@ -362,8 +362,8 @@ def test_table2_averages_maps_per_block(folder: Folder) -> None:
         Cell("sise", "maps_kept_p2", 105.0, n=2, of=2, published=130, images=2),
     )
     assert [cell.measured for cell in positive.cells] == [32, 110, 201, 500, 1000]
-    assert kept.title == "SISE, kept (n=2)"
-    assert mine.title == "mine, kept (n=1)"
+    assert kept.title == "SISE, kept (2 pairs)"
+    assert mine.title == "mine, kept (1 pair)"
     assert [cell.published for cell in positive.cells + mine.cells] == [None] * 10
     assert [cell.published for cell in vgg16.rows[0].cells + vgg16.rows[1].cells] == [None] * 10
 
