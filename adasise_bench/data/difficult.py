@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 
 from adasise_bench.data.coco import MASKS
 
@@ -36,7 +37,10 @@ def is_difficult(dataset: str, image_id: str, class_index: int) -> bool | None:
 @cache
 def _rows(name: str) -> dict[str, str]:
     """One digit per class, by image id."""
-    lines = files("torchray.benchmark").joinpath(name).read_text(encoding="ascii").splitlines()
+    # Found without an import: TorchRay's benchmarks import matplotlib, which would take half a second.
+    found = find_spec("torchray")
+    package = Path(str(found.origin if found else None)).parent
+    lines = (package / "benchmark" / name).read_text(encoding="ascii").splitlines()
     return {
         image_id: flags.replace("\t", "") for image_id, _, flags in (line.partition("\t") for line in lines)
     }
