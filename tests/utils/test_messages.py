@@ -246,5 +246,5 @@ def test_latex(text: str) -> None:
     rows = latex_cells(head) + latex_cells(rest)
     assert {len(row) for row in rows} == {3}
     words = {token.strip() for token in tokens(latex(text)) if re.match(r"\\[A-Za-z]", token)}
-    names = "textbackslash textasciitilde textasciicircum textless textgreater textbar uparrow downarrow"
+    names = "textbackslash textasciitilde textasciicircum textless textgreater textbar uparrow downarrow circ"
     assert words <= {f"\\{name}" for name in names.split()}
