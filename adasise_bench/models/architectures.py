@@ -36,6 +36,7 @@ class Architecture(NamedTuple):
         classes: names of the outputs in order, for each kind of data that there are weights for.
         input_size: default side of the input in pixels when one picture is explained.
         sliding_side: the least length, in pixels, of the shorter side of inputs that are not squares.
+        title: the name that tables and figures print; without one, the name in the configuration.
     """
 
     summary: str
@@ -45,6 +46,7 @@ class Architecture(NamedTuple):
     classes: Mapping[DataKind, tuple[str, ...]]
     input_size: int = 224
     sliding_side: int = 1
+    title: str = ""
 
     def load(self) -> Callable[..., tuple[nn.Module, Weights]]:
         """Import the loader."""
@@ -82,6 +84,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         },
         classes={"voc": VOC_CLASSES, "coco": COCO_CLASSES},
         sliding_side=193,
+        title="VGG16",
     ),
     "resnet50": Architecture(
         "ResNet-50 by TorchRay for PASCAL VOC (20 classes) or COCO (80)",
@@ -89,6 +92,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         maps=(64, 256, 512, 1024, 2048),
         blocks={"pool-input": ("relu", "layer1", "layer2", "layer3", "layer4")},
         classes={"voc": VOC_CLASSES, "coco": COCO_CLASSES},
+        title="ResNet-50",
     ),
     "scenes_vgg": Architecture(
         "small VGG-style network for the drawn scenes, shipped with the tool (6 classes)",

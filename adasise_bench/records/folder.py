@@ -219,7 +219,7 @@ def picture_hashes(folder: Path) -> dict[str, str]:
 
 
 def engines(folder: Path) -> dict[str, Engine]:
-    """How the forward passes of each model were run in the folder's last session; empty for a new folder.
+    """How each model's forward passes were run when the run last worked here; empty for a new folder.
 
     Raises:
         OutputError: the environment file is damaged.

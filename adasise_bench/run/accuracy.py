@@ -86,16 +86,16 @@ def _classifications(
             scores = torch.cat([part.cpu() for part in _scored(classifier, inputs)])
             for (image_id, annotation, _), of_one in zip(batch, scores, strict=True):
                 if not of_one.isfinite().all():
-                    raise BenchError(f"{image_id}: scores that are not finite; use precision=fp32")
+                    raise BenchError(f"{image_id}: scores that are not finite")
                 yield Classification.of(of_one, outputs, classes, annotation)
             bar.update(len(batch))
 
 
 def _scored(classifier: Classifier, inputs: list[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """Ψ of inputs of one size, (N, C) in pieces; fewer at a time where memory does not suffice."""
+    """Ψ of inputs of one size in fp32, (N, C) in pieces; fewer at a time where memory does not suffice."""
 
     def score(start: int, stop: int) -> torch.Tensor:
-        return classifier.scores(torch.cat(inputs[start:stop]).to(classifier.device))
+        return classifier.reference_scores(torch.cat(inputs[start:stop]).to(classifier.device))
 
     return (scores for _, scores in in_batches(classifier, len(inputs), score))
 
@@ -138,7 +138,7 @@ def _notes(plan: Plan, device: torch.device, errors: dict[str, DataError]) -> It
         yield f"{len(plan.annotations)} of {whole} images."
     yield (
         f"{plan.dataset.name}, input {data.input_size} px ({data.resize}), score {config.score}, "
-        f"{machine(device)[0]}, {config.precision}, torch {torch.__version__}."
+        f"{machine(device)[0]}, fp32, torch {torch.__version__}."
     )
     yield from (f"{note}." for note in plan.notes)
     example = f", for example {next(iter(errors.values()))}" if errors else ""

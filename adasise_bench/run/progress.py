@@ -32,7 +32,7 @@ _REMEMBERED = 300.0
 
 
 class Sample(NamedTuple):
-    """How many records this session had made at a time, in seconds by a monotonic clock."""
+    """How many records had been made since the start at a time, in seconds by a monotonic clock."""
 
     time: float
     made: int
@@ -45,7 +45,7 @@ class Progress:
         folder: the run folder.
         launcher: knows the workers.
         total: number of planned records.
-        todo: number of records that this session shall make.
+        todo: number of records that are still to be made.
     """
 
     def __init__(self, folder: Path, launcher: Launcher, total: int, todo: int) -> None:

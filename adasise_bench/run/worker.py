@@ -101,6 +101,32 @@ class Worker:
         return _records(plan, self._classifiers[model], todo, digests, self._folder, self._warm, yardstick)
 
 
+class _Picture(NamedTuple):
+    """A picture as one network takes it. What several of its records need is computed once, when asked for.
+
+    Attributes:
+        annotation: the picture's objects.
+        image: (1, 3, H, W) network input on the network's device.
+        scores: gives Ψ of every output for the whole picture.
+        chance: gives what maps get on a class that do not look at the picture, by the record's columns.
+        classification: gives how the network classifies the picture.
+    """
+
+    annotation: Annotation
+    image: torch.Tensor
+    scores: Callable[[], torch.Tensor]
+    chance: Callable[[str], Mapping[str, float]]
+    classification: Callable[[], Classification]
+
+    @classmethod
+    def of(cls, plan: Plan, classifier: Classifier, annotation: Annotation, image: torch.Tensor) -> _Picture:
+        """Nothing is computed yet."""
+        scores = cache(partial(_scores, classifier, image))
+        chance = cache(partial(_chance, annotation, (image.shape[2], image.shape[3])))
+        classification = cache(partial(_classification, plan, classifier, annotation, scores))
+        return cls(annotation, image, scores, chance, classification)
+
+
 class _Task(NamedTuple):
     """A wanted record, what to explain for it, and what its metrics need."""
 
@@ -139,13 +165,8 @@ def _records(
         if classifier.name not in warm:
             _warm_up(config, classifier, image)
             warm.add(classifier.name)
-        scores = cache(partial(_scores, classifier, image))
-        chance = cache(partial(_chance, annotation, (image.shape[2], image.shape[3])))
-        classification = cache(partial(_classification, plan, classifier, annotation, scores))
-        tasks = [
-            _task(plan, classifier, method, key, annotation, image, scores, chance, classification)
-            for method, key in wanted(image_id)
-        ]
+        picture = _Picture.of(plan, classifier, annotation, image)
+        tasks = [_task(plan, classifier, method, key, picture) for method, key in wanted(image_id)]
         if not config.share_forwards:
             plain = _plain_seconds(yardstick, image)
             for task in tasks:
@@ -161,17 +182,8 @@ def _records(
             yield _together(classifier, queue, config, folder)
 
 
-def _task(
-    plan: Plan,
-    classifier: Classifier,
-    method: Method,
-    key: Key,
-    annotation: Annotation,
-    image: torch.Tensor,
-    scores: Callable[[], torch.Tensor],
-    chance: Callable[[str], Mapping[str, float]],
-    classification: Callable[[], Classification],
-) -> _Task:
+def _task(plan: Plan, classifier: Classifier, method: Method, key: Key, picture: _Picture) -> _Task:
+    annotation, image = picture.annotation, picture.image
     class_name, dataset = str(key.class_name), plan.dataset
     number = dataset.classes.index(class_name)
     difficult = is_difficult(dataset.name, key.image_id, number)
@@ -189,9 +201,9 @@ def _task(
         Truth(
             annotation,
             difficult,
-            scores,
-            chance(class_name),
-            lambda: classification().columns(number, whole=whole),
+            picture.scores,
+            picture.chance(class_name),
+            lambda: picture.classification().columns(number, whole=whole),
         ),
     )
 

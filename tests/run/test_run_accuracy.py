@@ -48,7 +48,7 @@ def scores_of(root: Path, **data: Any) -> dict[str, list[float]]:
     for image_id in SHOWN:
         picture = dataset.picture(image_id, dataset.annotation(image_id))
         image = to_input(picture, data.get("resize", "stretch"), 32, CAFFE)
-        found[image_id] = classifier.scores(image)[0].tolist()
+        found[image_id] = classifier.reference_scores(image)[0].tolist()
     return found
 
 
@@ -142,13 +142,13 @@ def test_batches_change_nothing(
     voc_root: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, resize: str
 ) -> None:
     passed: list[int] = []
-    scores = Classifier.scores
+    scores = Classifier.reference_scores
 
     def counted(self: Classifier, inputs: torch.Tensor) -> torch.Tensor:
         passed.append(len(inputs))
         return scores(self, inputs)
 
-    monkeypatch.setattr(Classifier, "scores", counted)
+    monkeypatch.setattr(Classifier, "reference_scores", counted)
     config = settings(
         voc_root,
         data={"root": str(voc_root), "input_size": 32, "resize": resize},
@@ -199,7 +199,7 @@ def test_scores_that_are_not_finite_are_one_line(
     tiny_network(monkeypatch, module=module)
     result = command(voc_root, tmp_path)
     assert result.exit_code == 1
-    assert result.stderr.endswith("Error: 000001: scores that are not finite; use precision=fp32\n")
+    assert result.stderr.endswith("Error: 000001: scores that are not finite\n")
 
 
 def test_joined_runs_count_a_picture_once(voc_root: Path, tmp_path: Path) -> None:
@@ -219,3 +219,11 @@ def test_raw_outputs_order_the_classes_as_well(voc_root: Path, tmp_path: Path) -
         run(settings(voc_root, score=score), tmp_path / score)
         found.append(read_records(tmp_path / score)["rank"].tolist())
     assert found[0] == found[1]
+
+
+def test_the_accuracy_is_that_of_the_network_in_fp32(voc_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_network(monkeypatch)
+    plain, _ = measure_accuracy(settings(voc_root))
+    tiny_network(monkeypatch, precision="bf16")
+    rounded, _ = measure_accuracy(settings(voc_root, precision="bf16"))
+    assert rounded == plain

@@ -4,31 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from adasise_bench.methods.registry import METHODS
 from adasise_bench.metrics.registry import Direction, Unit
+from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.utils.messages import printable
-
-TITLES = {
-    "vgg16": "VGG16",
-    "resnet50": "ResNet-50",
-    "extremal_perturbation": "Extremal Perturbation",
-    "sise": "SISE",
-    "ada_sise": "Ada-SISE",
-    "grad_cam": "Grad-CAM",
-    "grad_cam_pp": "Grad-CAM++",
-    "score_cam": "Score-CAM",
-    "ablation_cam": "Ablation-CAM",
-    "cam": "CAM",
-    "rise": "RISE",
-    "integrated_gradients": "Integrated Gradients",
-    "full_grad": "FullGrad",
-    "gradient": "Gradient",
-    "lrp": "LRP",
-    "information_bottleneck": "Information Bottleneck",
-    "random": "Random",
-    "centre": "Centre Gaussian",
-    "edge": "Edge detector",
-    "box_oracle": "Box oracle",
-}
 
 
 @dataclass(frozen=True)
@@ -124,7 +103,8 @@ def number(value: float, unit: Unit) -> str:
 
 def title_of(name: str) -> str:
     """The name that the papers give a model or method; without one, the label itself."""
-    return TITLES.get(name, printable(name))
+    known = METHODS.get(name) or ARCHITECTURES.get(name)
+    return known.title if known and known.title else printable(name)
 
 
 def counted_pairs(count: int) -> str:
