@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from adasise_bench.cli.table import FORMATS
+from adasise_bench.utils.errors import BenchError
 
 
 @click.command()
@@ -34,5 +35,8 @@ def chance(config_path: Path, overrides: tuple[str, ...], fmt: str, by: str | No
     from adasise_bench.run.config_file import load_config
     from adasise_bench.utils.text_tables import terminal_width
 
-    levels = chance_levels(load_config(config_path, overrides))
+    config = load_config(config_path, overrides)
+    levels = chance_levels(config)
     click.echo(render(chance_tables(levels, by_class=by is not None), fmt, terminal_width() or WIDTH))
+    if (unusable := len(levels.unusable)) > config.tolerated_errors:
+        raise BenchError(f"{unusable} of the annotations cannot be used; the last note says why of one")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from math import inf
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -84,6 +85,8 @@ class _Out(NamedTuple):
     def __call__(self, record: pd.Series[Any]) -> str:
         low, high, whole = self.allowed
         expected = f"{low:g} or {high:g}" if whole else f"within {low:g} and {high:g}"
+        if high == inf:
+            expected = f"{low:g} or more"
         return f"{self.column} is {record[self.column]:g}, and can only be {expected}"
 
 

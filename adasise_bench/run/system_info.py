@@ -27,7 +27,7 @@ from adasise_bench.utils.versions import package_version, tool_commit
 _IMPORTED = ("torch", "torchvision")
 """Packages whose compiled parts may not fit each other or the driver, which shows only when they load."""
 
-_PACKAGES = ("torchray", "numpy", "pillow", "zennit", "ray", "timm", "pycocotools", "captum")
+_PACKAGES = ("torchray", "numpy", "pillow", "zennit", "ray", "timm", "pycocotools", "captum", "nncf")
 
 _LONGEST = 200
 

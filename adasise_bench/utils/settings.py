@@ -32,6 +32,8 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if not location or first["type"] == "value_error":
         return message
+    if first["type"] in ("tuple_type", "list_type"):
+        message = "write a list, such as [first, second]"
     given = "" if first["type"] == "missing" else f" (given: {shown(first['input'])})"
     return f"key {'.'.join(location)!r}: {message}{given}"
 

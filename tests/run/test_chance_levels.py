@@ -118,6 +118,14 @@ def test_unusable_annotations_are_told(root: Path) -> None:
     found = _levels(root)
     assert "000004" not in found.values.index.get_level_values("image_id")
     assert any("cannot be used: 1" in note for note in levels.chance_tables(found).notes)
+    config = root / "c.yaml"
+    config.write_text(f"data: {{root: {root}, input_size: 64}}\nmodels: {{vgg16: {{}}}}\nmethods: [sise]\n")
+    for tolerated, code in ((0, 1), (1, 0)):
+        result = CliRunner().invoke(
+            main, ["chance", "--config", str(config), "--set", f"tolerated_errors={tolerated}"]
+        )
+        assert result.exit_code == code
+        assert ("1 of the annotations cannot be used" in result.stderr) == bool(code)
     for path in (root / "VOCdevkit/VOC2007/Annotations").iterdir():
         path.unlink()
     with pytest.raises(DataError, match=r"000000\.xml"):

@@ -215,7 +215,7 @@ def test_extra_metrics_are_named_once_in_one_order_and_corrected(table1: Path) -
     assert some.digest() == load_config(table1, ["measures=[insertion, deletion]"]).digest() != plain.digest()
     with pytest.raises(ConfigError, match=r"no metric 'insrtion'; did you mean 'insertion'\?"):
         load_config(table1, ["extra_metrics=[insrtion]"])
-    with pytest.raises(ConfigError, match=r"'extra_metrics'.*given: 'insertion'"):
+    with pytest.raises(ConfigError, match=r"'extra_metrics': write a list, .*given: 'insertion'"):
         load_config(table1, ["extra_metrics=insertion"])
     with pytest.raises(ConfigError, match="only one of them"):
         load_config(table1, ["measures=[insertion]", "extra_metrics=[insertion]"])

@@ -167,8 +167,8 @@ class ExtremalPerturbation(Method):
         """
         if classifier.precision == "int8":
             raise ConfigError(
-                f"methods: {self.label}: its passes need gradients, which int8 has none of; choose another "
-                "precision, or leave it out"
+                f"methods: {self.label}: its passes need gradients, which int8 does not give; choose "
+                "another precision, or leave it out"
             )
         if self.implementation == "batched":
             self._geometry((image.shape[2], image.shape[3]), image.device)

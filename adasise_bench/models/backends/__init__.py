@@ -37,6 +37,6 @@ def usable(choice: BackendChoice, device: torch.device, precision: PrecisionName
     found = tuple(name for name, refusal in refusals.items() if not refusal)
     if not found:
         name = "openvino" if "openvino" in refusals else next(iter(refusals))
-        cure = "choose another precision" if precision == "int8" else "set engine.backend to torch or auto"
-        raise ConfigError(f"engine.backend={name}: {refusals[name]}, or {cure}")
+        other = "choose another precision" if precision == "int8" else "set engine.backend to torch or auto"
+        raise ConfigError(f"engine.backend={name}: {refusals[name]}, or {other}")
     return found

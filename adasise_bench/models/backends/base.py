@@ -43,7 +43,7 @@ class Backend:
     @classmethod
     def refusal(cls, device: torch.device, precision: PrecisionName) -> str:
         """Why it cannot run here, with the cure: the beginning of a sentence; empty where it can."""
-        return "torch does not compute in int8" if precision == "int8" else ""
+        return "torch does not compute in int8: set engine.backend to openvino" if precision == "int8" else ""
 
     @classmethod
     def libraries(cls, precision: PrecisionName) -> str | None:

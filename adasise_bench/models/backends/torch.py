@@ -28,7 +28,7 @@ class Torch(Backend):
             ConfigError: torch does not compute in it.
         """
         if refusal := self.refusal(self._device, precision):
-            raise ConfigError(f"precision={precision}: {refusal}; choose another precision")
+            raise ConfigError(f"precision={precision}: {refusal}, or choose another precision")
 
         def forward(inputs: torch.Tensor) -> torch.Tensor:
             with arithmetic(precision, self._device):

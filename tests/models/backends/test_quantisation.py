@@ -93,7 +93,10 @@ def test_torch_does_not_stand_in_for_it(
 
     monkeypatch.setattr(OpenVino, "prepare", fail)
     classifier = scenes_vgg().with_engine(Engine("contiguous", 3, "openvino"))
-    with pytest.raises(ConfigError, match=r"precision=int8: torch does not compute in int8; choose another"):
+    with pytest.raises(
+        ConfigError,
+        match=r"precision=int8: torch does not compute in int8: set engine\.backend",
+    ):
         classifier.scores(torch.zeros(3, 3, 64, 64))
     assert "models.scenes_vgg: openvino cannot run it: ValueError: cannot" in capsys.readouterr().err
 
