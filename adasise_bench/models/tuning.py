@@ -25,7 +25,7 @@ from adasise_bench.utils.precision import PrecisionName
 from adasise_bench.utils.timing import synchronize
 
 LONG_RUN = 5_000_000
-"""Forward passes from which compiling is tried unasked, on a GPU. An estimate, for no GPU was at hand: some
+"""Forward passes from which compiling is tried unasked, on a GPU. An estimate that has not been measured: some
 20 minutes of a large GPU, where compiling ResNet-50 in two modes takes about two."""
 
 _BATCHES = {"cpu": (8, 16, 32), "cuda": (32, 64, 128, 256, 512)}

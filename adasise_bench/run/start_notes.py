@@ -96,5 +96,10 @@ def _cpu_precision(precision: PrecisionName) -> Iterator[str]:
             "precision=bf16: this CPU has instructions for it; on CPUs where it was measured, a forward pass "
             "was 1.7 to 2 times as fast as in fp32"
         )
+    elif precision == "int8":
+        yield (
+            "precision=int8: where the score of the class is small, its map can be another one than in fp32 "
+            "(see docs/performance.md); compare a few pictures first"
+        )
     elif precision == "bf16":
         yield "precision=bf16: this CPU seems to have no instructions for it, so fp32 may be faster"

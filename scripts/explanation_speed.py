@@ -1,0 +1,89 @@
+"""Time whole explanations by SISE with every backend and precision, in turns, and the metrics of their maps.
+
+Each round takes every way once, so that a slow spell of the machine falls on all; the first round does not
+count. Run it while nothing else runs.
+
+    python scripts/explanation_speed.py --data VOC_FOLDER --checkpoint resnet50.pth.tar \\
+        --ways torch:fp32,openvino:fp32,openvino:bf16,openvino:int8 --size 160
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import click
+import torch
+from tabulate import tabulate
+
+from adasise_bench.cli.parameters import COMMA_LIST
+from adasise_bench.data.config import DataConfig
+from adasise_bench.data.loading import open_dataset
+from adasise_bench.data.transforms import to_input
+from adasise_bench.methods import Request, parse_method
+from adasise_bench.metrics import bbox, ebpg, miou
+from adasise_bench.models.engine import Engine
+from adasise_bench.models.loading import load_classifier
+from adasise_bench.utils.timing import PhaseClock
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder that holds VOCdevkit.")
+@click.option("--model", default="resnet50", show_default=True)
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Local weights.")
+@click.option("--ways", type=COMMA_LIST, default="torch:fp32,openvino:fp32", show_default=True,
+              help="Backend and precision of each; the others are compared with the first.")  # fmt: skip
+@click.option("--image", default="000027", show_default=True)
+@click.option("--class", "class_name", default="person", show_default=True)
+@click.option("--size", default=160, show_default=True, help="Pixels of the input's side.")
+@click.option("--batch", default=8, show_default=True)
+@click.option("--rounds", default=3, show_default=True)
+def main(
+    data: Path,
+    model: str,
+    checkpoint: Path | None,
+    ways: list[str],
+    image: str,
+    class_name: str,
+    size: int,
+    batch: int,
+    rounds: int,
+) -> None:
+    """Print a row for every way."""
+    dataset, device = open_dataset(DataConfig(root=data)), torch.device("cpu")
+    annotation = dataset.annotation(image)
+    inputs = to_input(dataset.picture(image, annotation), "stretch", size)
+    inside = annotation.inside(class_name, (size, size))
+    network = load_classifier(
+        model, checkpoint=checkpoint, sha256=None, blocks="pool-input", resize="stretch", score="softmax",
+        precision="fp32", device=device,
+    )  # fmt: skip
+    request = Request(parse_method("sise"), inputs, network.classes.index(class_name), inside=inside)
+    classifiers, seconds, rows = {}, {way: list[float]() for way in ways}, dict[str, list[Any]]()
+    for way in ways:
+        backend, _, precision = way.partition(":")
+        engine = Engine("channels_last", batch, backend)  # type: ignore[arg-type]
+        classifiers[way] = replace(network.with_engine(engine), precision=precision)  # type: ignore[arg-type]
+    for number in range(rounds + 1):
+        for way, classifier in classifiers.items():
+            start = time.perf_counter()
+            found = request.method.explain(classifier, request, PhaseClock(device))
+            if number:
+                seconds[way].append(time.perf_counter() - start)
+            metrics = (metric(found.saliency, inside) for metric in (ebpg, bbox, miou))
+            rows[way] = [found.forwards, *(f"{value:.2f}" for value in metrics)]
+    table = []
+    for way, taken in seconds.items():
+        ratios = [one / other for one, other in zip(seconds[ways[0]], taken, strict=True)]
+        each, times = (", ".join(f"{value:.{digits}f}" for value in values)
+                       for digits, values in ((1, taken), (2, ratios)))  # fmt: skip
+        table.append([way, each, times, f"{median(ratios):.2f}", *rows[way]])
+    head = ["way", "seconds", "times as fast", "median", "forwards", "EBPG", "Bbox", "mIoU"]
+    click.echo(tabulate(table, head, disable_numparse=True))
+
+
+if __name__ == "__main__":
+    main()
