@@ -25,8 +25,8 @@ from adasise_bench.utils.precision import PrecisionName
 from adasise_bench.utils.timing import synchronize
 
 LONG_RUN = 5_000_000
-"""Forward passes from which compiling is tried unasked, on a GPU. An estimate that has not been measured: some
-20 minutes of a large GPU, where compiling ResNet-50 in two modes takes about two."""
+"""Forward passes from which compiling is tried unasked, on a GPU. An estimate, not measured: some 20
+minutes of a large GPU, where compiling ResNet-50 in two modes takes about two."""
 
 _BATCHES = {"cpu": (8, 16, 32), "cuda": (32, 64, 128, 256, 512)}
 _MEASURED_SECONDS = 0.4
