@@ -41,9 +41,11 @@ class Method(BaseModel):
 
     ``label`` names the entry in records and tables, so that one method can run with several settings.
     ``needs_region`` says that the method must know the region of the class; only a control may.
+    ``makes_maps`` says that an explanation makes its map, so that its time and passes are the map's cost.
     """
 
     needs_region: ClassVar[bool] = False
+    makes_maps: ClassVar[bool] = True
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -170,6 +172,7 @@ class Request(NamedTuple):
         seed: where the explanation's random numbers begin, if the method draws any.
         inside: (H, W) bool, the class's region G on the CPU, where it is known; only the box oracle may
             look at it.
+        image_id: name of the picture in its data set, where it is of one; only stored maps are found by it.
     """
 
     method: Method
@@ -177,6 +180,7 @@ class Request(NamedTuple):
     target: int
     seed: int = 0
     inside: torch.Tensor | None = None
+    image_id: str | None = None
 
 
 def _checked(function: Callable[..., None]) -> Callable[..., None]:

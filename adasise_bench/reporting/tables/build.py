@@ -14,6 +14,7 @@ from adasise_bench.reporting.tables.accuracy import accuracy_of, accuracy_table,
 from adasise_bench.reporting.tables.breakdown import Grouping, breakdown_tables
 from adasise_bench.reporting.tables.model import Table, Tables, title_of
 from adasise_bench.reporting.tables.notes import control_labels, notes
+from adasise_bench.reporting.tables.origins import maker_of
 from adasise_bench.reporting.tables.rows import Published
 from adasise_bench.reporting.tables.scores import Scores, in_paper_order
 from adasise_bench.reporting.tables.table1 import difference_table, table1
@@ -55,7 +56,7 @@ def build_tables(
         )
     if against is not None:
         _refuse_unknown(against, records)
-    names = {entry["label"]: entry["name"] for run in runs for entry in run.config["methods"]}
+    names = {entry["label"]: maker_of(entry) for run in runs for entry in run.config["methods"]}
     available = {
         model: facts["maps_available"] for run in runs for model, facts in run.environment["models"].items()
     }

@@ -17,6 +17,7 @@ from adasise_bench.reporting.tables.accuracy import accuracy_notes
 from adasise_bench.reporting.tables.blind import best_blind
 from adasise_bench.reporting.tables.breakdown import HIGH_SCORE, LOW_SCORE, OUTCOMES, SIZES
 from adasise_bench.reporting.tables.model import Cell, Row, Table, counted_pairs, number, title_of
+from adasise_bench.reporting.tables.origins import digest_names, is_stored, maker_of, origin_notes
 from adasise_bench.reporting.tables.scores import PAIR
 from adasise_bench.utils.messages import printable
 
@@ -30,16 +31,20 @@ def notes(
     """The notes of these tables; ``data`` names the data set of every model."""
     yield from _published_notes(tables, data)
     yield from caveats(runs, records)
+    yield from origin_notes(runs)
     yield from _option_notes(runs)
     yield from _area_notes(runs)
     for run in runs:
         yield _run_note(run)
     methods = {entry["name"] for run in runs for entry in run.config["methods"]}
+    told = digest_names(runs)
     definitions = {
         definition
         for run in runs
         for name, definition in run.environment["definitions"].items()
-        if (name in methods or name not in METHODS) and (name not in records or records[name].notna().any())
+        if name not in told
+        and (name in methods or name not in METHODS)
+        and (name not in records or records[name].notna().any())
     }
     if definitions:
         yield f"Definitions: {', '.join(sorted(definitions))}."
@@ -64,7 +69,7 @@ def control_labels(runs: Iterable[Run]) -> list[str]:
     """Labels of the runs' entries that are controls."""
     entries = [entry for run in runs for entry in run.config["methods"]]
     return [
-        entry["label"] for entry in entries if entry["name"] in METHODS and METHODS[entry["name"]].control
+        entry["label"] for entry in entries if (name := maker_of(entry)) in METHODS and METHODS[name].control
     ]
 
 
@@ -228,7 +233,13 @@ def model_notes(model: str, weights: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _option_notes(runs: Sequence[Run]) -> Iterator[str]:
-    changed = {label: options for run in runs for label, options in run.environment["methods"].items()}
+    stored = {entry["label"] for run in runs for entry in run.config["methods"] if is_stored(entry)}
+    changed = {
+        label: options
+        for run in runs
+        for label, options in run.environment["methods"].items()
+        if label not in stored  # their notes say where they come from
+    }
     for label, options in changed.items():
         if options:
             listed = ", ".join(f"{option}={value}" for option, value in options.items())
