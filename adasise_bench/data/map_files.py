@@ -30,12 +30,8 @@ _MAX_BYTES = 8 * MAX_PIXELS + 2**16
 
 
 def files_below(folder: Path) -> list[Path]:
-    """All files in a folder and the folders in it, sorted, without hidden ones; links to folders are left."""
-    found: list[Path] = []
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(parent, name) for name in names if not name.startswith(".")]
-    return sorted(found)
+    """All files in a folder and the folders in it, sorted; links to folders are not followed."""
+    return sorted(Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
 
 
 def map_name(path: Path, folder: Path) -> str | None:

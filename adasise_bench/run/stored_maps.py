@@ -30,7 +30,7 @@ class StoredMaps:
     Attributes:
         root: the folder with the maps.
         entries: by label, what stands under ``methods`` for a method's maps.
-        surplus: files that hold no map of a pair of the data set, relative to ``root``.
+        surplus: files that hold no map of a pair of the data set, without hidden ones, relative to ``root``.
     """
 
     root: Path
@@ -87,7 +87,8 @@ def find_maps(folder: Path, config: RunConfig, label: str | None = None) -> Stor
         for path in files_below(parent)
     ]
     used = {path for path, parent in of_methods if pairs.can_have(map_name(path, parent))}
-    surplus = [path.relative_to(found.root) for path in files_below(found.root) if path not in used]
+    others = [path.relative_to(found.root) for path in files_below(found.root) if path not in used]
+    surplus = [path for path in others if not any(part.startswith(".") for part in path.parts)]
     return StoredMaps(found.root, found.entries, surplus)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import TinyVGG, make_classifier
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adasise_bench.methods import Request, parse_method
@@ -29,6 +29,7 @@ def read(method: StoredMap, image_id: str | None, class_name: str) -> torch.Tens
     return method.explain(classifier, request, CLOCK).saliency
 
 
+@example(".a", "dog", "b")
 @given(NAMES, NAMES, NAMES)
 def test_the_map_that_a_run_saves_is_found_again_whatever_the_names(
     tmp_path_factory: pytest.TempPathFactory, image_id: str, class_name: str, other: str
@@ -70,5 +71,5 @@ def test_a_picture_without_a_name_or_another_network_has_no_map(tmp_path: Path) 
 def test_its_entry_can_be_read_back() -> None:
     entry = {"name": "stored_map", "label": "mine", "folders": {"vgg16": "maps"}, "resize": True}
     assert parse_method(parse_method(entry).model_dump(mode="json")) == parse_method(entry)
-    with pytest.raises(ValueError, match="methods.stored_map: unknown key 'folder'; did you mean 'folders'"):
+    with pytest.raises(ValueError, match=r"stored_map: unknown key 'folder'; did you mean 'folders'"):
         parse_method(entry | {"folder": "maps"})

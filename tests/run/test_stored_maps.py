@@ -202,6 +202,7 @@ def test_folders_of_the_first_level_name_methods(measure: Callable[..., Result],
         maps_of_any_tool(tmp_path / "maps" / method)
     (tmp_path / "maps/scripts").mkdir()
     (tmp_path / "maps/scripts/make.py").touch()
+    (tmp_path / "maps/.DS_Store").touch()
     said = measure("maps", "--output", "out").stderr
     assert "left out: 1 file in maps not named after a pair of the data: scripts/make.py" in said
     assert list(read_records(tmp_path / "out")["method"].unique()) == ["a", "b"]
