@@ -3,14 +3,16 @@
     python scripts/precision_deviation.py --data VOC_FOLDER --checkpoint resnet50=FILE \\
         --ways openvino:fp32,openvino:bf16,openvino:int8 --pictures 14 --size 160 --output FOLDER
 
-The pictures are the first of the data set's list of test pictures, with all their classes. Every way is an ordinary
-run in a folder of its own below FOLDER, so that the same command goes on where it was stopped, and a larger --pictures
-adds to what is there. It can be called for single ways first. The pairs that all ways have are compared.
+The pictures are the first of the data set's list of test pictures, with all their classes. Every way is an
+ordinary run in a folder of its own below FOLDER, so that the same command goes on where it was stopped, and a
+larger --pictures adds to what is there. The pairs that both of two ways have are compared.
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from adasise_bench.records.reading import read_records
 from adasise_bench.records.record import Key
 from adasise_bench.reporting.statistics import estimate_means
 from adasise_bench.run.config import RunConfig
+from adasise_bench.run.config_file import load_config
 from adasise_bench.run.runner import run
 
 PAIR = ["image_id", "class_name"]
@@ -68,6 +71,30 @@ def changes(exact: Path, other: Path, model: str, method: str) -> Iterator[tuple
     yield "pixels across, %", f"{np.mean(crossed):.3f}"
     yield "most", f"{max(crossed):.2f}"
     yield "largest change of EBPG", f"{worst.max():.2f} ({' '.join(map(str, worst.idxmax()))})"
+
+
+def deviations(
+    config: Path, overrides: Sequence[str], limit: int, precisions: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """A row per precision, network and method of a configuration, each as soon as it is known.
+
+    Args:
+        config: the configuration of the runs.
+        overrides: ``key=value`` pairs for it.
+        limit: pictures.
+        precisions: what to hold against fp32.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for name in ["fp32", *precisions]:
+            settings = [*overrides, f"precision={name}", f"limit={limit}", "save_maps=true"]
+            loaded = load_config(config, settings)
+            run(loaded, folder / name)
+            if name == "fp32":
+                continue
+            for model, method in product(loaded.models, (method.label for method in loaded.methods)):
+                row = {"precision": name, "network": model, "method": method}
+                yield row | dict(changes(folder / "fp32", folder / name, model, method))
 
 
 def _explained(folder: Path, model: str, method: str) -> pd.DataFrame:
@@ -111,7 +138,8 @@ def _checkpoint(
 @click.option("--checkpoint", "checkpoints", multiple=True, required=True, callback=_checkpoint,
               metavar="MODEL=FILE", help="A network and its weights; MODEL= takes TorchRay's.")  # fmt: skip
 @click.option("--methods", type=COMMA_LIST, default="sise,ada_sise", show_default=True)
-@click.option("--ways", type=COMMA_LIST, default="openvino:fp32,openvino:bf16,openvino:int8", show_default=True,
+@click.option("--ways", type=COMMA_LIST, show_default=True,
+              default="openvino:fp32,openvino:bf16,openvino:int8",
               help="Backend and precision of each; the others are compared with the first.")  # fmt: skip
 @click.option("--pictures", default=14, show_default=True)
 @click.option("--size", default=160, show_default=True, help="Pixels of the input's side.")

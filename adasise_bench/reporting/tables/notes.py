@@ -102,11 +102,12 @@ def _degenerate_notes(runs: Sequence[Run], records: pd.DataFrame) -> Iterator[st
 def _precision_notes(runs: Sequence[Run], records: pd.DataFrame) -> Iterator[str]:
     """How many explanations by a faster precision had their masks scored in fp32 after all."""
     asked = dict.fromkeys(run.environment["precision"] for run in runs)
+    asked.pop("fp32", None)
     checked = records["mask_precision"].dropna()
     if len(checked):
         yield (
             f"In {int((checked == 'fp32').sum())} of {len(checked)} explanations the masks were scored in "
-            f"fp32, because {' or '.join(name for name in asked if name != 'fp32')} disagreed on a sample of them."
+            f"fp32, because {' or '.join(asked)} disagreed on a sample of them."
         )
 
 
