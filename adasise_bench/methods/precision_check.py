@@ -45,7 +45,10 @@ def reference_where_moved(
         _scores(one, image, masks)[:, list(targets)] for one in (in_precision(classifier, "fp32"), classifier)
     )
     moved = torch.stack(
-        [moved_weight(*pair) for pair in zip(exact.split(counts), rounded.split(counts), strict=True)]
+        [
+            moved_weight(*pair)
+            for pair in zip(torch.split(exact, counts), torch.split(rounded, counts), strict=True)
+        ]
     )
     kept = (moved.amax(dim=0) <= MOST_MOVED).tolist()  # not-a-number is not kept
     return [classifier.precision if keep else "fp32" for keep in kept]
