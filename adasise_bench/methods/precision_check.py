@@ -17,7 +17,7 @@ from adasise_bench.models.scoring import in_batches
 from adasise_bench.utils.precision import PrecisionName
 
 SAMPLE = 32
-"""Masks of an explanation that are scored twice."""
+"""Masks of an explanation that are scored twice, about: every block gives equally many."""
 
 MOST_MOVED = 0.1
 """Share of the weight that may move from masks to others; docs/performance.md says how it was found."""
