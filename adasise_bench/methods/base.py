@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from adasise_bench.methods.preserve import contained
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.utils.precision import PrecisionName
 from adasise_bench.utils.timing import PhaseClock
 
 
@@ -26,6 +27,7 @@ class Explanation:
         maps_kept: feature maps selected per block, from the input side; ``None`` if the method has none.
         maps_positive: feature maps with a positive summed gradient per block.
         maps_live: feature maps per block that were kept and are not constant; only these became masks.
+        mask_precision: arithmetic in which the masks were scored, if a faster one than fp32 was asked for.
     """
 
     saliency: torch.Tensor
@@ -34,6 +36,7 @@ class Explanation:
     maps_kept: list[int] | None = None
     maps_positive: list[int] | None = None
     maps_live: list[int] | None = None
+    mask_precision: PrecisionName | None = None
 
 
 class Method(BaseModel):

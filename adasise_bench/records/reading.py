@@ -24,7 +24,7 @@ _ROWS_AT_ONCE = 4_096
 
 _ADDED = {
     "peak_memory_mb", "seconds_plain_forward", "maps_live", "rank", "class_scores", "classes_annotated",
-    "classes_difficult", *CHANCE, *COMPUTED,
+    "classes_difficult", "mask_precision", *CHANCE, *COMPUTED,
 } - set(QUALITY)  # fmt: skip
 """Columns that run folders of earlier versions lack."""
 

@@ -112,6 +112,7 @@ def measured(
         maps_kept=explanation.maps_kept,
         maps_positive=explanation.maps_positive,
         maps_live=explanation.maps_live,
+        mask_precision=explanation.mask_precision,
         degenerate=is_degenerate(pair.saliency),
         published_model=classifier.weights.published,
         weights=classifier.weights.sha256[:12],

@@ -77,7 +77,8 @@ class WholeBatches:
         """Whether there is a forward pass for such inputs, or still can be."""
         if self.failed or kind in self._prepared:
             return not self.failed
-        if len(self._prepared) < _MOST_PREPARED:
+        shapes = {known[:2] for known in self._prepared}
+        if kind[:2] in shapes or len(shapes) < _MOST_PREPARED:
             return True
         if not self._refused:
             self._refused = True
@@ -95,10 +96,15 @@ class WholeBatches:
             Exception: of any kind, where it cannot be prepared.
         """
         if kind not in self._prepared:
-            exact = self._backend.prepare(inputs, "fp32")
-            self._probe.refuse(exact, inputs)
-            precision = kind[2]
-            self._prepared[kind] = exact if precision == "fp32" else self._backend.prepare(inputs, precision)
+            shape, channels_last, precision = kind
+            exact: _Kind = shape, channels_last, "fp32"
+            if exact not in self._prepared:
+                forward = self._backend.prepare(inputs, "fp32")
+                self._probe.refuse(forward, inputs)
+                # Kept, because samples of the masks, and some masks, are scored in fp32 as well.
+                self._prepared[exact] = forward
+            if precision != "fp32":
+                self._prepared[kind] = self._backend.prepare(inputs, precision)
         return self._prepared[kind]
 
 

@@ -58,6 +58,7 @@ def notes(
     yield from _run_time_notes(records, tables, data)
     yield from _chance_notes(records, tables)
     yield from _degenerate_notes(runs, records)
+    yield from _precision_notes(runs, records)
     yield from _score_notes(runs, records)
     yield from accuracy_notes(tables)
     errors = records["error"].dropna()
@@ -101,6 +102,18 @@ def _degenerate_notes(runs: Sequence[Run], records: pd.DataFrame) -> Iterator[st
     if saturated and any(run.config["score"] != "logit" for run in runs):
         have, their = ("explanation has", "its") if saturated == 1 else ("explanations have", "their")
         yield f"{saturated} {have} a score of 1. Nothing can raise it, so {their} Increase is 0."
+
+
+def _precision_notes(runs: Sequence[Run], records: pd.DataFrame) -> Iterator[str]:
+    """How many explanations by a faster precision had their masks scored in fp32 after all."""
+    asked = dict.fromkeys(run.environment["precision"] for run in runs)
+    asked.pop("fp32", None)
+    checked = records["mask_precision"].dropna()
+    if len(checked):
+        yield (
+            f"In {int((checked == 'fp32').sum())} of {len(checked)} explanations the masks were scored in "
+            f"fp32, because {' or '.join(asked)} disagreed on a sample of them."
+        )
 
 
 def _score_notes(runs: Sequence[Run], records: pd.DataFrame) -> Iterator[str]:
