@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch._decomp import core_aten_decompositions
+from torch._decomp import core_aten_decompositions, get_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.overrides import TorchFunctionMode
 
@@ -74,7 +74,8 @@ class _PlainMeans(TorchFunctionMode):
 
 
 def _forward_operations() -> dict[Any, Callable[..., Any]]:
-    return core_aten_decompositions() | {
+    beside = get_decompositions([_aten.silu_backward, _aten.hardswish_backward, _aten.elu_backward])
+    return core_aten_decompositions() | beside | {
         _aten.convolution_backward.default: convolution_backward,
         _aten.max_pool2d_with_indices.default: max_pool,
         _aten.max_pool2d_with_indices_backward.default: max_pool_backward,

@@ -52,7 +52,7 @@ def convolutional() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(3, 8, 5, stride=3, padding=1), nn.SiLU(), nn.Conv2d(8, 8, 3, padding=2, dilation=2),
         nn.Conv2d(8, 8, 3, stride=2, padding=1, groups=8), nn.GELU(), nn.Conv2d(8, 8, 1, stride=2),
-        nn.BatchNorm2d(8), nn.ReLU6(), nn.AvgPool2d(2, 1), nn.Conv2d(8, 4, (2, 1), padding=(0, 1)),
+        nn.BatchNorm2d(8), nn.ReLU6(), nn.Conv2d(8, 4, (2, 1), padding=(0, 1)),
     )  # fmt: skip
 
 
