@@ -75,11 +75,15 @@ class _PlainMeans(TorchFunctionMode):
 
 def _forward_operations() -> dict[Any, Callable[..., Any]]:
     beside = get_decompositions([_aten.silu_backward, _aten.hardswish_backward, _aten.elu_backward])
-    return core_aten_decompositions() | beside | {
-        _aten.convolution_backward.default: convolution_backward,
-        _aten.max_pool2d_with_indices.default: max_pool,
-        _aten.max_pool2d_with_indices_backward.default: max_pool_backward,
-    }
+    return (
+        core_aten_decompositions()
+        | beside
+        | {
+            _aten.convolution_backward.default: convolution_backward,
+            _aten.max_pool2d_with_indices.default: max_pool,
+            _aten.max_pool2d_with_indices_backward.default: max_pool_backward,
+        }
+    )
 
 
 def convolution_backward(
@@ -109,9 +113,7 @@ def convolution_backward(
     if groups == 1 and max(stride) == 1 and all(r >= p for r, p in zip(reach, padding, strict=True)):
         turned = weight.transpose(0, 1).flip(*range(2, axes + 2))
         beyond = [r - p for r, p in zip(reach, padding, strict=True)]
-        found = _aten.convolution(
-            upstream, turned, None, [1] * axes, beyond, dilation, False, [0] * axes, 1
-        )
+        found = _aten.convolution(upstream, turned, None, [1] * axes, beyond, dilation, False, [0] * axes, 1)
     elif groups == 1 and axes == 2 and max(dilation) == 1 and min(stride) == max(stride) <= min(kernel):
         found = _by_remainders(upstream, weight, stride[0], padding, inputs.shape[2:])
     else:
@@ -200,7 +202,8 @@ def max_pool(
                 higher = values > best
                 places = torch.where(higher, place, places)
                 best = torch.where(higher, values, best)
-    assert best is not None and places is not None
+    assert best is not None
+    assert places is not None
     rows, columns = (
         torch.arange(n, device=best.device) * s - p for n, s, p in zip(counts, stride, padding, strict=True)
     )

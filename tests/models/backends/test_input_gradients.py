@@ -89,7 +89,9 @@ def test_the_gradient_is_that_of_autograd(
     classifier = engined(NETWORKS[name](), layout=layout)
     inputs = batch(layout=torch.channels_last if layout == "channels_last" else torch.contiguous_format)
     variable = inputs.clone().requires_grad_()
-    outputs = classifier.module(variable).flatten(2) if name == "convolutional" else classifier.module(variable)
+    outputs = (
+        classifier.module(variable).flatten(2) if name == "convolutional" else classifier.module(variable)
+    )
     outputs = outputs.mean(2) if outputs.ndim == 3 and reward == "simple" else outputs
     if reward == "simple":
         value = sum(row[target] for row, target in zip(outputs, TARGETS, strict=True))
@@ -101,7 +103,8 @@ def test_the_gradient_is_that_of_autograd(
         )
     (expected,) = torch.autograd.grad(value, variable)
     got = classifier.input_gradient(inputs, TARGETS, OBJECTIVES[reward])
-    assert classifier.gradients is not None and not classifier.gradients.failed
+    assert classifier.gradients is not None
+    assert not classifier.gradients.failed
     assert capsys.readouterr().err == ""
     assert float(expected.norm()) > 0
     assert float((got - expected).norm()) < 1e-5 * float(expected.norm())
@@ -114,7 +117,8 @@ def test_bf16_is_coarser_and_points_the_same_way() -> None:
     inputs = batch()
     exact = classifier.input_gradient(inputs, TARGETS, OBJECTIVES["simple"])
     coarse = replace(classifier, precision="bf16").input_gradient(inputs, TARGETS, OBJECTIVES["simple"])
-    assert classifier.gradients is not None and not classifier.gradients.failed
+    assert classifier.gradients is not None
+    assert not classifier.gradients.failed
     assert coarse.dtype == torch.float32
     assert not torch.equal(coarse, exact)
     cosine = float((coarse * exact).sum() / coarse.norm() / exact.norm())
@@ -136,7 +140,9 @@ def test_pooling_takes_the_first_of_equal_maxima(kernel: Any, options: dict[str,
     expected, at = torch.nn.functional.max_pool2d_with_indices(inputs, kernel, **options)
     arguments = {name: value if isinstance(value, tuple) else (value,) for name, value in options.items()}
     arguments["ceil_mode"] = options.get("ceil_mode", False)
-    got, places = gradient_graph.max_pool(inputs, kernel if isinstance(kernel, tuple) else (kernel,), **arguments)
+    got, places = gradient_graph.max_pool(
+        inputs, kernel if isinstance(kernel, tuple) else (kernel,), **arguments
+    )
     assert torch.equal(got, expected)
     assert torch.equal(places, at)
 
@@ -149,12 +155,14 @@ def test_a_gradient_that_deviates_is_refused(
     classifier = engined(vgg_like())
     for _ in range(2):
         got = classifier.input_gradient(batch(), TARGETS, OBJECTIVES["simple"])
-    assert classifier.gradients is not None and classifier.gradients.failed
+    assert classifier.gradients is not None
+    assert classifier.gradients.failed
     assert torch.equal(got, engined_torch(vgg_like).input_gradient(batch(), TARGETS, OBJECTIVES["simple"]))
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "openvino cannot compute its gradients: they differ from torch's by 0.0" in error
-    assert classifier.backend is not None and not classifier.backend.failed
+    assert classifier.backend is not None
+    assert not classifier.backend.failed
 
 
 def engined_torch(network: Callable[[], nn.Module]) -> Classifier:
@@ -187,7 +195,8 @@ def test_short_of_memory_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     classifier = engined(vgg_like())
     with pytest.raises(torch.OutOfMemoryError):
         classifier.input_gradient(batch(), TARGETS, OBJECTIVES["simple"])
-    assert classifier.gradients is not None and not classifier.gradients.failed
+    assert classifier.gradients is not None
+    assert not classifier.gradients.failed
 
 
 @pytest.mark.parametrize("options", [{"iterations": 15}, {"preset": "single-area", "iterations": 15}])
