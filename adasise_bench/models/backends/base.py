@@ -17,7 +17,7 @@ Forward = Callable[[torch.Tensor], torch.Tensor]
 """A batch of (N, 3, H, W) float32 inputs to the network's raw outputs, (N, C) or (N, C, h, w)."""
 
 Gradient = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""(N, 3, H, W) float32 inputs and (N,) int64 classes to the gradient of an objective, (N, 3, H, W) float32."""
+"""(N, 3, H, W) float32 inputs and (N,) int64 classes to an objective's gradient, (N, 3, H, W) float32."""
 
 
 class Backend:

@@ -170,8 +170,8 @@ def max_pool(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Max pooling and the places of the maxima, of which the first counts; arguments as ATen's.
 
-    It is done one place of the window after the other: OpenVINO's own pooling with indices is fifty times as
-    slow.
+    It is done one place of the window after the other: for pooling with indices, OpenVINO 2026.4 has slow
+    reference code only.
     """
     if inputs.ndim != 4:
         return NotImplemented
@@ -187,23 +187,18 @@ def max_pool(
     if any([*padding, *beyond]):
         around = (padding[1], beyond[1], padding[0], beyond[0])
         inputs = F.pad(inputs, around, value=-torch.inf)
-    best, places = None, None
-    for row in range(0, kernel[0] * dilation[0], dilation[0]):
-        for column in range(0, kernel[1] * dilation[1], dilation[1]):
-            values = inputs[
-                :, :,
-                row : row + (counts[0] - 1) * stride[0] + 1 : stride[0],
-                column : column + (counts[1] - 1) * stride[1] + 1 : stride[1],
-            ]  # fmt: skip
-            place = row * sizes[1] + column
-            if best is None or places is None:
-                best, places = values, torch.full_like(values, place, dtype=torch.int64)
-            else:
-                higher = values > best
-                places = torch.where(higher, place, places)
-                best = torch.where(higher, values, best)
-    assert best is not None
-    assert places is not None
+    windows = [
+        (row * sizes[1] + column, inputs[:, :, _every(row, counts[0], stride[0])][
+            ..., _every(column, counts[1], stride[1])])
+        for row in range(0, kernel[0] * dilation[0], dilation[0])
+        for column in range(0, kernel[1] * dilation[1], dilation[1])
+    ]  # fmt: skip
+    best = windows[0][1]
+    places = torch.full_like(best, windows[0][0], dtype=torch.int64)
+    for place, values in windows[1:]:
+        higher = values > best
+        places = torch.where(higher, place, places)
+        best = torch.where(higher, values, best)
     rows, columns = (
         torch.arange(n, device=best.device) * s - p for n, s, p in zip(counts, stride, padding, strict=True)
     )
@@ -223,6 +218,10 @@ def max_pool_backward(
     """Every window's gradient, added where its maximum is; arguments as ATen's."""
     nothing = torch.zeros_like(inputs).flatten(2)
     return nothing.scatter_add(2, places.flatten(2), upstream.flatten(2)).view(inputs.shape)
+
+
+def _every(first: int, count: int, step: int) -> slice:
+    return slice(first, first + (count - 1) * step + 1, step)
 
 
 def _pair(values: Sequence[int]) -> list[int]:

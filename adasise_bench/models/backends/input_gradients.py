@@ -70,9 +70,8 @@ class InputGradients:
                 told = reason_of(error)
             self.failed = True
             self.release()
-            say(
-                f"{self._where}: {self._backend.name} cannot compute its gradients: {told}; torch does instead"
-            )
+            name = f"{self._where}: {self._backend.name}"
+            say(f"{name} cannot compute its gradients: {told}; torch does instead")
         return self._reference.prepare_gradient(inputs, targets, objective, precision)(inputs, targets)
 
     def release(self) -> None:
