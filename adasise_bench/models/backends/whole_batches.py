@@ -62,10 +62,10 @@ class WholeBatches:
             except Exception as error:  # foreign code can fail in any way, and torch runs without it
                 if isinstance(error, RuntimeError) and is_out_of_memory(error):
                     raise
-                reason = _reason(error)
+                reason = reason_of(error)
             self.failed = True
             self.release()
-            _say(f"{self._where}: {self._backend.name} cannot run it: {reason}; torch does instead")
+            say(f"{self._where}: {self._backend.name} cannot run it: {reason}; torch does instead")
         return self._reference.in_precision(precision)(inputs)
 
     def release(self) -> None:
@@ -82,7 +82,7 @@ class WholeBatches:
             return True
         if not self._refused:
             self._refused = True
-            _say(
+            say(
                 f"{self._where}: {self._backend.name} is prepared for {_MOST_PREPARED} shapes of inputs; "
                 "torch runs the others (data.resize=stretch gives all pictures one shape)"
             )
@@ -108,12 +108,13 @@ class WholeBatches:
         return self._prepared[kind]
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """The first line of what went wrong; a deviation needs no name of its own."""
     told = next(iter(text_of(error).strip().splitlines()), "")
     named = told if isinstance(error, DeviationError) else f"{type(error).__name__}: {told}"
     return printable(named)[:_LONGEST_REASON]
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Print one line on stderr, above a progress bar."""
     tqdm.write(line, file=sys.stderr)
