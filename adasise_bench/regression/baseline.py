@@ -148,6 +148,7 @@ def baseline_of(run: Run) -> Baseline:
     }
     made_by = {key: facts.get(key) for key in ("tool", "torch", "device", "device_name", "precision")}
     made_by["backends"] = environment.backend_versions(facts)
+    made_by[_YARDSTICKS] = {name: _backend(model) for name, model in sorted(facts["models"].items())}
     values = run.records[[*KEY, *VALUES]].copy()
     values["class_name"] = values["class_name"].fillna("")
     for name in QUALITY:
@@ -174,6 +175,17 @@ def _definitions(every: Mapping[str, str], methods: Mapping[str, Any]) -> dict[s
     there = {*VALUES, *(entry["name"] for entry in methods.values())}
     return {name: definition for name, definition in every.items() if name in there}
 
+
+def _backend(model: Mapping[str, Any]) -> str:
+    """What passed a network's whole batches; environments of earlier versions do not say: it was torch."""
+    return str(model.get("engine", {}).get("backend", "torch"))
+
+
+_YARDSTICKS = "plain_forward_by"
+"""Where ``made_by`` says, by model, which backend ran the plain forward passes that costs are told in.
+
+Baselines of earlier versions do not say: it was torch.
+"""
 
 _FREE = ("measures", "share_forwards", "timing")
 """Settings that do not change the values of a baseline, but what else is computed, or how times are taken."""
@@ -304,4 +316,13 @@ def refuse_incomparable(base: Baseline, new: Baseline) -> None:
 def why_untimed(base: Baseline, new: Baseline) -> str:
     """The reason why the speed of two runs cannot be compared; empty if it can."""
     before, now = base.made_by.get("device"), new.made_by.get("device")
-    return "" if before == now else f"the baseline was timed on {before}, this run on {now}"
+    if before != now:
+        return f"the baseline was timed on {before}, this run on {now}"
+    for model in sorted({*base.values["model"], *new.values["model"]}):
+        ours, theirs = (side.made_by.get(_YARDSTICKS, {}).get(model, "torch") for side in (base, new))
+        if ours != theirs:
+            return (
+                f"the baseline's plain forward passes of {model} ran by {ours}, this run's by {theirs}; "
+                f"set engine.backend to {ours}"
+            )
+    return ""
