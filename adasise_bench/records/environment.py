@@ -71,10 +71,11 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str =
     """Dotted keys whose values differ, each as ``key: before -> now``.
 
     Of the evidence and the backends, what only one of them tells is no difference: earlier versions told
-    less, and another backend is another engine. Definitions come last, for settings are often their reason.
+    less, and another backend is another engine. The settings come first and definitions last, for the former
+    are often the reason of all others.
     """
     found = []
-    for key in sorted(before.keys() | now.keys(), key=lambda name: (name == "definitions", name)):
+    for key in sorted(before.keys() | now.keys(), key=_place):
         old, new = (side.get(key, _UNSAID.get(key)) for side in (before, now))
         if key in _PARTLY and not prefix:
             old, new = old or {}, new or {}
@@ -86,6 +87,11 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str =
         elif old != new:
             found.append(f"{prefix}{key}: {_short(old)} -> {_short(new)}")
     return found
+
+
+def _place(name: str) -> tuple[int, str]:
+    order = {"identity": 0, "rules": 0, "definitions": 2}
+    return order.get(name, 1), name
 
 
 def _short(value: Any) -> str:
