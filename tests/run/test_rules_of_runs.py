@@ -49,20 +49,15 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_the_records_are_measured_by_the_rules(folders: dict[str, Path]) -> None:
     folder = folders["authors-code"]
     plan = make_plan(config("authors-code"))
-    original = make_plan(config("protocol"))
-    moved = 0
     for row in read_records(folder).itertuples():
         key = Key(row.model, row.method, row.image_id, row.class_name)
         saliency = torch.from_numpy(read_map(folder, key))
         inside = plan.annotations[row.image_id].inside(row.class_name, (SIDE, SIDE))
-        moved += not torch.equal(
-            inside, original.annotations[row.image_id].inside(row.class_name, (SIDE, SIDE))
-        )
         assert row.ebpg == ebpg(saliency, inside)
         assert row.bbox == bbox(saliency, inside, ties="strict")
         assert row.miou == miou(saliency, inside, ties="strict")
         assert row.chance_pixel_bbox == chance.pair_levels(inside, "strict")["chance_pixel_bbox"]
-    assert moved or plan.annotations != original.annotations
+    assert plan.annotations != make_plan(config("protocol")).annotations
 
 
 def _call(*arguments: object) -> str:
@@ -89,7 +84,7 @@ def test_a_run_is_not_resumed_by_other_rules(folders: dict[str, Path]) -> None:
 
 def test_tables_say_which_rules(folders: dict[str, Path]) -> None:
     def table(name: str) -> str:
-        result = CliRunner().invoke(main, ["table", str(folders[name]), "--format", "markdown"])
+        result = CliRunner().invoke(main, ["table", str(folders[name]), "--format", "md"])
         assert result.exit_code == 0
         return result.stdout
 
