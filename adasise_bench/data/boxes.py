@@ -76,6 +76,21 @@ def turned(box: Box, degrees: float) -> Box:
     )
 
 
+def without_minus_one(box: Box) -> Box:
+    """The box whose first row and column are taken as if they were counted from 0: one pixel further in.
+
+    This is what the authors' published code covers: ``round(xmin * W' / W)`` up to, not including,
+    ``round(xmax * W' / W)``. A box that is turned is left as it is, for its corners are none of VOC's.
+
+    Example:
+        >>> from adasise_bench.data.boxes import Box, box_mask, without_minus_one
+        >>> left_half = without_minus_one(Box("dog", 1, 1, 5, 10))
+        >>> box_mask([left_half], (10, 10), (10, 10))[1].long().tolist()
+        [0, 1, 1, 1, 1, 0, 0, 0, 0, 0]
+    """
+    return box if box.rotation else box._replace(xmin=box.xmin + 1, ymin=box.ymin + 1)
+
+
 def box_mask(
     boxes: Iterable[Box], picture_size: tuple[int, int], input_size: tuple[int, int]
 ) -> torch.Tensor:

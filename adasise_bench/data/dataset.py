@@ -12,8 +12,9 @@ from typing import NamedTuple
 import torch
 from PIL import Image
 
-from adasise_bench.data.boxes import Box, box_mask
+from adasise_bench.data.boxes import Box, box_mask, without_minus_one
 from adasise_bench.data.pictures import decode, read_bytes, turned_on_trust
+from adasise_bench.data.rules import Corners
 from adasise_bench.data.segmentation import Outline, in_frame
 from adasise_bench.utils.errors import DataError
 from adasise_bench.utils.files import regular
@@ -39,6 +40,12 @@ class Annotation(NamedTuple):
     def class_names(self) -> list[str]:
         """Distinct classes, in alphabetical order."""
         return sorted({box.class_name for box in self.boxes})
+
+    def with_corners(self, corners: Corners) -> Annotation:
+        """The annotation with boxes that cover the pixels that the rule for their corners says."""
+        if corners == "minus-one":
+            return self
+        return self._replace(boxes=tuple(map(without_minus_one, self.boxes)))
 
     def inside(self, class_name: str, size: tuple[int, int]) -> torch.Tensor:
         """G: the region of a class.

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from adasise_bench.data.rules import Inputs
 from adasise_bench.utils.errors import DataError
 
 ResizeMode = Literal["stretch", "short-side"]
@@ -20,12 +21,28 @@ ResizeMode = Literal["stretch", "short-side"]
 class Preprocessing:
     """Preprocessing of pixels: each channel is scaled to 0..``scale``, minus ``mean``, divided by ``std``.
 
-    For every network, an input of 0 is therefore the mean colour.
+    An input of 0 is therefore the mean colour, or black where the mean is 0. ``antialias`` says that a
+    picture is resized by Pillow's Lanczos filter, which gives whole numbers; otherwise it is resized
+    bilinearly, without antialiasing.
     """
 
     scale: Literal[1, 255]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    antialias: bool = False
+
+    def by_rule(self, inputs: Inputs) -> Preprocessing:
+        """This preprocessing, or what the authors' code has in its place: pixels that are only scaled."""
+        if inputs == "normalised":
+            return self
+        return replace(self, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), antialias=True)
+
+    def facts(self) -> dict[str, Any]:
+        """The settings, ready for JSON; without ``antialias`` where it is false, as in earlier versions."""
+        facts = asdict(self)
+        if not self.antialias:
+            del facts["antialias"]
+        return facts
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """Network inputs, (N, 3, H, W) float32, of pixels of the same shape and type: RGB in 0..255."""
@@ -82,13 +99,14 @@ def refuse_elongated(path: Path, picture_size: tuple[int, int], mode: ResizeMode
 def to_input(
     picture: Image.Image, mode: ResizeMode, size: int, preprocessing: Preprocessing = CAFFE
 ) -> torch.Tensor:
-    """The network input of a picture: RGB in 0..255, resized bilinearly without antialiasing, preprocessed.
+    """The network input of a picture: RGB in 0..255, resized as the preprocessing says, preprocessed.
 
     Returns:
         (1, 3, H, W) float32.
     """
-    pixels = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)[None].float()
-    resized = F.interpolate(
-        pixels, input_shape(picture.size, mode, size), mode="bilinear", align_corners=False
-    )
-    return preprocessing(resized)
+    shape = input_shape(picture.size, mode, size)
+    picture = picture.convert("RGB")
+    if preprocessing.antialias:
+        picture = picture.resize(shape[::-1], Image.Resampling.LANCZOS)
+    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float()
+    return preprocessing(F.interpolate(pixels, shape, mode="bilinear", align_corners=False))

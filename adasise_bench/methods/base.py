@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from adasise_bench.data.rules import Rules
 from adasise_bench.methods.preserve import contained
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.utils.precision import PrecisionName
@@ -80,6 +81,14 @@ class Method(BaseModel):
         defaults = type(self)(name=type(self).model_fields["name"].default).model_dump(mode="json")
         options = self.model_dump(mode="json", exclude={"name", "label"})
         return {option: value for option, value in options.items() if value != defaults.get(option)}
+
+    def by_rules(self, rules: Rules) -> Method:
+        """The method with what the run's rules say of it, where the entry does not say it itself."""
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """What values depend on, ready for JSON. Options of later versions are left out at their default."""
+        return self.model_dump(mode="json")
 
     def evidence(self) -> dict[str, str]:
         """What the values depend on beside the options, such as hashes of files, by name.

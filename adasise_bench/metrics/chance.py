@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -16,9 +16,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from scipy.optimize import linear_sum_assignment
+from scipy.stats import rankdata
 
 from adasise_bench.data.boxes import span
 from adasise_bench.data.dataset import Annotation
+from adasise_bench.data.rules import Ties
 from adasise_bench.data.selection import shard_of
 from adasise_bench.metrics.localisation import IOU_SHARE, TOLERANCE
 from adasise_bench.metrics.pixels import pixel_order, share_of_pixels
@@ -40,8 +42,10 @@ class FixedMap:
 
     Attributes:
         energy: (H·W,) float64, the pixels' shares of the map's energy; they sum to 1.
-        rank: (H·W,) int32, 0 for the highest pixel; of equal ones the first in row-major order is higher.
-        top: how many pixels mIoU takes.
+        rank: (H·W,) int32: a pixel belongs to the N highest where its rank is lower than N. The highest pixel
+            has rank 0. Of equal pixels, the first in row-major order is higher; with strict ties all have the
+            rank of the last.
+        top: the N of mIoU.
     """
 
     energy: _Floats
@@ -49,13 +53,20 @@ class FixedMap:
     top: int
 
     @classmethod
-    def of(cls, saliency: torch.Tensor) -> FixedMap:
-        """Prepare a map, (H, W), at least 0, with some energy."""
+    def of(cls, saliency: torch.Tensor, ties: Ties) -> FixedMap:
+        """Prepare a map, (H, W), at least 0, with some energy; ``ties`` as in :func:`.top_pixels`."""
         order = pixel_order(saliency).numpy()
         rank = np.empty(len(order), np.int32)
         rank[order] = np.arange(len(order))
         energy = saliency.double().flatten().numpy()
+        if ties == "strict":
+            rank = rankdata(-energy, "max").astype(np.int32) - 1
         return cls(energy / energy.sum(), rank, share_of_pixels(saliency, IOU_SHARE))
+
+    @cached_property
+    def taken(self) -> int:
+        """How many pixels mIoU takes: with strict ties perhaps fewer than ``top``."""
+        return int(np.count_nonzero(self.rank < self.top))
 
     def metrics(self, pixels: _Ints) -> dict[str, float]:
         """EBPG, Bbox and mIoU in percent, as the functions of :mod:`.localisation` compute them.
@@ -68,28 +79,28 @@ class FixedMap:
         return {
             "ebpg": float(100 * self.energy[pixels].sum()),
             "bbox": 100 * np.count_nonzero(ranks < count) / count,
-            "miou": 100 * common / (self.top + count - common),
+            "miou": 100 * common / (self.taken + count - common),
         }
 
 
 @lru_cache(maxsize=1024)
-def one_pixel(shape: tuple[int, int], pixel: int) -> FixedMap:
+def one_pixel(shape: tuple[int, int], pixel: int, ties: Ties = "row-major") -> FixedMap:
     """The map that is 0 but for one pixel, given by its row-major index."""
     saliency = torch.zeros(shape)
     saliency.view(-1)[pixel] = 1
-    return FixedMap.of(saliency)
+    return FixedMap.of(saliency, ties)
 
 
 @lru_cache(maxsize=1024)
-def gaussian(shape: tuple[int, int], sigma: float = CENTRE_SIGMA) -> FixedMap:
+def gaussian(shape: tuple[int, int], sigma: float = CENTRE_SIGMA, ties: Ties = "row-major") -> FixedMap:
     """The control ``centre``: a Gaussian whose standard deviation is a share of the sides."""
-    return FixedMap.of(centre_gaussian(shape, sigma))
+    return FixedMap.of(centre_gaussian(shape, sigma), ties)
 
 
 @lru_cache(maxsize=1024)
-def uniform(shape: tuple[int, int]) -> FixedMap:
+def uniform(shape: tuple[int, int], ties: Ties = "row-major") -> FixedMap:
     """The map whose pixels are all equal, so that the rule for equal pixels decides which are the highest."""
-    return FixedMap.of(torch.ones(shape))
+    return FixedMap.of(torch.ones(shape), ties)
 
 
 def centre_pixel(shape: tuple[int, int]) -> int:
@@ -98,18 +109,20 @@ def centre_pixel(shape: tuple[int, int]) -> int:
     return height // 2 * width + width // 2
 
 
-def pair_levels(inside: torch.Tensor) -> dict[str, float]:
+def pair_levels(inside: torch.Tensor, ties: Ties = "row-major") -> dict[str, float]:
     """What the centre pixel and the centre Gaussian get on one pair: the columns ``chance_*`` of a record.
 
     Args:
         inside: (H, W) bool region on the CPU, not empty.
+        ties: as in :func:`.top_pixels`.
 
     Returns:
         Percent, by the columns' names.
     """
     shape = inside.shape[0], inside.shape[1]
     pixels = np.flatnonzero(inside.numpy())
-    pixel, blob = one_pixel(shape, centre_pixel(shape)).metrics(pixels), gaussian(shape).metrics(pixels)
+    pixel = one_pixel(shape, centre_pixel(shape), ties).metrics(pixels)
+    blob = gaussian(shape, ties=ties).metrics(pixels)
     return {
         "chance_pixel_ebpg": pixel["ebpg"],
         "chance_pixel_bbox": pixel["bbox"],
@@ -282,7 +295,7 @@ def _highest(maps: Sequence[_Ints] | Sequence[_Floats]) -> int | None:
     return int(np.argmax(np.sum(maps, axis=0))) if len(maps) else None
 
 
-def best_bbox_map(places: Iterable[Places]) -> FixedMap | None:
+def best_bbox_map(places: Iterable[Places], ties: Ties = "row-major") -> FixedMap | None:
     """The fixed map that is best for Bbox among the rankings of :data:`CELLS` x ``CELLS`` cells.
 
     The cell on rank k counts for the pairs whose N highest cells reach it, each with the share of the cell
@@ -297,10 +310,10 @@ def best_bbox_map(places: Iterable[Places]) -> FixedMap | None:
     cell, rank = linear_sum_assignment(shares.T @ reached, maximize=True)
     height = np.empty(CELLS**2)
     height[cell] = CELLS**2 - rank
-    return _resized(height, groups[0].shape)
+    return _resized(height, groups[0].shape, ties)
 
 
-def best_miou_map(places: Iterable[Places]) -> FixedMap | None:
+def best_miou_map(places: Iterable[Places], ties: Ties = "row-major") -> FixedMap | None:
     """A fixed map for mIoU: its top 20 % of cells have the highest mean IoU that ascent by tangents finds.
 
     The IoU is convex in the number of cells that the top and the region share. Its tangent is a lower bound,
@@ -320,7 +333,7 @@ def best_miou_map(places: Iterable[Places]) -> FixedMap | None:
         top = chosen
         common = shares[:, top].sum(axis=1)
         gain = shares.T @ ((top_size + sizes) / (top_size + sizes - common) ** 2)
-    return _resized(gain, groups[0].shape)
+    return _resized(gain, groups[0].shape, ties)
 
 
 def _joined(groups: Sequence[Places]) -> tuple[_Floats, _Floats]:
@@ -328,6 +341,6 @@ def _joined(groups: Sequence[Places]) -> tuple[_Floats, _Floats]:
     return np.concatenate(shares), np.concatenate(sizes)
 
 
-def _resized(cells: _Floats, shape: tuple[int, int]) -> FixedMap:
+def _resized(cells: _Floats, shape: tuple[int, int], ties: Ties) -> FixedMap:
     coarse = torch.from_numpy(cells).view(1, 1, CELLS, CELLS)
-    return FixedMap.of(F.interpolate(coarse, shape, mode="bilinear", align_corners=False)[0, 0])
+    return FixedMap.of(F.interpolate(coarse, shape, mode="bilinear", align_corners=False)[0, 0], ties)

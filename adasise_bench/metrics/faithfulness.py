@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 
+from adasise_bench.data.rules import Ties
 from adasise_bench.metrics.pixels import pixel_order, share_of_pixels, top_pixels
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.scoring import filled_batch, in_batches
@@ -18,18 +19,22 @@ SHOWN_SHARE = 0.15
 
 
 def shown_part(
-    image: torch.Tensor, saliency: torch.Tensor, order: torch.Tensor | None = None
+    image: torch.Tensor,
+    saliency: torch.Tensor,
+    order: torch.Tensor | None = None,
+    ties: Ties = "row-major",
 ) -> torch.Tensor:
     """I⊙T: the network input in which only the highest 15 % of the map's pixels are left.
 
-    All other pixels become 0, which is the mean colour of the networks. T is 1 at the pixels that are left.
+    All other pixels become 0, which is the mean colour of the networks, or black where no mean is subtracted.
+    T is 1 at the pixels that are left.
 
     Source: the SISE paper (arXiv 2010.00672).
 
     Args:
         image: (1, 3, H, W) network input, after preprocessing.
         saliency: (H, W) map.
-        order: as in :func:`.top_pixels`.
+        order, ties: as in :func:`.top_pixels`.
 
     Returns:
         (1, 3, H, W), of the type of ``image``.
@@ -40,7 +45,7 @@ def shown_part(
         >>> shown_part(image, saliency)[0, 0, 3].tolist()  # 15 % of 20 pixels: the last three
         [0.0, 0.0, 1.0, 1.0, 1.0]
     """
-    return image * top_pixels(saliency, share_of_pixels(saliency, SHOWN_SHARE), order)
+    return image * top_pixels(saliency, share_of_pixels(saliency, SHOWN_SHARE), order, ties)
 
 
 def drop(score: float, score_shown: float) -> float:

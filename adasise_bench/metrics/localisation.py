@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from adasise_bench.data.dataset import Annotation
+from adasise_bench.data.rules import Ties
 from adasise_bench.metrics.pixels import share_of_pixels, top_pixels
 
 IOU_SHARE = 0.20
@@ -42,8 +43,15 @@ def ebpg(saliency: torch.Tensor, inside: torch.Tensor) -> float:
     return float(100 * energy[inside].sum() / total) if total > 0 else 0.0
 
 
-def bbox(saliency: torch.Tensor, inside: torch.Tensor, order: torch.Tensor | None = None) -> float:
+def bbox(
+    saliency: torch.Tensor,
+    inside: torch.Tensor,
+    order: torch.Tensor | None = None,
+    ties: Ties = "row-major",
+) -> float:
     """Share of the N highest pixels that lie inside G, where N is the number of pixels of G.
+
+    The share is always one of N, also where strict ties leave fewer than N pixels.
 
     Source: Schulz et al., Restricting the Flow (arXiv 2001.00396); the SISE paper (arXiv 2010.00672) calls it
     Bbox.
@@ -51,7 +59,7 @@ def bbox(saliency: torch.Tensor, inside: torch.Tensor, order: torch.Tensor | Non
     Args:
         saliency: (H, W) map.
         inside: (H, W) bool, the region G of the class; it has at least one pixel.
-        order: as in :func:`.top_pixels`.
+        order, ties: as in :func:`.top_pixels`.
 
     Returns:
         Percent, from 0 to 100; higher is better.
@@ -63,10 +71,15 @@ def bbox(saliency: torch.Tensor, inside: torch.Tensor, order: torch.Tensor | Non
         50.0
     """
     count = int(inside.sum())
-    return 100 * int((top_pixels(saliency, count, order) & inside).sum()) / count
+    return 100 * int((top_pixels(saliency, count, order, ties) & inside).sum()) / count
 
 
-def miou(saliency: torch.Tensor, inside: torch.Tensor, order: torch.Tensor | None = None) -> float:
+def miou(
+    saliency: torch.Tensor,
+    inside: torch.Tensor,
+    order: torch.Tensor | None = None,
+    ties: Ties = "row-major",
+) -> float:
     """Intersection over union of G and the highest 20 % of the pixels.
 
     Source: the SISE paper (arXiv 2010.00672), Table 1.
@@ -74,7 +87,7 @@ def miou(saliency: torch.Tensor, inside: torch.Tensor, order: torch.Tensor | Non
     Args:
         saliency: (H, W) map.
         inside: (H, W) bool, the region G of the class; it has at least one pixel.
-        order: as in :func:`.top_pixels`.
+        order, ties: as in :func:`.top_pixels`.
 
     Returns:
         Percent, from 0 to 100; higher is better.
@@ -85,7 +98,7 @@ def miou(saliency: torch.Tensor, inside: torch.Tensor, order: torch.Tensor | Non
         >>> miou(torch.tensor([[9.0, 1.0, 3.0, 0.0, 2.0]]), inside)  # one pixel is 20 %; G has two
         50.0
     """
-    top = top_pixels(saliency, share_of_pixels(saliency, IOU_SHARE), order)
+    top = top_pixels(saliency, share_of_pixels(saliency, IOU_SHARE), order, ties)
     return 100 * int((top & inside).sum()) / int((top | inside).sum())
 
 
@@ -145,20 +158,21 @@ def pointing_difficult(pointing: float | None, difficult: bool | None) -> float 
 def region_of(annotation: Annotation, class_name: str) -> torch.Tensor | None:
     """The region of a class in the picture's own size, for the pointing game.
 
-    Args:
-        annotation: the objects of the picture.
-        class_name: a class that at least one of them has.
+        Args:
+            annotation: the objects of the picture.
+            class_name: a class that at least one of them has.
 
-    Returns:
-        (H', W') bool on the CPU; ``None`` where VOC marks all objects of the class as "difficult".
+        Returns:
+            (H', W') bool on the CPU; ``None`` where VOC marks all objects of the class as "difficult".
 
-    Example:
-        >>> from adasise_bench.data.boxes import Box
-        >>> from adasise_bench.data.dataset import Annotation
-        >>> from adasise_bench.metrics.localisation import region_of
-        >>> dog = Box("dog", 1, 1, 2, 1)  # the first two pixels of the first row
-        >>> region_of(Annotation((3, 2), (dog,)), "dog").tolist()
-        [[True, True, False], [False, False, False]]
+        Example:
+            >>> from adasise_bench.data.boxes import Box
+            >>> from adasise_bench.data.dataset import Annotation
+    from adasise_bench.data.rules import Ties
+            >>> from adasise_bench.metrics.localisation import region_of
+            >>> dog = Box("dog", 1, 1, 2, 1)  # the first two pixels of the first row
+            >>> region_of(Annotation((3, 2), (dog,)), "dog").tolist()
+            [[True, True, False], [False, False, False]]
     """
     if all(box.difficult for box in annotation.boxes if box.class_name == class_name):
         return None

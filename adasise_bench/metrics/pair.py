@@ -11,6 +11,7 @@ from functools import cache, cached_property
 import torch
 
 from adasise_bench.data.dataset import Annotation
+from adasise_bench.data.rules import Ties
 from adasise_bench.metrics.faithfulness import shown_part
 from adasise_bench.metrics.localisation import region_of
 from adasise_bench.metrics.pixels import pixel_order
@@ -35,6 +36,7 @@ class Pair:
             no such set.
         scores: gives Ψ of every class for the whole picture, (C,) float32; all pairs of the picture share it.
         explain: explains the same pair on another network and gives an (H, W) float32 map.
+        ties: which of equal pixels belong to the highest N, see :func:`.top_pixels`.
     """
 
     classifier: Classifier
@@ -47,6 +49,7 @@ class Pair:
     difficult: bool | None
     scores: Callable[[], torch.Tensor]
     explain: Callable[[Classifier], torch.Tensor]
+    ties: Ties = "row-major"
 
     @cached_property
     def _numbers(self) -> tuple[float, float, torch.Tensor]:
@@ -54,7 +57,8 @@ class Pair:
         order = pixel_order(self.explained)
         # Always one input alone, even where several are explained together: scores round differently in
         # batches of another size, and a record must not depend on what was computed beside it.
-        scores_shown = self.classifier.reference_scores(shown_part(self.image, self.explained, order))[0]
+        shown_input = shown_part(self.image, self.explained, order, self.ties)
+        scores_shown = self.classifier.reference_scores(shown_input)[0]
         score, shown = torch.stack([self.scores()[self.target], scores_shown[self.target]]).tolist()
         return score, shown, order.cpu()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from adasise_bench.data.rules import Ties
+
 
 def pixel_order(saliency: torch.Tensor) -> torch.Tensor:
     """Number the pixels of a map from the highest to the lowest.
@@ -22,14 +24,19 @@ def pixel_order(saliency: torch.Tensor) -> torch.Tensor:
     return saliency.flatten().argsort(descending=True, stable=True)
 
 
-def top_pixels(saliency: torch.Tensor, count: int, order: torch.Tensor | None = None) -> torch.Tensor:
-    """Mark the ``count`` highest pixels. Of equal pixels the first in row-major order are taken.
+def top_pixels(
+    saliency: torch.Tensor, count: int, order: torch.Tensor | None = None, ties: Ties = "row-major"
+) -> torch.Tensor:
+    """Mark the ``count`` highest pixels; ``ties`` says what becomes of equal pixels at the cut.
 
     Args:
         saliency: (H, W) map.
         count: how many pixels, from 0 to H·W.
         order: the map's :func:`pixel_order`, by default computed. Metrics of one map share it, since sorting
             takes most of the time.
+        ties: ``row-major`` takes the first of equal pixels in row-major order, and so exactly ``count``;
+            ``strict`` takes only the pixels above the highest value that is left out (that of rank
+            ``count`` + 1), and so at most ``count``.
 
     Returns:
         (H, W) bool.
@@ -38,9 +45,13 @@ def top_pixels(saliency: torch.Tensor, count: int, order: torch.Tensor | None = 
         >>> from adasise_bench.metrics.pixels import top_pixels
         >>> top_pixels(torch.tensor([[1.0, 3.0], [3.0, 2.0]]), 1).tolist()  # the first of the two 3s
         [[False, True], [False, False]]
+        >>> top_pixels(torch.tensor([[1.0, 3.0], [3.0, 2.0]]), 1, ties="strict").any()  # 3 is not above 3
+        tensor(False)
     """
     if order is None:
         order = pixel_order(saliency)
+    if ties == "strict" and count < len(order):
+        return saliency > saliency.flatten()[order[count]]
     mask = torch.zeros_like(order, dtype=torch.bool)
     mask[order[:count]] = True
     return mask.view(saliency.shape)

@@ -8,6 +8,8 @@ from importlib import import_module
 from math import inf
 from typing import Literal, NamedTuple
 
+from adasise_bench.data.rules import Rules
+
 Direction = Literal["up", "down"]
 """Which values are better: the higher or the lower ones."""
 
@@ -47,6 +49,7 @@ class Metric:
             :class:`~adasise_bench.metrics.pair.Pair`, or after another metric. Empty for what a run itself
             records, such as time.
         definition: names what the function computes. A change that moves values takes a new name.
+        rules: the rules that move its values: ``ties``, ``corners`` or both.
         range: the values that it can have where the score Ψ lies in [0, 1].
         range_of_raw_outputs: the same where Ψ is the network's raw output; ``None`` where it is then not
             computed.
@@ -65,6 +68,7 @@ class Metric:
     direction: Direction | None = "up"
     function: str = ""
     definition: str = ""
+    rules: tuple[Literal["ties", "corners"], ...] = ()
     range: Range = PERCENT
     range_of_raw_outputs: Range | Literal["the same"] | None = "the same"
     default: bool = False
@@ -85,6 +89,19 @@ class Metric:
             return self.range
         return self.range_of_raw_outputs
 
+    def definition_under(self, rules: Rules) -> str:
+        """The name of what is computed under these rules: the definition, with the rules in its name.
+
+        Example:
+            >>> from adasise_bench.data.rules import Rules
+            >>> from adasise_bench.metrics import METRICS
+            >>> METRICS["bbox"].definition_under(Rules(ties="strict"))
+            'bbox-topN-strict-v1'
+        """
+        stem, _, version = self.definition.rpartition("-")
+        changed = [value for name, value in rules.changed().items() if name in self.rules]
+        return "-".join((stem, *changed, version))
+
 
 def _named(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
     return {
@@ -95,24 +112,25 @@ def _named(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
 METRICS: Mapping[str, Metric] = _named({
     "ebpg": Metric(
         "EBPG, %", "energy of the map inside the class's boxes / total energy",
-        function="localisation:ebpg", definition="ebpg-box-union-v1", default=True,
+        function="localisation:ebpg", definition="ebpg-box-union-v1", rules=("corners",), default=True,
     ),
     "bbox": Metric(
         "Bbox, %", "share of the N highest pixels inside the boxes, N = box pixels",
-        function="localisation:bbox", definition="bbox-topN-v1", default=True,
+        function="localisation:bbox", definition="bbox-topN-v1", rules=("ties", "corners"), default=True,
     ),
     "drop": Metric(
         "Drop, %", "relative loss of score when only the top 15 % pixels are shown", direction="down",
-        function="faithfulness:drop", definition="drop-hard15-v1", default=True,
+        function="faithfulness:drop", definition="drop-hard15-v1", rules=("ties",), default=True,
         range_of_raw_outputs=FROM_ZERO,
     ),
     "increase": Metric(
         "Increase, %", "share of pictures whose score rises with the top 15 %",
-        function="faithfulness:increase", definition="increase-hard15-v1", range=HIT, default=True,
+        function="faithfulness:increase", definition="increase-hard15-v1", rules=("ties",), range=HIT,
+        default=True,
     ),
     "miou": Metric(
         "mIoU, %", "IoU of the top 20 % pixels with the boxes",
-        function="localisation:miou", definition="miou-top20-v1", default=True,
+        function="localisation:miou", definition="miou-top20-v1", rules=("ties", "corners"), default=True,
     ),
     "seconds": Metric(
         "Run-time, s", "time of one explanation, synchronised, without data loading", "seconds", "down",
@@ -120,16 +138,18 @@ METRICS: Mapping[str, Metric] = _named({
     ),
     "pointing": Metric(
         "Pointing, %", "share of highest pixels within 15 px of an object, by class",
-        function="localisation:pointing", definition="pointing-torchray15-v1", range=HIT, average="classes",
+        function="localisation:pointing", definition="pointing-torchray15-v1", rules=("corners",), range=HIT,
+        average="classes",
     ),
     "pointing_difficult": Metric(
         "Pointing, difficult, %", "the same for small objects beside other classes",
-        function="localisation:pointing_difficult", definition="pointing-difficult-torchray15-v1", range=HIT,
-        average="classes",
+        function="localisation:pointing_difficult", definition="pointing-difficult-torchray15-v1",
+        rules=("corners",), range=HIT, average="classes",
     ),
     "average_gain": Metric(
         "Average gain, %", "share of the missing score that the top 15 % alone bring",
-        function="faithfulness:average_gain", definition="average-gain-hard15-v1", range_of_raw_outputs=None,
+        function="faithfulness:average_gain", definition="average-gain-hard15-v1", rules=("ties",),
+        range_of_raw_outputs=None,
     ),
     "insertion": Metric(
         "Insertion, %", "area under the score while the blurred picture is uncovered",
@@ -179,6 +199,11 @@ QUALITY = tuple(name for name in DEFAULT if METRICS[name].function)
 """What the regression gate looks at."""
 
 DEFINITIONS = {name: metric.definition for name, metric in METRICS.items() if metric.definition}
+
+
+def definitions(rules: Rules) -> dict[str, str]:
+    """The definitions of the metrics under these rules, by the metrics' names."""
+    return {name: METRICS[name].definition_under(rules) for name in DEFINITIONS}
 
 
 def expected_forwards(names: Iterable[str], side: int, explanation: int) -> int:

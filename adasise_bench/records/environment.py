@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from adasise_bench import __version__
+from adasise_bench.data.rules import SETS
 from adasise_bench.records import evidence
 from adasise_bench.utils.devices import machine
 from adasise_bench.utils.hardware import nvidia_driver
@@ -48,6 +49,9 @@ BACKENDS = "backends"
 
 _PARTLY = (evidence.NAME, BACKENDS)
 
+_UNSAID = {"rules": SETS["protocol"]}
+"""Settings that are left out of an identity where they have this value."""
+
 
 def backend_versions(facts: Mapping[str, Any]) -> dict[str, str]:
     """The versions of what passed a run's batches, by name; torch's own stands for itself.
@@ -67,11 +71,12 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str =
     """Dotted keys whose values differ, each as ``key: before -> now``.
 
     Of the evidence and the backends, what only one of them tells is no difference: earlier versions told
-    less, and another backend is another engine.
+    less, and another backend is another engine. The settings come first and definitions last, for the former
+    are often the reason of all others.
     """
     found = []
-    for key in sorted(before.keys() | now.keys()):
-        old, new = before.get(key), now.get(key)
+    for key in sorted(before.keys() | now.keys(), key=_place):
+        old, new = (side.get(key, _UNSAID.get(key)) for side in (before, now))
         if key in _PARTLY and not prefix:
             old, new = old or {}, new or {}
             common = old.keys() & new.keys()
@@ -82,6 +87,11 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str =
         elif old != new:
             found.append(f"{prefix}{key}: {_short(old)} -> {_short(new)}")
     return found
+
+
+def _place(name: str) -> tuple[int, str]:
+    order = {"identity": 0, "rules": 0, "definitions": 2}
+    return order.get(name, 1), name
 
 
 def _short(value: Any) -> str:

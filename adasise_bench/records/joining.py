@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from adasise_bench.data.rules import Rules
 from adasise_bench.records import evidence
 from adasise_bench.records.record import Key
 from adasise_bench.records.run import Run
@@ -81,8 +82,9 @@ def _first_difference(setting: str, one: Any, other: Any) -> tuple[str, Any, Any
 
 def _settings(run: Run) -> Iterator[tuple[str, str, Any]]:
     """What two runs must agree on, as (model, setting, value)."""
-    data = run.config["data"]
+    data, rules = run.config["data"], Rules.model_validate(run.config["rules"])
     for model, weights in run.environment["models"].items():
+        yield model, "rules", rules.title
         yield model, "weights", weights["weights_sha256"]
         yield model, "blocks", run.config["models"].get(model, {}).get("blocks")
         yield model, "score", run.config["score"]

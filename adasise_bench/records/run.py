@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 from pydantic import AliasChoices, BaseModel, Field, ValidationError
 
+from adasise_bench.data.rules import PROTOCOL, Rules
 from adasise_bench.records import manifest
 from adasise_bench.records.checks import refuse_impossible
 from adasise_bench.records.description import read_config, read_environment
@@ -46,6 +47,7 @@ class _Config(BaseModel, extra="allow"):
     models: dict[str, dict[str, Any]]
     data: _DataSettings
     score: str
+    rules: Rules = PROTOCOL
     extra_metrics: list[str] = Field([], validation_alias=AliasChoices("extra_metrics", "measures"))
 
 

@@ -19,7 +19,7 @@ from adasise_bench.models.lost_device import named_if_lost
 from adasise_bench.models.scoring import in_batches
 from adasise_bench.reporting.tables import Table, Tables, title_of
 from adasise_bench.reporting.tables.accuracy import accuracy_notes, accuracy_table
-from adasise_bench.reporting.tables.notes import model_notes
+from adasise_bench.reporting.tables.notes import model_notes, rules_notes
 from adasise_bench.run import network
 from adasise_bench.run.classification import Classification
 from adasise_bench.run.config import RunConfig
@@ -57,6 +57,7 @@ def measure_accuracy(config: RunConfig) -> tuple[Tables, int]:
             found = _accuracy_of(plan, classifier, errors)
             tables.append(accuracy_table(name, plan.dataset.name, found))
             notes += model_notes(name, network.facts(classifier))
+    notes += rules_notes(config.rules.model_dump(include={"preprocessing"}))
     notes += [*accuracy_notes(tables), *_notes(plan, device, errors)]
     return Tables(tuple(tables), tuple(map(printable, notes))), len(errors)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from adasise_bench.data.dataset import Annotation, Dataset
 from adasise_bench.data.loading import open_dataset
+from adasise_bench.data.rules import Corners, Ties
 from adasise_bench.data.selection import chosen_images
 from adasise_bench.data.transforms import input_shape
 from adasise_bench.metrics import chance
@@ -81,7 +82,8 @@ def chance_levels(config: RunConfig) -> ChanceLevels:
     data = config.data
     dataset = open_dataset(data.model_copy(update={"download": False}))
     chosen = set(chosen_images(dataset.images, data.sample, config.seed, config.limit, config.shard))
-    annotations, unusable = _read(dataset)
+    annotations, unusable = _read(dataset, config.rules.corners)
+    ties = config.rules.ties
 
     def pairs(image_ids: set[str] | None = None) -> Iterator[_Pair]:
         for image_id, annotation in annotations.items():
@@ -91,8 +93,8 @@ def chance_levels(config: RunConfig) -> ChanceLevels:
                     yield _Pair(image_id, class_name, annotation, shape)
 
     with _one_thread():
-        fits = _fits(pairs(), chosen) if data.resize == "stretch" else None
-        rows = {(pair.image_id, pair.class_name): _values(pair, fits) for pair in pairs(chosen)}
+        fits = _fits(pairs(), chosen, ties) if data.resize == "stretch" else None
+        rows = {(pair.image_id, pair.class_name): _values(pair, fits, ties) for pair in pairs(chosen)}
     if not rows:
         raise DataError(f"{dataset.name}: this limit and shard choose no picture with a usable annotation")
     index = pd.MultiIndex.from_tuples(list(rows), names=["image_id", "class_name"])
@@ -104,6 +106,7 @@ def chance_levels(config: RunConfig) -> ChanceLevels:
         dataset.name,
         f"{data.input_size} px ({data.resize})",
         fits.covered if fits else None,
+        config.rules,
         tuple(str(unusable[image_id]) for image_id in unusable if image_id in chosen),
     )
 
@@ -119,13 +122,13 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _read(dataset: Dataset) -> tuple[dict[str, Annotation], dict[str, DataError]]:
+def _read(dataset: Dataset, corners: Corners) -> tuple[dict[str, Annotation], dict[str, DataError]]:
     """The annotations of all pictures, and why some cannot be used."""
     annotations: dict[str, Annotation] = {}
     unusable: dict[str, DataError] = {}
     for image_id in dataset.images:
         try:
-            annotations[image_id] = dataset.annotation(image_id)
+            annotations[image_id] = dataset.annotation(image_id).with_corners(corners)
         except DataError as error:
             unusable[image_id] = error
     if not annotations:
@@ -139,17 +142,20 @@ class _Fits:
     Args:
         chosen: where the chosen pairs lie, by class.
         halves: where all pairs of each half lie, by half and class.
+        ties: the rule for equal pixels of the maps.
     """
 
-    def __init__(self, chosen: Mapping[str, Places], halves: Mapping[int, Mapping[str, Places]]) -> None:
+    def __init__(
+        self, chosen: Mapping[str, Places], halves: Mapping[int, Mapping[str, Places]], ties: Ties
+    ) -> None:
         self._places = {CHOSEN: chosen, **halves}
         self.pixel: Callable[[int, str | None], int | None] = cache(partial(self._fit, chance.best_pixel))
         self.point: Callable[[int, str | None], int | None] = cache(partial(self._fit, chance.best_point))
         self.bbox_map: Callable[[int, str | None], FixedMap | None] = cache(
-            partial(self._fit, chance.best_bbox_map)
+            partial(self._fit, partial(chance.best_bbox_map, ties=ties))
         )
         self.miou_map: Callable[[int, str | None], FixedMap | None] = cache(
-            partial(self._fit, chance.best_miou_map)
+            partial(self._fit, partial(chance.best_miou_map, ties=ties))
         )
 
     @property
@@ -164,7 +170,7 @@ class _Fits:
         return fit([group for name, group in self._places[part].items() if class_name in (None, name)])
 
 
-def _fits(pairs: Iterable[_Pair], chosen: Container[str]) -> _Fits:
+def _fits(pairs: Iterable[_Pair], chosen: Container[str], ties: Ties) -> _Fits:
     """Sum up where the objects of all pairs lie, and those of the chosen pictures once more."""
     places: dict[int, dict[str, Places]] = {CHOSEN: {}, **{half: {} for half in HALVES}}
     for pair in pairs:
@@ -172,17 +178,17 @@ def _fits(pairs: Iterable[_Pair], chosen: Container[str]) -> _Fits:
         hits = target.hits(pair.shape) if target else None
         for part in (half_of(pair.image_id), *([CHOSEN] if pair.image_id in chosen else [])):
             places[part].setdefault(pair.class_name, Places(pair.shape)).add(inside, hits)
-    return _Fits(places.pop(CHOSEN), places)
+    return _Fits(places.pop(CHOSEN), places, ties)
 
 
-def _values(pair: _Pair, fits: _Fits | None) -> Values:
+def _values(pair: _Pair, fits: _Fits | None, ties: Ties) -> Values:
     """What every level gets on one pair."""
-    inside = _Inside(pair)
+    inside = _Inside(pair, ties)
     values = inside.at_random(RANDOM_TIES)
-    values |= inside.of_map(TIES, chance.uniform(pair.shape), (0, 0))
+    values |= inside.of_map(TIES, chance.uniform(pair.shape, ties), (0, 0))
     for sigma, level in GAUSSIANS.items():
         point = chance.gaussian_point(pair.shape, sigma, pair.annotation.picture_size)
-        values |= inside.of_map(level, chance.gaussian(pair.shape, sigma), point)
+        values |= inside.of_map(level, chance.gaussian(pair.shape, sigma, ties), point)
     values |= inside.of_pixel(CENTRE, chance.centre_pixel(pair.shape))
     if fits is None:
         return values
@@ -198,8 +204,8 @@ def _values(pair: _Pair, fits: _Fits | None) -> Values:
 class _Inside:
     """The region of one pair, against which maps are held."""
 
-    def __init__(self, pair: _Pair) -> None:
-        self._shape = pair.shape
+    def __init__(self, pair: _Pair, ties: Ties) -> None:
+        self._shape, self._ties = pair.shape, ties
         self._pixels = np.flatnonzero(pair.inside)
         self._target = pair.target
         self._hits = self._target.hits(pair.shape).ravel() if self._target else None
@@ -223,7 +229,8 @@ class _Inside:
         """What a map of one pixel gets; nothing where there is none."""
         if pixel is None:
             return {}
-        return self._of_map(level, chance.one_pixel(self._shape, pixel)) | self._of_point(level, pixel)
+        fixed = chance.one_pixel(self._shape, pixel, self._ties)
+        return self._of_map(level, fixed) | self._of_point(level, pixel)
 
     def of_best(self, level: str, fits: _Fits, half: int, class_name: str | None) -> Values:
         """What the best map for each metric gets that was fitted to a half, and to one class or all."""
@@ -231,7 +238,8 @@ class _Inside:
         pixel, bbox_map = fits.pixel(half, class_name), fits.bbox_map(half, class_name)
         miou_map = fits.miou_map(half, class_name)
         if pixel is not None and bbox_map is not None and miou_map is not None:
-            best = {"ebpg": chance.one_pixel(self._shape, pixel), "bbox": bbox_map, "miou": miou_map}
+            fixed_pixel = chance.one_pixel(self._shape, pixel, self._ties)
+            best = {"ebpg": fixed_pixel, "bbox": bbox_map, "miou": miou_map}
             for metric, fixed in best.items():
                 values[metric, level] = fixed.metrics(self._pixels)[metric]
         return values

@@ -12,10 +12,13 @@ from pydantic import (
     BeforeValidator,
     Field,
     SerializeAsAny,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
 from adasise_bench.data.config import DataConfig
+from adasise_bench.data.rules import PROTOCOL, Rules
 from adasise_bench.data.selection import parse_shard
 from adasise_bench.methods import Method
 from adasise_bench.methods.parsing import parse_method
@@ -71,6 +74,9 @@ class RunConfig(Section):
 
     name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     data: DataConfig = DataConfig()
+    rules: Rules = Field(
+        PROTOCOL, description="`protocol`, `authors-code` or a mapping of rules, where sources differ"
+    )
     models: Annotated[
         dict[str, SerializeAsAny[ModelConfig]], BeforeValidator(_model_entries), Field(min_length=1)
     ]
@@ -108,8 +114,18 @@ class RunConfig(Section):
             "extra_metrics": given["measures"]
         }
 
+    @field_validator("methods", mode="after")
+    @classmethod
+    def _by_the_rules(cls, methods: list[Method], known: ValidationInfo) -> list[Method]:
+        return [method.by_rules(known.data.get("rules", PROTOCOL)) for method in methods]
+
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:
+        if self.data.layout == "coco" and self.rules.corners != PROTOCOL.corners:
+            raise ValueError(
+                "rules.corners: COCO's boxes are not counted from 1, so that there is no 1 to leave out; "
+                f"set rules.corners to {PROTOCOL.corners}"
+            )
         labels = [method.label for method in self.methods]
         repeated = {label for label in labels if labels.count(label) > 1}
         if repeated:
@@ -143,20 +159,22 @@ class RunConfig(Section):
 
         Paths are left out, because the hashes of weights and data are recorded. So is everything that only
         says how much is done, or how it is spread over the hardware. ``deterministic`` and the extra metrics
-        are included if they are set.
+        are included if they are set, and the rules if they are not the protocol's.
         """
         dump = self.model_dump(
             mode="json",
             exclude={"name": True, "device": True, "limit": True, "shard": True, "save_maps": True,
                      "tolerated_errors": True, "engine": True, "data": True,
-                     "models": {name: {"checkpoint", "sha256"} for name in self.models}},
+                     "methods": True, "models": {name: {"checkpoint", "sha256"} for name in self.models}},
         )  # fmt: skip
         if not self.deterministic:
             del dump["deterministic"]
+        if self.rules == PROTOCOL:
+            del dump["rules"]
         # Folders and baselines of earlier versions contain their earlier name.
         if asked := dump.pop("extra_metrics"):
             dump["measures"] = asked
-        methods = {entry["label"]: entry for entry in dump["methods"]}
+        methods = {method.label: method.identity() for method in self.methods}
         return dump | {"methods": methods, "data": self.data.identity(), "embedded": self.data.embedded}
 
     def digest(self) -> str:

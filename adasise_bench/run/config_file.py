@@ -115,6 +115,8 @@ def _override(tree: dict[str, Any], keys: list[str], value: Any, source: str) ->
         _pick(models, keys[1:], source)
         del models[keys[1]]
     else:
+        if keys[0] == "rules" and len(keys) > 1 and isinstance(tree.get("rules"), str):
+            tree["rules"] = {"set": tree["rules"]}  # the named set, of which one rule is changed
         _assign(tree, keys, value, source)
 
 

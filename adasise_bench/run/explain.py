@@ -116,7 +116,7 @@ def _show(bar: tqdm[Any], done: int, total: int) -> None:
 
 def _facts(subject: Subject) -> dict[str, Any]:
     config, classifier = subject.config, subject.classifier
-    definitions = network.definitions(config.methods, [classifier])
+    definitions = network.definitions(config.methods, [classifier], config.rules)
     return environment.describe(classifier.device, config.precision, definitions) | {
         "model": {"name": classifier.name} | network.facts(classifier),
         "picture": {
@@ -127,7 +127,13 @@ def _facts(subject: Subject) -> dict[str, Any]:
         },
         "settings": config.model_dump(
             mode="json",
-            include={"models": True, "methods": True, "score": True, "data": {"resize", "input_size"}},
+            include={
+                "models": True,
+                "methods": True,
+                "rules": True,
+                "score": True,
+                "data": {"resize", "input_size"},
+            },
         ),
         "scores": subject.scores,
         "explained": subject.classes,

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from adasise_bench.data.dataset import Annotation
+from adasise_bench.data.rules import Ties
 from adasise_bench.methods import Explanation, Request
 from adasise_bench.metrics.pair import Pair, compute
 from adasise_bench.metrics.pixels import is_degenerate
@@ -28,6 +29,7 @@ class Truth(NamedTuple):
         scores: gives Ψ of every class for the whole picture, (C,) float32; all its pairs share it.
         chance: what maps get that do not look at the picture, by the record's columns.
         classification: gives what the record says of how the network classifies the picture, by column.
+        ties: the run's rule for equal pixels.
     """
 
     annotation: Annotation
@@ -35,6 +37,7 @@ class Truth(NamedTuple):
     scores: Callable[[], torch.Tensor]
     chance: Mapping[str, float] = MappingProxyType({})
     classification: Callable[[], Mapping[str, Any]] = dict
+    ties: Ties = "row-major"
 
 
 def explain_and_measure(
@@ -98,6 +101,7 @@ def measured(
         truth.difficult,
         truth.scores,
         partial(_explain, request),
+        truth.ties,
     )
     values = compute(pair, extra)
     return Record(

@@ -10,9 +10,11 @@ import torch
 
 from adasise_bench.data import Dataset
 from adasise_bench.data.loading import usual_classes
+from adasise_bench.data.rules import PROTOCOL, Rules
 from adasise_bench.methods import METHODS, Method
 from adasise_bench.methods.custom.custom import custom_definitions
-from adasise_bench.metrics.registry import DEFINITIONS, scored_inputs
+from adasise_bench.metrics import registry
+from adasise_bench.metrics.registry import scored_inputs
 from adasise_bench.models import custom, engine_cache, load_classifier
 from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.models.backends import BACKENDS, CHOICES
@@ -70,6 +72,8 @@ def _load(config: RunConfig, name: str, device: torch.device, classes: tuple[str
         )
     else:
         classifier = _load_known(config, name, model, device)
+    preprocessing = classifier.preprocessing.by_rule(config.rules.preprocessing)
+    classifier = replace(classifier, preprocessing=preprocessing)
     side = config.data.input_size
     width = side if config.data.resize == "stretch" else side * 3 // 2
     noise = torch.randn(1, 3, side, width, generator=torch.Generator().manual_seed(0)).to(device)
@@ -205,14 +209,16 @@ def _prepared(classifier: Classifier, image: torch.Tensor) -> Classifier:
     return classifier
 
 
-def definitions(methods: Sequence[Method] = (), classifiers: Sequence[Classifier] = ()) -> dict[str, str]:
+def definitions(
+    methods: Sequence[Method] = (), classifiers: Sequence[Classifier] = (), rules: Rules = PROTOCOL
+) -> dict[str, str]:
     """The definitions of all metrics and methods, and of the user's code that a run executes, by name.
 
     Raises:
         ConfigError: code of the user's own cannot be imported.
         BenchError: a file that the code uses cannot be read.
     """
-    known = dict(DEFINITIONS)
+    known = registry.definitions(rules)
     known |= {name: method.definition for name, method in METHODS.items()}
     networks = {f"models.{model.name}": model.definition for model in classifiers if model.definition}
     return known | custom_definitions(methods) | networks
@@ -227,7 +233,7 @@ def facts(classifier: Classifier) -> dict[str, Any]:
         "maps_available": list(classifier.maps or ARCHITECTURES[classifier.name].maps),
         "blocks": list(classifier.blocks),
         "classes": list(classifier.classes),
-        "preprocessing": asdict(classifier.preprocessing),
+        "preprocessing": classifier.preprocessing.facts(),
         "engine": asdict(classifier.engine),
         "backend_version": BACKENDS[classifier.engine.backend].libraries(classifier.precision),
     }

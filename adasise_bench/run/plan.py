@@ -99,7 +99,7 @@ def make_plan(config: RunConfig, *, download: bool = True) -> Plan:
     chosen = chosen_images(dataset.images, config.data.sample, config.seed, config.limit, config.shard)
     for image_id in chosen:
         try:
-            annotations[image_id] = dataset.annotation(image_id)
+            annotations[image_id] = dataset.annotation(image_id).with_corners(config.rules.corners)
         except DataError as error:
             annotations[image_id] = error
     return Plan(config, dataset, annotations)

@@ -28,7 +28,7 @@ from adasise_bench.utils.text_tables import text_table
 
 _SETTINGS = (
     "data.layout", "data.resize", "data.input_size",
-    "models", "methods", "score", "precision", "device", "engine",
+    "models", "methods", "rules", "score", "precision", "device", "engine",
 )  # fmt: skip
 
 

@@ -79,7 +79,7 @@ class Worker:
             classifier = network.with_engine(self._config, classifier, engines.get(name), self._pictures)
             self._classifiers[name], self._yardsticks[name] = classifier, Yardstick(classifier)
         classifiers = list(self._classifiers.values())
-        definitions = network.definitions(self._config.methods, classifiers)
+        definitions = network.definitions(self._config.methods, classifiers, self._config.rules)
         return environment.describe(self._device, self._config.precision, definitions) | {
             "deterministic": self._config.deterministic,
             "models": {name: network.facts(classifier) for name, classifier in self._classifiers.items()},
@@ -122,7 +122,7 @@ class _Picture(NamedTuple):
     def of(cls, plan: Plan, classifier: Classifier, annotation: Annotation, image: torch.Tensor) -> _Picture:
         """Nothing is computed yet."""
         scores = cache(partial(_scores, classifier, image))
-        chance = cache(partial(_chance, annotation, (image.shape[2], image.shape[3])))
+        chance = cache(partial(_chance, plan, annotation, (image.shape[2], image.shape[3])))
         classification = cache(partial(_classification, plan, classifier, annotation, scores))
         return cls(annotation, image, scores, chance, classification)
 
@@ -211,13 +211,16 @@ def _task(plan: Plan, classifier: Classifier, method: Method, key: Key, picture:
             picture.scores,
             picture.chance(class_name),
             lambda: picture.classification().columns(number, whole=whole),
+            plan.config.rules.ties,
         ),
     )
 
 
-def _chance(annotation: Annotation, shape: tuple[int, int], class_name: str) -> Mapping[str, float]:
+def _chance(
+    plan: Plan, annotation: Annotation, shape: tuple[int, int], class_name: str
+) -> Mapping[str, float]:
     """What maps get on a class that do not look at the picture; all methods share it."""
-    return pair_levels(annotation.inside(class_name, shape))
+    return pair_levels(annotation.inside(class_name, shape), plan.config.rules.ties)
 
 
 def _scores(classifier: Classifier, image: torch.Tensor) -> torch.Tensor:

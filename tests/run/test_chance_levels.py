@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from conftest import write_annotation
 
 from adasise_bench.cli import main
+from adasise_bench.data.rules import Ties
 from adasise_bench.data.voc import open_voc
 from adasise_bench.metrics import chance
 from adasise_bench.metrics.chance import Target, gaussian_point, half_of
@@ -162,9 +163,9 @@ def test_records_hold_what_the_control_gets_once_for_each_pair(
 ) -> None:
     computed: list[tuple[int, int]] = []
 
-    def pair_levels(inside: torch.Tensor) -> dict[str, float]:
+    def pair_levels(inside: torch.Tensor, ties: Ties) -> dict[str, float]:
         computed.append((inside.shape[0], inside.shape[1]))
-        return chance.pair_levels(inside)
+        return chance.pair_levels(inside, ties)
 
     monkeypatch.setattr(worker, "pair_levels", pair_levels)
     tree = {

@@ -328,7 +328,7 @@ MUTANTS = {
         ("energy[inside].sum() / total", "energy[inside].sum() / energy.numel()"),
         ("count = int(inside.sum())", "count = int((~inside).sum())"),
         ("& inside).sum()) / count", "& inside).sum())"),
-        ("(top_pixels(saliency, count, order) & inside)", "(top_pixels(saliency, count, order) | inside)"),
+        ("order, ties) & inside).sum()", "order, ties) | inside).sum()"),
         ("int((top & inside).sum())", "int((top ^ inside).sum())"),
         ("int((top | inside).sum())", "int(inside.sum())"),
         ("int((top | inside).sum())", "int(top.sum() + inside.sum())"),

@@ -7,10 +7,15 @@ from typing import Literal
 
 import torch
 
+from adasise_bench.data.rules import OtsuRule
+
 FusionName = Literal["hard", "soft"]
 
 _BINS = 256
 _SOFT_SLOPE = 100.0
+
+RAISED_DEFINITION = "otsu-raised1.5-below10-v1"
+"""Names what :func:`raised_where_few` computes. A change that moves values takes a new name."""
 
 
 def min_max(values: torch.Tensor) -> torch.Tensor:
@@ -56,7 +61,31 @@ def otsu_thresholds(layers: torch.Tensor) -> torch.Tensor:
     return torch.where(span > 0, best, low)[:, 0].to(layers.device)
 
 
-def fuse(layers: Sequence[torch.Tensor], fusion: FusionName = "hard") -> torch.Tensor:
+def raised_where_few(layers: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:
+    """Raise the threshold of a layer to 1.5 times where fewer than 10 % of its pixels are above it.
+
+    Source: course code of the authors' department (ECE1512, Project A), for hard and soft fusion.
+
+    Args:
+        layers: (L, H, W) floats.
+        thresholds: (L,) of the same type.
+
+    Returns:
+        (L,) of the same type. A raised threshold can be above every pixel.
+
+    Example:
+        >>> from adasise_bench.methods.sise.fusion import raised_where_few
+        >>> layer = torch.arange(20.0).view(1, 4, 5)  # one of 20 pixels is above 18, two are above 17
+        >>> [float(raised_where_few(layer, torch.tensor([limit]))) for limit in (18.0, 17.0)]
+        [27.0, 17.0]
+    """
+    above = (layers > thresholds[:, None, None]).flatten(1).sum(dim=1)
+    return torch.where(10 * above < layers[0].numel(), 1.5 * thresholds, thresholds)
+
+
+def fuse(
+    layers: Sequence[torch.Tensor], fusion: FusionName = "hard", otsu: OtsuRule = "plain"
+) -> torch.Tensor:
     """Fuse layer maps: E = V_1, then E = (E + V_b) · Otsu(V_b) for every further block (SISE, Fig. 5).
 
     At the end E is scaled to [0, 1].
@@ -65,6 +94,7 @@ def fuse(layers: Sequence[torch.Tensor], fusion: FusionName = "hard") -> torch.T
         layers: (H, W) layer maps from the input side, each in [0, 1] or all zero.
         fusion: ``hard`` keeps the pixels where V_b is above its Otsu threshold t, and sets the others to 0;
             ``soft`` multiplies all pixels with sigmoid(100 (V_b - t)).
+        otsu: ``plain``, or ``raised``: t is that of :func:`raised_where_few`.
 
     Returns:
         (H, W) in [0, 1]; all zero when no pixel is left.
@@ -77,7 +107,10 @@ def fuse(layers: Sequence[torch.Tensor], fusion: FusionName = "hard") -> torch.T
     """
     fused = layers[0]
     others = torch.stack([*layers])[1:]
-    for layer, limit in zip(others, otsu_thresholds(others).to(others.dtype), strict=True):
+    limits = otsu_thresholds(others).to(others.dtype)
+    if otsu == "raised" and len(others):
+        limits = raised_where_few(others, limits)
+    for layer, limit in zip(others, limits, strict=True):
         above = layer - limit
         gate = torch.sigmoid(_SOFT_SLOPE * above) if fusion == "soft" else (above > 0).to(layer.dtype)
         fused = (fused + layer) * gate

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from pydantic import Field
 
+from adasise_bench.data.rules import PROTOCOL, OtsuRule, Rules
 from adasise_bench.methods.base import Explanation, Method, Request
 from adasise_bench.methods.masking import ScoredMaps, layer_map, numbers_of, score_masks, varying
 from adasise_bench.methods.precision_check import (
@@ -17,7 +18,7 @@ from adasise_bench.methods.precision_check import (
     sample_of_maps,
     told,
 )
-from adasise_bench.methods.sise.fusion import FusionName, fuse, min_max
+from adasise_bench.methods.sise.fusion import RAISED_DEFINITION, FusionName, fuse, min_max
 from adasise_bench.methods.sise.selectors import SelectorName, normalized, threshold
 from adasise_bench.models.classifier import BlockMaps, Classifier
 from adasise_bench.utils.errors import BenchError
@@ -30,7 +31,8 @@ class Sise(Method):
 
     Every block of the network gives feature maps. Those whose summed gradient is positive become masks on the
     picture. Their mean, weighted by the score Ψ that each mask leaves, is the block's layer map, and the
-    layer maps are fused from the input to the output. ``selector``, ``mu`` and ``fusion`` vary the steps.
+    layer maps are fused from the input to the output. ``selector``, ``mu``, ``fusion`` and ``otsu`` vary the
+    steps.
 
     Map: (H, W) float32, from 0 to 1.
 
@@ -48,6 +50,24 @@ class Sise(Method):
     selector: SelectorName = "fixed"
     mu: float = Field(0.0, ge=0, lt=1, description="threshold of the `fixed` selector")
     fusion: FusionName = "hard"
+    otsu: OtsuRule = Field(
+        PROTOCOL.otsu, description="`raised`: Otsu's threshold 1.5 times as high where few pixels exceed it"
+    )
+
+    def by_rules(self, rules: Rules) -> Sise:
+        """The rule ``otsu``; see :meth:`Method.by_rules`."""
+        return self if "otsu" in self.model_fields_set else self.model_copy(update={"otsu": rules.otsu})
+
+    def identity(self) -> dict[str, Any]:
+        """Leave ``otsu`` out at its default: baselines and runs without the option stay valid."""
+        options = super().identity()
+        if self.otsu == PROTOCOL.otsu:
+            del options["otsu"]
+        return options
+
+    def evidence(self) -> dict[str, str]:
+        """The name of the definition of a threshold that is raised."""
+        return {f"{self.label}.otsu": RAISED_DEFINITION} if self.otsu == "raised" else {}
 
     @property
     def group(self) -> str:
@@ -211,6 +231,6 @@ class _Selection:
         if not torch.cat([maps.scores[:, self.target] for maps in own]).isfinite().all():
             raise BenchError("the network's scores of masked inputs are not finite for this picture")
         layers = [min_max(layer_map(maps, self.target, size)) for maps in own]
-        saliency = fuse(layers, self.method.fusion).float()
+        saliency = fuse(layers, self.method.fusion, self.method.otsu).float()
         live = [len(maps.maps) for maps in own]
         return Explanation(saliency, 1 + sum(live), 1, self.maps_kept, self.maps_positive, live)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from adasise_bench.data.rules import Rules, Ties
 from adasise_bench.metrics.registry import METRICS
 from adasise_bench.reporting.tables.breakdown import breakdown_tables
 from adasise_bench.reporting.tables.model import Table, Tables
-from adasise_bench.reporting.tables.notes import statistics_notes
+from adasise_bench.reporting.tables.notes import rules_notes, statistics_notes
 from adasise_bench.reporting.tables.rows import count_row, measured_rows
 from adasise_bench.reporting.tables.scores import Scores
 from adasise_bench.utils.messages import printable
@@ -24,7 +25,7 @@ SIGMAS = (0.25, 0.1)
 """Standard deviations of the Gaussians in the middle, as shares of the side."""
 
 RANDOM_TIES = "Uniform, equal pixels at random"
-TIES = "Uniform, equal pixels by the protocol's rule"
+TIES = "Uniform, equal pixels by the rule for ties"
 GAUSSIANS = {sigma: f"Centre Gaussian, sigma {sigma:g}" for sigma in SIGMAS}
 CENTRE = "Centre pixel"
 FITTED_PIXEL = "Best pixel, fitted on the same pairs"
@@ -39,6 +40,12 @@ LEVELS = (RANDOM_TIES, TIES, *GAUSSIANS.values(), CENTRE, FITTED_PIXEL, PIXEL, F
 """The image-blind maps, as they are titled."""
 
 
+_TIE_RULES: Mapping[Ties, str] = {
+    "row-major": "takes equal pixels line by line from the top",
+    "strict": "takes none of the equal pixels at the cut",
+}
+
+
 @dataclass(frozen=True)
 class ChanceLevels:
     """What maps get that do not look at the picture.
@@ -51,6 +58,7 @@ class ChanceLevels:
         input: how pictures enter the network, in words.
         covered: (H, W) percent of the pairs whose region covers a pixel; ``None`` where the inputs' shapes
             differ.
+        rules: the rules for ties and corners that they follow.
         unusable: why annotations could not be used, one line for each.
     """
 
@@ -59,6 +67,7 @@ class ChanceLevels:
     data: str
     input: str
     covered: NDArray[np.float64] | None
+    rules: Rules
     unusable: tuple[str, ...]
 
 
@@ -97,9 +106,10 @@ def _notes(levels: ChanceLevels, tables: Sequence[Table]) -> Iterator[str]:
         "the very pairs that it is held against, which makes it too high."
     )
     yield (
-        "Equal pixels at random: the mean over all their orders (mIoU is not computed). The protocol takes "
-        "equal pixels line by line from the top; so do the maps of one pixel for the pixels beside it."
+        "Equal pixels at random: the mean over all their orders (mIoU is not computed). The rule for ties "
+        f"{_TIE_RULES[levels.rules.ties]}; the maps of one pixel follow it for the pixels beside it."
     )
+    yield from rules_notes(levels.rules.model_dump(include={"ties", "corners"}))
     if levels.covered is None:
         yield "Maps are fitted only where all inputs have one shape (data.resize: stretch)."
     yield from statistics_notes(tables)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from adasise_bench.data.rules import SETS, Rules
 from adasise_bench.methods.registry import METHODS
 from adasise_bench.metrics.registry import METRICS
 from adasise_bench.records.run import Run
@@ -32,6 +33,7 @@ def notes(
     yield from _published_notes(tables, data)
     yield from caveats(runs, records)
     yield from origin_notes(runs)
+    yield from dict.fromkeys(note for run in runs for note in rules_notes(run.config["rules"]))
     yield from _option_notes(runs)
     yield from _area_notes(runs)
     for run in runs:
@@ -243,6 +245,15 @@ def model_notes(model: str, weights: Mapping[str, Any]) -> Iterator[str]:
             f"{title_of(model)}: not the published model: {weights['weights_file']}, SHA-256 {digest}; "
             "numbers are not comparable with the paper's."
         )
+
+
+def rules_notes(given: Mapping[str, str]) -> Iterator[str]:
+    """By which rules was made and measured, where these are not the protocol's."""
+    rules = Rules.model_validate(given)
+    if changed := rules.changed():
+        listed = ", ".join(f"{name}={value}" for name, value in changed.items())
+        name = rules.title if rules.title in SETS else "not the protocol's"
+        yield f"Rules: {name} ({listed}); numbers by other rules are not comparable with these."
 
 
 def _option_notes(runs: Sequence[Run]) -> Iterator[str]:
