@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from scipy.optimize import linear_sum_assignment
+from scipy.stats import hypergeom
 
 from adasise_bench.data.boxes import span
 from adasise_bench.data.dataset import Annotation
@@ -90,6 +91,26 @@ def gaussian(shape: tuple[int, int], sigma: float = CENTRE_SIGMA) -> FixedMap:
 def uniform(shape: tuple[int, int]) -> FixedMap:
     """The map whose pixels are all equal, so that the rule for equal pixels decides which are the highest."""
     return FixedMap.of(torch.ones(shape))
+
+
+@lru_cache(maxsize=4096)
+def miou_at_random(pixels: int, region: int, top: int) -> float:
+    """The mean IoU of a region with pixels that are taken at random, in percent.
+
+    The number of common pixels is hypergeometric: ``top`` of ``pixels`` are drawn without replacement, of
+    which ``region`` are inside.
+
+    Args:
+        pixels: how many the input has.
+        region: how many are inside, at least 1.
+        top: how many are taken.
+
+    >>> miou_at_random(2, 1, 1)  # the right one or the wrong one
+    50.0
+    """
+    common = np.arange(max(0, top + region - pixels), min(top, region) + 1)
+    chances = hypergeom.pmf(common, pixels, region, top)
+    return float(100 * (chances * common / (top + region - common)).sum() / chances.sum())
 
 
 def centre_pixel(shape: tuple[int, int]) -> int:

@@ -97,7 +97,7 @@ def _notes(levels: ChanceLevels, tables: Sequence[Table]) -> Iterator[str]:
         "the very pairs that it is held against, which makes it too high."
     )
     yield (
-        "Equal pixels at random: the mean over all their orders (mIoU is not computed). The protocol takes "
+        "Equal pixels at random: the mean over all their orders. The protocol takes "
         "equal pixels line by line from the top; so do the maps of one pixel for the pixels beside it."
     )
     if levels.covered is None:
