@@ -208,7 +208,7 @@ class _Inside:
         """The mean over all orders of the pixels of a map whose pixels are all equal."""
         pixels, inside = self._shape[0] * self._shape[1], len(self._pixels)
         share = 100 * inside / pixels
-        miou = chance.miou_at_random(pixels, inside, int(IOU_SHARE * pixels))
+        miou = chance.miou_at_random(pixels, inside, chance.uniform(self._shape).top)
         values = {("ebpg", level): share, ("bbox", level): share, ("miou", level): miou}
         if self._hits is not None:
             values["pointing", level] = 100 * float(self._hits.mean())
