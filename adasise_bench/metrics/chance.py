@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from scipy.optimize import linear_sum_assignment
-from scipy.stats import hypergeom
 
 from adasise_bench.data.boxes import span
 from adasise_bench.data.dataset import Annotation
@@ -109,7 +108,11 @@ def miou_at_random(pixels: int, region: int, top: int) -> float:
     50.0
     """
     common = np.arange(max(0, top + region - pixels), min(top, region) + 1)
-    chances = hypergeom.pmf(common, pixels, region, top)
+    before, after = common[:-1], common[1:]
+    # Each chance over the one before it: much faster than the binomials for every pair of a data set.
+    ratios = (region - before) * (top - before) / (after * (pixels - region - top + after))
+    logarithms = np.append(0, np.log(ratios).cumsum())
+    chances = np.exp(logarithms - logarithms.max())
     return float(100 * (chances * common / (top + region - common)).sum() / chances.sum())
 
 
