@@ -12,6 +12,7 @@ beside the paper's, the reading with the smallest largest error first. It needs 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -183,12 +184,19 @@ def lowest_of_classes(classes: int, values: Floats) -> float:
     """The lowest threshold of Otsu's criterion for several classes."""
     if len(np.unique(values)) <= classes:
         return 0.0
-    return float(filters.threshold_multiotsu(values, classes)[0])
+    thresholds: Any = filters
+    return float(thresholds.threshold_multiotsu(values, classes)[0])
 
 
 def printed_at_logarithms(values: Floats) -> float:
     """The printed criterion on log(v / lowest v), which is not negative."""
     return float(values[best_split(printed, np.log(values / values[0]), half=True) - 1])
+
+
+def foreign(name: str, *arguments: int) -> Callable[[Floats], float]:
+    """A threshold of scikit-image by its name."""
+    function: Any = getattr(filters, f"threshold_{name}")
+    return lambda values: float(function(values, *arguments))
 
 
 READINGS: Mapping[str, Reading] = {
@@ -230,13 +238,13 @@ READINGS: Mapping[str, Reading] = {
     "roles: difference of the means only": printed_split(lambda s: (s.mean_low - s.mean_high) ** 2),
     "roles: Otsu's, i < n/2": printed_split(between_classes),
     "Otsu, exact (`otsu`)": of_tool("otsu"),
-    "Otsu, 16 bins": positive(lambda values: float(filters.threshold_otsu(values, 16))),
-    "Otsu, 64 bins": positive(lambda values: float(filters.threshold_otsu(values, 64))),
-    "Otsu, 256 bins": positive(lambda values: float(filters.threshold_otsu(values, 256))),
+    "Otsu, 16 bins": positive(foreign("otsu", 16)),
+    "Otsu, 64 bins": positive(foreign("otsu", 64)),
+    "Otsu, 256 bins": positive(foreign("otsu", 256)),
     "Otsu, the threshold is i/n": positive(lambda v: best_split(between_classes, v) / len(v)),
     "Otsu on the logarithm (`log-otsu`)": of_tool("log-otsu"),
     "Otsu on the logarithm, 256 bins": positive(
-        lambda values: float(np.exp(filters.threshold_otsu(np.log(values), 256)))
+        lambda values: math.exp(foreign("otsu", 256)(np.log(values)))
     ),
     "Otsu on the square root": positive(lambda values: otsu_at(np.sqrt(values)) ** 2),
     "Otsu, again on the lower class": positive(partial(again, 1)),
@@ -250,10 +258,10 @@ READINGS: Mapping[str, Reading] = {
     "Otsu, three classes, lowest": positive(partial(lowest_of_classes, 3)),
     "Otsu, four classes, lowest": positive(partial(lowest_of_classes, 4)),
     **{f"fixed, mu {mu:g}": of_tool("fixed", mu) for mu in (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)},
-    "triangle": positive(lambda values: float(filters.threshold_triangle(values))),
-    "Li": positive(lambda values: float(filters.threshold_li(values))),
-    "Yen": positive(lambda values: float(filters.threshold_yen(values))),
-    "isodata": positive(lambda values: float(filters.threshold_isodata(values))),
+    "triangle": positive(foreign("triangle")),
+    "Li": positive(foreign("li")),
+    "Yen": positive(foreign("yen")),
+    "isodata": positive(foreign("isodata")),
     "mean": positive(lambda values: float(values.mean())),
     "half of the mean": positive(lambda values: float(values.mean()) / 2),
     "median": positive(lambda values: float(np.median(values))),
@@ -295,14 +303,15 @@ def table(pairs: Sequence[Sequence[Floats]]) -> pd.DataFrame:
         kept, counts = np.array([kept_and_positive(reading, blocks) for blocks in pairs]).sum(axis=0)
         shares = kept / np.maximum(counts, 1)
         error = float(np.abs(shares - paper).max()) if len(shares) == len(paper) else None
-        rows.append({"reading": title} | _by_block(shares) | {"largest error": error})
+        rows.append({"reading": title, **_by_block(shares), "largest error": error})
     return pd.DataFrame(rows).sort_values("largest error", kind="stable")
 
 
 def published_shares() -> Floats:
     """Ada-SISE's maps over SISE's in each block of Table 2."""
     maps = published("ada_sise")["table2"]["maps"]
-    return np.array(maps["ada_sise"]) / np.array(maps["sise"])
+    shares: Floats = np.array(maps["ada_sise"]) / np.array(maps["sise"])
+    return shares
 
 
 def _by_block(values: Sequence[float] | Floats) -> dict[str, float]:
@@ -387,7 +396,7 @@ def main(config: Path, model: str, limit: int | None, overrides: tuple[str, ...]
     found = table(pairs)
     write_text_atomically(output / "readings.csv", found.to_csv(index=False, lineterminator="\n"))
     counts = np.array([[int((block > 0).sum()) for block in blocks] for blocks in pairs]).mean(axis=0)
-    paper = {"reading": "*paper*"} | _by_block(published_shares())
+    paper: dict[Any, Any] = {"reading": "*paper*", **_by_block(published_shares())}
     rows = [paper, *found.to_dict("records")]
     text = tabulate(rows, headers="keys", tablefmt="github", floatfmt=".3f")
     positive_maps = ", ".join(f"{count:.1f}" for count in counts)
