@@ -165,8 +165,8 @@ def percentile_intervals(
         method="percentile",
         rng=np.random.default_rng(SEED),
     )
-    low, high = resampled.confidence_interval
-    return low, high
+    interval: tuple[Any, Any] = resampled.confidence_interval
+    return interval
 
 
 def _times_drawn(drawn: NDArray[np.int64], images: int) -> _Floats:
