@@ -153,9 +153,9 @@ class ResampledAccuracy:
         of_classes = [ranking.average_precision(times) for ranking in self._classes]
         shares = np.full((len(self.NAMES), len(times)), np.nan)
         if of_classes:
-            known: NDArray[np.bool_] = np.isfinite(np.array(of_classes))
-            shares[:2] = np.where(known, of_classes, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-            shares[:2, ~known.any(axis=0)[0]] = np.nan
+            occurring = np.isfinite(of_classes).sum(axis=0)
+            with np.errstate(invalid="ignore"):
+                shares[:2] = np.nansum(of_classes, axis=0) / occurring
         shares[2:] = first / pictures, few / pictures, pairs_few / pairs
         return 100 * shares
 
