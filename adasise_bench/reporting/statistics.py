@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -126,26 +126,47 @@ def _intervals(sums: _Floats, counts: _Floats) -> tuple[_Floats, _Floats]:
     if images < MINIMUM_IMAGES:
         return np.full(columns, np.nan), np.full(columns, np.nan)
 
-    def means(drawn: NDArray[np.int64], axis: int = -1) -> Any:
-        times = _times_drawn(drawn, images)
+    def means(times: _Floats) -> Any:
         return _mean(np.tensordot(times, sums, 1), np.tensordot(times, counts, 1)).T
+
+    low, high = percentile_intervals(images, means, max(images, sums[0].size))
+    class_means = sums.sum(axis=0) / np.maximum(counts.sum(axis=0), 1)
+    residuals = np.abs(sums - counts * class_means).max(axis=(0, 1))
+    unequal = residuals > _ROUNDING * np.abs(sums).max(axis=(0, 1))
+    return np.where(unequal, low, np.nan), np.where(unequal, high, np.nan)
+
+
+def percentile_intervals(
+    images: int, statistics: Callable[[_Floats], _Floats], numbers: int
+) -> tuple[_Floats, _Floats]:
+    """Ends of the 95 % percentile intervals of statistics of images, which are drawn with replacement.
+
+    Args:
+        images: how many there are, at least :data:`MINIMUM_IMAGES`.
+        statistics: gives (statistics, resamples) for how often each image is in each resample,
+            (resamples, images).
+        numbers: about how many numbers ``statistics`` handles for a resample; it bounds the memory.
+
+    Returns:
+        Low and high ends, (statistics,) each.
+    """
+
+    def of_drawn(drawn: NDArray[np.int64], axis: int = -1) -> Any:
+        return statistics(_times_drawn(drawn, images))
 
     resampled = bootstrap(
         (np.arange(images),),
-        means,
+        of_drawn,
         vectorized=True,
         axis=-1,
         n_resamples=RESAMPLES,
-        batch=max(1, _DRAWN_AT_ONCE // max(images, sums[0].size)),
+        batch=max(1, _DRAWN_AT_ONCE // numbers),
         confidence_level=CONFIDENCE,
         method="percentile",
         rng=np.random.default_rng(SEED),
     )
-    class_means = sums.sum(axis=0) / np.maximum(counts.sum(axis=0), 1)
-    residuals = np.abs(sums - counts * class_means).max(axis=(0, 1))
-    unequal = residuals > _ROUNDING * np.abs(sums).max(axis=(0, 1))
-    low, high = resampled.confidence_interval
-    return np.where(unequal, low, np.nan), np.where(unequal, high, np.nan)
+    interval: tuple[Any, Any] = resampled.confidence_interval
+    return interval
 
 
 def _times_drawn(drawn: NDArray[np.int64], images: int) -> _Floats:

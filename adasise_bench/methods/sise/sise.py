@@ -101,7 +101,8 @@ class AdaSise(Sise):
     """Ada-SISE: SISE with a threshold on the gradients that adapts to each block.
 
     Fewer feature maps become masks, and the explanation is faster. ``selector`` says which threshold:
-    ``printed`` is the paper's criterion as it is printed, ``otsu`` is Otsu's; see :func:`.threshold`.
+    ``printed`` is the paper's criterion as it is printed, ``otsu`` is Otsu's, and ``log-otsu`` is Otsu's on
+    the logarithms of the gradients; see :func:`.threshold`.
 
     Map: (H, W) float32, from 0 to 1.
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from adasise_bench.metrics.accuracy import Accuracy, accuracy
+from adasise_bench.metrics.accuracy import Accuracy, ResampledAccuracy, accuracy
 from adasise_bench.records.run import Run
 from adasise_bench.reporting.published import published_accuracy
+from adasise_bench.reporting.statistics import MINIMUM_IMAGES, percentile_intervals
 from adasise_bench.reporting.tables.model import Cell, Row, Table, title_of
 from adasise_bench.utils.errors import DataError
 
@@ -26,7 +28,34 @@ _SHARES = {
 }
 
 
-def accuracy_of(records: pd.DataFrame, classes: Sequence[str] | None) -> Accuracy | None:
+class AccuracyEstimate(NamedTuple):
+    """The accuracy of a network on some pictures, with the ends of its 95 % intervals by name.
+
+    A name has no interval where resampling shows no spread, or where there are too few pictures.
+    """
+
+    found: Accuracy
+    intervals: Mapping[str, tuple[float, float]]
+
+
+def estimate_accuracy(
+    scores: NDArray[np.floating], annotated: NDArray[np.bool_], difficult: NDArray[np.bool_]
+) -> AccuracyEstimate:
+    """The accuracy with bootstrap intervals over pictures; see :func:`.accuracy` for the arguments."""
+    found = accuracy(scores, annotated, difficult)
+    if found.pictures < MINIMUM_IMAGES:
+        return AccuracyEstimate(found, {})
+    resampled = ResampledAccuracy(scores, annotated, difficult)
+    low, high = percentile_intervals(found.pictures, resampled.shares, 4 * found.pictures)
+    intervals = {
+        name: (float(one), float(other))
+        for name, one, other in zip(resampled.NAMES, low, high, strict=True)
+        if other > one
+    }
+    return AccuracyEstimate(found, intervals)
+
+
+def accuracy_of(records: pd.DataFrame, classes: Sequence[str] | None) -> AccuracyEstimate | None:
     """The accuracy of one network on the pictures that its records tell the scores of; ``None`` for none.
 
     Args:
@@ -37,7 +66,7 @@ def accuracy_of(records: pd.DataFrame, classes: Sequence[str] | None) -> Accurac
     if known.empty:
         return None
     count = len(classes or ())
-    return accuracy(
+    return estimate_accuracy(
         np.stack(known["class_scores"].tolist()),
         _as_flags(known["classes_annotated"], count),
         _as_flags(known["classes_difficult"], count),
@@ -74,19 +103,31 @@ def _as_flags(lists: Iterable[Sequence[int]], count: int) -> NDArray[np.bool_]:
     return np.stack(rows)
 
 
-def accuracy_table(model: str, data: str, found: Accuracy) -> Table:
+def accuracy_table(model: str, data: str, estimate: AccuracyEstimate) -> Table:
     """One network's accuracy in several definitions, the papers' figure beside each that it may mean.
 
     Args:
         model: the network.
         data: name of the data set; the papers' figures are VOC 2007's.
-        found: what was measured.
+        estimate: what was measured.
     """
+    found = estimate.found
     paper = published_accuracy(model, data)
     rows = []
     for name, title in _SHARES.items():
         of = found.pairs if name == "top5_pairs" else found.pictures
-        cell = Cell(None, name, getattr(found, name), of, of, paper.get(name), images=found.pictures)
+        low, high = estimate.intervals.get(name, (None, None))
+        cell = Cell(
+            None,
+            name,
+            getattr(found, name),
+            of,
+            of,
+            paper.get(name),
+            low=low,
+            high=high,
+            images=found.pictures,
+        )
         rows.append(Row(title, "up", "percent", (cell,)))
     for name, title in (("pictures", "Pictures"), ("pairs", "Pairs"), ("classes", "Classes in the mAP")):
         count = getattr(found, name)

@@ -106,7 +106,7 @@ def _notes(levels: ChanceLevels, tables: Sequence[Table]) -> Iterator[str]:
         "the very pairs that it is held against, which makes it too high."
     )
     yield (
-        "Equal pixels at random: the mean over all their orders (mIoU is not computed). The rule for ties "
+        "Equal pixels at random: the mean over all their orders. The rule for ties "
         f"{_TIE_RULES[levels.rules.ties]}; the maps of one pixel follow it for the pixels beside it."
     )
     yield from rules_notes(levels.rules.model_dump(include={"ties", "corners"}))
