@@ -15,7 +15,7 @@ import pyarrow as pa
 from adasise_bench.metrics.registry import COMPUTED, QUALITY
 from adasise_bench.records.folder_names import FINISHED, IN_FLIGHT
 from adasise_bench.records.record import _CHECKSUM, CHANCE, SCHEMA, ChangedLineError, Key, Record, parse_line
-from adasise_bench.records.row_groups import row_groups
+from adasise_bench.records.row_groups import RowGroupTooLargeError, row_groups
 from adasise_bench.utils.errors import DataError
 from adasise_bench.utils.files import regular, whole_lines
 
@@ -115,6 +115,11 @@ def _finished_groups(path: Path) -> Iterator[pa.Table]:
 def _as_damage(path: Path) -> Iterator[None]:
     try:
         yield
+    except RowGroupTooLargeError as error:
+        raise DataError(
+            f"{path}: {error}, which is more than is unpacked at once, although the file may be sound; write "
+            "it again in smaller row groups, as pyarrow.parquet.write_table(..., row_group_size=131072) does"
+        ) from None
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
         raise DataError(f"{path}: damaged records ({error}); {cure(path.parent, path.name)}") from None
 
