@@ -66,7 +66,9 @@ def _written_out(group: pa.Table, index: int) -> pa.Table:
                 lengths = pc.take(pc.binary_length(chunk.dictionary), chunk.indices)
                 size += pc.sum(lengths).as_py() or 0
     if size > MOST_BYTES:
-        raise RowGroupTooLargeError(f"row group {index} unpacks to more than {MOST_BYTES // 2**20} MiB of text")
+        raise RowGroupTooLargeError(
+            f"row group {index} unpacks to more than {MOST_BYTES // 2**20} MiB of text"
+        )
     plain = [
         pa.field(field.name, field.type.value_type) if pa.types.is_dictionary(field.type) else field
         for field in group.schema

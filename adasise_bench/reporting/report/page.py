@@ -18,6 +18,7 @@ from markupsafe import Markup
 from tqdm import tqdm
 
 from adasise_bench import __version__
+from adasise_bench.records.columns import join
 from adasise_bench.records.joining import combine
 from adasise_bench.records.run import Run
 from adasise_bench.reporting.overlay import DIMMING, OPACITY, colored
@@ -65,7 +66,7 @@ def write_report(runs: Sequence[Run], path: Path) -> None:
         "data": list(dict.fromkeys(source.data for source in sources)),
         "picture_count": len(pictures),
         "pair_count": len(index.pairs),
-        "caveats": list(caveats(runs, records)),
+        "caveats": list(caveats(runs, join(runs))),
         "tables": tables.tables,
         "notes": footnotes(tables, "bold"),
         "figures": [
