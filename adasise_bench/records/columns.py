@@ -19,7 +19,7 @@ from adasise_bench.records.run import Run
 
 _Floats = NDArray[np.float64]
 
-_CACHED_BYTES = 2**28
+_CACHED_BYTES = 2**26
 _NOBODY = -1
 
 

@@ -21,6 +21,7 @@ from adasise_bench.utils.errors import DataError
 from adasise_bench.utils.files import regular, whole_lines
 
 _ROWS_AT_ONCE = 4_096
+_CHECKED_AT_ONCE = 16_384
 
 
 _ADDED = {
@@ -116,7 +117,8 @@ def finished_batches(path: Path) -> Iterator[pd.DataFrame]:
     """
     for table in _finished_tables(path):
         with _as_damage(path):
-            yield frame(table)
+            for start in range(0, len(table), _CHECKED_AT_ONCE):
+                yield frame(table.slice(start, _CHECKED_AT_ONCE))
 
 
 def finished_records(path: Path) -> Iterator[Record]:
@@ -199,14 +201,15 @@ def frame(table: pa.Table) -> pd.DataFrame:
 
 
 def checked_batches(read: Read, folder: Path) -> Iterator[pd.DataFrame]:
-    """All records without their lists, a group after the other, for checks.
+    """All records without their lists, some thousand at a time, for checks.
 
     Raises:
         DataError: they are damaged.
     """
     with _as_damage(folder / FINISHED):
         for table in read([field.name for field in SCHEMA if not pa.types.is_list(field.type)]):
-            yield frame(table)
+            for start in range(0, len(table), _CHECKED_AT_ONCE):
+                yield frame(table.slice(start, _CHECKED_AT_ONCE))
 
 
 def in_flight(path: Path) -> Iterator[tuple[int, Record]]:
