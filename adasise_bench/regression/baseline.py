@@ -16,6 +16,7 @@ from adasise_bench.metrics.registry import DEFINITIONS, QUALITY
 from adasise_bench.records import environment, evidence
 from adasise_bench.records.checks import named, out_of_range, ranges
 from adasise_bench.records.folder_names import FINISHED
+from adasise_bench.records.reading import all_records
 from adasise_bench.records.run import Run, load_run
 from adasise_bench.regression.comparison import KEY, VALUES
 from adasise_bench.utils.errors import ConfigError, DataError
@@ -134,7 +135,8 @@ def baseline_of(run: Run) -> Baseline:
         DataError: the run has no records, or an earlier version wrote it, which did not say what it ran.
     """
     facts = run.environment
-    if run.records.empty:
+    values = all_records(lambda _: run.read([*KEY, *VALUES]), run.folder)
+    if values.empty:
         raise DataError(f"{run.folder}: has no records yet; let the run finish")
     if "identity" not in facts or "fingerprint" not in facts["data"]:
         path = run.folder / "environment.json"
@@ -149,7 +151,6 @@ def baseline_of(run: Run) -> Baseline:
     made_by = {key: facts.get(key) for key in ("tool", "torch", "device", "device_name", "precision")}
     made_by["backends"] = environment.backend_versions(facts)
     made_by[_YARDSTICKS] = {name: _backend(model) for name, model in sorted(facts["models"].items())}
-    values = run.records[[*KEY, *VALUES]].copy()
     values["class_name"] = values["class_name"].fillna("")
     for name in QUALITY:
         values[name] = values[name].astype(float).round(_DECIMALS)

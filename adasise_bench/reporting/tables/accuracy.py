@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from adasise_bench.metrics.accuracy import Accuracy, ResampledAccuracy, accuracy
@@ -18,6 +18,8 @@ from adasise_bench.reporting.tables.model import Cell, Row, Table, title_of
 from adasise_bench.utils.errors import DataError
 
 NAME = "accuracy"
+
+_LISTS = ("class_scores", "classes_annotated", "classes_difficult")
 
 _SHARES = {
     "map_eleven_points": "mAP, 11 points, %",
@@ -55,39 +57,38 @@ def estimate_accuracy(
     return AccuracyEstimate(found, intervals)
 
 
-def accuracy_of(records: pd.DataFrame, classes: Sequence[str] | None) -> AccuracyEstimate | None:
-    """The accuracy of one network on the pictures that its records tell the scores of; ``None`` for none.
-
-    Args:
-        records: of one network.
-        classes: those of the data, in their order; ``None`` where the run's environment does not name them.
-    """
-    known = records.dropna(subset=["class_scores"]).drop_duplicates("image_id")
-    if known.empty:
-        return None
-    count = len(classes or ())
-    return estimate_accuracy(
-        np.stack(known["class_scores"].tolist()),
-        _as_flags(known["classes_annotated"], count),
-        _as_flags(known["classes_difficult"], count),
-    )
-
-
-def refuse_other_classes(run: Run) -> None:
-    """Refuse scores that are not those of the data's classes, or classes that the data does not have.
+def accuracy_of(runs: Sequence[Run]) -> dict[str, AccuracyEstimate]:
+    """The accuracy of each network on the pictures that its records tell the scores of.
 
     Raises:
-        DataError: names the folder and the first such record.
+        DataError: scores that are not those of the data's classes, or classes that the data does not have;
+            names the folder and the first such record.
     """
-    count = len(run.environment["data"].get("classes") or ())
-    for record in run.records.dropna(subset=["class_scores"]).itertuples():
-        _refuse_impossible(record, count, run.folder)
+    parts: dict[str, list[tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]]] = {}
+    seen: dict[str, set[str]] = {}
+    for run in runs:
+        count = len(run.environment["data"].get("classes") or ())
+        for table in run.read(["model", "image_id", *_LISTS]):
+            known = table.filter(pc.is_valid(table["class_scores"])).to_pandas()
+            for record in known.itertuples():
+                _refuse_impossible(record, count, run.folder)
+            for model, group in known.groupby("model", sort=False):
+                own = seen.setdefault(str(model), set())
+                new = group[~group["image_id"].isin(own)].drop_duplicates("image_id")
+                if new.empty:
+                    continue
+                own.update(new["image_id"])
+                scores, annotated, difficult = (new[name] for name in _LISTS)
+                flags = _as_flags(annotated, count), _as_flags(difficult, count)
+                parts.setdefault(str(model), []).append((np.stack(scores.tolist()), *flags))
+    return {
+        model: estimate_accuracy(*(np.concatenate(arrays) for arrays in zip(*own, strict=True)))
+        for model, own in parts.items()
+    }
 
 
 def _refuse_impossible(record: object, count: int, folder: Path) -> None:
-    scores, annotated, difficult = (
-        getattr(record, name) for name in ("class_scores", "classes_annotated", "classes_difficult")
-    )
+    scores, annotated, difficult = (getattr(record, name) for name in _LISTS)
     lists = annotated is not None and difficult is not None
     fits = lists and len(scores) == count and np.isfinite(scores).all() and len(annotated)
     if not fits or max(annotated) >= count or not set(difficult) <= set(annotated):

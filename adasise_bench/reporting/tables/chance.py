@@ -73,11 +73,13 @@ class ChanceLevels:
 
 def chance_tables(levels: ChanceLevels, *, by_class: bool = False) -> Tables:
     """A line for each image-blind map, and a column for each metric; by class, a table for each metric."""
+    values = levels.values.sort_index()
     scores = Scores(
-        levels.values,
-        pd.DataFrame(index=levels.values.index, columns=list(LEVELS), dtype=object),
-        levels.box_share.to_frame("box_share"),
-        pd.DataFrame(index=levels.values.index),
+        list(LEVELS),
+        lambda column: values.loc[:, [column]].droplevel(0, axis=1).reindex(columns=list(LEVELS)),
+        levels.box_share.to_frame("box_share").reindex(values.index),
+        pd.DataFrame(index=values.index),
+        dict.fromkeys(LEVELS),
         controls=frozenset(LEVELS),  # none of them is the best of anything
     )
     metrics = {name: METRICS[name] for name in LOCATED}
