@@ -2,6 +2,7 @@
 
     python scripts/scaling.py memory                 the driver's memory for 10^4, 10^5 and 10^6 records
     python scripts/scaling.py costs                  seconds to hand out, write, read, decode, hash
+    python scripts/scaling.py start                  seconds and memory of starting with 200,000 pictures
     python scripts/scaling.py efficiency             1 and 2 CPU workers, each on a core of its own
     python scripts/scaling.py predict --forwards 4000 --forwards-per-second 8000 --costs costs.json
 
@@ -171,6 +172,119 @@ def costs(output: Path | None) -> None:
         click.echo(f"{name:28} {seconds * 1e3:9.4f} ms")
     if output is not None:
         output.write_text(json.dumps(found, indent=1) + "\n")
+
+
+@main.command()
+@click.argument("tree", type=click.Path(path_type=Path))
+@click.option("--pictures", default=200_000, show_default=True)
+@click.option("--times", default=2, show_default=True, help="Starts, each in a process of its own.")
+@click.option("--once", is_flag=True, hidden=True)
+def start(tree: Path, pictures: int, times: int, once: bool) -> None:
+    """Seconds from the start of a run to its first chunk, with a launcher that has no networks.
+
+    TREE is the folder of the pictures, which are made if it does not exist: hard links of a few small ones.
+    Remove it afterwards. PYTHONPATH chooses the build that is measured.
+    """
+    if not tree.exists():
+        make_tree(tree, pictures)
+    if not once:
+        for _ in range(times):
+            subprocess.run([sys.executable, __file__, "start", str(tree), "--once"], check=True)
+        return
+    import torchvision.datasets  # noqa: F401 - imported before the clock starts
+
+    from adasise_bench.run.config_file import load_config
+    from adasise_bench.run.runner import run
+
+    voc = CONFIG.with_name("table1.yaml")
+    config = load_config(voc, [f"data.root={tree}", "device=cpu"], models=["vgg16"], methods=["sise"])
+    launcher = StartOnly(config)
+    before = resident()
+    clock = time.perf_counter()
+    try:
+        run(config, tree / "run", launcher=launcher)
+    except StartedError:
+        click.echo(
+            f"{time.perf_counter() - clock:7.2f} s to the first chunk; "
+            f"{(resident() - before) / launcher.pictures:.0f} B more in memory per picture"
+        )
+
+
+class StartedError(Exception):
+    """The run would now make its first record."""
+
+
+class StartOnly:
+    """A launcher that ends the run as soon as it has a chunk to give."""
+
+    def __init__(self, config: Any) -> None:
+        self._config, self.pictures = config, 0
+
+    def __enter__(self) -> Any:
+        """Do nothing."""
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        """Do nothing."""
+
+    def open(self, dataset: Any) -> None:
+        """Count the pictures."""
+        self.pictures = len(dataset.images)
+
+    def prepare(self, _engines: Any) -> dict[str, Any]:
+        """Name an engine."""
+        return fake_facts(self._config)
+
+    def records(self, plan: Any, todo: Any, digests: Any) -> Any:
+        """Cut the first chunk and stop."""
+        from adasise_bench.run.launchers.chunks import chunks_of
+
+        next(chunks_of(plan, todo, digests, PICTURES_PER_CHUNK))
+        raise StartedError
+
+    def workers(self) -> list[dict[str, Any]]:
+        """There is none."""
+        return []
+
+
+def fake_facts(config: Any) -> dict[str, Any]:
+    """What a worker says of itself, without its networks."""
+    import torch
+
+    from adasise_bench.records import environment
+
+    engine = {"layout": "contiguous", "batch_size": 16, "backend": "torch"}
+    model = {"engine": engine, "weights_sha256": "a" * 64, "published": True}
+    return environment.describe(torch.device("cpu"), config.precision, {}) | {
+        "deterministic": config.deterministic,
+        "models": dict.fromkeys(config.models, model),
+    }
+
+
+def make_tree(tree: Path, pictures: int) -> None:
+    """A set in VOC layout of tiny pictures: a hundred different ones, and hard links to them."""
+    from PIL import Image
+
+    base = tree / "VOCdevkit" / "VOC2007"
+    for folder in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (base / folder).mkdir(parents=True)
+    box = "<bndbox><xmin>2</xmin><ymin>2</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+    size = "<size><width>16</width><height>16</height><depth>3</depth></size>"
+    with (base / "ImageSets/Main/test.txt").open("w") as listing:
+        for number in range(pictures):
+            name = f"ILSVRC2012_val_{number:08}"
+            image, annotation = base / f"JPEGImages/{name}.jpg", base / f"Annotations/{name}.xml"
+            listing.write(f"{name}\n")
+            if number < 100:
+                Image.new("RGB", (16, 16), (number, 100, 200)).save(image)
+                found = "dog" if number % 2 else "cat"
+                annotation.write_text(
+                    f"<annotation>{size}<object><name>{found}</name>{box}</object></annotation>"
+                )
+            else:
+                first = f"ILSVRC2012_val_{number % 100:08}"
+                image.hardlink_to(image.with_name(f"{first}.jpg"))
+                annotation.hardlink_to(annotation.with_name(f"{first}.xml"))
 
 
 @main.command()
