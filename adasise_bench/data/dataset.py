@@ -169,7 +169,7 @@ class Dataset(ABC):
 
         known.sort_by_classes(rows, self.classes, read)
         known.save()
-        numbers, combinations = known.combination[rows], known.combinations
+        numbers, combinations = known.of(image_ids, known.combination), known.combinations
         unusable: Sequence[str | None] = [None]
         return ByName(image_ids, lambda _, index: combinations[numbers[index]] or unusable)
 
@@ -196,8 +196,8 @@ class Dataset(ABC):
         known.look_at_pictures(rows, self._picture_files())
         known.hash_pictures(rows, lambda row: bytes.fromhex(self.digest(known.names[row])))
         known.save()
-        digests = known.digests
-        return ByName(self.image_ids, lambda _, index: digests[rows[index]].tobytes().hex())
+        digests = known.of(self.image_ids, known.digests)
+        return ByName(self.image_ids, lambda _, index: digests[index].tobytes().hex())
 
     def _picture_files(self) -> Iterable[str]:
         return map(str, self.images.values())

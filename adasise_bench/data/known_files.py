@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,10 +80,15 @@ class KnownFiles:
         rows = {name: row for row, name in enumerate(self.names)}
         return np.fromiter(map(rows.__getitem__, names), np.uint32, len(names))
 
+    def of(self, names: Names, column: NDArray[Any]) -> NDArray[Any]:
+        """The values of some of the pictures in one column, without a copy if these are all."""
+        return column if names is self.names else column[self.rows_of(names)]
+
     def without_objects(self, read: Callable[[int], bool]) -> NDArray[np.bool_]:
         """Which pictures have no object, (rows,) bool; ``read`` finds it out for one row."""
         self._fill(_OBJECTS_KNOWN, self.rows_of(self.names), lambda row: _WITHOUT_OBJECTS * read(row))
-        return (self._state & _WITHOUT_OBJECTS) != 0
+        without: NDArray[np.bool_] = (self._state & _WITHOUT_OBJECTS) != 0
+        return without
 
     def look_at_pictures(self, rows: NDArray[np.uint32], pictures: Iterable[str]) -> None:
         """Forget what is known of pictures whose files have changed.
@@ -137,7 +143,8 @@ class KnownFiles:
     def turned_on_trust(self, rows: NDArray[np.uint32], read: Callable[[int], bool]) -> NDArray[np.bool_]:
         """Which pictures are turned on trust, (rows,) bool; ``read`` finds it out for one row."""
         self._fill(_TRUST_KNOWN, rows, lambda row: _ON_TRUST * read(row))
-        return (self._state[rows] & _ON_TRUST) != 0
+        turned: NDArray[np.bool_] = (self._state[rows] & _ON_TRUST) != 0
+        return turned
 
     def save(self) -> None:
         """Write what was found out since the last time, if the cache folder can be written."""

@@ -32,9 +32,10 @@ class PlannedKeys:
         self._models, self._methods, self._class_names = list(models), list(methods), class_names
         self._names = names_of(image_ids)
         counts = (len(class_names(image_id)) for image_id in self._names)
-        self._first = np.zeros(len(self._names) + 1, np.int64)
-        np.cumsum(np.fromiter(counts, np.int64, len(self._names)), out=self._first[1:])
-        self.pairs = int(self._first[-1])
+        ends = np.cumsum(np.fromiter(counts, np.int64, len(self._names)))
+        self.pairs = int(ends[-1]) if len(ends) else 0
+        self._first = np.zeros(len(ends) + 1, np.uint32 if self.pairs < 2**32 else np.int64)
+        self._first[1:] = ends
 
     def __len__(self) -> int:
         """How many keys are planned."""
