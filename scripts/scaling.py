@@ -20,7 +20,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -411,8 +411,9 @@ class SimulatedPool:
     """A pool of workers that need no networks and no time: threads' worth of pipes in a few processes."""
 
     def __init__(self, config: Any, workers: int, processes: int) -> None:
-        self.devices = ["cpu"] * workers
-        self._config, self._processes, self._running = config, processes, []
+        self.devices: Sequence[str] = ["cpu"] * workers
+        self._config, self._processes = config, processes
+        self._running: list[Any] = []
         self._pipes: dict[int, Connection] = {}
 
     def open(self) -> None:
@@ -458,15 +459,16 @@ def _answer(pipes: list[Connection]) -> None:
     from adasise_bench.run.launchers.events import Done, Made, Ready
 
     while True:
-        for pipe in wait(pipes):
-            message = pipe.recv()  # type: ignore[union-attr]
+        talking: list[Any] = wait(pipes)
+        for pipe in talking:
+            message = pipe.recv()
             if isinstance(message, dict):
-                pipe.send(Ready(message, "simulated", os.getpid()))  # type: ignore[union-attr]
+                pipe.send(Ready(message, "simulated", os.getpid()))
                 continue
             for key in message.keys:
                 record = fake_record(key.model, key.method, key.image_id)
-                pipe.send(Made([record]))  # type: ignore[union-attr]
-            pipe.send(Done())  # type: ignore[union-attr]
+                pipe.send(Made([record]))
+            pipe.send(Done())
 
 
 @main.command()
