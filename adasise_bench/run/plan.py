@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -34,18 +34,18 @@ class Plan:
     classes: Mapping[str, Sequence[str | None]] | None = None
 
     @property
-    def pairs(self) -> Iterator[tuple[str, str | None]]:
+    def pairs(self) -> list[tuple[str, str | None]]:
         """(image id, class name) to explain; the class is ``None`` where the annotation cannot be used."""
-        return (
+        return [
             (image_id, class_name)
             for image_id in self.annotations
             for class_name in self.class_names(image_id)
-        )
+        ]
 
     @cached_property
     def unusable(self) -> list[str]:
         """Pictures whose annotation cannot be used."""
-        return [image_id for image_id, class_name in self.pairs if class_name is None]
+        return [image_id for image_id in self.annotations if None in self.class_names(image_id)]
 
     def class_names(self, image_id: str) -> Sequence[str | None]:
         """Classes of one picture; ``[None]`` where its annotation cannot be used."""
