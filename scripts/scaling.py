@@ -3,6 +3,9 @@
     python scripts/scaling.py memory                 the driver's memory for 10^4, 10^5 and 10^6 records
     python scripts/scaling.py costs                  seconds to hand out, write, read, decode, hash
     python scripts/scaling.py synthetic FOLDER --pairs 333250   a finished run of random values, in seconds
+    python scripts/scaling.py start                  seconds and memory of starting with 200,000 pictures
+    python scripts/scaling.py curve                  memory of driver and workers during a long run
+    python scripts/scaling.py driver                 records per second of a driver with 64 simulated workers
     python scripts/scaling.py efficiency             1 and 2 CPU workers, each on a core of its own
     python scripts/scaling.py predict --forwards 4000 --forwards-per-second 8000 --costs costs.json
 
@@ -18,7 +21,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -258,6 +261,301 @@ def costs(output: Path | None) -> None:
         click.echo(f"{name:28} {seconds * 1e3:9.4f} ms")
     if output is not None:
         output.write_text(json.dumps(found, indent=1) + "\n")
+
+
+@main.command()
+@click.argument("tree", type=click.Path(path_type=Path))
+@click.option("--pictures", default=200_000, show_default=True)
+@click.option("--times", default=2, show_default=True, help="Starts, each in a process of its own.")
+@click.option("--once", is_flag=True, hidden=True)
+def start(tree: Path, pictures: int, times: int, once: bool) -> None:
+    """Seconds from the start of a run to its first chunk, with a launcher that has no networks.
+
+    TREE is the folder of the pictures, which are made if it does not exist: hard links of a few small ones.
+    Remove it afterwards. PYTHONPATH chooses the build that is measured.
+    """
+    if not tree.exists():
+        make_tree(tree, pictures)
+    if not once:
+        for _ in range(times):
+            subprocess.run([sys.executable, __file__, "start", str(tree), "--once"], check=True)
+        return
+    import torchvision.datasets  # noqa: F401 - imported before the clock starts
+
+    from adasise_bench.run.config_file import load_config
+    from adasise_bench.run.runner import run
+
+    voc = CONFIG.with_name("table1.yaml")
+    config = load_config(voc, [f"data.root={tree}", "device=cpu"], models=["vgg16"], methods=["sise"])
+    launcher = StartOnly(config)
+    before = resident()
+    clock = time.perf_counter()
+    try:
+        run(config, tree / "run", launcher=launcher)
+    except StartedError:
+        click.echo(
+            f"{time.perf_counter() - clock:7.2f} s to the first chunk; "
+            f"{(resident() - before) / launcher.pictures:.0f} B more in memory per picture"
+        )
+
+
+class StartedError(Exception):
+    """The run would now make its first record."""
+
+
+class StartOnly:
+    """A launcher that ends the run as soon as it has a chunk to give."""
+
+    def __init__(self, config: Any) -> None:
+        self._config, self.pictures = config, 0
+
+    def __enter__(self) -> Any:
+        """Do nothing."""
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        """Do nothing."""
+
+    def open(self, dataset: Any) -> None:
+        """Count the pictures."""
+        self.pictures = len(dataset.images)
+
+    def prepare(self, _engines: Any) -> dict[str, Any]:
+        """Name an engine."""
+        return fake_facts(self._config)
+
+    def records(self, plan: Any, todo: Any, digests: Any) -> Any:
+        """Cut the first chunk and stop."""
+        from adasise_bench.run.launchers.chunks import chunks_of
+
+        next(chunks_of(plan, todo, digests, PICTURES_PER_CHUNK))
+        raise StartedError
+
+    def workers(self) -> list[dict[str, Any]]:
+        """There is none."""
+        return []
+
+
+def fake_facts(config: Any) -> dict[str, Any]:
+    """What a worker says of itself, without its networks."""
+    import torch
+
+    from adasise_bench.records import environment
+
+    engine = {"layout": "contiguous", "batch_size": 16, "backend": "torch"}
+    model = {"engine": engine, "weights_sha256": "a" * 64, "published": True}
+    return environment.describe(torch.device("cpu"), config.precision, {}) | {
+        "deterministic": config.deterministic,
+        "models": dict.fromkeys(config.models, model),
+    }
+
+
+def make_tree(tree: Path, pictures: int) -> None:
+    """A set in VOC layout of tiny pictures: a hundred different ones, and hard links to them."""
+    from PIL import Image
+
+    base = tree / "VOCdevkit" / "VOC2007"
+    for folder in ("JPEGImages", "Annotations", "ImageSets/Main"):
+        (base / folder).mkdir(parents=True)
+    box = "<bndbox><xmin>2</xmin><ymin>2</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>"
+    size = "<size><width>16</width><height>16</height><depth>3</depth></size>"
+    with (base / "ImageSets/Main/test.txt").open("w") as listing:
+        for number in range(pictures):
+            name = f"ILSVRC2012_val_{number:08}"
+            image, annotation = base / f"JPEGImages/{name}.jpg", base / f"Annotations/{name}.xml"
+            listing.write(f"{name}\n")
+            if number < 100:
+                Image.new("RGB", (16, 16), (number, 100, 200)).save(image)
+                found = "dog" if number % 2 else "cat"
+                annotation.write_text(
+                    f"<annotation>{size}<object><name>{found}</name>{box}</object></annotation>"
+                )
+            else:
+                first = f"ILSVRC2012_val_{number % 100:08}"
+                image.hardlink_to(image.with_name(f"{first}.jpg"))
+                annotation.hardlink_to(annotation.with_name(f"{first}.xml"))
+
+
+@main.command()
+@click.option("--pictures", default=5000, show_default=True, help="Drawn scenes; 64 different ones.")
+@click.option("--method", default="grad_cam", show_default=True, help="A cheap one.")
+@click.option("--every", default=10.0, show_default=True, help="Seconds.")
+def curve(pictures: int, method: str, every: float) -> None:
+    """Resident memory of the driver and of one worker process while a run goes on."""
+    from adasise_bench.data.scenes import SCENES_VERSION, embedded_root
+
+    with TemporaryDirectory() as temporary:
+        cache, folder = Path(temporary), Path(temporary) / "run"
+        repeat_scenes(embedded_root(), cache / "adasise-bench" / f"scenes-v{SCENES_VERSION}", pictures)
+        settings = (
+            f"methods=[{method}]", "extra_metrics=[]", "limit=null", "engine.layout=contiguous",
+            "engine.batch_size=16",
+        )  # fmt: skip
+        command = [
+            sys.executable,
+            "-m",
+            "adasise_bench",
+            "run",
+            "--config",
+            str(CONFIG),
+            "--output",
+            str(folder),
+        ]
+        command += ["--devices", "cpu,cpu", *(part for each in settings for part in ("--set", each))]
+        environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
+        with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as driver:
+            while driver.poll() is None:
+                time.sleep(every)
+                report_memory(folder, driver.pid)
+
+
+def repeat_scenes(scenes: Path, root: Path, pictures: int) -> None:
+    """A set of so many pictures, which are hard links or copies of the drawn scenes."""
+    import shutil
+
+    source, target = scenes / "VOCdevkit/VOC2007", root / "VOCdevkit/VOC2007"
+    names = sorted(path.stem for path in (source / "JPEGImages").iterdir())
+    (target / "ImageSets/Main").mkdir(parents=True)
+    for folder, suffix in (("JPEGImages", "jpg"), ("Annotations", "xml")):
+        (target / folder).mkdir()
+        for number in range(pictures):
+            name = names[number % len(names)]
+            shutil.copy(source / folder / f"{name}.{suffix}", target / folder / f"{number:06}.{suffix}")
+    (target / "ImageSets/Main/test.txt").write_text("".join(f"{number:06}\n" for number in range(pictures)))
+
+
+def report_memory(folder: Path, driver: int) -> None:
+    """Print the number of records and the resident memory of all processes of the run."""
+    try:
+        session = json.loads((folder / "progress.json").read_text())
+        workers = [worker["pid"] for worker in session["workers"] if worker["pid"]]
+        records = (folder / "records.jsonl").read_bytes().count(b"\n")
+        sizes = [resident_of(pid) / 1e6 for pid in (driver, *workers)]
+    except (OSError, ValueError, LookupError):
+        return  # not begun, or just ended
+    click.echo(f"{records:7} records: driver, workers: " + ", ".join(f"{size:.0f} MB" for size in sizes))
+
+
+def resident_of(pid: int) -> int:
+    """Bytes of a process in memory now."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@main.command()
+@click.option("--workers", default=64, show_default=True)
+@click.option("--records", default=200_000, show_default=True)
+@click.option("--methods", default=10, show_default=True, help="Records per picture.")
+@click.option("--processes", default=4, show_default=True, help="That the simulated workers share.")
+def driver(workers: int, records: int, methods: int, processes: int) -> None:
+    """Records per second that a driver writes durably, with workers that answer at once.
+
+    The workers speak the protocol of the local launcher through its pipes. Several share a process, because
+    Python alone would take 64 times its memory.
+    """
+    from adasise_bench.data.dataset import Annotation
+    from adasise_bench.data.voc import VocDataset
+    from adasise_bench.records import folder as run_folder
+    from adasise_bench.records.planned_keys import KeySet
+    from adasise_bench.records.store import RecordStore
+    from adasise_bench.run.config_file import load_config
+    from adasise_bench.run.launchers.dispatcher import Dispatcher
+    from adasise_bench.run.plan import Plan
+
+    import numpy as np  # isort: skip
+
+    entries = ", ".join(f"{{name: sise, label: method{number}}}" for number in range(methods))
+    voc = CONFIG.with_name("table1.yaml")
+    config = load_config(voc, [f"methods=[{entries}]"], models=["vgg16"])
+    names = {f"n{number:08}": Path() for number in range(records // methods)}
+    annotation = Annotation((16, 16), ())
+    dataset = VocDataset("simulated", ("dog",), names, names)
+    classes = {name: ["dog"] for name in names}
+    plan = Plan(config, dataset, dict.fromkeys(names, annotation), classes)
+    with TemporaryDirectory(dir=Path.cwd()) as temporary:
+        folder = Path(temporary) / "run"
+        launcher = Dispatcher(SimulatedPool(config, workers, processes))
+        with launcher, run_folder.exclusive(folder):
+            launcher.open(dataset)
+            launcher.prepare({})
+            store = RecordStore(folder, plan.keys)
+            todo = KeySet(plan.keys, np.ones(len(plan.keys), np.bool_))
+            clock, written, groups, writing = time.perf_counter(), 0, 0, 0.0
+            for made in launcher.records(plan, todo, dict.fromkeys(names, "0" * 64)):
+                before = time.perf_counter()
+                store.append(made)
+                writing += time.perf_counter() - before
+                written, groups = written + len(made), groups + 1
+            seconds = time.perf_counter() - clock
+            store.close()
+    click.echo(
+        f"{workers} workers: {written / seconds:.0f} records/s written durably, "
+        f"{written / groups:.0f} at once; {writing / seconds:.0%} of the time to write them, "
+        "the rest to hand out and to receive"
+    )
+
+
+class SimulatedPool:
+    """A pool of workers that need no networks and no time: threads' worth of pipes in a few processes."""
+
+    def __init__(self, config: Any, workers: int, processes: int) -> None:
+        self.devices: Sequence[str] = ["cpu"] * workers
+        self._config, self._processes = config, processes
+        self._running: list[Any] = []
+        self._pipes: dict[int, Connection] = {}
+
+    def open(self) -> None:
+        """Start the processes."""
+        context = multiprocessing.get_context("spawn")
+        theirs = []
+        for number in range(len(self.devices)):
+            self._pipes[number], other = context.Pipe()
+            theirs.append(other)
+        for first in range(self._processes):
+            process = context.Process(target=_answer, args=(theirs[first :: self._processes],), daemon=True)
+            process.start()
+            self._running.append(process)
+
+    def start(self, number: int, _engines: Any) -> None:
+        """Ask for the event Ready."""
+        self._pipes[number].send(fake_facts(self._config))
+
+    def give(self, number: int, chunk: Any) -> None:
+        """Send a chunk."""
+        self._pipes[number].send(chunk)
+
+    def events(self) -> Any:
+        """One event of each worker that has any, as the local pool gives them."""
+        from multiprocessing.connection import wait
+
+        talking = set(wait(self._pipes.values()))
+        for number, pipe in self._pipes.items():
+            if pipe in talking:
+                yield number, pipe.recv()
+
+    def close(self) -> None:
+        """End the processes."""
+        for process in self._running:
+            process.kill()
+            process.join()
+
+
+def _answer(pipes: list[Connection]) -> None:
+    """Answers as some workers do that need no time."""
+    from multiprocessing.connection import wait
+
+    from adasise_bench.run.launchers.events import Done, Made, Ready
+
+    while True:
+        talking: list[Any] = wait(pipes)
+        for pipe in talking:
+            message = pipe.recv()
+            if isinstance(message, dict):
+                pipe.send(Ready(message, "simulated", os.getpid()))
+                continue
+            for key in message.keys:
+                record = fake_record(key.model, key.method, key.image_id)
+                pipe.send(Made([record]))
+            pipe.send(Done())
 
 
 @main.command()

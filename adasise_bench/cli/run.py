@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 @click.option("--resume/--no-resume", default=True, show_default=True,
               help="Keep what the folder holds already, or move it aside and start anew.")  # fmt: skip
 @click.option("--save-maps", is_flag=True, help="Save every saliency map as a float32 .npy file.")
+@click.option("--verify", is_flag=True,
+              help="Read and hash every picture and annotation again, also those that an earlier start has "
+              "read and that have not changed since.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Print what would be done, and stop.")
 def run(
     config_path: Path,
@@ -64,6 +67,7 @@ def run(
     output: Path | None,
     resume: bool,
     save_maps: bool,
+    verify: bool,
     dry_run: bool,
 ) -> None:
     """Explain every pair, compute the metrics, and print the tables.
@@ -98,11 +102,11 @@ def run(
         from adasise_bench.run.plan import describe_plan, make_plan
         from adasise_bench.utils.messages import terminal
 
-        click.echo(terminal(describe_plan(make_plan(config, download=False))))
+        click.echo(terminal(describe_plan(make_plan(config, download=False, verify=verify))))
         return
     from adasise_bench.run.runner import default_folder
 
-    carry_out(config, output or default_folder(config), resume, launcher, devices, workers)
+    carry_out(config, output or default_folder(config), resume, launcher, devices, workers, verify=verify)
 
 
 def carry_out(
@@ -113,6 +117,7 @@ def carry_out(
     devices: list[str] | None,
     workers: int | None,
     done: str = "explanations made",
+    verify: bool = False,
 ) -> None:
     """Run a configuration and print its tables; ``done`` says what was done in the last line."""
     from adasise_bench.run.launchers.choice import choose_launcher
@@ -123,14 +128,14 @@ def carry_out(
     if launcher == "local":
         for note in start_notes(pick_devices(devices, config.device), config.precision):
             click.echo(note, err=True)
-    _run(config, folder, resume, chosen, done)
+    _run(config, folder, resume, chosen, done, verify)
 
 
-def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher, done: str) -> None:
+def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher, done: str, verify: bool) -> None:
     from adasise_bench.run.runner import run as run_benchmark
 
     try:
-        outcome = run_benchmark(config, folder, resume=resume, launcher=launcher)
+        outcome = run_benchmark(config, folder, resume=resume, launcher=launcher, verify=verify)
     except KeyboardInterrupt:
         with suppress(BenchError):
             click.echo(tables_text([folder], "terminal"))

@@ -11,12 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from adasise_bench.data.boxes import Box, turned
 from adasise_bench.data.class_names import refuse_unusable
 from adasise_bench.data.dataset import Annotation, Dataset
+from adasise_bench.data.known_files import KnownFiles
+from adasise_bench.data.names import Names
 from adasise_bench.data.pictures import MAX_PIXELS
 from adasise_bench.data.segmentation import Outline, require_decoder
 from adasise_bench.utils.errors import ConfigError, DataError
@@ -185,6 +188,8 @@ def open_coco(
     images: Path,
     region: Region = "boxes",
     classes: tuple[str, ...] | None = None,
+    *,
+    verify: bool = False,
 ) -> CocoDataset:
     """Read the annotations of a data set in COCO layout.
 
@@ -197,6 +202,7 @@ def open_coco(
         images: folder of the pictures. A ``file_name`` may name a picture in a folder below.
         region: ``masks`` keeps the objects' outlines in memory.
         classes: names of categories, in the order of a network's outputs; needed if ids are not numbers.
+        verify: read every picture again, even if it is known from an earlier start.
 
     Raises:
         ConfigError: masks are asked for, and the package that decodes them is missing; or ``classes`` do not
@@ -210,13 +216,13 @@ def open_coco(
             f"{images}: no such folder of pictures; set data.root to the folder that holds it, or data.images"
         )
     try:
-        return _opened(name, file, images, region, classes)
+        return _opened(name, file, images, region, classes, verify)
     except ValueError as error:
         raise DataError(f"{file}: {error}; mend the file or fetch it again") from None
 
 
 def _opened(
-    name: str, file: Path, images: Path, region: Region, classes: tuple[str, ...] | None
+    name: str, file: Path, images: Path, region: Region, classes: tuple[str, ...] | None, verify: bool
 ) -> CocoDataset:
     tree = _read(file, region)
     listed = {entry.id: entry for entry in _entries(tree, "images", _Listed) if _is_id(entry.id)}
@@ -242,6 +248,8 @@ def _opened(
     paths = {number: _below(images, entry) for number, entry in shown.items()}
     ids = _image_ids({number: _identifying(path, shown[number]) for number, path in paths.items()})
     empty = sum(entry.empty for entry in entries)
+    place = "coco", file, images, region, classes
+    known = KnownFiles(place, Names(ids[number] for number in shown), repeat(str(file), len(shown)), verify)
     return CocoDataset(
         name,
         classes or tuple(names[number] for number in names if names is COCO_CATEGORIES or number in used),
@@ -253,6 +261,7 @@ def _opened(
         names,
         left_out=len(listed) - len(shown),
         notes=(f"{file}: objects left out whose box has neither width nor height: {empty}",) if empty else (),
+        known=known,
     )
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import platform
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from PIL import Image
 
 from adasise_bench.data.boxes import Box, box_mask, without_minus_one
+from adasise_bench.data.known_files import UNUSABLE, KnownFiles
+from adasise_bench.data.names import ByName, Names, names_of
 from adasise_bench.data.pictures import decode, read_bytes, turned_on_trust
 from adasise_bench.data.rules import Corners
 from adasise_bench.data.segmentation import Outline, in_frame
@@ -82,13 +86,15 @@ class Dataset(ABC):
         images: picture files by image id, in the order of the list.
         left_out: number of listed pictures without an object; they are not in ``images``.
         notes: lines that tell people what they must know about how the set was read.
+        known: what reading the files gave; ``None`` if nothing is remembered.
     """
 
     name: str
     classes: tuple[str, ...]
-    images: dict[str, Path]
+    images: Mapping[str, Path]
     left_out: int = field(default=0, kw_only=True)
     notes: tuple[str, ...] = field(default=(), kw_only=True)
+    known: KnownFiles | None = field(default=None, kw_only=True, repr=False, compare=False)
 
     @abstractmethod
     def annotation(self, image_id: str) -> Annotation:
@@ -128,7 +134,10 @@ class Dataset(ABC):
         path = self.images[image_id]
         content = read_bytes(path)
         if digest and digest != self._with_annotation(image_id, hashlib.sha256(content).digest()):
-            raise DataError(f"{path}: on {platform.node()} not the picture that the run began with")
+            raise DataError(
+                f"{path}: on {platform.node()} not the picture that the run began with; if nobody has "
+                "changed it or its annotation meanwhile, run again with --verify"
+            )
         return self.decode(image_id, content, annotation)
 
     def decode(self, image_id: str, content: bytes, annotation: Annotation) -> Image.Image:
@@ -150,9 +159,65 @@ class Dataset(ABC):
             return False
         return turned_on_trust(content, self.formats, annotation.picture_size)
 
-    def digests(self) -> dict[str, str]:
-        """:meth:`digest` of every picture, by image id."""
-        return {image_id: self.digest(image_id) for image_id in self.images}
+    @cached_property
+    def image_ids(self) -> Names:
+        """The image ids in their order."""
+        return names_of(self.images)
+
+    def class_names(self, image_ids: Names) -> Mapping[str, Sequence[str | None]]:
+        """The classes of some pictures; ``[None]`` where the annotation cannot be used.
+
+        Annotations are read only if it is not known what is in them.
+        """
+        known = self._known_files
+        rows = known.rows_of(image_ids)
+
+        def read(row: int) -> tuple[str, ...]:
+            try:
+                return tuple(self.annotation(known.names[row]).class_names)
+            except DataError:
+                return known.combinations[UNUSABLE]
+
+        known.sort_by_classes(rows, self.classes, read)
+        known.save()
+        numbers, combinations = known.of(image_ids, known.combination), known.combinations
+        unusable: Sequence[str | None] = [None]
+        return ByName(image_ids, lambda _, index: combinations[numbers[index]] or unusable)
+
+    def how_many_on_trust(self, image_ids: Names) -> int:
+        """Number of pictures with a usable annotation that are :meth:`turned_on_trust`."""
+        known = self._known_files
+        rows = known.rows_of(image_ids)
+
+        def read(row: int) -> bool:
+            image_id = known.names[row]
+            try:
+                return self.turned_on_trust(image_id, self.annotation(image_id))
+            except DataError:
+                return False
+
+        turned = known.turned_on_trust(rows, read)
+        known.save()
+        return int(turned.sum())
+
+    def digests(self) -> Mapping[str, str]:
+        """:meth:`digest` of every picture, by image id; files that are known to be the same are not read."""
+        known = self._known_files
+        rows = known.rows_of(self.image_ids)
+        known.look_at_pictures(rows, self._picture_files())
+        known.hash_pictures(rows, lambda row: bytes.fromhex(self.digest(known.names[row])))
+        known.save()
+        digests = known.of(self.image_ids, known.digests)
+        return ByName(self.image_ids, lambda _, index: digests[index].tobytes().hex())
+
+    def _picture_files(self) -> Iterable[str]:
+        return map(str, self.images.values())
+
+    @cached_property
+    def _known_files(self) -> KnownFiles:
+        if self.known is not None:
+            return self.known
+        return KnownFiles(None, self.image_ids, map(str, self.images.values()))
 
     def digest(self, image_id: str) -> str:
         """SHA-256 of one picture together with its annotation; a missing file has a fixed value."""

@@ -11,11 +11,15 @@ from adasise_bench.data.scenes import SCENE_CLASSES, embedded_root
 from adasise_bench.data.voc import VOC_CLASSES, open_voc
 
 
-def open_dataset(config: DataConfig) -> Dataset:
+def open_dataset(config: DataConfig, *, verify: bool = False) -> Dataset:
     """Open the data set that ``data`` names: drawn scenes, VOC, COCO, or a user's own in these layouts.
 
     Paths are made absolute, because pictures are read while methods run, and a method may change the working
     directory.
+
+    Args:
+        config: which data set.
+        verify: read every file again, even if it is known from an earlier start.
 
     Raises:
         ConfigError: there is no such year or image set, or the package that decodes masks is missing.
@@ -24,11 +28,11 @@ def open_dataset(config: DataConfig) -> Dataset:
     """
     config = _located(config)
     if config.embedded:
-        scenes = open_voc(embedded_root(), "2007", "test")
+        scenes = open_voc(embedded_root(), "2007", "test", verify=verify)
         return replace(scenes, name="drawn scenes", classes=SCENE_CLASSES)
     if config.layout == "coco":
-        return _open_coco(config)
-    dataset = open_voc(config.root.absolute(), config.year, config.image_set, config.download)
+        return _open_coco(config, verify)
+    dataset = open_voc(config.root.absolute(), config.year, config.image_set, config.download, verify=verify)
     if config.classes is None:
         return dataset
     name = f"own set in VOC layout, {config.year} {config.image_set}"
@@ -44,11 +48,12 @@ def _located(config: DataConfig) -> DataConfig:
     return config.model_copy(update=located)
 
 
-def _open_coco(config: DataConfig) -> Dataset:
+def _open_coco(config: DataConfig, verify: bool) -> Dataset:
     set_name = f"{config.image_set}{config.year}"
     images = (config.images or config.root / set_name).absolute()
     file = (config.annotations or config.root / "annotations" / f"instances_{set_name}.json").absolute()
-    dataset = open_coco(f"COCO {config.year} {config.image_set}", file, images, config.region, config.classes)
+    title = f"COCO {config.year} {config.image_set}"
+    dataset = open_coco(title, file, images, config.region, config.classes, verify=verify)
     if config.annotations or dataset.classes != COCO_CLASSES:
         dataset = replace(dataset, name=f"own set in COCO layout, {file.name}")
     return replace(dataset, name=dataset.name + MASKS) if config.region == "masks" else dataset

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import re
 import tarfile
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -20,6 +22,8 @@ from defusedxml.ElementTree import parse as parse_xml
 
 from adasise_bench.data.boxes import Box, turned
 from adasise_bench.data.dataset import Annotation, Dataset, file_digest
+from adasise_bench.data.known_files import KnownFiles
+from adasise_bench.data.names import ByName, Names
 from adasise_bench.utils.errors import ConfigError, DataError
 from adasise_bench.utils.files import regular
 
@@ -31,7 +35,7 @@ VOC_CLASSES = (
 DEFAULT_ROOT = Path("data")
 
 _MAX_XML_BYTES = 1_000_000
-_UNNAMED = ".jpg"  # what torchvision makes of a blank line in the list
+_SUFFIX = ".jpg"
 _FLAGGED = re.compile(r"(?P<name>.*\S)\s+(?P<flag>-1|0|1)")
 """A line of VOC's list of one class. 1: the picture shows it; 0: only as difficult objects; -1: not."""
 
@@ -44,7 +48,7 @@ class VocDataset(Dataset):
         annotations: annotation files by image id.
     """
 
-    annotations: dict[str, Path]
+    annotations: Mapping[str, Path]
 
     def annotation(self, image_id: str) -> Annotation:
         """Read one annotation: :func:`read_annotation`."""
@@ -54,8 +58,17 @@ class VocDataset(Dataset):
         """SHA-256 of one annotation file; a missing file has a fixed value."""
         return file_digest(self.annotations[image_id])
 
+    def _picture_files(self) -> Iterable[str]:
+        """Without a ``Path`` for each of a million pictures."""
+        if not isinstance(self.images, ByName) or not self.images:
+            return super()._picture_files()
+        folder = str(self.images[self.image_ids[0]].parent)
+        return (f"{folder}/{image_id}{_SUFFIX}" for image_id in self.image_ids)
 
-def open_voc(root: Path, year: str, image_set: str, download: bool = False) -> VocDataset:
+
+def open_voc(
+    root: Path, year: str, image_set: str, download: bool = False, *, verify: bool = False
+) -> VocDataset:
     """List a PASCAL VOC set. VOC 2007 is downloaded first, if this is asked for and the set is not there.
 
     Args:
@@ -63,30 +76,40 @@ def open_voc(root: Path, year: str, image_set: str, download: bool = False) -> V
         year: ``2007`` to ``2012``.
         image_set: such as ``test`` or ``trainval``.
         download: download the archive unless the list is there; torchvision checks its MD5.
+        verify: read every file again, even if it is known from an earlier start.
 
     Raises:
         ConfigError: there is no such year or image set.
         DataError: there is no usable data set at ``root``.
     """
-    named, notes = _listed(root, year, image_set, download)
-    shown = [(image, xml) for image, xml in named if not _without_objects(xml)]
+    ids, base, notes = _listed(root, year, image_set, download)
+    images, annotations = base / "JPEGImages", base / "Annotations"
+    listed = Names(ids)
+    known = KnownFiles(
+        ("voc", images, image_set), listed, (f"{annotations}/{name}.xml" for name in listed), verify
+    )
+    empty = known.without_objects(lambda row: _without_objects(annotations / f"{listed[row]}.xml"))
+    shown = Names(name for name, left_out in zip(listed, empty, strict=True) if not left_out)
     if not shown:
         raise DataError(f"{root}: no picture of VOC {year} {image_set} has an object")
+    shown = listed if len(shown) == len(listed) else shown
     return VocDataset(
         f"VOC {year} {image_set}",
         VOC_CLASSES,
-        {_stem(image): image for image, _ in shown},
-        {_stem(image): xml for image, xml in shown},
-        left_out=len(named) - len(shown),
+        ByName(shown, lambda image_id, _: images / f"{image_id}{_SUFFIX}"),
+        ByName(shown, lambda image_id, _: annotations / f"{image_id}.xml"),
+        left_out=len(listed) - len(shown),
         notes=notes,
+        known=known,
     )
 
 
 def _listed(
     root: Path, year: str, image_set: str, download: bool = False
-) -> tuple[list[tuple[Path, Path]], tuple[str, ...]]:
-    """The picture and annotation of every line of the list, and notes about how the list was read."""
+) -> tuple[list[str], Path, tuple[str, ...]]:
+    """The image ids of the list, the folder of its year, and notes about how the list was read."""
     from torchvision.datasets import VOCDetection
+    from torchvision.datasets.voc import DATASET_YEAR_DICT
 
     cure = (
         "set data.root to the folder that holds VOCdevkit; a run with data.download=true fetches VOC into it"
@@ -108,34 +131,28 @@ def _listed(
     except (OSError, RuntimeError, HTTPException, tarfile.TarError, EOFError) as error:
         detail = f" ({error})" if download else ""
         raise DataError(f"{root}: no VOC {year} {image_set} set here{detail}; {cure}") from None
-    pairs = [(Path(image), Path(xml)) for image, xml in zip(listing.images, listing.annotations, strict=True)]
-    named = [(image, xml) for image, xml in pairs if image.name != _UNNAMED]
+    base = Path(DATASET_YEAR_DICT[year]["base_dir"])
+    before = os.path.join(str(root), base, "JPEGImages", "")  # noqa: PTH118 - as torchvision joins them
+    names = [image.removeprefix(before).removesuffix(_SUFFIX) for image in listing.images]
+    named = [name for name in names if name]  # a blank line names nothing
     if not named:
         raise DataError(f"{root}: the list VOC{year}/ImageSets/Main/{image_set}.txt is empty")
-    for image, _ in named:
-        if image.parent.name != "JPEGImages" or not image.name.isprintable():
+    for name in named:
+        if "/" in name or not name.isprintable():
             raise DataError(
-                f"{root}: the list VOC{year}/ImageSets/Main/{image_set}.txt names {image.stem!r}, "
+                f"{root}: the list VOC{year}/ImageSets/Main/{image_set}.txt names {Path(name).name!r}, "
                 "which is no picture's name; fetch it again"
             )
-    return _of_class_list(list(dict.fromkeys(named)))
+    ids, notes = _of_class_list(list(dict.fromkeys(named)), root / base / "JPEGImages")
+    return ids, root / base, notes
 
 
-def _stem(path: Path) -> str:
-    return path.name.removesuffix(_UNNAMED)
-
-
-def _of_class_list(named: list[tuple[Path, Path]]) -> tuple[list[tuple[Path, Path]], tuple[str, ...]]:
+def _of_class_list(named: list[str], images: Path) -> tuple[list[str], tuple[str, ...]]:
     """From a list of one class, the pictures that show the class. Any other list stays as it is."""
-    flags = [_FLAGGED.fullmatch(_stem(image)) for image, _ in named]
-    lines = list(zip(named, flags, strict=True))
-    if not all(flags) or any(image.exists() for image, _ in named):
+    flags = [_FLAGGED.fullmatch(name) for name in named]
+    if not all(flags) or any((images / f"{name}{_SUFFIX}").exists() for name in named):
         return named, ()
-    shown = [
-        (image.with_name(f"{flag['name']}.jpg"), xml.with_name(f"{flag['name']}.xml"))
-        for (image, xml), flag in lines
-        if flag and flag["flag"] != "-1"
-    ]
+    shown = [flag["name"] for flag in flags if flag and flag["flag"] != "-1"]
     note = (
         "the list of pictures has a column of -1, 0 and 1, as VOC's lists of one class have: "
         f"{len(shown)} pictures with 0 or 1 taken, {len(named) - len(shown)} with -1 left out"

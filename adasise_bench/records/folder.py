@@ -159,8 +159,7 @@ def claim(
     if before is None and explained:
         raise OutputError(f"{folder / ENVIRONMENT}: missing, but there are records; {_CURE}")
     if before is not None:
-        known = picture_hashes(folder)
-        changed += [f"picture {name}" for name in sorted(explained) if known.get(name) != pictures.get(name)]
+        changed += [f"picture {name}" for name in sorted(explained - _unchanged(folder, explained, pictures))]
         if changed:
             raise OutputError(f"{folder}: holds a run with other {'; '.join(changed[:4])}; {_CURE}")
     describe(folder, settings, facts, pictures)
@@ -203,19 +202,30 @@ def _environment(folder: Path) -> dict[str, Any] | None:
         raise OutputError(f"{path}: damaged ({error}); {_CURE}") from None
 
 
+def _unchanged(folder: Path, explained: set[str], pictures: Mapping[str, str]) -> set[str]:
+    """The explained pictures that still have the hash with which the folder's run began."""
+    hashes = _hashes_in(folder)
+    return {name for name, digest in hashes if name in explained and pictures.get(name) == digest}
+
+
 def picture_hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of every picture with its annotation when the folder's run began, by image id.
 
     Raises:
         OutputError: the file is missing or damaged.
     """
+    return dict(_hashes_in(folder))
+
+
+def _hashes_in(folder: Path) -> Iterator[tuple[str, str]]:
     path = folder / PICTURES
     try:
         with regular(path, within=folder) as file:
-            lines = [line.decode("utf-8").removesuffix("\n") for line in whole_lines(file)]
+            for line in whole_lines(file):
+                digest, _, image_id = line.decode("utf-8").removesuffix("\n").partition("  ")
+                yield image_id, digest
     except (OSError, ValueError) as error:
         raise OutputError(f"{path}: cannot read it ({error}); {_CURE}") from None
-    return {image_id: digest for digest, _, image_id in (line.partition("  ") for line in lines)}
 
 
 def engines(folder: Path) -> dict[str, Engine]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from adasise_bench.data.names import names_of
 from adasise_bench.records.record import Key
 
 
@@ -29,11 +30,12 @@ class PlannedKeys:
         class_names: Callable[[str], Sequence[str | None]],
     ) -> None:
         self._models, self._methods, self._class_names = list(models), list(methods), class_names
-        self._first: dict[str, int] = {}
-        self.pairs = 0
-        for image_id in image_ids:
-            self._first[image_id] = self.pairs
-            self.pairs += len(class_names(image_id))
+        self._names = names_of(image_ids)
+        counts = (len(class_names(image_id)) for image_id in self._names)
+        ends = np.cumsum(np.fromiter(counts, np.int64, len(self._names)))
+        self.pairs = int(ends[-1]) if len(ends) else 0
+        self._first = np.zeros(len(ends) + 1, np.uint32 if self.pairs < 2**32 else np.int64)
+        self._first[1:] = ends
 
     def __len__(self) -> int:
         """How many keys are planned."""
@@ -43,7 +45,7 @@ class PlannedKeys:
         """The keys in their order."""
         for model in self._models:
             for method in self._methods:
-                for image_id in self._first:
+                for image_id in self._names:
                     for class_name in self._class_names(image_id):
                         yield Key(model, method, image_id, class_name)
 
@@ -57,19 +59,19 @@ class PlannedKeys:
 
     def has_image(self, image_id: str) -> bool:
         """Whether the picture is planned, with any class."""
-        return image_id in self._first
+        return image_id in self._names
 
     def position(self, key: Key) -> int | None:
         """Where a key stands in the order, from 0; ``None`` for a key that is not planned."""
-        first = self._first.get(key.image_id)
-        if first is None:
+        index = self._names.find(key.image_id)
+        if index is None:
             return None
         try:
             class_number = self._class_names(key.image_id).index(key.class_name)
             block = self._models.index(key.model) * len(self._methods) + self._methods.index(key.method)
         except ValueError:
             return None
-        return block * self.pairs + first + class_number
+        return block * self.pairs + int(self._first[index]) + class_number
 
 
 NOTHING_PLANNED = PlannedKeys((), (), (), lambda _image_id: ())

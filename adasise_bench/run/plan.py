@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from adasise_bench.data.dataset import Annotation, Dataset
 from adasise_bench.data.loading import known_classes, open_dataset
+from adasise_bench.data.names import ByName, Names, names_of
 from adasise_bench.data.selection import chosen_images
 from adasise_bench.metrics.registry import expected_forwards
 from adasise_bench.models.architectures import ARCHITECTURES
@@ -22,12 +23,15 @@ class Plan:
     """The pictures of a run, in order.
 
     Attributes:
-        annotations: by image id; in place of one that cannot be used, the reason.
+        annotations: by image id; in place of one that cannot be used, the reason. Those of a whole run are
+            read when they are asked for.
+        classes: of each picture, if they are known without its annotation.
     """
 
     config: RunConfig
     dataset: Dataset
-    annotations: dict[str, Annotation | DataError]
+    annotations: Mapping[str, Annotation | DataError]
+    classes: Mapping[str, Sequence[str | None]] | None = None
 
     @property
     def pairs(self) -> list[tuple[str, str | None]]:
@@ -38,19 +42,22 @@ class Plan:
             for class_name in self.class_names(image_id)
         ]
 
+    @cached_property
+    def unusable(self) -> list[str]:
+        """Pictures whose annotation cannot be used."""
+        return [image_id for image_id in self.annotations if None in self.class_names(image_id)]
+
     def class_names(self, image_id: str) -> Sequence[str | None]:
         """Classes of one picture; ``[None]`` where its annotation cannot be used."""
+        if self.classes is not None:
+            return self.classes[image_id]
         annotation = self.annotations[image_id]
         return annotation.class_names if isinstance(annotation, Annotation) else [None]
 
     @cached_property
     def turned_on_trust(self) -> int:
         """Number of pictures turned or mirrored by their EXIF orientation, which no annotation confirms."""
-        return sum(
-            self.dataset.turned_on_trust(image_id, annotation)
-            for image_id, annotation in self.annotations.items()
-            if isinstance(annotation, Annotation)
-        )
+        return self.dataset.how_many_on_trust(names_of(self.annotations))
 
     @property
     def notes(self) -> list[str]:
@@ -79,36 +86,39 @@ class Plan:
         if per_pair is None:
             return None
         per_pair += expected_forwards(self.config.extra_metrics, self.config.data.input_size, per_pair)
-        return per_pair * sum(class_name is not None for _, class_name in self.pairs)
+        return per_pair * (self.keys.pairs - len(self.unusable))
 
 
-def make_plan(config: RunConfig, *, download: bool = True) -> Plan:
-    """Open the data and read the annotations of the chosen pictures.
+def make_plan(config: RunConfig, *, download: bool = True, verify: bool = False) -> Plan:
+    """Open the data, and find out the classes of the chosen pictures.
 
     Args:
         config: the run.
         download: whether missing data may be downloaded, if the configuration asks for it.
+        verify: whether to read every file again, even if it is known from an earlier start.
 
     Raises:
         ConfigError: no such year or image set.
         DataError: nothing usable at ``data.root``.
     """
     data = config.data if download else config.data.model_copy(update={"download": False})
-    dataset = open_dataset(data)
-    annotations: dict[str, Annotation | DataError] = {}
+    dataset = open_dataset(data, verify=verify)
     chosen = chosen_images(dataset.images, config.data.sample, config.seed, config.limit, config.shard)
-    for image_id in chosen:
+    names = dataset.image_ids if len(chosen) == len(dataset.image_ids) else Names(chosen)
+
+    def annotation(image_id: str, _index: int) -> Annotation | DataError:
         try:
-            annotations[image_id] = dataset.annotation(image_id).with_corners(config.rules.corners)
+            return dataset.annotation(image_id).with_corners(config.rules.corners)
         except DataError as error:
-            annotations[image_id] = error
-    return Plan(config, dataset, annotations)
+            return error
+
+    return Plan(config, dataset, ByName(names, annotation), dataset.class_names(names))
 
 
 def describe_plan(plan: Plan) -> str:
     """The plan in words: pictures, pairs, and forward passes per model and method."""
-    unusable = [error for error in plan.annotations.values() if isinstance(error, DataError)]
-    pairs = len(plan.pairs) - len(unusable)
+    unusable = [plan.annotations[image_id] for image_id in plan.unusable]
+    pairs = plan.keys.pairs - len(unusable)
     lines = [f"{plan.dataset.name}: {len(plan.annotations)} pictures, {pairs} image-class pairs"]
     if plan.dataset.left_out:
         lines.append(f"pictures without objects left out: {plan.dataset.left_out}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections.abc import Mapping
 from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,14 @@ class Outcome:
     errors: int
 
 
-def run(config: RunConfig, folder: Path, *, resume: bool = True, launcher: Launcher | None = None) -> Outcome:
+def run(
+    config: RunConfig,
+    folder: Path,
+    *,
+    resume: bool = True,
+    launcher: Launcher | None = None,
+    verify: bool = False,
+) -> Outcome:
     """Explain every pair of the plan and compute its metrics, and add to what the folder already holds.
 
     Args:
@@ -44,6 +52,7 @@ def run(config: RunConfig, folder: Path, *, resume: bool = True, launcher: Launc
         folder: run folder, made if needed.
         resume: keep the folder's records; otherwise the folder is first moved aside.
         launcher: runs the workers; by default, this process is the only one.
+        verify: read every file of the data set again, even if it is known from an earlier start.
 
     Raises:
         BenchError: bad data root, weights or device, or a folder that cannot be used; records already
@@ -51,11 +60,11 @@ def run(config: RunConfig, folder: Path, *, resume: bool = True, launcher: Launc
     """
     folder = folder.absolute()
     with chdir(Path.cwd()), deterministic(config.deterministic):  # code of the user may change the directory
-        return _run(config, folder, resume, launcher or InProcess(config, folder))
+        return _run(config, folder, resume, launcher or InProcess(config, folder), verify)
 
 
-def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher) -> Outcome:
-    plan = make_plan(config)
+def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher, verify: bool) -> Outcome:
+    plan = make_plan(config, verify=verify)
     with launcher:
         launcher.open(plan.dataset)
         run_folder.refuse_foreign(folder)
@@ -83,7 +92,7 @@ def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher) -> O
     return Outcome(len(todo), len(plan.keys) - len(todo), store.errors)
 
 
-def _facts(plan: Plan, pictures: dict[str, str]) -> dict[str, Any]:
+def _facts(plan: Plan, pictures: Mapping[str, str]) -> dict[str, Any]:
     """What the records are made from, ready for JSON."""
     config = plan.config
     full_images, full_pairs = plan.dataset.full_size
@@ -91,9 +100,9 @@ def _facts(plan: Plan, pictures: dict[str, str]) -> dict[str, Any]:
         "data": {
             "name": plan.dataset.name,
             "classes": list(plan.dataset.classes),
-            "fingerprint": hashlib.sha256(json.dumps(pictures).encode()).hexdigest(),
+            "fingerprint": _fingerprint(pictures),
             "images": len(plan.annotations),
-            "pairs": len(plan.pairs),
+            "pairs": plan.keys.pairs,
             "embedded": config.data.embedded,
             "full_images": full_images,
             "full_pairs": full_pairs,
@@ -104,6 +113,17 @@ def _facts(plan: Plan, pictures: dict[str, str]) -> dict[str, Any]:
         "methods": {method.label: method.changed_options() for method in config.methods},
         "identity": config.identity(),
     }
+
+
+def _fingerprint(pictures: Mapping[str, str]) -> str:
+    """SHA-256 of ``json.dumps`` of the mapping, without its text in memory."""
+    hashed = hashlib.sha256(b"{")
+    separator = ""
+    for image_id, digest in pictures.items():
+        hashed.update(f"{separator}{json.dumps(image_id)}: {json.dumps(digest)}".encode())
+        separator = ", "
+    hashed.update(b"}")
+    return hashed.hexdigest()
 
 
 def _refuse_missing(missing: KeySet, folder: Path) -> None:

@@ -63,7 +63,7 @@ class _PlainMeans(TorchFunctionMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func is F.adaptive_avg_pool2d or func is torch._C._nn.adaptive_avg_pool2d:  # type: ignore[attr-defined]
+        if func is F.adaptive_avg_pool2d or func is torch._C._nn.adaptive_avg_pool2d:
             size = args[1] if len(args) > 1 else kwargs["output_size"]
             size = (size, size) if isinstance(size, int) else tuple(size)
             if size == (1, 1):
@@ -107,7 +107,7 @@ def convolution_backward(
     without an error, where a convolution and its transposed one share a constant.
     """
     if transposed or list(output_mask) != [True, False, False]:
-        return NotImplemented
+        return NotImplemented  # the operation stays as it is
     kernel, axes = weight.shape[2:], len(weight.shape) - 2
     reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
     if groups == 1 and max(stride) == 1 and all(r >= p for r, p in zip(reach, padding, strict=True)):
@@ -167,14 +167,14 @@ def max_pool(
     padding: Sequence[int] = (0, 0),
     dilation: Sequence[int] = (1, 1),
     ceil_mode: bool = False,
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> Any:
     """Max pooling and the places of the maxima, of which the first counts; arguments as ATen's.
 
     It is done one place of the window after the other: for pooling with indices, OpenVINO 2026.4 has slow
     reference code only.
     """
     if inputs.ndim != 4:
-        return NotImplemented
+        return NotImplemented  # the operation stays as it is
     sizes = inputs.shape[2:]
     kernel, padding, dilation = _pair(kernel), _pair(padding), _pair(dilation)
     stride = _pair(stride) if stride else kernel

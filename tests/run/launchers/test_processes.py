@@ -76,7 +76,7 @@ def test_a_picture_that_is_another_where_the_workers_are_keeps_its_records_as_er
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digests = VocDataset.digests
-    monkeypatch.setattr(VocDataset, "digests", lambda self: digests(self) | {"000003": "00" * 32})
+    monkeypatch.setattr(VocDataset, "digests", lambda self: {**digests(self), "000003": "00" * 32})
     outcome = run(CONFIG, tmp_path / "out", launcher=two(tmp_path / "out"))
     made, undisturbed = values(tmp_path / "out"), values(whole)
     other = made["image_id"] == "000003"

@@ -1,0 +1,187 @@
+"""What reading files gave is remembered for files that are the same, and for no others."""
+
+from __future__ import annotations
+
+import os
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from adasise_bench.data import known_files
+from adasise_bench.data.dataset import Dataset
+from adasise_bench.data.names import ByName, Names
+from adasise_bench.data.voc import VocDataset, open_voc
+from adasise_bench.records.planned_keys import PlannedKeys
+from adasise_bench.utils.errors import DataError
+
+Opened = Callable[..., VocDataset]
+
+
+@pytest.fixture
+def opened(voc_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
+    """Opens the three pictures; files count as settled at once, and the cache is this test's own."""
+    monkeypatch.setattr(known_files, "SETTLED", -3600.0)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return lambda **options: open_voc(voc_root, "2007", "test", **options)
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The pictures that are hashed, in their order."""
+    names: list[str] = []
+    digest = Dataset.digest
+
+    def noted(self: Dataset, image_id: str) -> str:
+        names.append(image_id)
+        return digest(self, image_id)
+
+    monkeypatch.setattr(Dataset, "digest", noted)
+    return names
+
+
+def everything(dataset: VocDataset) -> tuple[dict[str, str], dict[str, object], int]:
+    names = dataset.image_ids
+    return dict(dataset.digests()), dict(dataset.class_names(names)), dataset.how_many_on_trust(names)
+
+
+def stored(tmp_path: Path) -> Path:
+    (file,) = (tmp_path / "cache/adasise-bench/pictures").iterdir()
+    return file
+
+
+def test_a_second_start_reads_no_file_and_finds_the_same(
+    opened: Opened, hashed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = everything(opened())
+    assert len(hashed) == 3
+    hashed.clear()
+    monkeypatch.setattr("adasise_bench.data.voc._without_objects", lambda _path: pytest.fail("read"))
+    monkeypatch.setattr("adasise_bench.data.voc.read_annotation", lambda *_: pytest.fail("read"))
+    monkeypatch.setattr("adasise_bench.data.dataset.read_bytes", lambda _path: pytest.fail("read"))
+    assert everything(opened()) == first
+    assert hashed == []
+
+
+def test_verify_reads_everything_again(opened: Opened, hashed: list[str]) -> None:
+    first = everything(opened())
+    hashed.clear()
+    assert everything(opened(verify=True)) == first
+    assert len(hashed) == 3
+
+
+@pytest.mark.parametrize("kept", ["times", "nothing"])
+def test_another_picture_of_the_same_size_is_hashed_again(
+    opened: Opened, hashed: list[str], kept: str
+) -> None:
+    dataset = opened()
+    before = dataset.digests()
+    path = dataset.images["000002"]
+    found, content = path.stat(), path.read_bytes()
+    hashed.clear()
+    other = path.with_name("other")
+    other.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    if kept == "times":  # then the inode is another one
+        os.utime(other, ns=(found.st_atime_ns, found.st_mtime_ns))
+    other.replace(path)
+    assert path.stat().st_size == found.st_size
+    after = opened().digests()
+    assert hashed == ["000002"]
+    assert {name for name in before if before[name] != after[name]} == {"000002"}
+
+
+def test_an_annotation_that_was_changed_is_read_again(opened: Opened) -> None:
+    before, classes, _ = everything(opened())
+    path = opened().annotations["000001"]
+    path.write_text(path.read_text().replace("person", "cat"))
+    after, other, _ = everything(opened())
+    assert (classes["000001"], other["000001"]) == (("dog", "person"), ("cat", "dog"))
+    assert {name for name in before if before[name] != after[name]} == {"000001"}
+
+
+def test_a_picture_that_changed_a_moment_ago_is_not_remembered(
+    opened: Opened, hashed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known_files, "SETTLED", 3600.0)
+    everything(opened())
+    everything(opened())
+    assert len(hashed) == 6
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "text"])
+def test_a_damaged_memory_is_not_believed(
+    opened: Opened, hashed: list[str], tmp_path: Path, damage: str
+) -> None:
+    first = everything(opened())
+    file = stored(tmp_path)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(
+        {"cut": bytes(content[:-9]), "flipped": bytes(content), "empty": b"", "text": b"x" * 99}[damage]
+    )
+    hashed.clear()
+    assert everything(opened()) == first
+    assert len(hashed) == 3
+
+
+def test_a_list_that_has_grown_keeps_what_is_known(opened: Opened, hashed: list[str], voc_root: Path) -> None:
+    listing = voc_root / "VOCdevkit/VOC2007/ImageSets/Main/test.txt"
+    listing.write_text("000003\n")
+    known = everything(opened())[0]
+    hashed.clear()
+    listing.write_text("000001\n000002\n000003\n")
+    assert everything(opened())[0]["000003"] == known["000003"]
+    assert hashed == ["000001", "000002"]
+
+
+def test_a_wrong_memory_is_found_when_the_picture_is_read(opened: Opened, voc_root: Path) -> None:
+    dataset = opened()
+    digest = dataset.digests()["000002"]
+    path = dataset.images["000002"]
+    found, content = path.stat(), path.read_bytes()
+    with path.open("r+b") as file:  # same inode, size and times: a file system may even keep the ctime
+        file.write(content[:-1] + bytes([content[-1] ^ 1]))
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    with pytest.raises(DataError, match="--verify"):
+        dataset.picture("000002", dataset.annotation("000002"), digest)
+
+
+def test_names_are_those_of_a_dictionary() -> None:
+    texts = [f"n{number * 7919 % 5000:05}" for number in range(6000)] + ["", "ü", "ü"]
+    names, places = Names(texts), {text: place for place, text in enumerate(dict.fromkeys(texts))}
+    assert list(names) == list(places)
+    assert {text: names.find(text) for text in places} == places
+    assert names.find("other") is None
+    assert "other" not in names
+    squares = ByName(names, lambda text, place: (text, place * place))
+    assert squares["n00007"] == ("n00007", places["n00007"] ** 2)
+    with pytest.raises(KeyError, match="other"):
+        squares["other"]
+
+
+def test_texts_with_the_same_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adasise_bench.data.names.hash", lambda _text: 7, raising=False)
+    names = Names(["a", "b", "c"])
+    assert [names.find(text) for text in "abcd"] == [0, 1, 2, None]
+
+
+def test_what_is_known_takes_at_most_100_bytes_a_picture() -> None:
+    """All that a plan holds for each picture of the size of ImageNet's names."""
+    count = 20_000
+    texts = [f"ILSVRC2012_val_{number:08}" for number in range(count)]
+    tracemalloc.start()
+    names = Names(texts)
+    known = known_files.KnownFiles(None, names, (str(number) for number in range(count)))
+    rows = known.rows_of(names)
+    known.sort_by_classes(rows, ("dog",), lambda _row: ("dog",))
+    known.hash_pictures(rows, lambda _row: bytes(32))
+    del rows
+    numbers = known.combination
+    planned = PlannedKeys(
+        ["vgg16"], ["sise"], names, lambda name: known.combinations[numbers[names.index(name)]]
+    )
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(planned) == count
+    assert taken / count <= 100
