@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import cycle, islice
@@ -37,8 +37,10 @@ from adasise_bench.methods import Explanation, Request
 from adasise_bench.methods.masking import build_masks
 from adasise_bench.methods.parsing import parse_method
 from adasise_bench.models import load_classifier
-from adasise_bench.models.engine import LAYOUTS, BackendName, Engine
+from adasise_bench.models.backends import CHOICES, usable
+from adasise_bench.models.engine import LAYOUTS, BackendChoice, BackendName, Engine
 from adasise_bench.models.tuning import tune
+from adasise_bench.models.workload import Workload
 from adasise_bench.records import environment
 from adasise_bench.run.network import definitions
 from adasise_bench.utils.devices import pick_device
@@ -48,7 +50,10 @@ from adasise_bench.utils.timing import PhaseClock, synchronize
 _SPELL_SECONDS = 6.0
 _CAPTURED = 55
 """So many iterations of Extremal Perturbation are enough for its steps to be captured as a CUDA graph."""
-PARTS = ("efficiency", "perturbation", "peers", "memory", "start")
+_MASKS = Workload((range(500, 2500),), 10_000)
+"""A run that repays whatever a backend needs to be prepared."""
+
+PARTS = ("efficiency", "backends", "perturbation", "peers", "memory", "start")
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
@@ -87,7 +92,7 @@ class Bench:
         root: Path,
         device: torch.device,
         precision: str,
-        backend: BackendName = "torch",
+        backend: BackendName | BackendChoice = "torch",
         engine: Engine | None = None,
     ):
         self.classifier = load_classifier(
@@ -105,9 +110,14 @@ class Bench:
         self.tuning = seconds(partial(self._tune, backend, engine), device)
         self.classifier = self.classifier.with_engine(self.engine)
 
-    def _tune(self, backend: BackendName, engine: Engine | None) -> None:
-        found = engine or tune(self.classifier, self.image)
-        self.engine = replace(found, backend=backend)
+    def _tune(self, backend: BackendName | BackendChoice, engine: Engine | None) -> None:
+        """The given engine, else the one that a long run would choose; ``auto``: with its backend, too."""
+        if backend == "auto":
+            found = usable("auto", self.classifier.device, self.classifier.precision)
+            names = [name for name in found if name not in CHOICES["torch-compile"]]
+            self.engine = engine or tune(self.classifier, self.image, backends=names, workload=_MASKS)
+        else:
+            self.engine = replace(engine or tune(self.classifier, self.image), backend=backend)
 
     def forward(self, count: int) -> Callable[[], object]:
         """Plain forward of ``count`` inputs in the engine's layout."""
@@ -124,7 +134,7 @@ class Bench:
 def efficiency(
     bench: Bench, rounds: int, spell_seconds: float = _SPELL_SECONDS, warm: bool = False
 ) -> list[dict[str, Any]]:
-    """Forwards x plain batched forward time / time of the method.
+    """Forwards x plain batched forward time, both by the engine's backend, / time of the method.
 
     Every round takes the method between two spells of plain forwards, so that nothing but a warm-up of a
     few batches is thrown away: a whole explanation takes a minute or more on a CPU. On a GPU an explanation
@@ -153,6 +163,7 @@ def efficiency(
         rows.append(
             {
                 "method": name,
+                "backend": bench.engine.backend,
                 "forwards": explained[-1].forwards,
                 "seconds": median(methods),
                 "plain ms per forward": 1000 * median(plains),
@@ -161,8 +172,49 @@ def efficiency(
                 "most": max(shares),
             }
         )
-        if device.type == "cpu":
+        if device.type == "cpu" and bench.classifier.backend is None:  # its passes go through the module
             rows[-1]["of its own time in the network"] = median(inside)
+    return rows
+
+
+def backends(bench: Bench, rounds: int, names: Sequence[str] = ("sise", "ada_sise")) -> list[dict[str, Any]]:
+    """Whole explanations by torch in fp32 against the chosen backend and precision, in turns.
+
+    Torch has the batch size that is the fastest for it. Whole batches pass beforehand, so that preparing the
+    backend does not count.
+    """
+    device = bench.classifier.device
+    chosen = bench.classifier
+    plain = replace(bench.classifier, precision="fp32", backend=None)
+    torchs = tune(plain, bench.image, layout=bench.engine.layout, workload=_MASKS)
+    reference = plain.with_engine(torchs)
+    ways = {"torch": reference, "chosen": chosen}
+    for classifier in ways.values():
+        classifier.run_whole_batch(bench.image)
+    rows = []
+    for name in names:
+        method = parse_method({"name": name})
+        request = Request(method, bench.image, bench.target)
+        seconds_of: dict[str, list[float]] = {way: [] for way in ways}
+        for _ in range(rounds):
+            for way, classifier in ways.items():
+                explain = partial(method.explain, classifier, request, PhaseClock(device))
+                seconds_of[way].append(seconds(explain, device))
+        ratios = [ours / theirs for ours, theirs in zip(*seconds_of.values(), strict=True)]
+        rows.append(
+            {
+                "method": name,
+                "seconds, torch fp32": median(seconds_of["torch"]),
+                "backend": "torch"
+                if chosen.backend is None or chosen.backend.failed
+                else bench.engine.backend,
+                "precision": chosen.precision,
+                "seconds": median(seconds_of["chosen"]),
+                "times as fast": median(ratios),
+                "least": min(ratios),
+                "most": max(ratios),
+            }
+        )
     return rows
 
 
@@ -396,6 +448,10 @@ def quiet() -> Iterator[None]:
 @click.option("--root", required=True, type=click.Path(path_type=Path), help="As data.root.")
 @click.option("--device", default="auto", show_default=True)
 @click.option("--precision", default="fp32", show_default=True)
+@click.option("--backend", default="auto", show_default=True, type=click.Choice(sorted(CHOICES)),
+              help="What passes batches; auto: the fastest for a long run.")  # fmt: skip
+@click.option("--methods", type=COMMA_LIST, default="sise,ada_sise", show_default=True,
+              help="Methods of the part `backends`.")  # fmt: skip
 @click.option("--parts", type=COMMA_LIST, default=",".join(PARTS), show_default=True)
 @click.option("--rounds", default=3, show_default=True, help="Rounds whose median counts.")
 @click.option("--iterations", default=10, show_default=True, help="Iterations of Extremal Perturbation.")
@@ -403,13 +459,14 @@ def quiet() -> Iterator[None]:
 @click.option("--pictures", default=200, show_default=True, help="Pictures of the memory curve.")
 @click.option("--output", default="results/benchmark", type=click.Path(path_type=Path), show_default=True)
 def main(
-    model: str, checkpoint: Path | None, root: Path, device: str, precision: str, parts: list[str],
-    rounds: int, iterations: int, masks: int, pictures: int, output: Path,
+    model: str, checkpoint: Path | None, root: Path, device: str, precision: str,
+    backend: BackendChoice, methods: list[str], parts: list[str], rounds: int, iterations: int,
+    masks: int, pictures: int, output: Path,
 ) -> None:  # fmt: skip
     """Run the parts and write the results."""
     chosen = pick_device(device)
     with quiet():
-        bench = Bench(model, checkpoint, root, chosen, precision)
+        bench = Bench(model, checkpoint, root, chosen, precision, backend)
     result: dict[str, Any] = {
         "environment": environment.describe(chosen, precision, definitions()),
         "model": model,
@@ -421,6 +478,7 @@ def main(
     }
     tables: dict[str, Callable[[], list[dict[str, Any]]]] = {
         "efficiency": lambda: efficiency(bench, rounds),
+        "backends": lambda: backends(bench, rounds, methods),
         "perturbation": lambda: perturbation(bench, rounds, iterations),
         "peers": lambda: peers(bench, rounds, masks),
         "memory": lambda: memory(bench, pictures),
@@ -446,8 +504,8 @@ def markdown(result: dict[str, Any], parts: list[str]) -> str:
         f"# {result['model']} ({origin} {result['weights_sha256'][:12]}) on {facts['device_name']}",
         "",
         f"{facts['precision']}, {facts['threads']} threads, torch {facts['torch']}, adasise-bench "
-        f"{facts['tool']['version']} ({facts['tool']['commit']}), {engine['layout']}, batch "
-        f"{engine['batch_size']} (found in {result['tuning_seconds']:.1f} s); "
+        f"{facts['tool']['version']} ({facts['tool']['commit']}), {engine['backend']}, "
+        f"{engine['layout']}, batch {engine['batch_size']} (found in {result['tuning_seconds']:.1f} s); "
         f"medians of {result['rounds']} rounds.",
     ]
     for part in parts:

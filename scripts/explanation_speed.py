@@ -5,10 +5,16 @@ count. Run it while nothing else runs.
 
     python scripts/explanation_speed.py --data VOC_FOLDER --checkpoint resnet50.pth.tar \\
         --ways torch:fp32,openvino:fp32,openvino:bf16,openvino:int8 --size 160
+
+With ``--memory`` every way makes one explanation in a process of its own instead, and the process's peak
+resident memory is printed, with its ratio to that of the first way.
 """
 
 from __future__ import annotations
 
+import resource
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +47,8 @@ from adasise_bench.utils.timing import PhaseClock
 @click.option("--size", default=160, show_default=True, help="Pixels of the input's side.")
 @click.option("--batch", default=8, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
+@click.option("--memory", is_flag=True, help="Measure peak memory in place of time.")
+@click.option("--peak-only", is_flag=True, hidden=True)
 def main(
     data: Path,
     model: str,
@@ -51,8 +59,13 @@ def main(
     size: int,
     batch: int,
     rounds: int,
+    memory: bool,
+    peak_only: bool,
 ) -> None:
     """Print a row for every way."""
+    if memory:
+        compare_memory(ways)
+        return
     dataset, device = open_dataset(DataConfig(root=data)), torch.device("cpu")
     annotation = dataset.annotation(image)
     inputs = to_input(dataset.picture(image, annotation), "stretch", size)
@@ -67,6 +80,13 @@ def main(
         backend, _, precision = way.partition(":")
         engine = Engine("channels_last", batch, backend)  # type: ignore[arg-type]
         classifiers[way] = replace(network.with_engine(engine), precision=precision)  # type: ignore[arg-type]
+    if peak_only:
+        (classifier,) = classifiers.values()
+        request.method.explain(classifier, request, PhaseClock(device))
+        if classifier.backend is not None and classifier.backend.failed:
+            raise click.ClickException(f"{ways[0]}: torch has taken over")
+        click.echo(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
+        return
     for number in range(rounds + 1):
         for way, classifier in classifiers.items():
             start = time.perf_counter()
@@ -83,6 +103,18 @@ def main(
         table.append([way, each, times, f"{median(ratios):.2f}", *rows[way]])
     head = ["way", "seconds", "times as fast", "median", "forwards", "EBPG", "Bbox", "mIoU"]
     click.echo(tabulate(table, head, disable_numparse=True))
+
+
+def compare_memory(ways: list[str]) -> None:
+    """Print the peak resident memory of one explanation by every way, each in a fresh process."""
+    given = [argument for argument in sys.argv if argument != "--memory"]
+    peaks = {}
+    for way in ways:
+        command = [sys.executable, *given, "--ways", way, "--peak-only"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        peaks[way] = float(done.stdout.splitlines()[-1])
+    rows = [(way, f"{peak:.0f}", f"{peak / peaks[ways[0]]:.2f}") for way, peak in peaks.items()]
+    click.echo(tabulate(rows, ["way", "peak MB", "times the first"], disable_numparse=True))
 
 
 if __name__ == "__main__":

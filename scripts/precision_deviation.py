@@ -1,41 +1,82 @@
-"""Measure what the faster precisions change, against fp32 on the same pictures.
+"""Measure what faster precisions and other backends change, against the first way on the same pictures.
 
-    python scripts/precision_deviation.py --config configs/quickstart.yaml --limit 24 --precision bf16,fp16
+    python scripts/precision_deviation.py --data VOC_FOLDER --checkpoint resnet50=FILE \\
+        --ways openvino:fp32,openvino:bf16,openvino:int8 --pictures 14 --size 160 --output FOLDER
 
-Prints a table: per method and precision, the largest change of a metric's mean in points and the mean
-Spearman rank correlation of the maps.
+The pictures are the first of the data set's list of test pictures, with all their classes. Every way is an
+ordinary run in a folder of its own below FOLDER, so that the same command goes on where it was stopped, and a
+larger --pictures adds to what is there. The pairs that both of two ways have are compared.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
 from tabulate import tabulate
 
 from adasise_bench.cli.parameters import COMMA_LIST
+from adasise_bench.metrics.registry import METRICS
+from adasise_bench.records.maps import map_path
 from adasise_bench.records.reading import read_records
+from adasise_bench.records.record import Key
+from adasise_bench.reporting.statistics import estimate_means
+from adasise_bench.run.config import RunConfig
 from adasise_bench.run.config_file import load_config
 from adasise_bench.run.runner import run
 
-METRICS = ["ebpg", "bbox", "drop", "increase", "miou"]
+PAIR = ["image_id", "class_name"]
+COMPARED = ("ebpg", "bbox", "miou", "drop", "increase")
 
 
-def rank_correlation(one: Path, other: Path) -> float:
-    """Spearman's rank correlation of two saved maps."""
-    ranks = [pd.Series(np.load(path).ravel()).rank() for path in (one, other)]
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+def crossing_share(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Percent of pixels that are 0 in one of two maps only: those that crossed the last fusion threshold."""
+    return 100 * float(np.mean((one == 0) != (other == 0)))
+
+
+def changes(exact: Path, other: Path, model: str, method: str) -> Iterator[tuple[str, str]]:
+    """What changes between two run folders for a network and a method: titles and printed values.
+
+    Args:
+        exact: the reference.
+        other: what is held against it.
+        model: the network.
+        method: label of the method.
+    """
+    before, after = (_explained(folder, model, method) for folder in (exact, other))
+    pairs = before.index.intersection(after.index)
+    before, after = before.loc[pairs], after.loc[pairs]
+    yield "pairs", str(len(pairs))
+    yield "in fp32 after all", str(int((after["mask_precision"] == "fp32").sum()))
+    for name in COMPARED:
+        moved = estimate_means((after[[name]] - before[[name]]).astype(float), METRICS[name].average)[name]
+        between = "" if moved.low is None else f" [{moved.low:+.2f}, {moved.high:+.2f}]"
+        yield METRICS[name].title, "" if moved.mean is None else f"{moved.mean:+.2f}{between}"
+    maps = [
+        [np.load(map_path(folder, Key(model, method, *pair))) for folder in (exact, other)] for pair in pairs
+    ]
+    ranks = [float(spearmanr(one, two, axis=None).statistic) for one, two in maps]
+    crossed = [crossing_share(one, two) for one, two in maps]
+    worst = (after["ebpg"] - before["ebpg"]).abs()
+    yield "rank correlation: mean", f"{np.mean(ranks):.4f}"
+    yield "least", f"{min(ranks):.4f}"
+    yield "pixels across, %", f"{np.mean(crossed):.3f}"
+    yield "most", f"{max(crossed):.2f}"
+    yield "largest change of EBPG", f"{worst.max():.2f}"
 
 
 def deviations(
     config: Path, overrides: Sequence[str], limit: int, precisions: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
-    """A row per precision and method, each as soon as it is known: what changes against fp32.
+    """A row per precision, network and method of a configuration, each as soon as it is known.
 
     Args:
         config: the configuration of the runs.
@@ -47,43 +88,83 @@ def deviations(
         folder = Path(temporary)
         for name in ["fp32", *precisions]:
             settings = [*overrides, f"precision={name}", f"limit={limit}", "save_maps=true"]
-            run(load_config(config, settings), folder / name)
-            if name != "fp32":
-                yield from _changes(folder / "fp32", folder / name, name)
+            loaded = load_config(config, settings)
+            run(loaded, folder / name)
+            if name == "fp32":
+                continue
+            for model, method in product(loaded.models, (method.label for method in loaded.methods)):
+                row = {"precision": name, "network": model, "method": method}
+                yield row | dict(changes(folder / "fp32", folder / name, model, method))
 
 
-def _changes(exact: Path, other: Path, precision: str) -> Iterator[dict[str, Any]]:
-    """A row per method: one run held against the other."""
-    before = read_records(exact)
-    for method, group in read_records(other).groupby("method", sort=False):
-        change = group[METRICS].mean() - before[before["method"] == method][METRICS].mean()
-        correlations = [
-            rank_correlation(path, other / path.relative_to(exact))
-            for path in sorted((exact / "maps").glob(f"*/{method}/*.npy"))
-        ]
-        yield {
+def _explained(folder: Path, model: str, method: str) -> pd.DataFrame:
+    records = read_records(folder)
+    chosen = records[(records["model"] == model) & (records["method"] == method) & records["error"].isna()]
+    return chosen.set_index(PAIR).sort_index()
+
+
+def _settings(
+    data: Path,
+    checkpoints: Sequence[tuple[str, Path | None]],
+    methods: Sequence[str],
+    way: str,
+    **others: Any,
+) -> RunConfig:
+    backend, _, precision = way.partition(":")
+    return RunConfig.model_validate(
+        {
+            "data": {"root": data, "input_size": others["size"]},
+            "models": {name: {"checkpoint": path} for name, path in checkpoints},
+            "methods": list(methods),
             "precision": precision,
-            "method": method,
-            "pairs": len(group),
-            "largest change of a mean, points": float(change.abs().max()),
-            "of": str(change.abs().idxmax()),
-            "mean rank correlation": float(np.mean(correlations)),
-            "least": min(correlations),
+            "engine": {"backend": backend, "layout": "channels_last", "batch_size": others["batch"]},
+            "limit": others["pictures"],
+            "share_forwards": True,
+            "save_maps": True,
+            "device": "cpu",
         }
+    )
+
+
+def _checkpoint(
+    _context: object, _parameter: object, given: tuple[str, ...]
+) -> list[tuple[str, Path | None]]:
+    split = [entry.partition("=") for entry in given]
+    return [(name, Path(path) if path else None) for name, _, path in split]
 
 
 @click.command(help=__doc__)
-@click.option("--config", required=True, type=click.Path(path_type=Path))
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE")
-@click.option("--limit", default=24, show_default=True)
-@click.option(
-    "--precision", "precisions", type=COMMA_LIST, default="bf16,fp16", show_default=True,
-    help="tf32 and fp16 are for GPUs.",
-)  # fmt: skip
-def main(config: Path, overrides: tuple[str, ...], limit: int, precisions: list[str]) -> None:
-    """Run every precision into a temporary folder and compare."""
-    rows = list(deviations(config, overrides, limit, precisions))
-    print(tabulate(rows, headers="keys", tablefmt="github", floatfmt=".4f"))
+@click.option("--data", type=click.Path(path_type=Path), required=True, help="Folder that holds VOCdevkit.")
+@click.option("--checkpoint", "checkpoints", multiple=True, required=True, callback=_checkpoint,
+              metavar="MODEL=FILE", help="A network and its weights; MODEL= takes TorchRay's.")  # fmt: skip
+@click.option("--methods", type=COMMA_LIST, default="sise,ada_sise", show_default=True)
+@click.option("--ways", type=COMMA_LIST, show_default=True,
+              default="openvino:fp32,openvino:bf16,openvino:int8",
+              help="Backend and precision of each; the others are compared with the first.")  # fmt: skip
+@click.option("--pictures", default=14, show_default=True)
+@click.option("--size", default=160, show_default=True, help="Pixels of the input's side.")
+@click.option("--batch", default=8, show_default=True)
+@click.option("--output", type=click.Path(path_type=Path), required=True)
+def main(
+    data: Path,
+    checkpoints: list[tuple[str, Path | None]],
+    methods: list[str],
+    ways: list[str],
+    output: Path,
+    **others: Any,
+) -> None:
+    """Run every way in its folder, then print what changes."""
+    folders = {way: output / way.replace(":", "-") for way in ways}
+    for way, folder in folders.items():
+        run(_settings(data, checkpoints, methods, way, **others), folder)
+    rows = [
+        {"network": model, "way": way, "method": method}
+        | dict(changes(folders[ways[0]], folders[way], model, method))
+        for model, _ in checkpoints
+        for way in ways[1:]
+        for method in methods
+    ]
+    click.echo(tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True))
 
 
 if __name__ == "__main__":

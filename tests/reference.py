@@ -25,7 +25,9 @@ def select(values: list[float], selector: str, mu: float = 0.0) -> list[bool]:
         best, limit = -1.0, 0.0
         for i in range(1, n):
             low, high = positive[:i], positive[i:]
-            if selector == "otsu":
+            if selector == "log-otsu":
+                low, high = np.log(low).tolist(), np.log(high).tolist()
+            if selector in ("otsu", "log-otsu"):
                 tau = (i / n) * (1 - i / n) * (np.mean(low) - np.mean(high)) ** 2
             elif i < n / 2:
                 omega_low = n * sum(low) / i

@@ -23,6 +23,7 @@ from adasise_bench.cli.explain import explain
 from adasise_bench.cli.figure import figure
 from adasise_bench.cli.info import info
 from adasise_bench.cli.ls import list_
+from adasise_bench.cli.measure import measure
 from adasise_bench.cli.merge import merge_
 from adasise_bench.cli.report import report
 from adasise_bench.cli.run import run
@@ -113,6 +114,7 @@ def main() -> None:
 
 for _command in (
     run,
+    measure,
     status,
     merge_,
     table,

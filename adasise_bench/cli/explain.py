@@ -50,6 +50,8 @@ def explain(
 
     Prints the classes with the highest scores Ψ. For every method and class, writes the saliency map (.npy)
     and its overlay on the picture (.png) into the folder, and all overlays together as side_by_side.png.
+    torch computes, because preparing a faster backend rarely pays for one picture; --set
+    engine.backend=openvino changes that.
 
     \b
     Examples:

@@ -100,20 +100,33 @@ def run(
 
         click.echo(terminal(describe_plan(make_plan(config, download=False))))
         return
-    from adasise_bench.run.launchers.choice import choose_launcher
     from adasise_bench.run.runner import default_folder
+
+    carry_out(config, output or default_folder(config), resume, launcher, devices, workers)
+
+
+def carry_out(
+    config: RunConfig,
+    folder: Path,
+    resume: bool,
+    launcher: str,
+    devices: list[str] | None,
+    workers: int | None,
+    done: str = "explanations made",
+) -> None:
+    """Run a configuration and print its tables; ``done`` says what was done in the last line."""
+    from adasise_bench.run.launchers.choice import choose_launcher
     from adasise_bench.run.start_notes import start_notes
     from adasise_bench.utils.devices import pick_devices
 
-    folder = output or default_folder(config)
     chosen = choose_launcher(config, folder, launcher, devices, workers)
     if launcher == "local":
         for note in start_notes(pick_devices(devices, config.device), config.precision):
             click.echo(note, err=True)
-    _run(config, folder, resume, chosen)
+    _run(config, folder, resume, chosen, done)
 
 
-def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher) -> None:
+def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher, done: str) -> None:
     from adasise_bench.run.runner import run as run_benchmark
 
     try:
@@ -127,9 +140,7 @@ def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher) -> N
         sys.exit(130)
     if outcome.computed + outcome.reused or not config.shard:
         click.echo(tables_text([folder], "terminal"))
-    click.echo(
-        f"{outcome.computed} explanations made, {outcome.reused} kept from before, in {folder}", err=True
-    )
+    click.echo(f"{outcome.computed} {done}, {outcome.reused} kept from before, in {folder}", err=True)
     if outcome.errors > config.tolerated_errors:
         raise BenchError(
             f"{outcome.errors} of the explanations failed; the column `error` of the records says why"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 class Box(NamedTuple):
@@ -110,6 +111,8 @@ def box_mask(
         >>> box_mask([left_half], (10, 10), (1, 4)).tolist()
         [[True, True, False, False]]
     """
+    import torch
+
     height, width = input_size
     mask = torch.zeros(height, width, dtype=torch.bool)
     for box in boxes:
@@ -132,6 +135,8 @@ def span(first: float, last: float, picture: int, frame: int) -> tuple[int, int]
 
 def _turned_mask(box: Box, picture_size: tuple[int, int], input_size: tuple[int, int]) -> torch.Tensor:
     """The input's pixels whose centres lie in a turned box, or else the pixel of the box's own centre."""
+    import torch
+
     frame, centre, angle = input_size[::-1], box.centre, math.radians(box.rotation)
     x, y = (
         (torch.arange(side, dtype=torch.float64) + 0.5) * picture / side - middle

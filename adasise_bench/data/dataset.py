@@ -7,9 +7,8 @@ import platform
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
 from PIL import Image
 
 from adasise_bench.data.boxes import Box, box_mask, without_minus_one
@@ -18,6 +17,9 @@ from adasise_bench.data.rules import Corners
 from adasise_bench.data.segmentation import Outline, in_frame
 from adasise_bench.utils.errors import DataError
 from adasise_bench.utils.files import regular
+
+if TYPE_CHECKING:
+    import torch
 
 FULL_SETS = {"VOC 2007 test": (4952, 7632)}
 """Numbers of pictures and of image-class pairs of complete sets. A run on fewer is marked as a part."""
@@ -57,6 +59,8 @@ class Annotation(NamedTuple):
         Returns:
             (H, W) bool. It is never empty: an object counts with its box if its outline has no pixel.
         """
+        import torch
+
         if self.outlines is None:
             boxes = [box for box in self.boxes if box.class_name == class_name]
             return box_mask(boxes, self.picture_size, size)

@@ -6,13 +6,15 @@ import re
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from adasise_bench.utils.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
 
 _COMPRESSED = re.compile(r"(?:[P-o]{0,6}[0-O])*")
 """The last letter of every run length has no mark; the mark means that another letter follows."""
@@ -58,6 +60,8 @@ class Outline:
             >>> Outline((2, 2), runs=(1, 2, 1)).pixels().tolist()  # column by column: 1 out, 2 in, 1 out
             [[False, True], [True, False]]
         """
+        import torch
+
         width, height = self.picture_size
         if self.runs:
             flat = np.repeat(np.arange(len(self.runs)) % 2 == 1, self.runs)
@@ -83,6 +87,8 @@ def in_frame(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         (height, width) bool. An object that is too small to contain any centre gets the pixel of its own
         centre.
     """
+    import torch
+
     rows, columns = (
         (2 * torch.arange(frame) + 1) * picture // (2 * frame)
         for frame, picture in zip(size, pixels.shape, strict=True)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from adasise_bench.data.rules import Rules
 from adasise_bench.methods.preserve import contained
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.utils.precision import PrecisionName
 from adasise_bench.utils.timing import PhaseClock
 
 
@@ -27,6 +28,7 @@ class Explanation:
         maps_kept: feature maps selected per block, from the input side; ``None`` if the method has none.
         maps_positive: feature maps with a positive summed gradient per block.
         maps_live: feature maps per block that were kept and are not constant; only these became masks.
+        mask_precision: arithmetic in which the masks were scored, if a faster one than fp32 was asked for.
     """
 
     saliency: torch.Tensor
@@ -35,6 +37,7 @@ class Explanation:
     maps_kept: list[int] | None = None
     maps_positive: list[int] | None = None
     maps_live: list[int] | None = None
+    mask_precision: PrecisionName | None = None
 
 
 class Method(BaseModel):
@@ -42,9 +45,11 @@ class Method(BaseModel):
 
     ``label`` names the entry in records and tables, so that one method can run with several settings.
     ``needs_region`` says that the method must know the region of the class; only a control may.
+    ``makes_maps`` says that an explanation makes its map, so that its time and passes are the map's cost.
     """
 
     needs_region: ClassVar[bool] = False
+    makes_maps: ClassVar[bool] = True
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -179,6 +184,7 @@ class Request(NamedTuple):
         seed: where the explanation's random numbers begin, if the method draws any.
         inside: (H, W) bool, the class's region G on the CPU, where it is known; only the box oracle may
             look at it.
+        image_id: name of the picture in its data set, where it is of one; only stored maps are found by it.
     """
 
     method: Method
@@ -186,6 +192,7 @@ class Request(NamedTuple):
     target: int
     seed: int = 0
     inside: torch.Tensor | None = None
+    image_id: str | None = None
 
 
 def _checked(function: Callable[..., None]) -> Callable[..., None]:

@@ -12,15 +12,18 @@ from adasise_bench.utils.settings import first_problem, shown, suggest
 
 
 def _own(name: str) -> type[Method]:
-    """The class of a user's own method: an installed class, or :class:`.CustomMethod` for a function.
+    """The class of a method beside the tool's: of maps in files, an installed one, or of a function.
 
     Raises:
         ValueError: there is no such method.
         ConfigError: an installed method cannot be imported.
     """
     from adasise_bench.methods.custom.custom import GROUP, CustomMethod
+    from adasise_bench.methods.stored_map import NAME, StoredMap
     from adasise_bench.utils import plugins
 
+    if name == NAME:
+        return StoredMap
     if ":" in name:
         return CustomMethod
     points = plugins.installed(GROUP)

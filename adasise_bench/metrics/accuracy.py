@@ -115,3 +115,74 @@ def accuracy(
         int(annotated.sum()),
         len(found),
     )
+
+
+class ResampledAccuracy:
+    """The accuracy of sets in which each of some pictures occurs several times, or not at all.
+
+    Args:
+        scores, annotated, difficult: as for :func:`accuracy`.
+    """
+
+    NAMES = ("map_eleven_points", "map_area", "top1", "top5", "top5_pairs")
+    """The fields of :class:`Accuracy` that :meth:`shares` gives, in this order."""
+
+    def __init__(
+        self, scores: NDArray[np.floating], annotated: NDArray[np.bool_], difficult: NDArray[np.bool_]
+    ) -> None:
+        self._classes = [
+            _Ranking(scores[:, number], annotated[:, number], counted)
+            for number, counted in enumerate(~difficult.T)
+            if annotated[counted, number].any()
+        ]
+        places = ranks(scores)
+        best = np.where(annotated, places, scores.shape[1] + 1).min(axis=1)
+        few = annotated & (places <= _FIRST_FEW)
+        self._of_pictures = np.stack(
+            [best == 1, best <= _FIRST_FEW, few.sum(axis=1), annotated.sum(axis=1)]
+        ).astype(float)
+
+    def shares(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Percent by name and set, (5, R); NaN where no class occurs in a set.
+
+        Args:
+            times: (R, N) how often each of N pictures is in each of R sets.
+        """
+        first, few, pairs_few, pairs = self._of_pictures @ times.T
+        pictures = times.sum(axis=1)
+        of_classes = [ranking.average_precision(times) for ranking in self._classes]
+        shares = np.full((len(self.NAMES), len(times)), np.nan)
+        if of_classes:
+            occurring = np.isfinite(of_classes).sum(axis=0)
+            with np.errstate(invalid="ignore"):
+                shares[:2] = np.nansum(of_classes, axis=0) / occurring
+        shares[2:] = first / pictures, few / pictures, pairs_few / pairs
+        return 100 * shares
+
+
+class _Ranking:
+    """The order of the pictures by the score of one class, cut behind every score that a relevant one has."""
+
+    def __init__(
+        self, scores: NDArray[np.floating], relevant: NDArray[np.bool_], counted: NDArray[np.bool_]
+    ) -> None:
+        numbers = np.flatnonzero(counted)
+        self._order = numbers[np.argsort(-scores[numbers], kind="stable")]
+        ranked, self._relevant = scores[self._order], relevant[self._order]
+        # Precision is looked at only where the recall grows, which is behind each score of a relevant one.
+        cuts = np.searchsorted(-ranked, np.unique(-ranked[self._relevant]), side="right")
+        self._starts = np.append(0, cuts[:-1])
+        self._stop = cuts[-1]
+
+    def average_precision(self, times: NDArray[np.float64]) -> NDArray[np.float64]:
+        """:func:`average_precision` of each set, (2, R); NaN for sets without a relevant picture."""
+        drawn = times[:, self._order[: self._stop]]
+        hits = np.add.reduceat(drawn * self._relevant[: self._stop], self._starts, axis=1).cumsum(axis=1)
+        seen = np.add.reduceat(drawn, self._starts, axis=1).cumsum(axis=1)
+        precision = hits / np.maximum(seen, 1)
+        total = hits[:, -1:]
+        area = (np.diff(hits, axis=1, prepend=0) * precision).sum(axis=1) / np.maximum(total[:, 0], 1)
+        highest = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        reached = [(10 * hits >= tenth * total).argmax(axis=1) for tenth in range(11)]
+        eleven = np.take_along_axis(highest, np.stack(reached, axis=1), axis=1).mean(axis=1)
+        return np.where(total[:, 0] > 0, np.stack([eleven, area]), np.nan)

@@ -103,6 +103,30 @@ def uniform(shape: tuple[int, int], ties: Ties = "row-major") -> FixedMap:
     return FixedMap.of(torch.ones(shape), ties)
 
 
+@lru_cache(maxsize=4096)
+def miou_at_random(pixels: int, region: int, top: int) -> float:
+    """The mean IoU of a region with pixels that are taken at random, in percent.
+
+    The number of common pixels is hypergeometric: ``top`` of ``pixels`` are drawn without replacement, of
+    which ``region`` are inside.
+
+    Args:
+        pixels: how many the input has.
+        region: how many are inside, at least 1.
+        top: how many are taken.
+
+    >>> miou_at_random(2, 1, 1)  # the right one or the wrong one
+    50.0
+    """
+    common = np.arange(max(0, top + region - pixels), min(top, region) + 1)
+    before, after = common[:-1], common[1:]
+    # Each chance over the one before it: much faster than the binomials for every pair of a data set.
+    ratios = (region - before) * (top - before) / (after * (pixels - region - top + after))
+    logarithms = np.append(0, np.log(ratios).cumsum())
+    chances = np.exp(logarithms - logarithms.max())
+    return float(100 * (chances * common / (top + region - common)).sum() / chances.sum())
+
+
 def centre_pixel(shape: tuple[int, int]) -> int:
     """Row-major index of the pixel in the middle; of four the lower right one."""
     height, width = shape

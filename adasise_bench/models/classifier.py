@@ -11,6 +11,8 @@ from torch import nn
 
 from adasise_bench.data.transforms import CAFFE, Preprocessing
 from adasise_bench.models.backends import BACKENDS
+from adasise_bench.models.backends.gradient_graph import Objective
+from adasise_bench.models.backends.input_gradients import InputGradients
 from adasise_bench.models.backends.probe import Probe
 from adasise_bench.models.backends.torch import Torch
 from adasise_bench.models.backends.whole_batches import WholeBatches
@@ -62,6 +64,7 @@ class Classifier:
         batch_size: inputs per forward pass. It is the engine's, unless memory has run out.
         engine: how forward passes are run.
         backend: what passes whole batches through the module, as the engine says; ``None`` where torch does.
+        gradients: what computes gradients of inputs, where the backend does.
         preprocessing: how a picture's pixels become its inputs.
         definition: which code built the network, where this is not the tool's own.
         maps: number of feature maps of each block, where it is not known from the architecture's name.
@@ -82,6 +85,7 @@ class Classifier:
     batch_size: BatchSize
     engine: Engine
     backend: WholeBatches | None = None
+    gradients: InputGradients | None = None
     preprocessing: Preprocessing = CAFFE
     definition: str | None = None
     maps: tuple[int, ...] = ()
@@ -96,14 +100,16 @@ class Classifier:
     def with_engine(self, engine: Engine) -> Classifier:
         """The same network, run as ``engine`` says. The memory layout of the module changes in place."""
         module = self.module.to(memory_format=LAYOUTS[engine.layout])
-        backend = None
+        backend, gradients = None, None
         if engine.backend != "torch":
             reference = Torch(module, self.device)
             probe = Probe(reference.in_precision("fp32"), self.preprocessing, self.score)
             chosen = BACKENDS[engine.backend](module, self.device, self.preprocessing)
             backend = WholeBatches(chosen, reference, probe, f"models.{self.name}")
+            if chosen.differentiates:
+                gradients = InputGradients(chosen, reference, self.preprocessing, f"models.{self.name}")
         batch_size = BatchSize(engine.batch_size, release=backend.release if backend else None)
-        return replace(self, batch_size=batch_size, engine=engine, backend=backend)
+        return replace(self, batch_size=batch_size, engine=engine, backend=backend, gradients=gradients)
 
     def empty_batch(self, image: torch.Tensor) -> torch.Tensor:
         """Inputs for a whole batch of the size of ``image``, in the network's layout, without values yet."""
@@ -150,6 +156,21 @@ class Classifier:
             else:
                 outputs = Torch(self.module, self.device).in_precision(precision)(inputs)
         return psi(image_level(outputs), self.score)
+
+    def input_gradient(
+        self, inputs: torch.Tensor, targets: torch.Tensor, objective: Objective
+    ) -> torch.Tensor:
+        """Gradient of an objective with respect to the inputs, in the run's precision: (N, 3, H, W).
+
+        Args:
+            inputs: (N, 3, H, W) network inputs.
+            targets: (N,) int64 classes.
+            objective: what is differentiated, a function of the raw outputs and the targets.
+        """
+        if self.gradients is not None:
+            return self.gradients(inputs, targets, objective, self.precision)
+        reference = Torch(self.module, self.device)
+        return reference.prepare_gradient(inputs, targets, objective, self.precision)(inputs, targets)
 
     def block_maps(self, image: torch.Tensor, targets: Sequence[int]) -> list[BlockMaps]:
         """Feature maps of all blocks and their summed gradients, by one forward and one backward per class.

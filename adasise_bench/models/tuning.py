@@ -1,9 +1,11 @@
 """Finds the fastest way to run the scoring pass on this machine, by timing a few.
 
-What is measured is bounded: at most two layouts, five batch sizes, one size more, two or three sizes with
-OpenVINO, and the chosen batch compiled in two modes, each for some 0.4 seconds and two whole batches; then
-torch and the fastest other in turns. Preparing a backend takes its own time besides, and no further one
-is tried where one took longer than :data:`_PATIENCE`.
+What is measured is bounded: at most two layouts, five batch sizes, one size more, two sizes with OpenVINO,
+and the chosen batch compiled in two modes, each for some 0.4 seconds and two whole batches; then torch and
+the fastest other in turns. What is expected to end after :data:`_BUDGET` seconds is not begun: larger
+batches, further sizes with a backend, and all turns but the first are left out. Compilers, which are tried
+only where they are asked for or in very long runs, take longer; no further one is tried where one took
+longer than :data:`_PATIENCE`.
 """
 
 from __future__ import annotations
@@ -30,10 +32,19 @@ minutes of a large GPU, where compiling ResNet-50 in two modes takes about two."
 
 _BATCHES = {"cpu": (8, 16, 32), "cuda": (32, 64, 128, 256, 512)}
 _MEASURED_SECONDS = 0.4
+_MEASURED_BATCHES = 2
+"""The fewest whole batches of a measurement, the first of which only warms up."""
+
 _WORTHWHILE = 0.97
 _HOPELESS = 1.1
 _PATIENCE = 120.0
 """Seconds after which no further backend is tried."""
+
+_BUDGET = 30.0
+"""Seconds that choosing may take with what is prepared in seconds."""
+
+_BATCHES_BUDGET = 10.0
+"""Seconds of these after which no larger batch is tried with torch: a backend still has to be prepared."""
 
 _SHORT = 20.0
 """Seconds of scoring below which nothing is prepared unasked: that alone takes OpenVINO some three."""
@@ -72,12 +83,13 @@ def tune(
         backends: those to choose from; a single one is not measured.
         workload: what will be scored; by default nothing is known.
     """
-    workload = workload or Workload()
+    workload, deadline = workload or Workload(), time.perf_counter() + _BUDGET
     if layout is None or batch_size is None:
         engine = _fastest_plain(classifier, image, layout, batch_size, workload)
     else:
         engine = Engine(layout, batch_size)
-    return _with_backend(classifier, image, engine, backends, workload, any_size=batch_size is None)
+    any_size = batch_size is None
+    return _with_backend(classifier, image, engine, backends, workload, deadline, any_size=any_size)
 
 
 def backends_to_try(
@@ -112,11 +124,14 @@ def _fastest_plain(
         classifier = replace(classifier, precision="fp32")
     sizes = _BATCHES[classifier.device.type] if batch_size is None else (batch_size,)
     seconds: dict[Engine, float] = {}
+    deadline = time.perf_counter() + _BATCHES_BUDGET
     for name in LAYOUTS if layout is None else (layout,):
         seconds[Engine(name, sizes[0])] = _seconds_per_input(classifier, Engine(name, sizes[0]), image)
     best = min(seconds, key=lambda engine: seconds[engine])
     for size in sizes[1:]:
         engine = replace(best, batch_size=size)
+        if time.perf_counter() + _MEASURED_BATCHES * size * min(seconds.values()) > deadline:
+            break
         seconds[engine] = _seconds_per_input(classifier, engine, image)
         if seconds[engine] > _HOPELESS * min(seconds.values()):
             break
@@ -128,6 +143,8 @@ def _fastest_plain(
     if workload.padding(even) > _WORTHWHILE * workload.padding(chosen.batch_size):
         return chosen
     split = replace(chosen, batch_size=even)
+    if time.perf_counter() + _MEASURED_BATCHES * even * seconds[chosen] > deadline:
+        return chosen
     cost = _seconds_per_input(classifier, split, image) * workload.padding(even)
     return split if cost <= _WORTHWHILE * costs[chosen] else chosen
 
@@ -138,6 +155,7 @@ def _with_backend(
     engine: Engine,
     backends: Sequence[BackendName],
     workload: Workload,
+    deadline: float,
     *,
     any_size: bool,
 ) -> Engine:
@@ -146,31 +164,42 @@ def _with_backend(
     Args:
         classifier, image, backends, workload: as in :func:`tune`.
         engine: the fastest with torch.
+        deadline: reading of the clock after which nothing is begun that can be left out.
         any_size: whether another batch size may be taken with a backend.
     """
     others = [name for name in backends if name != "torch"]
     torch_too, forwards = len(others) < len(backends), max(1.0, workload.forwards)
-    if len(backends) == 1 and not (any_size and BACKENDS[backends[0]].quick):
+    # In int8 every size would be calibrated anew, which takes longer than all else; nothing else can do it.
+    sizes_too = any_size and classifier.precision != "int8" and BACKENDS[backends[0]].quick
+    if len(backends) == 1 and not sizes_too:
         return replace(engine, backend=backends[0])
-    if torch_too and _in_turns(classifier, [engine], image, turns=1, least=0.0)[0] * forwards < _SHORT:
+    plain = _in_turns(classifier, [engine], image, turns=1, least=0.0)[0] if torch_too else 0.0
+    if torch_too and plain * forwards < _SHORT:
         return engine
     best, least, preparing = engine, float("inf"), 0.0
     for name in others:
-        start = time.perf_counter()
+        start, spent = time.perf_counter(), 0.0
         for size in _sizes_to_try(name, engine, classifier.device, any_size):
             candidate, began = replace(engine, backend=name, batch_size=size), time.perf_counter()
+            # The next one takes as long as the one before; and torch and the best are still to be compared.
+            if spent and began + 2 * spent > deadline:
+                break
             seconds = _seconds_per_input(classifier, candidate, image)
-            spent = time.perf_counter() - began if torch_too else 0.0
-            cost = seconds * workload.padding(size) * forwards + spent
+            spent = time.perf_counter() - began
+            cost = seconds * workload.padding(size) * forwards + (spent if torch_too else 0.0)
             if cost < least:
                 best, least, preparing = candidate, cost, spent
         if time.perf_counter() - start > _PATIENCE:
             break
     if not torch_too or best == engine:
         return best
+    turn = 2 * _MEASURED_BATCHES * plain * max(engine.batch_size, best.batch_size)
+    left = deadline - time.perf_counter() - preparing
+    turns = max(1, min(_TURNS, int(left / turn))) if turn else _TURNS
+    found = _in_turns(classifier, [engine, best], image, turns)
     ours, theirs = (
         seconds * workload.padding(one.batch_size) * forwards
-        for one, seconds in zip((engine, best), _in_turns(classifier, [engine, best], image), strict=True)
+        for one, seconds in zip((engine, best), found, strict=True)
     )
     return best if theirs + preparing < _WORTHWHILE * ours else engine
 

@@ -28,10 +28,9 @@ def combine(runs: Sequence[Run]) -> pd.DataFrame:
             pictures, or for other classes.
         DataError: there is not one record.
     """
-    _refuse_disagreement(runs)
+    refuse_disagreement(runs)
     frames = [run.records.assign(timed_on=_timed_on(run)) for run in runs if not run.records.empty]
-    if not frames:
-        raise DataError(f"{_names(runs)}: no records yet; wait for the first, or start the run again")
+    refuse_nothing(runs, len(frames))
     joined = _times_of_one_run(pd.concat(frames, keys=range(len(frames)), names=["run", "row"]))
     records = joined.groupby(list(Key._fields), sort=False, dropna=False).first().reset_index()
     records["error"] = records["error"].where(records["score"].isna(), None)
@@ -49,16 +48,32 @@ def _times_of_one_run(joined: pd.DataFrame) -> pd.DataFrame:
     return joined
 
 
-def _names(runs: Sequence[Run]) -> str:
-    return ", ".join(str(run.folder) for run in runs)
+def refuse_nothing(runs: Sequence[Run], records: int) -> None:
+    """Refuse runs that have not one record.
+
+    Raises:
+        DataError: names their folders.
+    """
+    if not records:
+        names = ", ".join(str(run.folder) for run in runs)
+        raise DataError(f"{names}: no records yet; wait for the first, or start the run again")
 
 
 def _timed_on(run: Run) -> pd.Series[Any]:
-    device = f"{run.environment['device_name']}, {run.environment['precision']}"
-    return run.records["seconds"].notna().map({True: device, False: None})
+    return run.records["seconds"].notna().map({True: of_measuring(run), False: None})
 
 
-def _refuse_disagreement(runs: Sequence[Run]) -> None:
+def of_measuring(run: Run) -> str:
+    """The device and precision with which a run's seconds were measured."""
+    return f"{run.environment['device_name']}, {run.environment['precision']}"
+
+
+def refuse_disagreement(runs: Sequence[Run]) -> None:
+    """Refuse runs that do not fit together, as :func:`combine` says.
+
+    Raises:
+        ConfigError: names what differs.
+    """
     seen: dict[tuple[str, str], tuple[Any, Path]] = {}
     for run in runs:
         for model, setting, value in _settings(run):

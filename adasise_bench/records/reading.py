@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -15,18 +16,44 @@ import pyarrow as pa
 from adasise_bench.metrics.registry import COMPUTED, QUALITY
 from adasise_bench.records.folder_names import FINISHED, IN_FLIGHT
 from adasise_bench.records.record import _CHECKSUM, CHANCE, SCHEMA, ChangedLineError, Key, Record, parse_line
-from adasise_bench.records.row_groups import row_groups
+from adasise_bench.records.row_groups import RowGroupTooLargeError, row_groups
 from adasise_bench.utils.errors import DataError
 from adasise_bench.utils.files import regular, whole_lines
 
 _ROWS_AT_ONCE = 4_096
+_CHECKED_AT_ONCE = 16_384
 
 
 _ADDED = {
     "peak_memory_mb", "seconds_plain_forward", "maps_live", "rank", "class_scores", "classes_annotated",
-    "classes_difficult", *CHANCE, *COMPUTED,
+    "classes_difficult", "mask_precision", *CHANCE, *COMPUTED,
 } - set(QUALITY)  # fmt: skip
 """Columns that run folders of earlier versions lack."""
+
+
+Read = Callable[[Sequence[str] | None], Iterator[pa.Table]]
+"""Reads some columns of the records, or all, a group of rows after the other."""
+
+
+def reader(folder: Path) -> Read:
+    """Reads the records of a run folder, finished or in flight, with the columns of :class:`Record`.
+
+    Of a finished run, memory holds one group of rows at a time. The records in flight are held in memory, as
+    columns (about 300 bytes for each); if several have the same key, the last one counts.
+
+    Raises:
+        DataError: not a run folder, or its records are damaged; the returned function raises it as well.
+    """
+    if (folder / FINISHED).exists():
+        return partial(_finished_columns, folder / FINISHED)
+    if not (folder / IN_FLIGHT).exists():
+        raise DataError(f"{folder}: not a run folder (neither {FINISHED} nor {IN_FLIGHT})")
+    return in_memory(_last_of_each(record for _, record in in_flight(folder / IN_FLIGHT)))
+
+
+def in_memory(table: pa.Table) -> Read:
+    """Reads a table that is in memory."""
+    return lambda columns: iter([table.select(columns or table.column_names)])
 
 
 def read_records(folder: Path) -> pd.DataFrame:
@@ -35,13 +62,34 @@ def read_records(folder: Path) -> pd.DataFrame:
     Raises:
         DataError: not a run folder, or its records are damaged.
     """
-    if (folder / FINISHED).exists():
-        with _as_damage(folder / FINISHED):
-            return _frame(pa.concat_tables(_finished_groups(folder / FINISHED)))
-    if not (folder / IN_FLIGHT).exists():
-        raise DataError(f"{folder}: not a run folder (neither {FINISHED} nor {IN_FLIGHT})")
-    unique = {record.key: record for _, record in in_flight(folder / IN_FLIGHT)}
-    return _frame(_table(unique.values()))
+    return all_records(reader(folder), folder)
+
+
+def all_records(read: Read, folder: Path) -> pd.DataFrame:
+    """All records that a reader of a folder reads.
+
+    Raises:
+        DataError: its records are damaged.
+    """
+    with _as_damage(folder / FINISHED):
+        return frame(pa.concat_tables(read(None)))
+
+
+def _last_of_each(records: Iterable[Record]) -> pa.Table:
+    """The last record of every key, in the order of the keys."""
+    last: dict[Key, int] = {}
+    pieces, number = [SCHEMA.empty_table()], 0
+    while piece := list(islice(records, _ROWS_AT_ONCE)):
+        pieces.append(_table(piece))
+        for record in piece:
+            last[record.key] = number
+            number += 1
+    return pa.concat_tables(pieces).take(pa.array(last.values(), pa.int64()))
+
+
+def _finished_columns(path: Path, columns: Sequence[str] | None) -> Iterator[pa.Table]:
+    with _as_damage(path):
+        yield from _finished_groups(path, columns)
 
 
 def record_batches(folder: Path) -> Iterator[pd.DataFrame]:
@@ -58,7 +106,7 @@ def record_batches(folder: Path) -> Iterator[pd.DataFrame]:
         return
     records = (record for _, record in in_flight(folder / IN_FLIGHT))
     while piece := list(islice(records, _ROWS_AT_ONCE)):
-        yield _frame(_table(piece))
+        yield frame(_table(piece))
 
 
 def finished_batches(path: Path) -> Iterator[pd.DataFrame]:
@@ -69,7 +117,8 @@ def finished_batches(path: Path) -> Iterator[pd.DataFrame]:
     """
     for table in _finished_tables(path):
         with _as_damage(path):
-            yield _frame(table)
+            for start in range(0, len(table), _CHECKED_AT_ONCE):
+                yield frame(table.slice(start, _CHECKED_AT_ONCE))
 
 
 def finished_records(path: Path) -> Iterator[Record]:
@@ -105,39 +154,62 @@ def _finished_tables(path: Path) -> Iterator[pa.Table]:
                 yield pa.Table.from_batches([batch])
 
 
-def _finished_groups(path: Path) -> Iterator[pa.Table]:
+def _finished_groups(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """The row groups of the Parquet file with the columns of a record, their checksums verified."""
     with regular(path, within=path.parent) as file:
-        yield from map(_complete, row_groups(file))
+        for group in row_groups(file, columns):
+            yield _complete(group, columns or SCHEMA.names)
 
 
 @contextmanager
 def _as_damage(path: Path) -> Iterator[None]:
     try:
         yield
+    except RowGroupTooLargeError as error:
+        raise DataError(
+            f"{path}: {error}, which is more than is unpacked at once, although the file may be sound; write "
+            "it again in smaller row groups, as pyarrow.parquet.write_table(..., row_group_size=131072) does"
+        ) from None
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError) as error:
         raise DataError(f"{path}: damaged records ({error}); {cure(path.parent, path.name)}") from None
 
 
-def _complete(table: pa.Table) -> pa.Table:
-    """The columns of a record, in their order and types; those that the file lacks are null."""
-    for name in _ADDED - set(table.column_names):
+def _complete(table: pa.Table, columns: Sequence[str]) -> pa.Table:
+    """These columns of a record, in this order and their types; those that the file lacks are null."""
+    for name in _ADDED.intersection(columns) - set(table.column_names):
         table = table.append_column(name, pa.nulls(len(table), SCHEMA.field(name).type))
-    return table.select(SCHEMA.names).cast(SCHEMA)
+    return table.select(columns).cast(pa.schema([SCHEMA.field(name) for name in columns]))
 
 
 def _table(records: Iterable[Record]) -> pa.Table:
     return pa.Table.from_pylist([asdict(record) for record in records], schema=SCHEMA)
 
 
-def _frame(table: pa.Table) -> pd.DataFrame:
-    frame: pd.DataFrame = table.to_pandas()
+def frame(table: pa.Table) -> pd.DataFrame:
+    """Records as a data frame.
+
+    Raises:
+        ValueError: a record has no key, or an infinite value.
+    """
+    records: pd.DataFrame = table.to_pandas()
     names = [name for name in Key._fields if name != "class_name"]
-    if frame[names].isna().any(axis=None):
+    if records[names].isna().any(axis=None):
         raise ValueError(f"records without {' or '.join(names)}")
-    if np.isinf(frame.select_dtypes("float")).any(axis=None):
+    if np.isinf(records.select_dtypes("float")).any(axis=None):
         raise ValueError("infinite values")
-    return frame
+    return records
+
+
+def checked_batches(read: Read, folder: Path) -> Iterator[pd.DataFrame]:
+    """All records without their lists, some thousand at a time, for checks.
+
+    Raises:
+        DataError: they are damaged.
+    """
+    with _as_damage(folder / FINISHED):
+        for table in read([field.name for field in SCHEMA if not pa.types.is_list(field.type)]):
+            for start in range(0, len(table), _CHECKED_AT_ONCE):
+                yield frame(table.slice(start, _CHECKED_AT_ONCE))
 
 
 def in_flight(path: Path) -> Iterator[tuple[int, Record]]:

@@ -64,6 +64,7 @@ class _Recorded:
     class_scores: list[float] | None = None
     classes_annotated: list[Count] | None = None
     classes_difficult: list[Count] | None = None
+    mask_precision: str | None = None
 
     @property
     def key(self) -> Key:
@@ -111,6 +112,8 @@ else:
             only one has this and the next two: that of the run's first method and the picture's first class.
         classes_annotated, classes_difficult: numbers of the classes on the picture, and of those of them
             whose objects are all "difficult".
+        mask_precision: arithmetic in which the masks were scored, where the run asks for a faster one than
+            fp32: that one, or fp32 where a sample of the masks disagreed.
         published_model, weights: whether the weights are TorchRay's, and the start of their SHA-256.
     """
     Record = with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(Record)

@@ -16,6 +16,10 @@ MOST_BYTES = 2**30
 """The most bytes of one row group after unpacking; one that this tool wrote takes about 50 million."""
 
 
+class RowGroupTooLargeError(ValueError):
+    """A row group is larger than this tool unpacks. The file may be sound."""
+
+
 def row_groups(file: BufferedReader, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """The row groups of a Parquet file in order, at least one; checksums of pages are verified.
 
@@ -24,7 +28,8 @@ def row_groups(file: BufferedReader, columns: Sequence[str] | None = None) -> It
     to the different texts of a group, so that a repeated text takes no memory before the check.
 
     Raises:
-        ValueError: a group has more than :data:`MOST_ROWS` or unpacks to more than :data:`MOST_BYTES`.
+        RowGroupTooLargeError: a group has more than :data:`MOST_ROWS` or unpacks to more than
+            :data:`MOST_BYTES`.
         OSError, pyarrow.ArrowException: the file is damaged.
     """
     texts = [field.name for field in pq.read_schema(file) if _is_text(field.type)]
@@ -46,10 +51,10 @@ def _is_text(kind: pa.DataType) -> bool:
 def _refuse_large(group: pq.RowGroupMetaData, index: int) -> None:
     """Refuse a group that is too large according to the file's own description."""
     if group.num_rows > MOST_ROWS:
-        raise ValueError(f"row group {index} has {group.num_rows} rows")
+        raise RowGroupTooLargeError(f"row group {index} has {group.num_rows} rows, more than {MOST_ROWS}")
     values = max((group.column(column).num_values for column in range(group.num_columns)), default=0)
     if max(group.total_byte_size, 8 * values) > MOST_BYTES:
-        raise ValueError(f"row group {index} unpacks to more than {MOST_BYTES // 2**20} MiB")
+        raise RowGroupTooLargeError(f"row group {index} unpacks to more than {MOST_BYTES // 2**20} MiB")
 
 
 def _written_out(group: pa.Table, index: int) -> pa.Table:
@@ -61,7 +66,9 @@ def _written_out(group: pa.Table, index: int) -> pa.Table:
                 lengths = pc.take(pc.binary_length(chunk.dictionary), chunk.indices)
                 size += pc.sum(lengths).as_py() or 0
     if size > MOST_BYTES:
-        raise ValueError(f"row group {index} unpacks to more than {MOST_BYTES // 2**20} MiB of text")
+        raise RowGroupTooLargeError(
+            f"row group {index} unpacks to more than {MOST_BYTES // 2**20} MiB of text"
+        )
     plain = [
         pa.field(field.name, field.type.value_type) if pa.types.is_dictionary(field.type) else field
         for field in group.schema

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,28 @@ from adasise_bench.records import manifest
 from adasise_bench.records.checks import refuse_impossible
 from adasise_bench.records.description import read_config, read_environment
 from adasise_bench.records.folder_names import CONFIG, ENVIRONMENT, FINISHED, IN_FLIGHT
-from adasise_bench.records.reading import cure, read_records
+from adasise_bench.records.reading import Read, all_records, checked_batches, cure, reader
 from adasise_bench.utils.errors import DataError
 from adasise_bench.utils.settings import first_problem
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder as read from the disk."""
+    """A run folder as read from the disk.
+
+    Attributes:
+        read: reads some columns of the records, or all, a group of rows after the other.
+    """
 
     folder: Path
     config: dict[str, Any]
     environment: dict[str, Any]
-    records: pd.DataFrame
+    read: Read
+
+    @cached_property
+    def records(self) -> pd.DataFrame:
+        """All records in memory; where there are millions of them, read columns instead."""
+        return all_records(self.read, self.folder)
 
 
 class _MethodEntry(BaseModel, extra="allow"):
@@ -95,21 +105,22 @@ def load_run(folder: Path) -> Run:
             it, or the folder holds no run.
     """
     manifest.verify(folder)
-    records = read_records(folder)
+    read = reader(folder)
     config = _read(folder / CONFIG, read_config, _Config)
     environment = _read(folder / ENVIRONMENT, read_environment, _Environment)
-    for model in records["model"].unique():
-        if model not in environment["models"]:
-            raise DataError(f"{folder / ENVIRONMENT}: says nothing of {model}; run again")
     name = FINISHED if (folder / FINISHED).exists() else IN_FLIGHT
-    refuse_impossible(
-        records,
-        score=config["score"],
-        models=environment["models"],
-        where=str(folder / name),
-        cure=cure(folder, name),
-    )
-    return Run(folder, config, environment, records)
+    for records in checked_batches(read, folder):
+        for model in records["model"].unique():
+            if model not in environment["models"]:
+                raise DataError(f"{folder / ENVIRONMENT}: says nothing of {model}; run again")
+        refuse_impossible(
+            records,
+            score=config["score"],
+            models=environment["models"],
+            where=str(folder / name),
+            cure=cure(folder, name),
+        )
+    return Run(folder, config, environment, read)
 
 
 def _read(path: Path, read: Callable[[Path], Any], schema: type[BaseModel]) -> dict[str, Any]:

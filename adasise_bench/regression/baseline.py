@@ -16,6 +16,7 @@ from adasise_bench.metrics.registry import DEFINITIONS, QUALITY
 from adasise_bench.records import environment, evidence
 from adasise_bench.records.checks import named, out_of_range, ranges
 from adasise_bench.records.folder_names import FINISHED
+from adasise_bench.records.reading import all_records
 from adasise_bench.records.run import Run, load_run
 from adasise_bench.regression.comparison import KEY, VALUES
 from adasise_bench.utils.errors import ConfigError, DataError
@@ -134,7 +135,8 @@ def baseline_of(run: Run) -> Baseline:
         DataError: the run has no records, or an earlier version wrote it, which did not say what it ran.
     """
     facts = run.environment
-    if run.records.empty:
+    values = all_records(lambda _: run.read([*KEY, *VALUES]), run.folder)
+    if values.empty:
         raise DataError(f"{run.folder}: has no records yet; let the run finish")
     if "identity" not in facts or "fingerprint" not in facts["data"]:
         path = run.folder / "environment.json"
@@ -148,7 +150,7 @@ def baseline_of(run: Run) -> Baseline:
     }
     made_by = {key: facts.get(key) for key in ("tool", "torch", "device", "device_name", "precision")}
     made_by["backends"] = environment.backend_versions(facts)
-    values = run.records[[*KEY, *VALUES]].copy()
+    made_by[_YARDSTICKS] = {name: _backend(model) for name, model in sorted(facts["models"].items())}
     values["class_name"] = values["class_name"].fillna("")
     for name in QUALITY:
         values[name] = values[name].astype(float).round(_DECIMALS)
@@ -174,6 +176,17 @@ def _definitions(every: Mapping[str, str], methods: Mapping[str, Any]) -> dict[s
     there = {*VALUES, *(entry["name"] for entry in methods.values())}
     return {name: definition for name, definition in every.items() if name in there}
 
+
+def _backend(model: Mapping[str, Any]) -> str:
+    """What passed a network's whole batches; environments of earlier versions do not say: it was torch."""
+    return str(model.get("engine", {}).get("backend", "torch"))
+
+
+_YARDSTICKS = "plain_forward_by"
+"""Where ``made_by`` says, by model, which backend ran the plain forward passes that costs are told in.
+
+Baselines of earlier versions do not say: it was torch.
+"""
 
 _FREE = ("measures", "share_forwards", "timing")
 """Settings that do not change the values of a baseline, but what else is computed, or how times are taken."""
@@ -304,4 +317,13 @@ def refuse_incomparable(base: Baseline, new: Baseline) -> None:
 def why_untimed(base: Baseline, new: Baseline) -> str:
     """The reason why the speed of two runs cannot be compared; empty if it can."""
     before, now = base.made_by.get("device"), new.made_by.get("device")
-    return "" if before == now else f"the baseline was timed on {before}, this run on {now}"
+    if before != now:
+        return f"the baseline was timed on {before}, this run on {now}"
+    for model in sorted({*base.values["model"], *new.values["model"]}):
+        ours, theirs = (side.made_by.get(_YARDSTICKS, {}).get(model, "torch") for side in (base, new))
+        if ours != theirs:
+            return (
+                f"the baseline's plain forward passes of {model} ran by {ours}, this run's by {theirs}; "
+                f"set engine.backend to {ours}"
+            )
+    return ""

@@ -12,14 +12,18 @@ import torch
 from tqdm import tqdm
 
 from adasise_bench.data.dataset import Annotation
-from adasise_bench.metrics.accuracy import Accuracy, accuracy
 from adasise_bench.models.batching import torch_failures
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.lost_device import named_if_lost
 from adasise_bench.models.scoring import in_batches
 from adasise_bench.reporting.tables import Table, Tables, title_of
-from adasise_bench.reporting.tables.accuracy import accuracy_notes, accuracy_table
-from adasise_bench.reporting.tables.notes import model_notes, rules_notes
+from adasise_bench.reporting.tables.accuracy import (
+    AccuracyEstimate,
+    accuracy_notes,
+    accuracy_table,
+    estimate_accuracy,
+)
+from adasise_bench.reporting.tables.notes import model_notes, rules_notes, statistics_notes
 from adasise_bench.run import network
 from adasise_bench.run.classification import Classification
 from adasise_bench.run.config import RunConfig
@@ -58,11 +62,11 @@ def measure_accuracy(config: RunConfig) -> tuple[Tables, int]:
             tables.append(accuracy_table(name, plan.dataset.name, found))
             notes += model_notes(name, network.facts(classifier))
     notes += rules_notes(config.rules.model_dump(include={"preprocessing"}))
-    notes += [*accuracy_notes(tables), *_notes(plan, device, errors)]
+    notes += [*accuracy_notes(tables), *statistics_notes(tables), *_notes(plan, device, errors)]
     return Tables(tuple(tables), tuple(map(printable, notes))), len(errors)
 
 
-def _accuracy_of(plan: Plan, classifier: Classifier, errors: dict[str, DataError]) -> Accuracy:
+def _accuracy_of(plan: Plan, classifier: Classifier, errors: dict[str, DataError]) -> AccuracyEstimate:
     """The network's accuracy; what cannot be used is put into ``errors`` by its image id."""
     found = list(_classifications(plan, classifier, errors))
     if not found:
@@ -71,7 +75,7 @@ def _accuracy_of(plan: Plan, classifier: Classifier, errors: dict[str, DataError
     annotated, difficult = np.zeros((2, len(found), len(plan.dataset.classes)), np.bool_)
     for row, one in enumerate(found):
         annotated[row, one.annotated] = difficult[row, one.difficult] = True
-    return accuracy(torch.stack([one.scores for one in found]).numpy(), annotated, difficult)
+    return estimate_accuracy(torch.stack([one.scores for one in found]).numpy(), annotated, difficult)
 
 
 def _classifications(

@@ -212,8 +212,10 @@ class _Inside:
 
     def at_random(self, level: str) -> Values:
         """The mean over all orders of the pixels of a map whose pixels are all equal."""
-        share = 100 * len(self._pixels) / (self._shape[0] * self._shape[1])
-        values = {("ebpg", level): share, ("bbox", level): share}
+        pixels, inside = self._shape[0] * self._shape[1], len(self._pixels)
+        share = 100 * inside / pixels
+        miou = chance.miou_at_random(pixels, inside, chance.uniform(self._shape).top)
+        values = {("ebpg", level): share, ("bbox", level): share, ("miou", level): miou}
         if self._hits is not None:
             values["pointing", level] = 100 * float(self._hits.mean())
         return values

@@ -116,6 +116,10 @@ def refuse_missing_classes(classifier: Classifier, dataset: Dataset) -> None:
         )
 
 
+_ALIKE = 6
+"""Digits of the number of forward passes from which it no longer decides which engine is remembered."""
+
+
 def with_engine(
     config: RunConfig, classifier: Classifier, earlier: Engine | None = None, pictures: int | None = None
 ) -> Classifier:
@@ -140,7 +144,9 @@ def with_engine(
     built_by = classifier.definition or classifier.name
     tried = [f"{name} {BACKENDS[name].libraries(precision)}" for name in backends]
     fixed = wanted.layout, wanted.batch_size
-    key = (built_by, precision, side, *fixed, *machine(device), *tried, *workload.counts)
+    # What repays itself depends on it; a short run's choice must not become that of a long one.
+    length = f"1e{min(len(str(int(workload.forwards))), _ALIKE)}"
+    key = (built_by, precision, side, *fixed, *machine(device), *tried, *workload.counts, length)
     known = ENGINES[device.type] if config.deterministic else earlier or engine_cache.recall(key)
     if known is not None and known.backend in CHOICES[wanted.backend]:
         if known is earlier:

@@ -98,8 +98,8 @@ def _cpu_precision(precision: PrecisionName) -> Iterator[str]:
         )
     elif precision == "int8":
         yield (
-            "precision=int8: where the score of the class is small, its map can be another one than in fp32 "
-            "(see docs/performance.md); compare a few pictures first"
+            "precision=int8: where a sample of an explanation's masks disagrees with fp32, all of them are "
+            "scored in fp32; maps that pass can still differ by points (see docs/performance.md)"
         )
     elif precision == "bf16":
         yield "precision=bf16: this CPU seems to have no instructions for it, so fp32 may be faster"

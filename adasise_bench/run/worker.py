@@ -167,12 +167,13 @@ def _records(
             warm.add(classifier.name)
         picture = _Picture.of(plan, classifier, annotation, image)
         tasks = [_task(plan, classifier, method, key, picture) for method, key in wanted(image_id)]
-        if not config.share_forwards:
+        if timed := [task for task in tasks if _is_timed(task, config)]:
             plain = _plain_seconds(yardstick, image)
-            for task in tasks:
+            for task in timed:
                 yield [_alone(classifier, task, plain, config, folder)]
-            continue
         for task in tasks:
+            if _is_timed(task, config):
+                continue
             waiting.setdefault((task.request.method.group, image.shape), []).append(task)
         for queue in waiting.values():
             while chunk := _next_chunk(queue, classifier):
@@ -180,6 +181,11 @@ def _records(
     for queue in waiting.values():
         if queue:
             yield _together(classifier, queue, config, folder)
+
+
+def _is_timed(task: _Task, config: RunConfig) -> bool:
+    """Whether the explanation is made alone, and its run-time recorded."""
+    return task.request.method.makes_maps and not config.share_forwards
 
 
 def _task(plan: Plan, classifier: Classifier, method: Method, key: Key, picture: _Picture) -> _Task:
@@ -197,6 +203,7 @@ def _task(plan: Plan, classifier: Classifier, method: Method, key: Key, picture:
             classifier.classes.index(class_name),
             pair_seed(plan.config.seed, key.image_id, class_name, key.method),
             annotation.inside(class_name, (image.shape[2], image.shape[3])),
+            key.image_id,
         ),
         Truth(
             annotation,

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
-from adasise_bench.metrics.accuracy import accuracy, average_precision, ranks
+from adasise_bench.metrics.accuracy import ResampledAccuracy, accuracy, average_precision, ranks
 
 
 def drawn(seed: int, *, ties: bool, pictures: int = 60) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -99,3 +99,24 @@ def test_no_average_precision_where_every_object_is_difficult() -> None:
     found = accuracy(np.array([[0.2, 0.8]]), flags, flags)
     assert (found.map_eleven_points, found.map_area, found.classes) == (None, None, 0)
     assert (found.top1, found.top5) == (0.0, 100.0)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_resample_has_the_accuracy_of_its_pictures_written_out(seed: int, ties: bool) -> None:
+    rng = np.random.default_rng(seed)
+    scores = rng.random((30, 7)).round(1 if ties else 9)
+    annotated = rng.random((30, 7)) < 0.05 + 0.3 * scores
+    annotated[np.arange(30), rng.integers(0, 6, 30)] = True
+    annotated[:, 6] = False
+    annotated[3, 6] = True  # a class of one picture, which some resamples lack
+    difficult = annotated & (rng.random((30, 7)) < 0.2)
+    drawn = rng.integers(0, 30, (12, 30))
+    times = np.stack([np.bincount(row, minlength=30) for row in drawn]).astype(float)
+    resampled = ResampledAccuracy(scores, annotated, difficult)
+    for row, shares in zip(drawn, resampled.shares(times).T, strict=True):
+        whole = accuracy(scores[row], annotated[row], difficult[row])
+        assert shares.tolist() == pytest.approx([getattr(whole, name) for name in resampled.NAMES])
+    once = resampled.shares(np.ones((1, 30)))[:, 0]
+    whole = accuracy(scores, annotated, difficult)
+    assert once.tolist() == pytest.approx([getattr(whole, name) for name in resampled.NAMES])

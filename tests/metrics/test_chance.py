@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import combinations, permutations
 
 import numpy as np
 import pytest
@@ -184,3 +184,23 @@ def test_cells_hold_the_shares_of_their_pixels() -> None:
     blocks = inside.reshape(14, 2, 14, 3).mean(axis=(1, 3))
     np.testing.assert_allclose(shares, blocks.reshape(1, -1))
     assert sizes == pytest.approx([blocks.sum()])
+
+
+@pytest.mark.parametrize(("pixels", "region", "top"), [(6, 2, 1), (7, 3, 3), (8, 5, 6), (5, 5, 1), (4, 1, 0)])
+def test_miou_at_random_is_the_mean_over_all_choices(pixels: int, region: int, top: int) -> None:
+    inside = set(range(region))
+    found = [
+        len(inside & set(chosen)) / len(inside | set(chosen)) for chosen in combinations(range(pixels), top)
+    ]
+    assert chance.miou_at_random(pixels, region, top) == pytest.approx(100 * sum(found) / len(found))
+
+
+def test_miou_at_random_of_a_whole_input() -> None:
+    """Shuffled orders of all pixels, as many as make the mean certain to a hundredth of a point."""
+    random = np.random.default_rng(0)
+    region, top = np.arange(96 * 96) < 2000, 96 * 96 // 5
+    common = np.array([random.permutation(region)[:top].sum() for _ in range(400)])
+    expected = 100 * common / (top + 2000 - common)
+    assert chance.miou_at_random(96 * 96, 2000, top) == pytest.approx(
+        expected.mean(), abs=4 * expected.std() / 20
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[Engine]:
         tried.append(engine)
         if engine.batch_size > 16:
             raise torch.OutOfMemoryError("planted")
-        per_input = {"contiguous": 2.0, "channels_last": 1.0}[engine.layout] / engine.batch_size**0.5
+        per_input = {"contiguous": 2e-3, "channels_last": 1e-3}[engine.layout] / engine.batch_size**0.5
         return [per_input * engine.batch_size]
 
     monkeypatch.setattr(tuning, "batch_seconds", seconds)
@@ -44,7 +45,7 @@ def test_takes_the_fastest_layout_and_the_last_batch_that_gains(
 def test_takes_the_smallest_of_about_equal_batches(
     tiny: Classifier, image: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    per_input = {8: 1.0, 16: 0.91, 32: 0.9}
+    per_input = {8: 1e-3, 16: 0.91e-3, 32: 0.9e-3}
 
     def seconds(classifier: Classifier, _image: torch.Tensor, _least: float) -> list[float]:
         return [per_input[classifier.engine.batch_size] * classifier.engine.batch_size]
@@ -86,7 +87,13 @@ def plant(monkeypatch: pytest.MonkeyPatch, per_input: Callable[[Engine], float])
     return tried
 
 
-SPEEDS = {32: 1.3, 64: 1.1, 128: 1.02, 256: 1.0, 512: 0.95, 225: 1.0, 113: 1.02, 469: 0.95, 293: 1.0}
+SPEEDS = {
+    size: 1e-3 * taken
+    for size, taken in (
+        (32, 1.3), (64, 1.1), (128, 1.02), (256, 1.0), (512, 0.95),
+        (225, 1.0), (113, 1.02), (469, 0.95), (293, 1.0)
+    )
+}  # fmt: skip
 
 
 def test_filling_up_the_last_batch_is_part_of_the_price(
@@ -116,7 +123,7 @@ def test_a_fixed_count_is_split_evenly(
 def test_an_even_split_that_is_slow_is_not_taken(
     tiny: Classifier, image: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plant(monkeypatch, lambda engine: 9.0 if engine.batch_size == 113 else SPEEDS[engine.batch_size])
+    plant(monkeypatch, lambda engine: 9e-3 if engine.batch_size == 113 else SPEEDS[engine.batch_size])
     steps = Workload((range(225, 226),), 10)
     assert tune(tiny, image, layout="contiguous", workload=steps).batch_size == 128
 
@@ -227,10 +234,10 @@ def test_a_quick_backend_has_a_batch_size_of_its_own(
 ) -> None:
     """torch gains by large batches, OpenVINO does not; a fixed size stays."""
     tried = plant(
-        monkeypatch, lambda engine: {"torch": 64 / engine.batch_size, "openvino": 0.02}[engine.backend]
+        monkeypatch, lambda engine: {"torch": 0.064 / engine.batch_size, "openvino": 2e-5}[engine.backend]
     )
     backends: list[BackendName] = ["torch", "openvino"]
-    workload = Workload((range(1500, 2500),), 100)
+    workload = Workload((range(1500, 2500),), 10**5)
     found = tune(tiny, image, layout="contiguous", backends=backends, workload=workload)
     assert found == Engine("contiguous", 32, "openvino")
     assert {engine.batch_size for engine in tried if engine.backend == "openvino"} == {32, 512}
@@ -287,6 +294,68 @@ def test_what_fails_is_not_chosen(
     plant(monkeypatch, lambda _engine: 1e-3)
     engine = tune(tiny, image, layout="contiguous", batch_size=4, backends=ALL[1:])
     assert engine.backend == expected
+
+
+@pytest.mark.parametrize(
+    ("per_input", "preparing", "limit"),
+    [(0.05, 2.5, 30), (0.15, 5.0, 30), (0.3, 5.0, 40), (0.6, 4.0, 60)],
+)
+def test_choosing_ends_within_half_a_minute(
+    tiny: Classifier,
+    image: torch.Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+    per_input: float,
+    preparing: float,
+    limit: float,
+) -> None:
+    """By a planted clock: networks like ResNet-50 and VGG16 at 224 pixels.
+
+    Where a batch takes seconds, what cannot be left out takes longer: two layouts, one backend, one turn.
+    """
+    now, prepared = [0.0], list[int]()
+
+    class Clock:
+        @staticmethod
+        def perf_counter() -> float:
+            return now[0]
+
+    class Planted:
+        failed = False
+
+        def __init__(self, *_: object) -> None:
+            now[0] += preparing
+            prepared.append(1)
+
+        def release(self) -> None:
+            pass
+
+    def seconds(classifier: Classifier, _image: torch.Tensor, least: float) -> list[float]:
+        each = classifier.engine.batch_size * per_input * (0.7 if classifier.backend else 1.0)
+        batches = max(1, -(-least // each))
+        now[0] += (1 + batches) * each
+        return [each]
+
+    monkeypatch.setattr("adasise_bench.models.classifier.WholeBatches", Planted)
+    monkeypatch.setattr(tuning, "batch_seconds", seconds)
+    monkeypatch.setattr(tuning, "time", Clock)
+    masks = Workload((range(1500, 2500),), 100)
+    engine = tune(tiny, image, backends=["torch", "openvino"], workload=masks)
+    assert engine.backend == "openvino"
+    assert now[0] < limit
+
+
+def test_int8_is_not_calibrated_for_the_choice(
+    tiny: Classifier,
+    image: torch.Tensor,
+    planted_backends: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing else computes in it, and every batch size would be calibrated anew."""
+    tried = plant(monkeypatch, lambda engine: 1e-3)
+    engine = tune(replace(tiny, precision="int8"), image, backends=["openvino"])
+    assert engine.backend == "openvino"
+    assert {candidate.backend for candidate in tried} == {"torch"}
+    assert not planted_backends["released"]
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_folders_of_before_a_column_was_added_are_read(tmp_path: Path) -> None:
     table = pq.read_table(tmp_path / FINISHED)
     added = ["peak_memory_mb", "seconds_plain_forward", "pointing", "pointing_difficult", "average_gain",
              "insertion", "deletion", "head_sensitivity", "maps_live", "rank", "class_scores",
-             "classes_annotated", "classes_difficult"]  # fmt: skip
+             "classes_annotated", "classes_difficult", "mask_precision"]  # fmt: skip
     pq.write_table(table.drop_columns(added), tmp_path / FINISHED)
     finished = read_records(tmp_path)
     assert finished["ebpg"][0] == 1 / 3

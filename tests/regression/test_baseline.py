@@ -168,6 +168,27 @@ def test_ways_of_timing_and_machines_can_be_compared(tmp_path: Path) -> None:
     assert why_untimed(base, base) == ""
 
 
+def test_speed_is_not_compared_with_that_of_another_backend(tmp_path: Path) -> None:
+    """Costs are told in plain forward passes, which are shorter with a faster backend."""
+    made = {}
+    for name in ("torch", "openvino", "torch-compile"):
+        facts = json.loads((run_folder(tmp_path / name) / "environment.json").read_text())
+        for model in facts["models"].values():
+            model["engine"] = {"layout": "channels_last", "batch_size": 8, "backend": name}
+        (tmp_path / name / "environment.json").write_text(json.dumps(facts))
+        made[name] = open_baseline(tmp_path / name)
+        assert made[name].made_by["plain_forward_by"] == dict.fromkeys(facts["models"], name)
+    for name in ("openvino", "torch-compile"):
+        refuse_incomparable(made["torch"], made[name])
+        assert why_untimed(made["torch"], made[name]).endswith(
+            f"ran by torch, this run's by {name}; set engine.backend to torch"
+        )
+        assert why_untimed(made[name], made[name]) == ""
+    earlier = replace(made["torch"], made_by={"device": "cpu"})
+    assert why_untimed(earlier, made["torch"]) == ""
+    assert "by openvino" in why_untimed(earlier, made["openvino"])
+
+
 def test_methods_can_be_chosen_whatever_others_the_runs_had(tmp_path: Path) -> None:
     base = run_folder(tmp_path / "base")
     facts = {"identity": IDENTITY | {"methods": {"sise": SISE, "ada_sise": ADA_SISE | {"mu": 0.5}}}}

@@ -209,3 +209,71 @@ def test_a_class_in_few_images_weighs_as_much_as_others() -> None:
     rows = [(f"{image:02}", "common", 0.0) for image in range(30)] + [("07", "rare", 100.0)]
     assert estimate_means(frame(rows), "classes")["x"].mean == 50
     assert estimate_means(frame(rows), "classes")["x"].low is None
+
+
+def totals_of(images: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sums and counts of a skewed metric, one of zeros and hundreds, and one that is rarely not 0."""
+    rng = np.random.default_rng(8)
+    of_image = np.repeat(np.arange(images), rng.integers(1, 4, images))
+    pairs = len(of_image)
+    values = np.stack(
+        [
+            rng.gamma(4.0, size=images)[of_image] + rng.normal(size=pairs),
+            100.0 * (rng.random(pairs) < 0.3),
+            100.0 * (rng.random(pairs) < 0.01),
+        ],
+        axis=1,
+    )
+    sums = np.stack([np.bincount(of_image, column) for column in values.T], axis=1)
+    counts = np.repeat(np.bincount(of_image).astype(float)[:, None], 3, axis=1)
+    return sums[:, None], counts[:, None]
+
+
+def test_ends_in_blocks_are_as_near_to_the_others_as_those_of_another_seed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """20000 images. Two seeds of the plain bootstrap differ by about 0.04 standard errors."""
+    sums, counts = totals_of(20_000)
+    seeds = range(4)
+    plain, blocks = [], []
+    for seed in seeds:
+        monkeypatch.setattr(statistics, "SEED", seed)
+        plain.append(statistics._ends(sums, counts))
+        blocks.append(statistics._ends_in_blocks(sums, counts))
+    error = np.diff(np.mean(plain, axis=0), axis=0)[0] / (2 * 1.96)
+    one, other = np.array(plain) / error, np.array(blocks) / error  # (seeds, ends, columns)
+    of_seeds = np.sqrt(np.mean([(one[i] - one[j]) ** 2 for i in seeds for j in range(i)]))
+    of_blocks = np.sqrt(np.mean([(one[i] - other[j]) ** 2 for i in seeds for j in seeds]))
+    assert of_blocks < 1.3 * of_seeds, (of_blocks, of_seeds)
+    assert np.abs(one.mean(axis=0) - other.mean(axis=0)).max() < 0.08
+
+
+def test_means_of_classes_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    classes = rng.integers(0, 5, 3000)
+    index = pd.MultiIndex.from_arrays(
+        [[f"{image:05}" for image in range(3000)], classes], names=["image_id", "class_name"]
+    )
+    values = pd.DataFrame({"x": rng.gamma(2.0, size=3000) * (1 + classes)}, index)
+    plain = estimate_means(values, "classes")["x"]
+    monkeypatch.setattr(statistics, "MOST_IMAGES_AT_ONCE", 100)
+    found = estimate_means(values, "classes")["x"]
+    assert found.mean == plain.mean
+    width = bounds(plain)[1] - bounds(plain)[0]
+    assert bounds(found) == pytest.approx(bounds(plain), abs=0.04 * width)
+    assert bounds(found) != bounds(plain)
+
+
+@pytest.mark.parametrize("most", [10, 5_000])
+def test_frames_one_by_one_have_the_estimates_of_one_frame(
+    monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(statistics, "MOST_IMAGES_AT_ONCE", most)
+    values = frame(clustered(np.random.default_rng(1), 60), "a")
+    values["b"] = np.random.default_rng(2).normal(size=len(values))
+    whole = estimate_means(values)
+    assert estimate_means(values[[name]] for name in values) == whole
+    monkeypatch.setattr(statistics, "_TOTALS_AT_ONCE", 0)
+    parts = estimate_means(values[[name]] for name in values)
+    for name in values:
+        assert bounds(parts[name]) == pytest.approx(bounds(whole[name]), rel=1e-12)

@@ -83,7 +83,7 @@ def test_a_gpu_that_torch_does_not_see_is_told(
         ("flags : avx2 avx512_bf16", "bf16", "this CPU has instructions for it"),
         ("Features : asimd bf16", "bf16", "this CPU has instructions for it"),
         ("flags : avx2 avx_notbf16", "bf16", "seems to have no instructions for it"),
-        ("flags : avx2", "int8", "its map can be another one than in fp32"),
+        ("flags : avx2", "int8", "all of them are scored in fp32"),
     ],
 )
 def test_what_a_processor_is_slow_in_is_told(

@@ -205,7 +205,13 @@ def check_selectors(selectors: Module) -> None:
         largest = float(gradients.max())
         values = selectors.normalized(gradients)
         assert values.tolist() == [v / largest if largest > 0 else 0 for v in gradients.tolist()]
-        for selector, mu in (("fixed", 0.0), ("fixed", 0.3), ("printed", 0.3), ("otsu", 0.3)):
+        for selector, mu in (
+            ("fixed", 0.0),
+            ("fixed", 0.3),
+            ("printed", 0.3),
+            ("otsu", 0.3),
+            ("log-otsu", 0.3),
+        ):
             kept = values > selectors.threshold(values, selector, mu)
             assert kept.tolist() == select(values.tolist(), selector, mu)
         ascending = gradients[gradients > 0].sort().values.tolist()
@@ -395,9 +401,9 @@ MUTANTS = {
         ("values[values > 0].sort()", "values[values > 0].sort(descending=True)"),
         ("len(positive) <= 2", "len(positive) <= 3"),
         ("len(positive) <= 2", "len(positive) < 2"),
-        ("criterion.argmax()", "criterion.argmin()"),
-        ("positive[criterion.argmax()]", "positive[criterion.argmax() + 1]"),
-        ('if selector == "printed"', 'if selector != "printed"'),
+        ("(positive).argmax()", "(positive).argmin()"),
+        (".argmax()]", ".argmax() + 1]"),
+        ("otsu_criterion(ascending.log())", "otsu_criterion(ascending)"),
         ("float(positive[-1]) > chosen", "float(positive[-1]) >= chosen"),
         ("(n + 1) // 2", "n // 2"),
         ("(n + 1) // 2", "n"),

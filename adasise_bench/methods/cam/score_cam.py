@@ -12,6 +12,12 @@ from adasise_bench.methods.base import Explanation, Request
 from adasise_bench.methods.cam.base import LayerActivation, weighted_maps
 from adasise_bench.methods.layer_maps import layer_maps
 from adasise_bench.methods.masking import score_masks, varying
+from adasise_bench.methods.precision_check import (
+    in_precision,
+    reference_where_moved,
+    sample_of_maps,
+    told,
+)
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.utils.timing import PhaseClock
 
@@ -55,11 +61,23 @@ class ScoreCam(LayerActivation):
             maps = layer_maps(classifier, image, self.layer_in(classifier)).maps
             maps = maps[varying(maps)]
         with clock.phase("scoring"):
-            scores = score_masks(classifier, image, [maps])[0].scores.double()
+            targets = [request.target for request in requests]
+            sample = sample_of_maps([maps], (image.shape[2], image.shape[3]))
+            precisions = reference_where_moved(classifier, image, sample, targets)
+            scores = {
+                precision: score_masks(in_precision(classifier, precision), image, [maps])[0].scores.double()
+                for precision in dict.fromkeys(precisions)
+            }
         with clock.phase("fusion"):
-            weights = [cast(ScoreCam, one.method).weights(scores[:, one.target]) for one in requests]
+            weights = [
+                cast(ScoreCam, one.method).weights(scores[precision][:, one.target])
+                for one, precision in zip(requests, precisions, strict=True)
+            ]
             saliency = weighted_maps(maps, torch.stack(weights), (image.shape[2], image.shape[3]))
-        return [Explanation(one, 1 + len(maps), 0) for one in saliency]
+        return [
+            Explanation(one, 1 + len(maps), 0, mask_precision=told(classifier, precision))
+            for one, precision in zip(saliency, precisions, strict=True)
+        ]
 
     def weights(self, scores: torch.Tensor) -> torch.Tensor:
         """α: (K,) float64 of the scores of one class."""

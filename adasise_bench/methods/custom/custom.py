@@ -55,7 +55,7 @@ def custom_definitions(methods: Sequence[Method]) -> dict[str, str]:
     files = {
         f"{method.label}.{option}": digest
         for method in methods
-        if method.name in located
+        if located.get(method.name)
         for option, digest in plugins.named_files(method.model_dump(exclude={"name", "label"})).items()
     }
     evidence = {name: value for method in methods for name, value in method.evidence().items()}

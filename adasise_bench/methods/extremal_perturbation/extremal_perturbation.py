@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from adasise_bench.methods.extremal_perturbation.blur_pyramid import BlurPyramid
 from adasise_bench.methods.extremal_perturbation.fused_masks import fused_where_possible
 from adasise_bench.methods.extremal_perturbation.mask_descent import MaskDescent
 from adasise_bench.methods.extremal_perturbation.smooth_masks import AreaMasks, area_masks
+from adasise_bench.models.backends.gradient_graph import Objective
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.replay import RepeatedSteps, is_capturable
 from adasise_bench.utils import step_watch
@@ -277,12 +278,26 @@ class ExtremalPerturbation(Method):
         if inputs.device.type == "cpu" and len(inputs) > len(self.areas):
             parts = zip(*(torch.split(values, len(self.areas)) for values in (inputs, target)), strict=True)
             return torch.cat([self._input_gradient(classifier, *part) for part in parts])
-        with torch.enable_grad(), arithmetic(classifier.precision, classifier.device):
-            inputs = inputs.detach().requires_grad_()
-            outputs = classifier.module(inputs)
-            outputs = outputs.view(*outputs.shape[:2], -1)
-            index = target[:, None, None].expand(-1, -1, outputs.shape[2])
-            reward = outputs.gather(1, index)
-            if self.reward == "contrastive":
-                reward = reward - outputs.scatter(1, index, _OTHER_CLASS_FLOOR).amax(dim=1, keepdim=True)
-            return torch.autograd.grad(reward.mean(dim=2).sum(), inputs)[0]
+        return classifier.input_gradient(inputs, target, OBJECTIVES[self.reward])
+
+
+def _simple(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """The sum of the raw outputs of the (B,) target classes, each averaged over its positions."""
+    outputs = outputs.view(*outputs.shape[:2], -1)
+    return outputs.gather(1, _index(outputs, target)).mean(dim=2).sum()
+
+
+def _contrastive(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """The same, less the largest output of another class at every position."""
+    outputs = outputs.view(*outputs.shape[:2], -1)
+    index = _index(outputs, target)
+    others = outputs.scatter(1, index, _OTHER_CLASS_FLOOR).amax(dim=1, keepdim=True)
+    return (outputs.gather(1, index) - others).mean(dim=2).sum()
+
+
+def _index(outputs: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return target[:, None, None].expand(-1, -1, outputs.shape[2])
+
+
+OBJECTIVES: Mapping[str, Objective] = {"simple": _simple, "contrastive": _contrastive}
+"""The rewards, which are maximised."""

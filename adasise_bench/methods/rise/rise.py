@@ -10,6 +10,13 @@ from pydantic import Field
 
 from adasise_bench.methods.base import Explanation, Method, Request
 from adasise_bench.methods.masking import masked_scores
+from adasise_bench.methods.precision_check import (
+    SAMPLE,
+    in_precision,
+    reference_where_moved,
+    spread,
+    told,
+)
 from adasise_bench.methods.rise.random_masks import RandomMasks
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.scoring import in_batches
@@ -84,16 +91,33 @@ class Rise(Method):
         with clock.phase("scoring"):
             size = (image.shape[2], image.shape[3])
             masks = RandomMasks(count, self.cells, self.p, size, self.seed, image.device)
-            scores = image.new_empty(count, len(classifier.classes))
-
-            def score(start: int, stop: int) -> torch.Tensor:
-                return masked_scores(classifier, image, masks.built(start, stop))
-
-            for items, batch in in_batches(classifier, count, score):
-                scores[items] = batch
+            sample = [masks.built(number, number + 1) for number in spread(count, SAMPLE).tolist()]
+            precisions = reference_where_moved(classifier, image, [torch.cat(sample)], targets)
+            scores = {
+                precision: _scores(in_precision(classifier, precision), image, masks, count)
+                for precision in dict.fromkeys(precisions)
+            }
         with clock.phase("fusion"):
-            asked = torch.stack([scores[:, target] for target in targets]).cpu()
+            own = [
+                scores[precision][:, target] for precision, target in zip(precisions, targets, strict=True)
+            ]
+            asked = torch.stack(own).cpu()
             if not torch.isfinite(asked).all():
                 raise BenchError("the network's scores of masked inputs are not finite for this picture")
             maps = torch.stack([masks.weighted_sum(weights) / (count * self.p) for weights in asked])
-            return [Explanation(one, count, 0) for one in maps.clamp(min=0).float().to(image.device)]
+            return [
+                Explanation(one, count, 0, mask_precision=told(classifier, precision))
+                for one, precision in zip(maps.clamp(min=0).float().to(image.device), precisions, strict=True)
+            ]
+
+
+def _scores(classifier: Classifier, image: torch.Tensor, masks: RandomMasks, count: int) -> torch.Tensor:
+    """Ψ of every class under each of the masks, (``count``, C) float32."""
+    scores = image.new_empty(count, len(classifier.classes))
+
+    def score(start: int, stop: int) -> torch.Tensor:
+        return masked_scores(classifier, image, masks.built(start, stop))
+
+    for items, batch in in_batches(classifier, count, score):
+        scores[items] = batch
+    return scores

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
 
-SelectorName = Literal["fixed", "printed", "otsu"]
+SelectorName = Literal["fixed", "printed", "otsu", "log-otsu"]
 
 
 def normalized(gradients: torch.Tensor) -> torch.Tensor:
@@ -33,7 +34,8 @@ def threshold(values: torch.Tensor, selector: SelectorName, mu: float = 0.0) -> 
     Args:
         values: (K,) float64 normalised gradients v, on the CPU.
         selector: ``fixed`` gives ``mu`` (SISE: 0); ``printed`` is Ada-SISE's criterion as printed,
-            for the lower half of the values; ``otsu`` is Otsu's criterion on the values.
+            for the lower half of the values; ``otsu`` is Otsu's criterion on the positive values, and
+            ``log-otsu`` the same on their logarithms.
         mu: the fixed threshold, in [0, 1).
 
     Returns:
@@ -52,8 +54,7 @@ def threshold(values: torch.Tensor, selector: SelectorName, mu: float = 0.0) -> 
     positive = values[values > 0].sort().values
     if len(positive) <= 2:
         return 0.0
-    criterion = printed_criterion(positive) if selector == "printed" else otsu_criterion(positive)
-    chosen = float(positive[criterion.argmax()])
+    chosen = float(positive[_CRITERIA[selector](positive).argmax()])
     return chosen if float(positive[-1]) > chosen else 0.0
 
 
@@ -102,3 +103,11 @@ def otsu_criterion(ascending: torch.Tensor) -> torch.Tensor:
     below = ascending.cumsum(0)[:-1]
     above = ascending.flip(0).cumsum(0).flip(0)[1:]
     return (i / n) * (1 - i / n) * (below / i - above / (n - i)) ** 2
+
+
+_CRITERIA: Mapping[SelectorName, Callable[[torch.Tensor], torch.Tensor]] = {
+    "printed": printed_criterion,
+    "otsu": otsu_criterion,
+    "log-otsu": lambda ascending: otsu_criterion(ascending.log()),
+}
+"""What the adaptive selectors maximise, of a block's positive values in ascending order."""

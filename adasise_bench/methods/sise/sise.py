@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 import torch
@@ -12,10 +12,17 @@ from pydantic import Field
 from adasise_bench.data.rules import PROTOCOL, OtsuRule, Rules
 from adasise_bench.methods.base import Explanation, Method, Request
 from adasise_bench.methods.masking import ScoredMaps, layer_map, numbers_of, score_masks, varying
+from adasise_bench.methods.precision_check import (
+    in_precision,
+    reference_where_moved,
+    sample_of_maps,
+    told,
+)
 from adasise_bench.methods.sise.fusion import RAISED_DEFINITION, FusionName, fuse, min_max
 from adasise_bench.methods.sise.selectors import SelectorName, normalized, threshold
 from adasise_bench.models.classifier import BlockMaps, Classifier
 from adasise_bench.utils.errors import BenchError
+from adasise_bench.utils.precision import PrecisionName
 from adasise_bench.utils.timing import PhaseClock
 
 
@@ -94,7 +101,8 @@ class AdaSise(Sise):
     """Ada-SISE: SISE with a threshold on the gradients that adapts to each block.
 
     Fewer feature maps become masks, and the explanation is faster. ``selector`` says which threshold:
-    ``printed`` is the paper's criterion as it is printed, ``otsu`` is Otsu's; see :func:`.threshold`.
+    ``printed`` is the paper's criterion as it is printed, ``otsu`` is Otsu's, and ``log-otsu`` is Otsu's on
+    the logarithms of the gradients; see :func:`.threshold`.
 
     Map: (H, W) float32, from 0 to 1.
 
@@ -125,25 +133,58 @@ def _explain(
     clock: PhaseClock,
 ) -> list[Explanation]:
     """Explanations by several selectors and of several classes. Each mask is scored once for all of them."""
-    size = (image.shape[2], image.shape[3])
     targets = sorted({target for _, target in asked})
     with clock.phase("feature_maps"):
         blocks = classifier.block_maps(image, targets)
     with clock.phase("selection"):
-        gradients, masks = _on_host(blocks)
+        gradients, usable = _on_host(blocks)
         selections = [
-            _Selection.of([block[targets.index(target)] for block in gradients], method, target)
+            _Selection.of([block[targets.index(target)] for block in gradients], usable, method, target)
             for method, target in asked
         ]
-        unions = []
-        for number, usable in enumerate(masks):
-            wanted = torch.stack([selection.kept[number] for selection in selections]).any(dim=0)
-            unions.append(wanted & usable)
+    with clock.phase("scoring"):
+        precisions = [_trusted(classifier, image, blocks, selection) for selection in selections]
+    found: dict[int, Explanation] = {}
+    for precision in dict.fromkeys(precisions):
+        members = [number for number, other in enumerate(precisions) if other == precision]
+        together = [selections[number] for number in members]
+        scored = _explain_in(in_precision(classifier, precision), image, blocks, together, clock)
+        for number, explanation in zip(members, scored, strict=True):
+            found[number] = replace(explanation, mask_precision=told(classifier, precision))
+    return [found[number] for number in range(len(selections))]
+
+
+def _trusted(
+    classifier: Classifier, image: torch.Tensor, blocks: Sequence[BlockMaps], selection: _Selection
+) -> PrecisionName:
+    """The precision for one explanation's masks, by a sample of these masks alone."""
+    if classifier.precision == "fp32":
+        return "fp32"
+    chosen = numbers_of(selection.live, image.device)
+    maps = [block.maps[numbers] for block, numbers in zip(blocks, chosen, strict=True)]
+    sample = sample_of_maps(maps, (image.shape[2], image.shape[3]))
+    return reference_where_moved(classifier, image, sample, [selection.target])[0]
+
+
+def _explain_in(
+    classifier: Classifier,
+    image: torch.Tensor,
+    blocks: Sequence[BlockMaps],
+    selections: Sequence[_Selection],
+    clock: PhaseClock,
+) -> list[Explanation]:
+    """Explanations whose masks are scored in the precision of ``classifier``, each mask once."""
+    with clock.phase("selection"):
+        unions = [
+            torch.stack([selection.live[number] for selection in selections]).any(dim=0)
+            for number in range(len(blocks))
+        ]
         chosen = numbers_of(unions, image.device)
         maps = [block.maps[numbers] for block, numbers in zip(blocks, chosen, strict=True)]
     with clock.phase("scoring"):
         scored = score_masks(classifier, image, maps)
     with clock.phase("fusion"):
+        size = (image.shape[2], image.shape[3])
         return [selection.explanation(scored, unions, size) for selection in selections]
 
 
@@ -160,29 +201,32 @@ def _on_host(blocks: Sequence[BlockMaps]) -> tuple[list[torch.Tensor], list[torc
 
 @dataclass(frozen=True)
 class _Selection:
-    """The feature maps of each block that one method keeps for one class; ``kept`` is on the CPU."""
+    """The live ones of the feature maps that one method keeps for one class, per block, on the CPU."""
 
     method: Sise
     target: int
-    kept: list[torch.Tensor]
+    live: list[torch.Tensor]
     maps_kept: list[int]
     maps_positive: list[int]
 
     @classmethod
-    def of(cls, gradients: Sequence[torch.Tensor], method: Sise, target: int) -> _Selection:
+    def of(
+        cls, gradients: Sequence[torch.Tensor], usable: Sequence[torch.Tensor], method: Sise, target: int
+    ) -> _Selection:
         if not all(torch.isfinite(block).all() for block in gradients):
             raise BenchError("the network's gradients are not finite for this picture")
         values = [normalized(block) for block in gradients]
         kept = [value > threshold(value, method.selector, method.mu) for value in values]
         maps_kept = [int(keep.sum()) for keep in kept]
         maps_positive = [int((value > 0).sum()) for value in values]
-        return cls(method, target, kept, maps_kept, maps_positive)
+        live = [keep & able for keep, able in zip(kept, usable, strict=True)]
+        return cls(method, target, live, maps_kept, maps_positive)
 
     def explanation(
         self, scored: Sequence[ScoredMaps], unions: Sequence[torch.Tensor], size: tuple[int, int]
     ) -> Explanation:
         """Fuse the layer maps of the kept maps, which are parts of the scored unions."""
-        masks = [keep[union] for keep, union in zip(self.kept, unions, strict=True)]
+        masks = [live[union] for live, union in zip(self.live, unions, strict=True)]
         chosen = numbers_of(masks, scored[0].scores.device)
         own = [maps.subset(numbers) for maps, numbers in zip(scored, chosen, strict=True)]
         if not torch.cat([maps.scores[:, self.target] for maps in own]).isfinite().all():

@@ -9,15 +9,19 @@ import torch
 from torch import nn
 
 from adasise_bench.data.transforms import CAFFE, Preprocessing
+from adasise_bench.models.backends.gradient_graph import Objective
 from adasise_bench.models.engine import BackendName
-from adasise_bench.utils.precision import PrecisionName
+from adasise_bench.utils.precision import PrecisionName, arithmetic
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 """A batch of (N, 3, H, W) float32 inputs to the network's raw outputs, (N, C) or (N, C, h, w)."""
 
+Gradient = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""(N, 3, H, W) float32 inputs and (N,) int64 classes to an objective's gradient, (N, 3, H, W) float32."""
+
 
 class Backend:
-    """Passes batches through one network on one device. Gradients and feature maps are torch's alone.
+    """Passes batches through one network on one device. Feature maps, and their gradients, are torch's alone.
 
     Args:
         module: the network in evaluation mode, on ``device``.
@@ -27,10 +31,12 @@ class Backend:
     Attributes:
         name: as environments and caches record it.
         quick: whether it is prepared in seconds, so that several batch sizes can be tried.
+        differentiates: whether it computes gradients of inputs itself; otherwise torch does.
     """
 
     name: ClassVar[BackendName]
     quick: ClassVar[bool] = False
+    differentiates: ClassVar[bool] = False
 
     def __init__(self, module: nn.Module, device: torch.device, preprocessing: Preprocessing = CAFFE) -> None:
         self._module, self._device, self._preprocessing = module, device, preprocessing
@@ -64,6 +70,31 @@ class Backend:
             Exception: of any kind, where the network cannot be run so.
         """
         raise NotImplementedError  # pragma: no cover
+
+    def prepare_gradient(
+        self, inputs: torch.Tensor, targets: torch.Tensor, objective: Objective, precision: PrecisionName
+    ) -> Gradient:
+        """The gradient of an objective, for inputs of the shape and memory layout of ``inputs``.
+
+        Args:
+            inputs: (N, 3, H, W) float32; their values do not matter.
+            targets: (N,) int64 classes; their values do not matter.
+            objective: what is differentiated.
+            precision: arithmetic of the passes, any but int8.
+
+        Returns:
+            The gradient, by torch's autograd where a backend knows no way of its own.
+
+        Raises:
+            Exception: of any kind, where the network cannot be run so.
+        """
+
+        def gradient(inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+            with torch.enable_grad(), arithmetic(precision, self._device):
+                inputs = inputs.detach().requires_grad_()
+                return torch.autograd.grad(objective(self._module(inputs), targets), inputs)[0]
+
+        return gradient
 
     def release(self) -> None:
         """Give back what is held beside the forward passes that were prepared."""

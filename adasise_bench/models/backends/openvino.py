@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -13,8 +13,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import nn
 
-from adasise_bench.models.backends.base import Backend, Forward, is_channels_last
+from adasise_bench.models.backends.base import Backend, Forward, Gradient, is_channels_last
+from adasise_bench.models.backends.gradient_graph import Objective, gradient_graph
 from adasise_bench.models.backends.quantisation import nncf_version, quantised
 from adasise_bench.models.engine import BackendName
 from adasise_bench.utils.precision import PrecisionName
@@ -33,6 +35,7 @@ class OpenVino(Backend):
 
     name: ClassVar[BackendName] = "openvino"
     quick: ClassVar[bool] = True
+    differentiates: ClassVar[bool] = True
 
     @classmethod
     def version(cls) -> str | None:
@@ -62,58 +65,89 @@ class OpenVino(Backend):
 
     def prepare(self, inputs: torch.Tensor, precision: PrecisionName) -> Forward:
         """Convert and compile the network for the shape and memory layout of ``inputs``."""
-        channels_last = is_channels_last(inputs)
-        request = self._compiled(inputs, precision, channels_last).create_infer_request()
-        owner = os.getpid()
-
-        def forward(inputs: torch.Tensor) -> torch.Tensor:
-            if os.getpid() != owner:
-                raise RuntimeError("its threads do not live on in a forked process")
-            # A view of the inputs; the outputs' memory is the request's, and is written again the next time.
-            seen = inputs.detach().permute(0, 2, 3, 1) if channels_last else inputs.detach()
-            found = request.infer({0: seen.numpy()}, share_inputs=True, share_outputs=True)
-            return torch.from_numpy(np.array(found[0]))
-
-        return forward
-
-    def _compiled(self, inputs: torch.Tensor, precision: PrecisionName, channels_last: bool) -> Any:
-        from openvino import Layout
-        from openvino.preprocess import PrePostProcessor
-
-        model = self._converted(inputs)
+        model = _converted(self._module, inputs)
         if precision == "int8":
             with _silence():
                 model = quantised(model, inputs.shape, self._preprocessing)
-        if channels_last:
-            steps = PrePostProcessor(model)
-            steps.input(0).tensor().set_layout(Layout("NHWC"))
-            steps.input(0).model().set_layout(Layout("NCHW"))
-            model = steps.build()
-        settings = {
-            "INFERENCE_PRECISION_HINT": _PRECISIONS[precision],
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            "NUM_STREAMS": 1,
-            "ENABLE_CPU_PINNING": False,  # several workers would all be bound to the same cores
-        }
-        return _core().compile_model(model, "CPU", settings)
+        channels_last = is_channels_last(inputs)
+        infer = _compiled(_in_layout(model, channels_last), precision)
+        return lambda inputs: infer(_as_read(inputs, channels_last))
 
-    def _converted(self, inputs: torch.Tensor) -> Any:
-        """OpenVINO's model of the network for (N, 3, H, W) inputs, with one output.
+    def prepare_gradient(
+        self, inputs: torch.Tensor, targets: torch.Tensor, objective: Objective, precision: PrecisionName
+    ) -> Gradient:
+        """Convert and compile forward pass and gradient as one graph; see :mod:`.gradient_graph`."""
+        with _silence():
+            graph = gradient_graph(self._module, inputs, targets, objective)
+        channels_last = is_channels_last(inputs)
+        model = _in_layout(_converted(graph, inputs.contiguous(), targets), channels_last, output_too=True)
+        infer = _compiled(model, precision)
 
-        The parts of ``openvino.convert_model`` that are needed: as a whole, it reports its use to its makers.
-        """
-        from openvino.frontend import FrontEndManager
-        from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
+        def gradient(inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+            found = infer(_as_read(inputs, channels_last), targets)
+            return found.permute(0, 3, 1, 2) if channels_last else found
 
-        with _silence(), torch.no_grad():
-            program = torch.export.export(self._module, (inputs,), strict=False)
-            frontend = FrontEndManager().load_by_framework("pytorch")
-            decoder = TorchFXPythonDecoder.from_exported_program(program, dynamic_shapes=False)
-            model = frontend.convert(frontend.load(decoder))
-        model.reshape(list(inputs.shape))
-        if len(model.outputs) != 1:
-            raise ValueError(f"{len(model.outputs)} outputs after conversion")
+        return gradient
+
+
+def _as_read(inputs: torch.Tensor, channels_last: bool) -> torch.Tensor:
+    """A view of the inputs whose axes are in the order of memory."""
+    return inputs.detach().permute(0, 2, 3, 1) if channels_last else inputs.detach()
+
+
+def _converted(module: nn.Module, *examples: torch.Tensor) -> Any:
+    """OpenVINO's model of a module for arguments of the shapes of ``examples``, with one output.
+
+    The parts of ``openvino.convert_model`` that are needed: as a whole, it reports its use to its makers.
+    """
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
+
+    with _silence(), torch.no_grad():
+        program = torch.export.export(module, examples, strict=False)
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        decoder = TorchFXPythonDecoder.from_exported_program(program, dynamic_shapes=False)
+        model = frontend.convert(frontend.load(decoder))
+    model.reshape({number: list(one.shape) for number, one in enumerate(examples)})
+    if len(model.outputs) != 1:
+        raise ValueError(f"{len(model.outputs)} outputs after conversion")
+    return model
+
+
+def _in_layout(model: Any, channels_last: bool, *, output_too: bool = False) -> Any:
+    """The model with its pictures, and perhaps its output, channels last in memory where this is wanted."""
+    from openvino import Layout
+    from openvino.preprocess import PrePostProcessor
+
+    if not channels_last:
         return model
+    steps = PrePostProcessor(model)
+    for side in (steps.input(0), steps.output(0)) if output_too else (steps.input(0),):
+        side.tensor().set_layout(Layout("NHWC"))
+        side.model().set_layout(Layout("NCHW"))
+    return steps.build()
+
+
+def _compiled(model: Any, precision: PrecisionName) -> Callable[..., torch.Tensor]:
+    """A function of the model's inputs that gives its output, in memory of its own."""
+    settings = {
+        "INFERENCE_PRECISION_HINT": _PRECISIONS[precision],
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "NUM_STREAMS": 1,
+        "ENABLE_CPU_PINNING": False,  # several workers would all be bound to the same cores
+    }
+    request = _core().compile_model(model, "CPU", settings).create_infer_request()
+    owner = os.getpid()
+
+    def infer(*inputs: torch.Tensor) -> torch.Tensor:
+        if os.getpid() != owner:
+            raise RuntimeError("its threads do not live on in a forked process")
+        # The outputs' memory is the request's, and is written again the next time.
+        seen = {number: one.numpy() for number, one in enumerate(inputs)}
+        found = request.infer(seen, share_inputs=True, share_outputs=True)
+        return torch.from_numpy(np.array(found[0]))
+
+    return infer
 
 
 @contextmanager

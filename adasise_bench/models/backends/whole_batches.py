@@ -62,10 +62,10 @@ class WholeBatches:
             except Exception as error:  # foreign code can fail in any way, and torch runs without it
                 if isinstance(error, RuntimeError) and is_out_of_memory(error):
                     raise
-                reason = _reason(error)
+                reason = reason_of(error)
             self.failed = True
             self.release()
-            _say(f"{self._where}: {self._backend.name} cannot run it: {reason}; torch does instead")
+            say(f"{self._where}: {self._backend.name} cannot run it: {reason}; torch does instead")
         return self._reference.in_precision(precision)(inputs)
 
     def release(self) -> None:
@@ -77,11 +77,12 @@ class WholeBatches:
         """Whether there is a forward pass for such inputs, or still can be."""
         if self.failed or kind in self._prepared:
             return not self.failed
-        if len(self._prepared) < _MOST_PREPARED:
+        shapes = {known[:2] for known in self._prepared}
+        if kind[:2] in shapes or len(shapes) < _MOST_PREPARED:
             return True
         if not self._refused:
             self._refused = True
-            _say(
+            say(
                 f"{self._where}: {self._backend.name} is prepared for {_MOST_PREPARED} shapes of inputs; "
                 "torch runs the others (data.resize=stretch gives all pictures one shape)"
             )
@@ -95,19 +96,25 @@ class WholeBatches:
             Exception: of any kind, where it cannot be prepared.
         """
         if kind not in self._prepared:
-            exact = self._backend.prepare(inputs, "fp32")
-            self._probe.refuse(exact, inputs)
-            precision = kind[2]
-            self._prepared[kind] = exact if precision == "fp32" else self._backend.prepare(inputs, precision)
+            shape, channels_last, precision = kind
+            exact: _Kind = shape, channels_last, "fp32"
+            if exact not in self._prepared:
+                forward = self._backend.prepare(inputs, "fp32")
+                self._probe.refuse(forward, inputs)
+                # Kept, because samples of the masks, and some masks, are scored in fp32 as well.
+                self._prepared[exact] = forward
+            if precision != "fp32":
+                self._prepared[kind] = self._backend.prepare(inputs, precision)
         return self._prepared[kind]
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """The first line of what went wrong; a deviation needs no name of its own."""
     told = next(iter(text_of(error).strip().splitlines()), "")
     named = told if isinstance(error, DeviationError) else f"{type(error).__name__}: {told}"
     return printable(named)[:_LONGEST_REASON]
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Print one line on stderr, above a progress bar."""
     tqdm.write(line, file=sys.stderr)

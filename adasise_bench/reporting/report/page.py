@@ -18,6 +18,7 @@ from markupsafe import Markup
 from tqdm import tqdm
 
 from adasise_bench import __version__
+from adasise_bench.records.columns import join
 from adasise_bench.records.joining import combine
 from adasise_bench.records.run import Run
 from adasise_bench.reporting.overlay import DIMMING, OPACITY, colored
@@ -26,6 +27,7 @@ from adasise_bench.reporting.report.drawings import drawings_of
 from adasise_bench.reporting.report.index import Pair, build_index, index_json
 from adasise_bench.reporting.report.pictures import Source, picture_block
 from adasise_bench.reporting.report.provenance import provenance_of
+from adasise_bench.reporting.report.sample import pictures_to_hold
 from adasise_bench.reporting.report.thumbnails import MAP_SIDE
 from adasise_bench.reporting.tables import build_tables, caveats, control_labels, title_of, usual_metrics
 from adasise_bench.reporting.tables.formats import footnotes
@@ -57,6 +59,7 @@ def write_report(runs: Sequence[Run], path: Path) -> None:
     sources = [Source.of(run) for run in runs]
     pictures = _pictures(sources, index.pairs)
     numbers = {name: number for number, name in enumerate(pictures)}
+    held = pictures_to_hold(index, list(pictures.values()))
     picture_of = [numbers[name] for name in _picture_names(sources, index.pairs)]
     content = {
         "version": __version__,
@@ -65,7 +68,7 @@ def write_report(runs: Sequence[Run], path: Path) -> None:
         "data": list(dict.fromkeys(source.data for source in sources)),
         "picture_count": len(pictures),
         "pair_count": len(index.pairs),
-        "caveats": list(caveats(runs, records)),
+        "caveats": list(caveats(runs, join(runs))),
         "tables": tables.tables,
         "notes": footnotes(tables, "bold"),
         "figures": [
@@ -74,8 +77,9 @@ def write_report(runs: Sequence[Run], path: Path) -> None:
         ],
         "provenance": [provenance_of(run) for run in runs],
         "map_side": MAP_SIDE,
-        "index": index_json(index, list(pictures), picture_of) | {"overlay": _overlay()},
-        "blocks": _blocks(sources, pictures, methods),
+        "held_count": len(pictures) if held is None else len(held),
+        "index": index_json(index, list(pictures), picture_of) | {"overlay": _overlay(), "held": held},
+        "blocks": _blocks(sources, pictures, methods, range(len(pictures)) if held is None else held),
     }
     write_atomically(path, lambda temporary: _stream(content, temporary))
 
@@ -95,22 +99,25 @@ def _pictures(sources: Sequence[Source], pairs: Sequence[Pair]) -> dict[tuple[st
 
 
 def _blocks(
-    sources: Sequence[Source], pictures: dict[tuple[str, str], dict[int, Pair]], methods: Sequence[str]
-) -> Iterator[dict[str, Any]]:
-    """The block of every picture in order; threads make a few of them ahead."""
+    sources: Sequence[Source],
+    pictures: dict[tuple[str, str], dict[int, Pair]],
+    methods: Sequence[str],
+    held: Sequence[int],
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The numbers and blocks of the pictures that the page holds; threads make a few of them ahead."""
+    names = list(pictures)
 
-    def block(name: tuple[str, str]) -> dict[str, Any]:
-        data, image_id = name
-        return picture_block(
-            [source for source in sources if source.data == data], image_id, pictures[name], methods
-        )
+    def block(number: int) -> tuple[int, dict[str, Any]]:
+        data, image_id = names[number]
+        own = [source for source in sources if source.data == data]
+        return number, picture_block(own, image_id, pictures[data, image_id], methods)
 
-    remaining = iter(pictures)
-    ahead: list[Future[dict[str, Any]]] = []
-    progress = tqdm(total=len(pictures), unit="picture", disable=None, file=sys.stderr)
+    remaining = iter(held)
+    ahead: list[Future[tuple[int, dict[str, Any]]]] = []
+    progress = tqdm(total=len(held), unit="picture", disable=None, file=sys.stderr)
     with progress, ThreadPoolExecutor(_WORKERS) as pool:
         while True:
-            ahead += [pool.submit(block, name) for name in islice(remaining, _LOOKAHEAD - len(ahead))]
+            ahead += [pool.submit(block, number) for number in islice(remaining, _LOOKAHEAD - len(ahead))]
             if not ahead:
                 return
             yield ahead.pop(0).result()

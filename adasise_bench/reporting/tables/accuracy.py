@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from adasise_bench.metrics.accuracy import Accuracy, accuracy
+from adasise_bench.metrics.accuracy import Accuracy, ResampledAccuracy, accuracy
 from adasise_bench.records.run import Run
 from adasise_bench.reporting.published import published_accuracy
+from adasise_bench.reporting.statistics import MINIMUM_IMAGES, percentile_intervals
 from adasise_bench.reporting.tables.model import Cell, Row, Table, title_of
 from adasise_bench.utils.errors import DataError
 
 NAME = "accuracy"
+
+_LISTS = ("class_scores", "classes_annotated", "classes_difficult")
 
 _SHARES = {
     "map_eleven_points": "mAP, 11 points, %",
@@ -26,39 +30,65 @@ _SHARES = {
 }
 
 
-def accuracy_of(records: pd.DataFrame, classes: Sequence[str] | None) -> Accuracy | None:
-    """The accuracy of one network on the pictures that its records tell the scores of; ``None`` for none.
+class AccuracyEstimate(NamedTuple):
+    """The accuracy of a network on some pictures, with the ends of its 95 % intervals by name.
 
-    Args:
-        records: of one network.
-        classes: those of the data, in their order; ``None`` where the run's environment does not name them.
+    A name has no interval where resampling shows no spread, or where there are too few pictures.
     """
-    known = records.dropna(subset=["class_scores"]).drop_duplicates("image_id")
-    if known.empty:
-        return None
-    count = len(classes or ())
-    return accuracy(
-        np.stack(known["class_scores"].tolist()),
-        _as_flags(known["classes_annotated"], count),
-        _as_flags(known["classes_difficult"], count),
-    )
+
+    found: Accuracy
+    intervals: Mapping[str, tuple[float, float]]
 
 
-def refuse_other_classes(run: Run) -> None:
-    """Refuse scores that are not those of the data's classes, or classes that the data does not have.
+def estimate_accuracy(
+    scores: NDArray[np.floating], annotated: NDArray[np.bool_], difficult: NDArray[np.bool_]
+) -> AccuracyEstimate:
+    """The accuracy with bootstrap intervals over pictures; see :func:`.accuracy` for the arguments."""
+    found = accuracy(scores, annotated, difficult)
+    if found.pictures < MINIMUM_IMAGES:
+        return AccuracyEstimate(found, {})
+    resampled = ResampledAccuracy(scores, annotated, difficult)
+    low, high = percentile_intervals(found.pictures, resampled.shares, 4 * found.pictures)
+    intervals = {
+        name: (float(one), float(other))
+        for name, one, other in zip(resampled.NAMES, low, high, strict=True)
+        if other > one
+    }
+    return AccuracyEstimate(found, intervals)
+
+
+def accuracy_of(runs: Sequence[Run]) -> dict[str, AccuracyEstimate]:
+    """The accuracy of each network on the pictures that its records tell the scores of.
 
     Raises:
-        DataError: names the folder and the first such record.
+        DataError: scores that are not those of the data's classes, or classes that the data does not have;
+            names the folder and the first such record.
     """
-    count = len(run.environment["data"].get("classes") or ())
-    for record in run.records.dropna(subset=["class_scores"]).itertuples():
-        _refuse_impossible(record, count, run.folder)
+    parts: dict[str, list[tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]]] = {}
+    seen: dict[str, set[str]] = {}
+    for run in runs:
+        count = len(run.environment["data"].get("classes") or ())
+        for table in run.read(["model", "image_id", *_LISTS]):
+            known = table.filter(pc.is_valid(table["class_scores"])).to_pandas()
+            for record in known.itertuples():
+                _refuse_impossible(record, count, run.folder)
+            for model, group in known.groupby("model", sort=False):
+                own = seen.setdefault(str(model), set())
+                new = group[~group["image_id"].isin(own)].drop_duplicates("image_id")
+                if new.empty:
+                    continue
+                own.update(new["image_id"])
+                scores, annotated, difficult = (new[name] for name in _LISTS)
+                flags = _as_flags(annotated, count), _as_flags(difficult, count)
+                parts.setdefault(str(model), []).append((np.stack(scores.tolist()), *flags))
+    return {
+        model: estimate_accuracy(*(np.concatenate(arrays) for arrays in zip(*own, strict=True)))
+        for model, own in parts.items()
+    }
 
 
 def _refuse_impossible(record: object, count: int, folder: Path) -> None:
-    scores, annotated, difficult = (
-        getattr(record, name) for name in ("class_scores", "classes_annotated", "classes_difficult")
-    )
+    scores, annotated, difficult = (getattr(record, name) for name in _LISTS)
     lists = annotated is not None and difficult is not None
     fits = lists and len(scores) == count and np.isfinite(scores).all() and len(annotated)
     if not fits or max(annotated) >= count or not set(difficult) <= set(annotated):
@@ -74,19 +104,31 @@ def _as_flags(lists: Iterable[Sequence[int]], count: int) -> NDArray[np.bool_]:
     return np.stack(rows)
 
 
-def accuracy_table(model: str, data: str, found: Accuracy) -> Table:
+def accuracy_table(model: str, data: str, estimate: AccuracyEstimate) -> Table:
     """One network's accuracy in several definitions, the papers' figure beside each that it may mean.
 
     Args:
         model: the network.
         data: name of the data set; the papers' figures are VOC 2007's.
-        found: what was measured.
+        estimate: what was measured.
     """
+    found = estimate.found
     paper = published_accuracy(model, data)
     rows = []
     for name, title in _SHARES.items():
         of = found.pairs if name == "top5_pairs" else found.pictures
-        cell = Cell(None, name, getattr(found, name), of, of, paper.get(name), images=found.pictures)
+        low, high = estimate.intervals.get(name, (None, None))
+        cell = Cell(
+            None,
+            name,
+            getattr(found, name),
+            of,
+            of,
+            paper.get(name),
+            low=low,
+            high=high,
+            images=found.pictures,
+        )
         rows.append(Row(title, "up", "percent", (cell,)))
     for name, title in (("pictures", "Pictures"), ("pairs", "Pairs"), ("classes", "Classes in the mAP")):
         count = getattr(found, name)

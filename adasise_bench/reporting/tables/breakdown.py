@@ -51,9 +51,9 @@ def breakdown_tables(
 
 def _groups(scores: Scores, by: Grouping) -> Iterator[tuple[str, pd.Series[bool]]]:
     if by == "class":
-        classes = scores.values.index.get_level_values("class_name")
+        classes = scores.pairs.get_level_values("class_name")
         for name in sorted(set(classes)):
-            yield name, pd.Series(classes == name, scores.values.index)
+            yield name, pd.Series(classes == name, scores.pairs)
     elif by == "size":
         bounds = [*SIZES.values(), np.inf]
         for name, low, high in zip(SIZES, bounds, bounds[1:], strict=False):

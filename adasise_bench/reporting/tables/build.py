@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import pandas as pd
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from adasise_bench.metrics.registry import DEFAULT, METRICS, Metric
-from adasise_bench.records.joining import combine
+from adasise_bench.records.columns import NetworkRecords, has, join
 from adasise_bench.records.run import Run
 from adasise_bench.reporting.published import published_on, published_table1, published_table2
-from adasise_bench.reporting.tables.accuracy import accuracy_of, accuracy_table, refuse_other_classes
+from adasise_bench.reporting.tables.accuracy import accuracy_of, accuracy_table
 from adasise_bench.reporting.tables.breakdown import Grouping, breakdown_tables
 from adasise_bench.reporting.tables.model import Table, Tables, title_of
 from adasise_bench.reporting.tables.notes import control_labels, notes
+from adasise_bench.reporting.tables.origins import maker_of
 from adasise_bench.reporting.tables.rows import Published
 from adasise_bench.reporting.tables.scores import Scores, in_paper_order
 from adasise_bench.reporting.tables.table1 import difference_table, table1
@@ -45,39 +48,34 @@ def build_tables(
         DataError: there is not one record, or none of what ``by`` asks for.
     """
     shown = _named(metrics or usual_metrics(runs))
-    records = combine(runs)
+    networks = join(runs)
     if by == "score":
         _refuse_raw_outputs(runs)
-    if by == "outcome" and records["rank"].isna().all():
+    if by == "outcome" and not has(networks, "rank"):
         raise DataError(
             "--by outcome: no record of these runs tells the rank of its class, as an earlier version made "
             "them; run again"
         )
     if against is not None:
-        _refuse_unknown(against, records)
-    names = {entry["label"]: entry["name"] for run in runs for entry in run.config["methods"]}
+        _refuse_unknown(against, networks)
+    names = {entry["label"]: maker_of(entry) for run in runs for entry in run.config["methods"]}
     available = {
         model: facts["maps_available"] for run in runs for model, facts in run.environment["models"].items()
     }
     _refuse_other_blocks(runs, available)
-    for run in runs:
-        refuse_other_classes(run)
+    accuracies = accuracy_of(runs)
     data = {model: run.environment["data"]["name"] for run in runs for model in run.environment["models"]}
-    classes = {
-        model: run.environment["data"].get("classes") for run in runs for model in run.environment["models"]
-    }
-    models = in_paper_order(records["model"].unique(), published_table1())
-    by_model = {model: records[records["model"] == model] for model in models}
+    models = in_paper_order(networks, published_table1())
     controls = frozenset(control_labels(runs))
-    scores = {model: Scores.of(group, controls) for model, group in by_model.items()}
+    scores = {model: Scores.of(networks[model], controls) for model in models}
     tables: list[Table] = []
-    for model, group in by_model.items():
+    for model in models:
         if by is None:
             heading = _heading(model, runs)
             figures = _published(model, data[model], names)
-            tables.append(table1(model, heading, group, scores[model], shown, figures))
-            if found := accuracy_of(group, classes[model]):
-                tables.append(accuracy_table(model, data[model], found))
+            tables.append(table1(model, heading, networks[model], scores[model], shown, figures))
+            if model in accuracies:
+                tables.append(accuracy_table(model, data[model], accuracies[model]))
         else:
             tables += breakdown_tables(model, scores[model], shown, by)
     for model in models:
@@ -90,11 +88,11 @@ def build_tables(
         else:
             tables += breakdown_tables(model, differences, shown, by)
     tables += [
-        table2(model, data[model], group, names, available[model])
-        for model, group in by_model.items()
-        if by is None and group["maps_kept"].notna().any()
+        table2(model, data[model], networks[model], names, available[model])
+        for model in models
+        if by is None and np.isfinite(networks[model].values("maps_kept", 0)).any()
     ]
-    return Tables(tuple(tables), tuple(map(printable, notes(runs, records, tables, data))))
+    return Tables(tuple(tables), tuple(map(printable, notes(runs, networks, tables, data))))
 
 
 def _named(names: Sequence[str]) -> dict[str, Metric]:
@@ -118,11 +116,21 @@ def usual_metrics(runs: Sequence[Run]) -> list[str]:
 def _refuse_other_blocks(runs: Sequence[Run], available: Mapping[str, Sequence[int]]) -> None:
     paper = {model: published_table2(model).get("available", maps) for model, maps in available.items()}
     for run in runs:
-        for column in ("maps_kept", "maps_positive", "maps_live"):
-            counted = run.records.dropna(subset=[column])
-            for model, maps in zip(counted["model"], counted[column], strict=True):
-                if not len(maps) == len(available[model]) == len(paper[model]):
-                    raise DataError(f"{run.folder}: damaged: {model} with {len(maps)} blocks; run again")
+        for model, blocks in _numbers_of_blocks(run):
+            if not blocks == len(available[model]) == len(paper[model]):
+                raise DataError(f"{run.folder}: damaged: {model} with {blocks} blocks; run again")
+
+
+def _numbers_of_blocks(run: Run) -> set[tuple[str, int]]:
+    """The networks of a run, each with every number of blocks that a record counted the maps of."""
+    columns = ("maps_kept", "maps_positive", "maps_live")
+    found = set()
+    for table in run.read(["model", *columns]):
+        for column in columns:
+            lengths = pa.table({"model": table["model"], "blocks": pc.list_value_length(table[column])})
+            groups = lengths.group_by(["model", "blocks"]).aggregate([]).to_pylist()
+            found |= {(group["model"], group["blocks"]) for group in groups if group["blocks"] is not None}
+    return found
 
 
 def _heading(model: str, runs: Sequence[Run]) -> str:
@@ -148,10 +156,10 @@ def _refuse_raw_outputs(runs: Sequence[Run]) -> None:
             )
 
 
-def _refuse_unknown(against: str, records: pd.DataFrame) -> None:
-    labels = sorted(records["method"].unique())
+def _refuse_unknown(against: str, networks: Mapping[str, NetworkRecords]) -> None:
+    labels = sorted({method for network in networks.values() for method in network.methods})
     if against not in labels:
         raise ConfigError(f"--against: no method {against!r} in these runs{suggest(against, labels)}")
-    others = records[records["method"] != against]["model"]
-    if not set(others) & set(records[records["method"] == against]["model"]):
+    having = [network.methods for network in networks.values() if against in network.methods]
+    if all(methods == [against] for methods in having):
         raise ConfigError(f"--against: nothing to compare {against!r} with in these runs; add another method")

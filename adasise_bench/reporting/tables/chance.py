@@ -73,11 +73,13 @@ class ChanceLevels:
 
 def chance_tables(levels: ChanceLevels, *, by_class: bool = False) -> Tables:
     """A line for each image-blind map, and a column for each metric; by class, a table for each metric."""
+    values = levels.values.sort_index()
     scores = Scores(
-        levels.values,
-        pd.DataFrame(index=levels.values.index, columns=list(LEVELS), dtype=object),
-        levels.box_share.to_frame("box_share"),
-        pd.DataFrame(index=levels.values.index),
+        list(LEVELS),
+        lambda column: values.loc[:, [column]].droplevel(0, axis=1).reindex(columns=list(LEVELS)),
+        levels.box_share.to_frame("box_share").reindex(values.index),
+        pd.DataFrame(index=values.index),
+        dict.fromkeys(LEVELS),
         controls=frozenset(LEVELS),  # none of them is the best of anything
     )
     metrics = {name: METRICS[name] for name in LOCATED}
@@ -106,7 +108,7 @@ def _notes(levels: ChanceLevels, tables: Sequence[Table]) -> Iterator[str]:
         "the very pairs that it is held against, which makes it too high."
     )
     yield (
-        "Equal pixels at random: the mean over all their orders (mIoU is not computed). The rule for ties "
+        "Equal pixels at random: the mean over all their orders. The rule for ties "
         f"{_TIE_RULES[levels.rules.ties]}; the maps of one pixel follow it for the pixels beside it."
     )
     yield from rules_notes(levels.rules.model_dump(include={"ties", "corners"}))

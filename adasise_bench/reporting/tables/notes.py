@@ -6,11 +6,15 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from adasise_bench.data.rules import SETS, Rules
 from adasise_bench.methods.registry import METHODS
 from adasise_bench.metrics.registry import METRICS
+from adasise_bench.records.columns import NetworkRecords, has, words
+from adasise_bench.records.record import CHANCE, SCHEMA
 from adasise_bench.records.run import Run
 from adasise_bench.reporting import statistics
 from adasise_bench.reporting.published import VOC, published, sources
@@ -18,7 +22,7 @@ from adasise_bench.reporting.tables.accuracy import accuracy_notes
 from adasise_bench.reporting.tables.blind import best_blind
 from adasise_bench.reporting.tables.breakdown import HIGH_SCORE, LOW_SCORE, OUTCOMES, SIZES
 from adasise_bench.reporting.tables.model import Cell, Row, Table, counted_pairs, number, title_of
-from adasise_bench.reporting.tables.scores import PAIR
+from adasise_bench.reporting.tables.origins import digest_names, is_stored, maker_of, origin_notes
 from adasise_bench.utils.messages import printable
 
 SHOWN_ERRORS = 3
@@ -26,22 +30,29 @@ ERROR_LENGTH = 150
 
 
 def notes(
-    runs: Sequence[Run], records: pd.DataFrame, tables: Sequence[Table], data: Mapping[str, str]
+    runs: Sequence[Run],
+    networks: Mapping[str, NetworkRecords],
+    tables: Sequence[Table],
+    data: Mapping[str, str],
 ) -> Iterator[str]:
     """The notes of these tables; ``data`` names the data set of every model."""
     yield from _published_notes(tables, data)
-    yield from caveats(runs, records)
+    yield from caveats(runs, networks)
+    yield from origin_notes(runs)
     yield from dict.fromkeys(note for run in runs for note in rules_notes(run.config["rules"]))
     yield from _option_notes(runs)
     yield from _area_notes(runs)
     for run in runs:
         yield _run_note(run)
     methods = {entry["name"] for run in runs for entry in run.config["methods"]}
+    told = digest_names(runs)
     definitions = {
         definition
         for run in runs
         for name, definition in run.environment["definitions"].items()
-        if (name in methods or name not in METHODS) and (name not in records or records[name].notna().any())
+        if name not in told
+        and (name in methods or name not in METHODS)
+        and (name not in SCHEMA.names or has(networks, name))
     }
     if definitions:
         yield f"Definitions: {', '.join(sorted(definitions))}."
@@ -52,70 +63,109 @@ def notes(
         yield f"{', '.join(apart)}: {do} not ask the network and {are} never marked as best."
     yield from statistics_notes(tables)
     yield from _unmarked_notes(tables)
-    yield from _run_time_notes(records, tables, data)
-    yield from _chance_notes(records, tables)
-    yield from _degenerate_notes(runs, records)
-    yield from _score_notes(runs, records)
+    yield from _run_time_notes(networks, tables, data)
+    yield from _chance_notes(networks, tables)
+    yield from _degenerate_notes(runs, networks)
+    yield from _precision_notes(runs, networks)
+    yield from _score_notes(runs, networks)
     yield from accuracy_notes(tables)
-    errors = records["error"].dropna()
-    texts = "; ".join(_one_line(str(text)) for text in errors.unique()[:SHOWN_ERRORS])
-    yield f"Errors: {len(errors)}" + (f", among them: {texts}" if texts else ".")
+    count, different = _errors(networks)
+    texts = "; ".join(map(_one_line, different[:SHOWN_ERRORS]))
+    yield f"Errors: {count}" + (f", among them: {texts}" if texts else ".")
+
+
+def _errors(networks: Mapping[str, NetworkRecords]) -> tuple[int, list[str]]:
+    """The number of errors, and their different texts."""
+    count, texts = 0, []
+    for network in networks.values():
+        codes, known = network.errors()
+        left = np.unique(codes[codes >= 0])
+        count += int((codes >= 0).sum())
+        texts += [known[code] for code in left]
+    return count, list(dict.fromkeys(texts))
 
 
 def control_labels(runs: Iterable[Run]) -> list[str]:
     """Labels of the runs' entries that are controls."""
     entries = [entry for run in runs for entry in run.config["methods"]]
     return [
-        entry["label"] for entry in entries if entry["name"] in METHODS and METHODS[entry["name"]].control
+        entry["label"] for entry in entries if (name := maker_of(entry)) in METHODS and METHODS[name].control
     ]
 
 
-def caveats(runs: Sequence[Run], records: pd.DataFrame) -> Iterator[str]:
+def caveats(runs: Sequence[Run], networks: Mapping[str, NetworkRecords]) -> Iterator[str]:
     """Why the numbers cannot be compared with the paper's: other weights, part of the data, drawn scenes.
 
     Args:
         runs: what was run.
-        records: their records, combined.
+        networks: their records, joined.
     """
     weights = {model: facts for run in runs for model, facts in run.environment["models"].items()}
-    for model, group in records.groupby("model", sort=False):
-        yield from model_notes(str(model), weights[str(model)])
-        yield from _coverage_notes(str(model), runs, group)
+    for model, network in networks.items():
+        yield from model_notes(model, weights[model])
+        yield from _coverage_notes(model, runs, network)
     if any(run.environment["data"]["embedded"] for run in runs):
         yield "Data: drawn scenes, not photographs; numbers are not comparable with the paper's."
 
 
-def _degenerate_notes(runs: Sequence[Run], records: pd.DataFrame) -> Iterator[str]:
+def _degenerate_notes(runs: Sequence[Run], networks: Mapping[str, NetworkRecords]) -> Iterator[str]:
     """Explanations whose numbers follow from a definition and say nothing about the method."""
-    flat = records[records["degenerate"].eq(True)]
-    blind = int(flat["maps_positive"].map(lambda counts: counts is not None and not any(counts)).sum())
+    flat = {model: network.values("degenerate") == 1 for model, network in networks.items()}
+    blind = sum(_without_gradient(networks[model], chosen) for model, chosen in flat.items())
     without = f"; in {blind} of them, no block has a positive gradient" if blind else ""
-    yield f"Degenerate maps (all pixels equal): {len(flat)}{without}."
-    if worthless := int((records["score"] <= 0).sum()):
+    count = sum(int(chosen.sum()) for chosen in flat.values())
+    yield f"Degenerate maps (all pixels equal): {count}{without}."
+    scores = [network.values("score") for network in networks.values()]
+    if worthless := sum(int((values <= 0).sum()) for values in scores):
         have, their = ("explanation has", "its") if worthless == 1 else ("explanations have", "their")
         yield f"{worthless} {have} a score of 0 or less; by definition, {their} Drop is 0 or 100."
-    saturated = int((records["score"] >= 1).sum())
+    saturated = sum(int((values >= 1).sum()) for values in scores)
     if saturated and any(run.config["score"] != "logit" for run in runs):
         have, their = ("explanation has", "its") if saturated == 1 else ("explanations have", "their")
         yield f"{saturated} {have} a score of 1. Nothing can raise it, so {their} Increase is 0."
 
 
-def _score_notes(runs: Sequence[Run], records: pd.DataFrame) -> Iterator[str]:
+def _precision_notes(runs: Sequence[Run], networks: Mapping[str, NetworkRecords]) -> Iterator[str]:
+    """How many explanations by a faster precision had their masks scored in fp32 after all."""
+    asked = dict.fromkeys(run.environment["precision"] for run in runs)
+    asked.pop("fp32", None)
+    checked = words(runs, networks, "mask_precision") if asked else {}
+    if checked:
+        yield (
+            f"In {checked.get('fp32', 0)} of {sum(checked.values())} explanations the masks were scored in "
+            f"fp32, because {' or '.join(asked)} disagreed on a sample of them."
+        )
+
+
+def _without_gradient(network: NetworkRecords, chosen: NDArray[np.bool_]) -> int:
+    """How many of the chosen explanations have maps, none of which has a positive gradient."""
+    if not chosen.any():
+        return 0
+    chosen = chosen & np.isfinite(network.values("maps_positive", 0))
+    block = 0
+    while (counts := network.values("maps_positive", block)[chosen]).size and np.isfinite(counts).any():
+        chosen[chosen] = ~(counts > 0)
+        block += 1
+    return int(chosen.sum())
+
+
+def _score_notes(runs: Sequence[Run], networks: Mapping[str, NetworkRecords]) -> Iterator[str]:
     """How many pairs have a score near one of its ends, where Drop and Increase say little."""
     raw = {model for run in runs if run.config["score"] == "logit" for model in run.config["models"]}
-    known = records.dropna(subset=["score", "class_name"]).drop_duplicates(["model", *PAIR])
-    for model, scores in known.groupby("model", sort=False)["score"]:
-        if model in raw:
+    for model, network in networks.items():
+        scores = network.shared("score")[network.named]
+        scores = scores[~np.isnan(scores)]
+        if model in raw or not len(scores):
             continue
         low, high = (_share(beyond) for beyond in (scores < LOW_SCORE, scores > HIGH_SCORE))
         yield (
-            f"{title_of(str(model))}: of {len(scores)} pairs, the score of the class is under {LOW_SCORE:g} "
+            f"{title_of(model)}: of {len(scores)} pairs, the score of the class is under {LOW_SCORE:g} "
             f"in {low} and over {HIGH_SCORE:g} in {high}; Drop and Increase say little there "
             "(`table --by score` shows them apart)."
         )
 
 
-def _share(chosen: pd.Series[bool]) -> str:
+def _share(chosen: NDArray[np.bool_]) -> str:
     return f"{int(chosen.sum())} ({100 * chosen.mean():.1f} %)"
 
 
@@ -181,22 +231,27 @@ def statistics_notes(tables: Sequence[Table]) -> Iterator[str]:
         )
 
 
-def _chance_notes(records: pd.DataFrame, tables: Iterable[Table]) -> Iterator[str]:
+def _chance_notes(networks: Mapping[str, NetworkRecords], tables: Iterable[Table]) -> Iterator[str]:
     """What one gets without looking at the picture, for the pairs that any method explained."""
     shown = {cell.metric for cell in _cells(tables)}
-    explained = records.dropna(subset=["score"]).drop_duplicates(["model", "image_id", "class_name"])
     sentences = {
-        str(model): ", ".join(
+        model: ", ".join(
             f"{METRICS[metric].title.removesuffix(', %')} {number(level.mean, 'percent')} ({level.title})"
             for metric in METRICS
             if metric in shown and (level := best_blind(pairs, metric))
         )
-        for model, pairs in explained.groupby("model", sort=False)
+        for model, pairs in ((model, _chance(network)) for model, network in networks.items())
     }
     for sentence in filter(None, dict.fromkeys(sentences.values())):
         models = [title_of(model) for model, other in sentences.items() if other == sentence]
         of = "" if len(models) == len(sentences) else f" of {' and '.join(models)}"
         yield f"Without looking at the picture: {sentence}, for these pairs{of}."
+
+
+def _chance(network: NetworkRecords) -> pd.DataFrame:
+    """The columns ``chance_*`` of the pairs that any method explained."""
+    explained = ~np.isnan(network.shared("score"))
+    return pd.DataFrame({name: network.shared(name)[explained] for name in CHANCE})
 
 
 def _unmarked_notes(tables: Iterable[Table]) -> Iterator[str]:
@@ -239,7 +294,13 @@ def rules_notes(given: Mapping[str, str]) -> Iterator[str]:
 
 
 def _option_notes(runs: Sequence[Run]) -> Iterator[str]:
-    changed = {label: options for run in runs for label, options in run.environment["methods"].items()}
+    stored = {entry["label"] for run in runs for entry in run.config["methods"] if is_stored(entry)}
+    changed = {
+        label: options
+        for run in runs
+        for label, options in run.environment["methods"].items()
+        if label not in stored  # their notes say where they come from
+    }
     for label, options in changed.items():
         if options:
             listed = ", ".join(f"{option}={value}" for option, value in options.items())
@@ -269,15 +330,14 @@ def _area_notes(runs: Sequence[Run]) -> Iterator[str]:
         )
 
 
-def _coverage_notes(model: str, runs: Sequence[Run], group: pd.DataFrame) -> Iterator[str]:
+def _coverage_notes(model: str, runs: Sequence[Run], network: NetworkRecords) -> Iterator[str]:
     facts = [run.environment["data"] for run in runs if model in run.environment["models"]]
     whole = max(facts, key=lambda data: data["full_images"] or data["images"])
     if whole["full_images"]:
         all_images, all_pairs = whole["full_images"], whole["full_pairs"]
     else:
         all_images, all_pairs = whole["images"], whole["pairs"]
-    images = group["image_id"].nunique()
-    pairs = len(group.dropna(subset=["class_name"]).drop_duplicates(["image_id", "class_name"]))
+    images, pairs = network.images(np.ones(len(network.pairs), np.bool_)), int(network.named.sum())
     if images < all_images or (all_pairs and pairs < all_pairs):
         of_pairs = f" of {all_pairs}" if all_pairs else ""
         yield f"{title_of(model)}: {images} of {all_images} images ({pairs}{of_pairs} pairs)."
@@ -297,11 +357,20 @@ def _run_note(run: Run) -> str:
     )
 
 
-def _run_time_notes(records: pd.DataFrame, tables: Sequence[Table], data: Mapping[str, str]) -> Iterator[str]:
+def _run_time_notes(
+    networks: Mapping[str, NetworkRecords], tables: Sequence[Table], data: Mapping[str, str]
+) -> Iterator[str]:
     seconds = [cell for cell in _cells(tables) if cell.metric.startswith("seconds")]
+    timed: dict[str, list[tuple[int, int]]] = {}
+    for network in networks.values():
+        has_time = ~np.isnan(network.values("seconds"))
+        for method, device in enumerate(network.devices):
+            if device is not None and has_time[:, method].any():
+                rows = network.first_rows[has_time[:, method], method]
+                timed.setdefault(device, []).append((int(rows.min()), len(rows)))
     devices = [
-        f"{device} ({_extent(group.groupby(['model', 'method']).size())})"
-        for device, group in records.dropna(subset=["timed_on"]).groupby("timed_on", sort=False)
+        f"{device} ({_extent([count for _, count in timed[device]])})"
+        for device in sorted(timed, key=lambda device: min(timed[device]))
     ]
     if seconds and devices:
         note = f"Run-time was measured on {'; '.join(devices)}"
@@ -314,8 +383,8 @@ def _run_time_notes(records: pd.DataFrame, tables: Sequence[Table], data: Mappin
         yield f"{note}."
 
 
-def _extent(pairs: pd.Series[int]) -> str:
-    low, high = pairs.min(), pairs.max()
+def _extent(pairs: Sequence[int]) -> str:
+    low, high = min(pairs), max(pairs)
     if low == high:
         return counted_pairs(low)
     return f"{low} to {high} pairs, depending on the method"

@@ -39,7 +39,7 @@ def measured_rows(
     estimates = _estimates(scores, metrics.values())
     rows = []
     for name, metric in metrics.items():
-        values = scores.by_method(metric.column)
+        values = scores.read(metric.column)
         union = int(values.notna().any(axis=1).sum())
         cells = [
             _cell(
@@ -69,7 +69,8 @@ def _estimates(scores: Scores, metrics: Iterable[Metric]) -> dict[Average, dict[
     for metric in metrics:
         columns.setdefault(metric.average, {})[metric.column] = None
     return {
-        average: estimate_means(scores.values[list(names)], average) for average, names in columns.items()
+        average: estimate_means((pd.concat({name: scores.read(name)}, axis=1) for name in names), average)
+        for average, names in columns.items()
     }
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 
-from adasise_bench.metrics.registry import METRICS
+from adasise_bench.records.columns import NetworkRecords
 from adasise_bench.records.record import CHANCE
 from adasise_bench.reporting.published import paper_order
 from adasise_bench.reporting.statistics import paired_differences
 
-PAIR = ["image_id", "class_name"]
-_OF_PAIRS = ["box_share", "score", "rank"]
+_OF_PAIRS = ("box_share", "score", "rank")
 MACHINE_COLUMNS = ("seconds", "peak_memory_mb")
 """Columns that depend on the machine, and cannot be compared between two machines."""
 
@@ -24,45 +24,51 @@ class Scores:
     """Values of one network, one row per (image, class) pair.
 
     Attributes:
-        values: floats, NaN where missing; columns (column of the records, method label).
-        timed_on: device and precision with which ``seconds`` was measured, one column per method.
+        methods: labels in the order of the columns.
+        read: reads one column of the records, as floats with one column per method, NaN where missing.
         of_pairs: what the records of a pair share, one row per pair: ``box_share``, percent of the input
             inside the class's boxes, ``score``, Ψ of the whole picture, and ``rank``, the class's place by
             it; NaN if no record tells it.
         chance: percent that maps get which do not look at the picture, by the records' columns ``chance_*``;
             empty where it is not known.
+        devices: where the run-times of each method were measured; ``None`` if they were not.
         against: label of the method whose values were subtracted, if any.
         controls: labels of controls, which are shown beside the methods and are never the best.
     """
 
-    values: pd.DataFrame
-    timed_on: pd.DataFrame
+    methods: list[str]
+    read: Callable[[str], pd.DataFrame]
     of_pairs: pd.DataFrame
     chance: pd.DataFrame
+    devices: Mapping[str, str | None]
     against: str | None = None
     controls: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, records: pd.DataFrame, controls: frozenset[str] = frozenset()) -> Scores:
+    def of(cls, records: NetworkRecords, controls: frozenset[str] = frozenset()) -> Scores:
         """Lay out one network's records: methods in the papers' order, then the others, then controls."""
-        pairs = records.dropna(subset=["class_name"])
-        methods = sorted(methods_of(records), key=controls.__contains__)
-        columns = list(dict.fromkeys(metric.column for metric in METRICS.values()))
-        values = pairs.pivot(index=PAIR, columns="method", values=columns)
-        timed_on = pairs.pivot(index=PAIR, columns="method", values="timed_on")
-        shared = pairs.groupby(PAIR)[[*_OF_PAIRS, *CHANCE]].first().astype(float).reindex(values.index)
+        methods = sorted(in_paper_order(records.methods, paper_order()), key=controls.__contains__)
+        places = np.array([records.methods.index(method) for method in methods])
+        chosen = np.flatnonzero(records.named)
+        index = records.pairs[chosen]
+
+        def read(column: str) -> pd.DataFrame:
+            return pd.DataFrame(records.values(column)[np.ix_(chosen, places)], index, methods)
+
+        shared = {name: records.shared(name)[chosen] for name in (*_OF_PAIRS, *CHANCE)}
         return cls(
-            values.reindex(columns=pd.MultiIndex.from_product([columns, methods])).astype(float),
-            timed_on.reindex(columns=methods),
-            shared[list(_OF_PAIRS)],
-            shared[list(CHANCE)],
+            methods,
+            read,
+            pd.DataFrame({name: shared[name] for name in _OF_PAIRS}, index),
+            pd.DataFrame({name: shared[name] for name in CHANCE}, index),
+            dict(zip(records.methods, records.devices, strict=True)),
             controls=controls,
         )
 
     @property
-    def methods(self) -> list[str]:
-        """Labels in the order of the columns."""
-        return list(self.timed_on.columns)
+    def pairs(self) -> pd.MultiIndex:
+        """The rows, sorted."""
+        return cast(pd.MultiIndex, self.of_pairs.index)
 
     @property
     def box_share(self) -> pd.Series[float]:
@@ -79,16 +85,11 @@ class Scores:
         """Place of the class among the data's classes by Ψ of the whole picture, from 1, by pair."""
         return self.of_pairs["rank"]
 
-    def by_method(self, column: str) -> pd.DataFrame:
-        """The values of one column of the records, one column per method."""
-        return self.values.loc[:, [column]].droplevel(0, axis=1)
-
     def where(self, chosen: Any) -> Scores:
         """The pairs that a boolean array over the rows chooses."""
         return replace(
             self,
-            values=self.values[chosen],
-            timed_on=self.timed_on[chosen],
+            read=lambda column: self.read(column)[chosen],
             of_pairs=self.of_pairs[chosen],
             chance=self.chance[chosen],
         )
@@ -98,31 +99,30 @@ class Scores:
 
         Columns that depend on the machine are compared only between explanations that the same machine made.
         """
-        same_machine = self.timed_on.eq(self.timed_on[against], axis=0).drop(columns=[against])
-        differences = {
-            column: paired_differences(self.by_method(column), against)
-            for column in self.values.columns.unique(0)
-        }
-        for column in MACHINE_COLUMNS:
-            differences[column] = differences[column].where(same_machine)
+
+        def read(column: str) -> pd.DataFrame:
+            differences = paired_differences(self.read(column), against)
+            if column in MACHINE_COLUMNS:
+                timed = self.read("seconds").notna()
+                for method in differences:
+                    same = self.devices[str(method)] == self.devices[against]
+                    differences[method] = differences[method].where(timed[method] & timed[against] & same)
+            return differences
+
         return replace(
-            self,
-            values=pd.concat(differences, axis=1),
-            timed_on=self.timed_on.drop(columns=[against]),
-            against=against,
+            self, methods=[method for method in self.methods if method != against], read=read, against=against
         )
 
     def comparable(self, column: str) -> bool:
         """Whether all methods with values of ``column`` have them for the same pairs, on the same machine."""
-        present = self.by_method(column).notna()
-        basis = self.timed_on.where(present, "") if column in MACHINE_COLUMNS else present
-        bases = basis.loc[:, present.any()].to_numpy(object)
-        return bool((bases == bases[:, :1]).all())
-
-
-def methods_of(records: pd.DataFrame) -> list[str]:
-    """The records' method labels in the paper's order."""
-    return in_paper_order(records["method"].unique(), paper_order())
+        present = self.read(column).notna()
+        having = present.columns[present.any()]
+        basis = present[having].to_numpy()
+        if column in MACHINE_COLUMNS and len(having):
+            timed = self.read("seconds")[having].notna().to_numpy() & basis
+            if len({self.devices[method] for method in having}) > 1 or (timed != timed[:, :1]).any():
+                return False
+        return bool((basis == basis[:, :1]).all())
 
 
 def in_paper_order(present: Iterable[str], paper: Iterable[str]) -> list[str]:

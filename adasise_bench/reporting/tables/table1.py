@@ -4,46 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
-from adasise_bench.metrics.registry import Metric
+from adasise_bench.metrics.registry import METRICS, Metric
+from adasise_bench.records.columns import NetworkRecords
 from adasise_bench.reporting.tables.model import Cell, Row, Table, title_of
 from adasise_bench.reporting.tables.rows import Published, count_row, measured_rows
-from adasise_bench.reporting.tables.scores import PAIR, Scores
+from adasise_bench.reporting.tables.scores import Scores
 
 
 def table1(
     model: str,
     heading: str,
-    records: pd.DataFrame,
+    records: NetworkRecords,
     scores: Scores,
     metrics: Mapping[str, Metric],
     published: Published,
 ) -> Table:
     """The metrics of every method on one network, and their pairs; the title begins with ``heading``."""
-    groups = {method: records[records["method"] == method] for method in scores.methods}
-    named = {method: group.dropna(subset=["class_name"]) for method, group in groups.items()}
-    pairs = {method: len(group) for method, group in named.items()}
-    explained = {method: group["degenerate"].dropna() for method, group in groups.items()}
+    place = {method: number for number, method in enumerate(records.methods)}
+    of_method = {method: records.present[:, place[method]] for method in scores.methods}
+    named = {method: present & records.named for method, present in of_method.items()}
+    pairs = {method: int(present.sum()) for method, present in named.items()}
+    flags, errors = records.values("degenerate"), records.errors()[0]
     rows = [
         *measured_rows(scores, metrics, published, of=pairs),
         Row(
             "Boxes' area share, %",
             None,
             "percent",
-            tuple(_box_share(scores, method, group) for method, group in named.items()),
+            tuple(_box_share(records, method) for method in scores.methods),
         ),
         count_row("Pairs", "pairs", pairs),
-        count_row(
-            "Images", "images", {method: group["image_id"].nunique() for method, group in named.items()}
-        ),
+        count_row("Images", "images", {method: records.images(chosen) for method, chosen in named.items()}),
         Row(
             "Degenerate maps",
             None,
             "count",
             tuple(
-                Cell(method, "degenerate", int(flags.sum()), len(flags), pairs[method])
-                for method, flags in explained.items()
+                Cell(method, "degenerate", int(np.nansum(own)), int((~np.isnan(own)).sum()), pairs[method])
+                for method, own in ((name, flags[:, place[name]]) for name in scores.methods)
             ),
         ),
         Row(
@@ -51,19 +52,23 @@ def table1(
             None,
             "count",
             tuple(
-                Cell(method, "errors", int(group["error"].notna().sum()), len(group), len(group))
-                for method, group in groups.items()
+                Cell(method, "errors", int((own >= 0).sum()), total, total)
+                for method, own in ((name, errors[:, place[name]]) for name in scores.methods)
+                for total in [int(of_method[method].sum())]
             ),
         ),
     ]
     title = f"{heading}: explanation quality and run-time"
-    return Table("table1", model, title, tuple(groups), tuple(rows))
+    return Table("table1", model, title, tuple(scores.methods), tuple(rows))
 
 
-def _box_share(scores: Scores, method: str, group: pd.DataFrame) -> Cell:
+def _box_share(records: NetworkRecords, method: str) -> Cell:
     """The boxes' mean share over a method's own pairs, if a record of any method has it."""
-    share = scores.box_share.reindex(pd.MultiIndex.from_frame(group[PAIR])).dropna()
-    return Cell(method, "box_share", float(share.mean()) if len(share) else None, len(share), len(group))
+    rows = records.first_rows[:, records.methods.index(method)]
+    own = np.flatnonzero((rows >= 0) & records.named)
+    share = records.shared("box_share")[own[np.argsort(rows[own])]]
+    share = share[~np.isnan(share)]
+    return Cell(method, "box_share", float(share.mean()) if len(share) else None, len(share), len(own))
 
 
 def difference_table(
@@ -71,12 +76,12 @@ def difference_table(
 ) -> Table:
     """How much every method differs from ``differences.against`` on the pairs that both explained."""
     against = str(differences.against)
-    present = {
-        method: differences.values.loc[:, (slice(None), [method])].dropna(how="all").index
-        for method in differences.methods
-    }
-    pairs = {method: len(index) for method, index in present.items()}
-    images = {method: index.get_level_values("image_id").nunique() for method, index in present.items()}
+    present = pd.DataFrame(False, differences.pairs, differences.methods)
+    for column in dict.fromkeys(metric.column for metric in METRICS.values()):
+        present |= differences.read(column).notna()
+    pairs = {method: int(present[method].sum()) for method in differences.methods}
+    codes = np.asarray(differences.pairs.codes[0])
+    images = {method: len(np.unique(codes[present[method]])) for method in differences.methods}
     rows = [
         *measured_rows(differences, metrics, published_differences(published, against), of=pairs),
         count_row("Pairs", "pairs", pairs),

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
-from adasise_bench.reporting.published import published_table2
+from adasise_bench.records.columns import NetworkRecords
+from adasise_bench.reporting.published import paper_order, published_table2
 from adasise_bench.reporting.statistics import Estimate, estimate_means
 from adasise_bench.reporting.tables.model import Cell, Row, Table, counted_pairs, title_of
-from adasise_bench.reporting.tables.scores import PAIR, methods_of
+from adasise_bench.reporting.tables.scores import in_paper_order
 
 _METRICS = {"maps_kept": "kept", "maps_live": "kept and live", "maps_positive": "positive"}
 """Columns of the records, and what their rows are called. A live map is not constant."""
 
 
 def table2(
-    model: str, data: str, records: pd.DataFrame, names: Mapping[str, str], available: Sequence[int]
+    model: str, data: str, records: NetworkRecords, names: Mapping[str, str], available: Sequence[int]
 ) -> Table:
     """The mean number of maps per block that were kept, are also live, and have a positive gradient.
 
@@ -29,15 +31,15 @@ def table2(
     """
     paper = published_table2(model, data)
     counts = _counts(records)
-    estimates = estimate_means(pd.concat(counts, axis=1)) if counts else {}
-    sizes = {len(maps) for maps in counts.values()}
+    estimates = estimate_means(_frames(records, len(available), counts)) if counts else {}
+    sizes = set(counts.values())
     rows = [_row("Available", _available(available, paper.get("available")))]
-    for (method, metric), maps in counts.items():
+    for (method, metric), pairs in counts.items():
         shown = metric == "maps_kept" and names.get(method) == method
         title = f"{title_of(method)}, {_METRICS[metric]}"
         if len(sizes) > 1:
-            title += f" ({counted_pairs(len(maps))})"
-        means = [estimates[method, metric, block] for block in maps.columns]
+            title += f" ({counted_pairs(pairs)})"
+        means = [estimates[method, metric, block] for block in range(len(available))]
         rows.append(_row(title, _means(method, metric, means, paper.get(method) if shown else None)))
     title = f"Table 2, {title_of(model)}: mean number of feature maps per block"
     if len(sizes) == 1:
@@ -46,16 +48,31 @@ def table2(
     return Table("table2", model, title, blocks, tuple(rows))
 
 
-def _counts(records: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
-    """Maps per explanation by method and metric, one column per block; without what was not recorded."""
-    counts = {}
-    for method in methods_of(records):
-        group = records[records["method"] == method].set_index(PAIR)
-        for metric in _METRICS:
-            lists = group[metric].dropna()
-            if len(lists):
-                counts[method, metric] = pd.DataFrame(lists.tolist(), index=lists.index)
-    return counts
+def _counts(records: NetworkRecords) -> dict[tuple[str, str], int]:
+    """The number of explanations that have maps, by method and metric; without what was not recorded."""
+    found = {metric: np.isfinite(records.values(metric, 0)).sum(axis=0) for metric in _METRICS}
+    return {
+        (method, metric): int(count)
+        for method in in_paper_order(records.methods, paper_order())
+        for metric in _METRICS
+        if (count := found[metric][records.methods.index(method)])
+    }
+
+
+def _frames(
+    records: NetworkRecords, blocks: int, counts: Collection[tuple[str, str]]
+) -> Iterator[pd.DataFrame]:
+    """Maps per explanation: columns method, metric and block; only of pairs that have any."""
+    metrics = [metric for metric in _METRICS if any(metric == name for _, name in counts)]
+    having = np.logical_or.reduce([np.isfinite(records.values(metric, 0)).any(axis=1) for metric in metrics])
+    chosen = np.flatnonzero(having)
+    index = records.pairs[chosen]
+    for metric in metrics:
+        methods = [method for method, name in counts if name == metric]
+        places = np.array([records.methods.index(method) for method in methods])
+        for block in range(blocks):
+            columns = pd.MultiIndex.from_tuples([(method, metric, block) for method in methods])
+            yield pd.DataFrame(records.values(metric, block)[np.ix_(chosen, places)], index, columns)
 
 
 def _row(title: str, cells: Iterator[Cell]) -> Row:

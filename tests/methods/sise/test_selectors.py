@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import reference
 import torch
@@ -33,10 +34,33 @@ def test_otsu_splits_two_clusters() -> None:
     assert (values > float(threshold_otsu(values.numpy(), nbins=4096))).tolist() == (values > mu).tolist()
 
 
+def test_log_otsu_splits_by_ratios() -> None:
+    """Between 0.01 and 0.2 lies the largest ratio; Otsu on the values splits at the largest difference."""
+    values = torch.tensor([0.005, 0.01, 0.2, 0.25, 1.0, -0.7], dtype=torch.float64)
+    assert threshold(values, "log-otsu") == 0.01
+    assert threshold(values, "otsu") == 0.25
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_log_otsu_separates_as_well_as_scikit_images_histogram(seed: int) -> None:
+    """Every threshold of a histogram is a split that the exact one has tried, too."""
+    values = np.random.default_rng(seed).lognormal(0, 2, 50 + 20 * seed)
+    logarithms = np.log(values / values.max())
+
+    def between_classes(limit: float) -> float:
+        low, high = logarithms[logarithms <= limit], logarithms[logarithms > limit]
+        return float(len(low) * len(high) * (low.mean() - high.mean()) ** 2)
+
+    mu = threshold(normalized(torch.from_numpy(values)), "log-otsu")
+    limit = float(threshold_otsu(logarithms, nbins=4096))
+    assert between_classes(np.log(mu)) >= between_classes(limit) * (1 - 1e-12)
+    assert np.log(mu) == pytest.approx(limit, abs=1.0)
+
+
 def test_one_or_two_positives_are_all_kept() -> None:
     for positives in ([0.3], [0.3, 1.0]):
         values = torch.tensor([-0.5, 0.0, *positives], dtype=torch.float64)
-        for selector in ("printed", "otsu"):
+        for selector in ("printed", "otsu", "log-otsu"):
             assert int((values > threshold(values, selector)).sum()) == len(positives)  # type: ignore[arg-type]
 
 
@@ -49,7 +73,7 @@ def test_nothing_positive_normalises_to_nothing() -> None:
     assert normalized(torch.tensor([-3.0, 0.0], dtype=torch.float64)).tolist() == [0, 0]
 
 
-@given(gradients, st.sampled_from(["fixed", "printed", "otsu"]), st.floats(0, 0.9))
+@given(gradients, st.sampled_from(["fixed", "printed", "otsu", "log-otsu"]), st.floats(0, 0.9))
 def test_equals_the_loops(values: list[float], selector: str, mu: float) -> None:
     v = normalized(torch.tensor(values, dtype=torch.float64))
     expected = reference.select(v.tolist(), selector, mu)
@@ -58,12 +82,16 @@ def test_equals_the_loops(values: list[float], selector: str, mu: float) -> None
     if selector != "fixed" and got != expected:
         # Equal criteria may be told apart by rounding; then both thresholds must be optimal.
         ascending = v[v > 0].sort().values
-        tau = printed_criterion(ascending) if selector == "printed" else otsu_criterion(ascending)
+        tau = {
+            "printed": printed_criterion,
+            "otsu": otsu_criterion,
+            "log-otsu": lambda positive: otsu_criterion(positive.log()),
+        }[selector](ascending)
         chosen = ascending[: len(tau)] == threshold(v, selector)  # type: ignore[arg-type]
         assert float(tau[chosen].max()) >= float(tau.max()) * (1 - 1e-9)
 
 
-@given(gradients, st.sampled_from(["printed", "otsu"]), st.randoms(use_true_random=False))
+@given(gradients, st.sampled_from(["printed", "otsu", "log-otsu"]), st.randoms(use_true_random=False))
 def test_kept_set_ignores_channel_order_and_lies_inside_sise(
     values: list[float], selector: str, random: object
 ) -> None:

@@ -35,7 +35,7 @@ def with_batch(classifier: Classifier, size: int) -> Classifier:
     return replace(classifier, batch_size=BatchSize(size))
 
 
-SELECTORS = [("fixed", 0.0), ("fixed", 0.3), ("printed", 0.0), ("otsu", 0.0)]
+SELECTORS = [("fixed", 0.0), ("fixed", 0.3), ("printed", 0.0), ("otsu", 0.0), ("log-otsu", 0.0)]
 
 
 @pytest.mark.parametrize(("selector", "mu"), SELECTORS)

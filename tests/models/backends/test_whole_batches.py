@@ -214,3 +214,19 @@ def test_the_compiler_is_asked_for_one_shape_in_the_engines_mode(
     tiny.with_engine(Engine("contiguous", 4, "torch-compile-graphs"))
     tiny.with_engine(Engine("contiguous", 4))
     assert asked == [{"mode": "reduce-overhead", "dynamic": False}]
+
+
+@torch.no_grad()
+def test_the_exact_forward_pass_of_the_probe_is_kept_for_what_is_asked_for_in_fp32(
+    tiny: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = whole_batches(tiny)
+    prepared = []
+    monkeypatch.setattr(
+        BACKENDS["torch-compile"],
+        "prepare",
+        lambda self, inputs, precision: prepared.append(precision) or (lambda inputs: self._module(inputs)),
+    )
+    for precision in ("bf16", "fp32", "bf16"):
+        forward(batch(40), precision)  # type: ignore[arg-type]
+    assert prepared == ["fp32", "bf16"]

@@ -6,21 +6,24 @@ import base64
 import io
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 from run_folders import METHODS, SIZE, draw_pictures, some_records, write_run
 
 from adasise_bench.cli import main
+from adasise_bench.metrics.registry import DEFAULT
 from adasise_bench.records.joining import combine
 from adasise_bench.records.record import Record
 from adasise_bench.records.run import load_run
+from adasise_bench.reporting.report import sample
 from adasise_bench.reporting.report.drawings import drawings_of
 from adasise_bench.reporting.report.page import write_report
 from adasise_bench.reporting.tables import build_tables, number
@@ -248,3 +251,24 @@ def test_methods_stand_in_the_papers_order(root: Path, tmp_path: Path) -> None:
     page = report_of(write_run(tmp_path / "run", root, some_records(IDS), with_maps=[]))
     assert len(METHODS) == 3
     assert page.json("index")["methods"] == ["Extremal Perturbation", "SISE", "Ada-SISE"]
+
+
+def test_of_many_pictures_the_page_holds_the_worst_and_some_at_random(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, "MOST_PICTURES", 6)
+    ids = draw_pictures(tmp_path / "many", 30)
+    records = some_records(ids)
+    failed = replace(records[40], error="out of memory", **dict.fromkeys(DEFAULT), score=None)
+    records[40] = failed
+    page = report_of(write_run(tmp_path / "run", tmp_path / "many", records))
+    index = page.json("index")
+    frame = pd.DataFrame([asdict(record) for record in records])
+    worst = frame.groupby("image_id")["ebpg"].mean().drop(failed.image_id).sort_values().index[:2]
+    held = [index["pictures"][number] for number in index["held"]]
+    assert len(set(held)) == len(held) == 6
+    assert {failed.image_id, *worst} <= set(held)
+    blocks = [found["id"] for found, _ in page.all("script") if "picture-" in str(found.get("id"))]
+    assert blocks == [f"picture-{number}" for number in index["held"]]
+    assert len(index["picture"]) == 60  # all pairs can be searched
+    assert page.json(f"picture-{index['held'][0]}")["webp"]

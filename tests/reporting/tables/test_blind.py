@@ -8,12 +8,14 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from figure_checks import ADA_SISE, SISE, make_run
 
 from adasise_bench.records.folder_names import FINISHED
+from adasise_bench.records.reading import in_memory
 from adasise_bench.records.record import CHANCE, SCHEMA, Record
 from adasise_bench.records.run import Run, load_run
 from adasise_bench.reporting.tables import Cell, Table, build_tables
@@ -59,6 +61,10 @@ def test_the_note_names_the_better_map_for_each_metric(tmp_path: Path) -> None:
     assert NOTE in tables.notes
 
 
+def with_records(run: Run, records: pd.DataFrame) -> Run:
+    return replace(run, read=in_memory(pa.Table.from_pandas(records, SCHEMA)))
+
+
 def test_a_method_is_marked_whose_interval_does_not_exceed_chance(tmp_path: Path) -> None:
     cells = _cells(build_tables([_run(tmp_path / "run")]).tables[0], "ebpg")
     assert cells["sise"].low is not None
@@ -73,7 +79,7 @@ def test_a_method_is_marked_whose_interval_does_not_exceed_chance(tmp_path: Path
 def test_chance_is_that_of_the_pairs_of_each_method(tmp_path: Path) -> None:
     run = _run(tmp_path / "run")
     few = run.records[(run.records["method"] == "sise") | (run.records["image_id"].astype(int) % 2 == 1)]
-    cells = _cells(build_tables([replace(run, records=few)]).tables[0], "ebpg")
+    cells = _cells(build_tables([with_records(run, few)]).tables[0], "ebpg")
     assert (cells["sise"].chance, cells["ada_sise"].chance) == (55, 60)
 
 
@@ -89,7 +95,8 @@ def test_other_metrics_and_few_images_are_never_marked(tmp_path: Path) -> None:
     run = _run(tmp_path / "run")
     other = [cell for row in build_tables([run]).tables[0].rows[2:] for cell in row.cells]
     assert {cell.exceeds_chance for cell in other} == {None}
-    few = build_tables([replace(run, records=run.records[run.records["image_id"] < "05"])])
+    first = run.records[run.records["image_id"] < "05"]
+    few = build_tables([with_records(run, first)])
     assert {cell.exceeds_chance for cell in _cells(few.tables[0], "ebpg").values()} == {None}
 
 
@@ -108,7 +115,9 @@ def test_without_the_columns_there_is_neither_note_nor_mark(tmp_path: Path) -> N
 @pytest.mark.parametrize("missing", CHANCE)
 def test_pairs_without_levels_leave_no_level(tmp_path: Path, missing: str) -> None:
     run = _run(tmp_path / "run")
-    run.records.loc[run.records["image_id"] == "03", missing] = None
+    records = run.records
+    records.loc[records["image_id"] == "03", missing] = None
+    run = with_records(run, records)
     shown = [note for note in build_tables([run]).notes if "Without looking" in note]
     assert not any(missing.rsplit("_", 1)[1] in note.lower() for note in shown)
 

@@ -910,3 +910,18 @@ def test_the_boxes_share_is_that_of_a_methods_own_pairs(folder: Folder) -> None:
         ("sise", 20.0, 2, 2),
         ("mine", 10.0, 1, 1),
     ]
+
+
+def test_explanations_whose_masks_were_scored_in_fp32_after_all_are_counted(folder: Folder) -> None:
+    records = [
+        record("sise", "1", ebpg=40.0, mask_precision="int8"),
+        record("sise", "2", ebpg=40.0, mask_precision="fp32"),
+        record("mine", "1", ebpg=40.0, mask_precision="int8"),
+        record("mine", "2", error="out of memory"),
+    ]
+    path = folder(records, change=lambda _, environment: environment.update(precision="int8"))
+    assert [note for note in build(path).notes if "masks were scored" in note] == [
+        "In 1 of 3 explanations the masks were scored in fp32, because int8 disagreed on a sample of them."
+    ]
+    exact = folder([record("sise", "1", ebpg=40.0)], "exact")
+    assert not [note for note in build(exact).notes if "masks were scored" in note]

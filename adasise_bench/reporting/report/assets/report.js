@@ -40,11 +40,14 @@
     return own !== null && low < high && Number(printed(own, unit)) === (direction === "up" ? high : low);
   }
 
+  const held = index.held && new Set(index.held);
+  const absent = { size: null, boxes: [], webp: null, problem: "Not in this file", maps: {}, absent: true };
   const parsed = new Map();
 
   /** Pixels, boxes and maps of a pair's picture; the last few are kept parsed. */
   function blockOf(pair) {
     const picture = index.picture[pair];
+    if (held && !held.has(picture)) return absent;
     const block = parsed.get(picture) ?? JSON.parse(byId(`picture-${picture}`).textContent);
     parsed.delete(picture);
     parsed.set(picture, block);
@@ -62,6 +65,7 @@
     if (chosen.value && index.className[pair] !== Number(chosen.value)) return false;
     if (!idOf(pair).toLowerCase().includes(search.value.trim().toLowerCase())) return false;
     if (!state.value) return true;
+    if (state.value === "held") return held.has(index.picture[pair]);
     const failed = methods.some((method) => errorOf(pair, method) !== undefined);
     const degenerate = methods.some((method) => isDegenerate(pair, method));
     return { error: failed, degenerate, sound: !failed && !degenerate }[state.value];
@@ -159,6 +163,7 @@
   function mapFrame(pair, block, method, alone) {
     const error = errorOf(pair, method);
     if (error !== undefined) return make("div", { className: "frame" }, notice(error, "error"));
+    if (block.absent) return make("div", { className: "frame" }, notice(block.problem));
     const map = block.maps[pair][method];
     const bare = metrics.every((metric) => valueOf(pair, method, metric) === null);
     if (map === null && bare) return make("div", { className: "frame" }, notice("Not explained"));

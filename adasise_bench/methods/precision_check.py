@@ -1,0 +1,123 @@
+"""Decides in which precision the masks of an explanation may be scored, by scoring a sample of them twice.
+
+A faster precision rounds the raw outputs. Where the score Ψ of the class is far from 0 and 1, or small beside
+that of another class, the rounding passes on to the weights of the masks, and the map can become another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from adasise_bench.methods.masking import build_masks, masked_scores
+from adasise_bench.models.classifier import Classifier
+from adasise_bench.models.scoring import in_batches
+from adasise_bench.utils.precision import PrecisionName
+
+SAMPLE = 32
+"""Masks of an explanation that are scored twice, about: every block gives equally many."""
+
+MOST_MOVED = 0.1
+"""Share of the weight that may move from masks to others; docs/performance.md says how it was found."""
+
+
+def reference_where_moved(
+    classifier: Classifier, image: torch.Tensor, samples: Sequence[torch.Tensor], targets: Sequence[int]
+) -> list[PrecisionName]:
+    """The precision in which each of several classes' masks may be scored: the run's, or else fp32.
+
+    It depends on the picture, the sample and the class alone.
+
+    Args:
+        classifier: the network, in the precision of the run; in fp32 nothing is scored.
+        image: (1, 3, H, W) network input.
+        samples: (n_b, H, W) masks of every group of masks whose weights are compared with each other, such as
+            those of one block.
+        targets: the classes.
+    """
+    counts, total = [len(masks) for masks in samples], sum(map(len, samples))
+    if classifier.precision == "fp32" or not total:
+        return [classifier.precision for _ in targets]
+    masks = torch.cat(list(samples))
+    exact, rounded = (
+        _scores(one, image, masks)[:, list(targets)] for one in (in_precision(classifier, "fp32"), classifier)
+    )
+    moved = torch.stack(
+        [
+            moved_weight(*pair)
+            for pair in zip(torch.split(exact, counts), torch.split(rounded, counts), strict=True)
+        ]
+    )
+    kept = (moved.amax(dim=0) <= MOST_MOVED).tolist()  # not-a-number is not kept
+    return [classifier.precision if keep else "fp32" for keep in kept]
+
+
+def moved_weight(exact: torch.Tensor, rounded: torch.Tensor) -> torch.Tensor:
+    """The share of the masks' weight that rounding moves from masks to others: Σ|a/Σ|a| - b/Σ|b|| / 2.
+
+    It is the total variation distance of the weights, for scores that are at least 0. A common factor of all
+    scores of a block does not change a map, and does not count.
+
+    Args:
+        exact: (n, T) scores of n masks for T classes; n may be 0.
+        rounded: the same in another precision.
+
+    Returns:
+        (T,) float64 from 0 to 1; 0 where all scores of both are 0, NaN where one is not finite.
+
+    Example:
+        >>> import torch
+        >>> from adasise_bench.methods.precision_check import moved_weight
+        >>> moved_weight(torch.tensor([[0.2], [0.2]]), torch.tensor([[0.1], [0.3]])).tolist()
+        [0.25]
+    """
+    one, other = (_shares(scores.double()) for scores in (exact, rounded))
+    return (one - other).abs().sum(dim=0) / 2
+
+
+def _shares(scores: torch.Tensor) -> torch.Tensor:
+    total = scores.abs().sum(dim=0)
+    return scores / torch.where(total == 0, 1, total)
+
+
+def in_precision(classifier: Classifier, precision: PrecisionName) -> Classifier:
+    """The same network, whose masked inputs are scored in another precision."""
+    return replace(classifier, precision=precision)
+
+
+def told(classifier: Classifier, precision: PrecisionName) -> PrecisionName | None:
+    """What a record says of the precision of the masks: nothing in a run that asks for fp32."""
+    return None if classifier.precision == "fp32" else precision
+
+
+def sample_of_maps(blocks: Sequence[torch.Tensor], size: tuple[int, int]) -> list[torch.Tensor]:
+    """Masks of some of the feature maps of every block, as many of each, spread evenly over its maps.
+
+    Args:
+        blocks: (K_b, h_b, w_b) feature maps per block, none of them constant; K_b may be 0.
+        size: height and width of the input.
+
+    Returns:
+        (n_b, H, W) masks per block.
+    """
+    each = -(-SAMPLE // max(1, len(blocks)))
+    return [build_masks(maps[spread(len(maps), each).to(maps.device)], size)[0] for maps in blocks]
+
+
+def spread(count: int, most: int) -> torch.Tensor:
+    """Numbers below ``count``, at most ``most``, evenly spread: (n,) int64, ascending."""
+    wanted = min(count, most)
+    return (torch.arange(wanted) * 2 + 1) * count // (2 * max(1, wanted))
+
+
+def _scores(classifier: Classifier, image: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+    found = image.new_empty(len(masks), len(classifier.classes))
+
+    def score(start: int, stop: int) -> torch.Tensor:
+        return masked_scores(classifier, image, masks[start:stop])
+
+    for items, batch in in_batches(classifier, len(masks), score):
+        found[items] = batch
+    return found
