@@ -200,11 +200,7 @@ def _ends(sums: _Floats, counts: _Floats) -> tuple[_Floats, _Floats]:
     def means(times: _Floats) -> Any:
         return _mean(np.tensordot(times, sums, 1), np.tensordot(times, counts, 1)).T
 
-    low, high = percentile_intervals(images, means, max(images, sums[0].size))
-    class_means = sums.sum(axis=0) / np.maximum(counts.sum(axis=0), 1)
-    residuals = np.abs(sums - counts * class_means).max(axis=(0, 1))
-    unequal = residuals > _ROUNDING * np.abs(sums).max(axis=(0, 1))
-    return np.where(unequal, low, np.nan), np.where(unequal, high, np.nan)
+    return percentile_intervals(images, means, max(images, sums[0].size))
 
 
 def percentile_intervals(

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from adasise_bench.data.dataset import Annotation
 from adasise_bench.data.map_files import files_below, map_name, names_of
 from adasise_bench.methods.stored_map import NAME
 from adasise_bench.metrics.registry import METRICS
@@ -208,18 +207,16 @@ class _Pairs:
     def of(cls, config: RunConfig) -> _Pairs:
         """Of the whole data set, whatever part of it is measured."""
         whole = {"limit": None, "shard": None, "data": config.data.model_copy(update={"sample": None})}
-        annotations = make_plan(config.model_copy(update=whole)).annotations
+        plan = make_plan(config.model_copy(update=whole))
         names = (
             name
-            for image_id, annotation in annotations.items()
-            if isinstance(annotation, Annotation)
-            for class_name in annotation.class_names
+            for image_id, class_name in plan.pairs
+            if class_name is not None
             for name in names_of(image_id, class_name)
         )
-        failed = [
-            image_id for image_id, annotation in annotations.items() if not isinstance(annotation, Annotation)
-        ]
-        return cls(frozenset(names), tuple(f"{image_id}{mark}" for image_id in failed for mark in "/_"))
+        return cls(
+            frozenset(names), tuple(f"{image_id}{mark}" for image_id in plan.unusable for mark in "/_")
+        )
 
     def can_have(self, name: str | None) -> bool:
         """Whether a map of this name can be that of a pair."""
