@@ -35,6 +35,7 @@ from adasise_bench.utils.errors import ConfigError, OutputError
               help="Run folder. Default: results/measured-NAME-DIGEST.")  # fmt: skip
 @click.option("--resume/--no-resume", default=True, show_default=True,
               help="Keep what the folder holds already, or move it aside and start anew.")  # fmt: skip
+@click.option("--verify", is_flag=True, help="Read and hash every picture and annotation again, as in `run`.")
 def measure(
     maps: Path,
     config_path: Path,
@@ -50,6 +51,7 @@ def measure(
     shard: str | None,
     output: Path | None,
     resume: bool,
+    verify: bool,
 ) -> None:
     """Compute every metric of maps that are there already, and print the tables.
 
@@ -76,7 +78,7 @@ def measure(
     _refuse_to_move_the_maps(folder, maps)
     for note in notes:
         click.echo(note, err=True)
-    carry_out(config, folder, resume, "local", devices, None, "maps measured")
+    carry_out(config, folder, resume, "local", devices, None, "maps measured", verify)
 
 
 def _refuse_to_move_the_maps(folder: Path, maps: Path) -> None:

@@ -314,6 +314,17 @@ def test_an_interrupted_run_continues_to_the_same_values(
     pd.testing.assert_frame_equal(one, other, check_exact=True)
 
 
+def test_verify_reads_every_picture_again(
+    measure: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adasise_bench.data.known_files.SETTLED", -3600.0)
+    maps_of_any_tool(tmp_path / "maps")
+    measure("maps", "--output", "out")
+    monkeypatch.setattr("adasise_bench.data.dataset.Dataset.digest", lambda *_: "00" * 32)
+    measure("maps", "--output", "out")
+    assert "holds a run with other" in measure("maps", "--output", "out", "--verify", code=5).stderr
+
+
 def test_it_does_not_matter_how_the_folder_is_named(measure: Callable[..., Result], tmp_path: Path) -> None:
     maps_of_any_tool(tmp_path / "maps")
     assert "0 kept from before" in measure("maps", "--output", "out").stderr
