@@ -86,7 +86,8 @@ def find_maps(folder: Path, config: RunConfig, label: str | None = None) -> Stor
         for path in files_below(parent)
     ]
     used = {path for path, parent in of_methods if pairs.can_have(map_name(path, parent))}
-    others = [path.relative_to(found.root) for path in files_below(found.root) if path not in used]
+    there = files_below(found.root)
+    others = [path.relative_to(found.root) for path in there if path.absolute() not in used]
     surplus = [path for path in others if not any(part.startswith(".") for part in path.parts)]
     return StoredMaps(found.root, found.entries, surplus)
 
@@ -165,7 +166,9 @@ def _of_folder(root: Path, config: RunConfig, pairs: _Pairs, label: str | None) 
 
 
 def _entry(label: str, folders: dict[str, Path]) -> dict[str, Any]:
-    return {"name": NAME, "label": label, "folders": {model: str(path) for model, path in folders.items()}}
+    """Paths are absolute, so that it does not matter how, and from where, the same folder is named."""
+    absolute = {model: str(path.absolute()) for model, path in folders.items()}
+    return {"name": NAME, "label": label, "folders": absolute}
 
 
 def _is_run(folder: Path) -> bool:
