@@ -59,7 +59,8 @@ def bbox(
     Args:
         saliency: (H, W) map.
         inside: (H, W) bool, the region G of the class; it has at least one pixel.
-        order, ties: as in :func:`.top_pixels`.
+        order: as in :func:`.top_pixels`.
+        ties: as in :func:`.top_pixels`.
 
     Returns:
         Percent, from 0 to 100; higher is better.
@@ -87,7 +88,8 @@ def miou(
     Args:
         saliency: (H, W) map.
         inside: (H, W) bool, the region G of the class; it has at least one pixel.
-        order, ties: as in :func:`.top_pixels`.
+        order: as in :func:`.top_pixels`.
+        ties: as in :func:`.top_pixels`.
 
     Returns:
         Percent, from 0 to 100; higher is better.

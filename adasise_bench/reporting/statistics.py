@@ -136,7 +136,9 @@ def _totals(values: pd.DataFrame, average: Average) -> _Totals:
     if not values.index.is_monotonic_increasing:
         values = values.sort_index()
     values = values.astype(float)
-    index = cast(pd.MultiIndex, values.index)
+    index = values.index
+    if not isinstance(index, pd.MultiIndex):
+        index = pd.MultiIndex.from_arrays([index], names=[index.name])
     images = _codes(index, "image_id")
     classes = _codes(index, "class_name") if average == "classes" else np.zeros(len(values), np.int8)
     grouped = values.groupby([images, classes])
