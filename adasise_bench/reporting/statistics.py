@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import bootstrap
 
 from adasise_bench.metrics.registry import Average
 
@@ -221,6 +220,8 @@ def percentile_intervals(
     Returns:
         Low and high ends, (statistics,) each.
     """
+
+    from scipy.stats import bootstrap  # here, because it takes long to import, and large runs do not need it
 
     def of_drawn(drawn: NDArray[np.int64], axis: int = -1) -> Any:
         return statistics(_times_drawn(drawn, images))

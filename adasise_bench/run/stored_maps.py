@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from adasise_bench.data.dataset import Annotation
 from adasise_bench.data.map_files import files_below, map_name, names_of
-from adasise_bench.methods.stored_map import NAME
+from adasise_bench.methods.registry import STORED_MAP
 from adasise_bench.metrics.registry import METRICS
 from adasise_bench.records.description import read_config, read_environment
 from adasise_bench.records.folder_names import CONFIG, ENVIRONMENT, MAPS
@@ -166,7 +166,8 @@ def _of_folder(root: Path, config: RunConfig, pairs: _Pairs, label: str | None) 
 
 
 def _entry(label: str, folders: dict[str, Path]) -> dict[str, Any]:
-    return {"name": NAME, "label": label, "folders": {model: str(path) for model, path in folders.items()}}
+    places = {model: str(path) for model, path in folders.items()}
+    return {"name": STORED_MAP, "label": label, "folders": places}
 
 
 def _is_run(folder: Path) -> bool:
