@@ -281,7 +281,7 @@ def _block_means(sums: _Floats, counts: _Floats, seed: int) -> _Floats:
 
 @lru_cache(2)  # array_split makes blocks of at most two lengths
 def _balanced_draws(images: int, seed: int) -> _Floats:
-    """How often each image is in each draw of a block, (draws, images); every image is drawn equally often."""
+    """How often each image is in each draw of a block, (draws, images); all images are drawn equally often."""
     rng = np.random.default_rng([seed, images])
     drawn = rng.permutation(np.tile(np.arange(images, dtype=np.int32), _DRAWS_OF_A_BLOCK))
     return _times_drawn(drawn.reshape(_DRAWS_OF_A_BLOCK, images), images)
