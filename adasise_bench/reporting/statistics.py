@@ -136,7 +136,9 @@ def _totals(values: pd.DataFrame, average: Average) -> _Totals:
     if not values.index.is_monotonic_increasing:
         values = values.sort_index()
     values = values.astype(float)
-    index = cast(pd.MultiIndex, values.index)
+    index = values.index
+    if not isinstance(index, pd.MultiIndex):
+        index = pd.MultiIndex.from_arrays([index], names=[index.name])
     images = _codes(index, "image_id")
     classes = _codes(index, "class_name") if average == "classes" else np.zeros(len(values), np.int8)
     grouped = values.groupby([images, classes])
@@ -200,11 +202,7 @@ def _ends(sums: _Floats, counts: _Floats) -> tuple[_Floats, _Floats]:
     def means(times: _Floats) -> Any:
         return _mean(np.tensordot(times, sums, 1), np.tensordot(times, counts, 1)).T
 
-    low, high = percentile_intervals(images, means, max(images, sums[0].size))
-    class_means = sums.sum(axis=0) / np.maximum(counts.sum(axis=0), 1)
-    residuals = np.abs(sums - counts * class_means).max(axis=(0, 1))
-    unequal = residuals > _ROUNDING * np.abs(sums).max(axis=(0, 1))
-    return np.where(unequal, low, np.nan), np.where(unequal, high, np.nan)
+    return percentile_intervals(images, means, max(images, sums[0].size))
 
 
 def percentile_intervals(
@@ -281,7 +279,7 @@ def _block_means(sums: _Floats, counts: _Floats, seed: int) -> _Floats:
 
 @lru_cache(2)  # array_split makes blocks of at most two lengths
 def _balanced_draws(images: int, seed: int) -> _Floats:
-    """How often each image is in each draw of a block, (draws, images); all images are drawn equally often."""
+    """How often an image is in each draw of a block, (draws, images); all are drawn equally often."""
     rng = np.random.default_rng([seed, images])
     drawn = rng.permutation(np.tile(np.arange(images, dtype=np.int32), _DRAWS_OF_A_BLOCK))
     return _times_drawn(drawn.reshape(_DRAWS_OF_A_BLOCK, images), images)

@@ -13,6 +13,7 @@ from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from adasise_bench.methods.extremal_perturbation.extremal_perturbation import OBJECTIVES
+from adasise_bench.metrics.randomisation import randomized_head
 from adasise_bench.models.backends import gradient_graph, openvino
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
@@ -212,3 +213,12 @@ def test_extremal_perturbation_is_that_of_torch(
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
     assert len(passes) < 5  # to trace and to compare; the others passed by OpenVINO
     assert capsys.readouterr().err == ""
+
+
+def test_a_network_with_a_random_head_has_gradients_of_its_own() -> None:
+    network, inputs = engined(vgg_like()), batch()
+    network.input_gradient(inputs, TARGETS, OBJECTIVES["simple"])
+    other = randomized_head(network, inputs[:1])
+    expected = replace(network, module=other.module, backend=None, gradients=None)
+    found, wanted = (one.input_gradient(inputs, TARGETS, OBJECTIVES["simple"]) for one in (other, expected))
+    assert torch.equal(found, wanted)
