@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -79,7 +79,7 @@ def estimate_means(
     """
     frames = [values] if isinstance(values, pd.DataFrame) else values
     estimates: dict[Hashable, Estimate] = {}
-    for columns, sums, counts in _gathered(_totals(frame, average) for frame in frames):
+    for columns, sums, counts in _gathered(map(partial(_totals, average=average), frames)):
         estimates |= _estimates(columns, sums, counts)
     return estimates
 
@@ -187,12 +187,16 @@ def _intervals(sums: _Floats, counts: _Floats) -> tuple[_Floats, _Floats]:
     if images < MINIMUM_IMAGES:
         return np.full(columns, np.nan), np.full(columns, np.nan)
 
-    class_means = sums.sum(axis=0) / np.maximum(counts.sum(axis=0), 1)
-    residuals = np.abs(sums - counts * class_means).max(axis=(0, 1))
-    unequal = residuals > _ROUNDING * np.abs(sums).max(axis=(0, 1))
+    unequal = [_are_unequal(sums[..., column], counts[..., column]) for column in range(columns)]
     ends = _ends_in_blocks if images > MOST_IMAGES_AT_ONCE else _ends
     low, high = ends(sums, counts)
     return np.where(unequal, low, np.nan), np.where(unequal, high, np.nan)
+
+
+def _are_unequal(sums: _Floats, counts: _Floats) -> bool:
+    """Whether images have different means in a class; (images, classes) both."""
+    class_means = sums.sum(axis=0) / np.maximum(counts.sum(axis=0), 1)
+    return bool(np.abs(sums - counts * class_means).max() > _ROUNDING * np.abs(sums).max())
 
 
 def _ends(sums: _Floats, counts: _Floats) -> tuple[_Floats, _Floats]:
