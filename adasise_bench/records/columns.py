@@ -119,7 +119,7 @@ def join(runs: Sequence[Run]) -> dict[str, NetworkRecords]:
         keys *= len(class_names) + 1
         keys += class_codes[own]
         keys += 1
-        pairs = np.unique(keys)
+        pairs: Any = np.unique(keys)
         index = pd.MultiIndex(
             levels=levels,
             codes=[pairs // (len(class_names) + 1), pairs % (len(class_names) + 1) - 1],
