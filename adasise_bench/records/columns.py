@@ -152,7 +152,7 @@ def join(runs: Sequence[Run]) -> dict[str, NetworkRecords]:
             labels,
             reader.first_rows(),
             reader.devices(),
-            lru_cache(max(2, _CACHED_BYTES // (8 * shape[0] * shape[1])))(reader.values),
+            lru_cache(max(1, _CACHED_BYTES // (8 * shape[0] * shape[1])))(reader.values),
             lru_cache(1)(reader.errors),
         )
         base += shape[0] * shape[1]

@@ -79,8 +79,9 @@ def estimate_means(
     """
     frames = [values] if isinstance(values, pd.DataFrame) else values
     estimates: dict[Hashable, Estimate] = {}
-    for columns, sums, counts in _gathered(map(partial(_totals, average=average), frames)):
-        estimates |= _estimates(columns, sums, counts)
+    for found in _gathered(map(partial(_totals, average=average), frames)):
+        estimates |= _estimates(*found)
+        del found  # before the next frame is read
     return estimates
 
 
@@ -90,10 +91,17 @@ def _gathered(totals: Iterable[_Totals]) -> Iterator[_Totals]:
     for found in totals:
         held.append(found)
         if len(found.sums) > MOST_IMAGES_AT_ONCE and sum(one.sums.nbytes for one in held) > _TOTALS_AT_ONCE:
-            joined, held = _joined(held), []
-            yield joined
+            del found
+            yield _taken(held)
     if held:
-        yield _joined(held)
+        yield _taken(held)
+
+
+def _taken(held: list[_Totals]) -> _Totals:
+    """The totals joined, and no longer held."""
+    joined = _joined(held)
+    held.clear()
+    return joined
 
 
 def _joined(held: Sequence[_Totals]) -> _Totals:
