@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from adasise_bench.methods.base import Method
-from adasise_bench.methods.registry import METHODS
+from adasise_bench.methods.registry import METHODS, STORED_MAP
 from adasise_bench.utils.settings import first_problem, shown, suggest
 
 
@@ -19,10 +19,10 @@ def _own(name: str) -> type[Method]:
         ConfigError: an installed method cannot be imported.
     """
     from adasise_bench.methods.custom.custom import GROUP, CustomMethod
-    from adasise_bench.methods.stored_map import NAME, StoredMap
+    from adasise_bench.methods.stored_map import StoredMap
     from adasise_bench.utils import plugins
 
-    if name == NAME:
+    if name == STORED_MAP:
         return StoredMap
     if ":" in name:
         return CustomMethod

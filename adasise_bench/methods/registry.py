@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from adasise_bench.methods.base import Method
@@ -30,6 +30,9 @@ class MethodEntry(NamedTuple):
         loaded: type[Method] = getattr(import_module(module), attribute)
         return loaded
 
+
+STORED_MAP: Literal["stored_map"] = "stored_map"
+"""The name of an entry under ``methods`` whose maps are read. Only ``adasise-bench measure`` writes it."""
 
 METHODS: Mapping[str, MethodEntry] = {
     "sise": MethodEntry(

@@ -13,12 +13,10 @@ from pydantic import Field
 
 from adasise_bench.data.map_files import digest_of, map_files, names_of, read_map_file
 from adasise_bench.methods.base import Explanation, Method, Request
+from adasise_bench.methods.registry import STORED_MAP
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.utils.errors import BenchError, DataError
 from adasise_bench.utils.timing import PhaseClock
-
-NAME: Literal["stored_map"] = "stored_map"
-"""The name of such an entry under ``methods``. ``adasise-bench measure`` writes it; nobody else needs to."""
 
 DEFINITION = "stored-map-v1"
 """Names how a map is read from its file, as the other methods' definitions name how theirs are computed."""
@@ -35,7 +33,7 @@ class StoredMap(Method):
 
     makes_maps: ClassVar[bool] = False
 
-    name: Literal["stored_map"] = NAME
+    name: Literal["stored_map"] = STORED_MAP
     folders: dict[str, Path] = Field({}, description="by model, the folder that holds IMAGE/CLASS.npy")
     made_by: dict[str, Any] = Field(
         {}, description="name and changed options of the method that made the maps, where a run tells it"
@@ -55,7 +53,7 @@ class StoredMap(Method):
             for model, folder in self.folders.items()
             for files in [self.files[model]]
         }
-        return {NAME: DEFINITION} | digests
+        return {STORED_MAP: DEFINITION} | digests
 
     def explain(self, classifier: Classifier, request: Request, clock: PhaseClock) -> Explanation:
         """The map in the pair's file; see :meth:`Method.explain`.

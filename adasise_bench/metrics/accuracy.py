@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 _FIRST_FEW = 5
 
@@ -81,6 +80,8 @@ def ranks(scores: NDArray[np.floating]) -> NDArray[np.int64]:
     Returns:
         (N, C) int64: one more than the number of classes with a higher score.
     """
+    from scipy.stats import rankdata  # here, because it takes long to import
+
     return rankdata(-scores, "min", axis=1).astype(np.int64)
 
 

@@ -95,18 +95,14 @@ def join(runs: Sequence[Run]) -> dict[str, NetworkRecords]:
         DataError: there is not one record, or records are damaged.
     """
     refuse_disagreement(runs)
-    chunks: dict[str, list[pa.Array]] = {name: [] for name in Key._fields}
     timed, starts, rows = [], [], 0
     for run in runs:
         starts.append(rows)
-        for table in run.read([*Key._fields, "seconds"]):
+        for table in run.read(["seconds"]):
             rows += len(table)
-            for name in Key._fields:
-                chunks[name].append(_one_chunk(table[name]).dictionary_encode())
             timed.append(_one_chunk(table["seconds"]).is_valid().to_numpy(zero_copy_only=False))
     refuse_nothing(runs, rows)
-    coded = {name: _sorted_codes(parts) for name, parts in chunks.items()}
-    del chunks
+    coded = {name: _sorted_codes(runs, name) for name in Key._fields}
     networks: list[tuple[str, pd.MultiIndex, list[int]]] = []
     slots, base = np.full(rows, _NOBODY, np.int64), 0
     model_codes, model_names = coded["model"]
@@ -118,9 +114,12 @@ def join(runs: Sequence[Run]) -> dict[str, NetworkRecords]:
         pd.Index(class_names.to_pylist(), dtype=object),
     ]
     for code in _in_order(model_codes):
-        own = np.flatnonzero(model_codes == code)
-        keys = image_codes[own].astype(np.int64) * (len(class_names) + 1) + class_codes[own] + 1
-        pairs, place = np.unique(keys, return_inverse=True)
+        own = model_codes == code
+        keys = image_codes[own].astype(np.int64)
+        keys *= len(class_names) + 1
+        keys += class_codes[own]
+        keys += 1
+        pairs: Any = np.unique(keys)
         index = pd.MultiIndex(
             levels=levels,
             codes=[pairs // (len(class_names) + 1), pairs % (len(class_names) + 1) - 1],
@@ -130,10 +129,17 @@ def join(runs: Sequence[Run]) -> dict[str, NetworkRecords]:
         methods = _in_order(method_codes[own])
         number = np.zeros(len(method_names), np.int64)
         number[methods] = np.arange(len(methods))
-        slots[own] = base + place * len(methods) + number[method_codes[own]]
+        place = np.searchsorted(pairs, keys)
+        del keys
+        place *= len(methods)
+        place += number[method_codes[own]]
+        place += base
+        slots[own] = place
+        del place
         base += len(pairs) * len(methods)
         networks.append((str(model_names[code]), index, methods))
-    del keys, place, own, image_codes, class_codes, coded
+    del own, image_codes, class_codes, coded
+    pa.default_memory_pool().release_unused()
     found, base, laid_out = {}, 0, _Rows(slots, starts)
     has_time = np.concatenate(timed)
     for model, index, methods in networks:
@@ -146,7 +152,7 @@ def join(runs: Sequence[Run]) -> dict[str, NetworkRecords]:
             labels,
             reader.first_rows(),
             reader.devices(),
-            lru_cache(max(2, _CACHED_BYTES // (8 * shape[0] * shape[1])))(reader.values),
+            lru_cache(max(1, _CACHED_BYTES // (8 * shape[0] * shape[1])))(reader.values),
             lru_cache(1)(reader.errors),
         )
         base += shape[0] * shape[1]
@@ -250,11 +256,16 @@ def _floats(array: pa.Array, element: int | None) -> _Floats:
     return found
 
 
-def _sorted_codes(parts: Sequence[pa.Array]) -> tuple[NDArray[np.int32], pa.Array]:
-    """Numbers into the sorted different values, -1 for null, and these values."""
+def _sorted_codes(runs: Sequence[Run], name: str) -> tuple[NDArray[np.signedinteger[Any]], pa.Array]:
+    """A column of text as numbers into its sorted different values, -1 for null, and these values.
+
+    The numbers have as few bytes as they need.
+    """
+    parts = [_one_chunk(table[name]).dictionary_encode() for run in runs for table in run.read([name])]
     chunks = pa.chunked_array(parts).unify_dictionaries().chunks
+    del parts
     order = pc.array_sort_indices(chunks[0].dictionary).to_numpy()
-    rank = np.full(len(order) + 1, _NOBODY, np.int32)  # the last one is for null
+    rank = np.full(len(order) + 1, _NOBODY, np.min_scalar_type(-max(1, len(order))))  # the last: for null
     rank[order] = np.arange(len(order))
     codes = np.concatenate([rank[chunk.indices.fill_null(_NOBODY).to_numpy()] for chunk in chunks])
     return codes, chunks[0].dictionary.take(pa.array(order))

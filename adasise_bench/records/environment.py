@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from adasise_bench import __version__
 from adasise_bench.data.rules import SETS
 from adasise_bench.records import evidence
-from adasise_bench.utils.devices import machine
 from adasise_bench.utils.hardware import nvidia_driver
 from adasise_bench.utils.versions import package_version, tool_commit
+
+if TYPE_CHECKING:
+    import torch
 
 
 def describe(device: torch.device, precision: str, definitions: Mapping[str, str]) -> dict[str, Any]:
@@ -24,6 +24,10 @@ def describe(device: torch.device, precision: str, definitions: Mapping[str, str
         precision: arithmetic of the scoring passes.
         definitions: names of what metrics and methods compute, by their own names.
     """
+    import torch  # here, because who only reads runs has no need of half a gigabyte
+
+    from adasise_bench.utils.devices import machine
+
     device_name, threads, torch_version = machine(device)
     return {
         "tool": {"version": __version__, "commit": tool_commit()},

@@ -75,6 +75,33 @@ def all_records(read: Read, folder: Path) -> pd.DataFrame:
         return frame(pa.concat_tables(read(None)))
 
 
+def compact_frame(read: Read, columns: Sequence[str]) -> pd.DataFrame:
+    """Some columns of all records in little memory.
+
+    Texts are categories, in the order of their names. Lists are lists of Arrow and no objects.
+    """
+    table = pa.concat_tables(map(_encoded, read(columns))).unify_dictionaries()
+    records: pd.DataFrame = table.to_pandas(types_mapper=_compact_type, split_blocks=True)
+    del table
+    pa.default_memory_pool().release_unused()
+    for name in records.columns:
+        if isinstance(records[name].dtype, pd.CategoricalDtype):
+            categories = records[name].cat.categories
+            records[name] = records[name].cat.reorder_categories(categories.sort_values())
+    return records
+
+
+def _encoded(table: pa.Table) -> pa.Table:
+    for index, field in enumerate(table.schema):
+        if pa.types.is_string(field.type):
+            table = table.set_column(index, field.name, table[index].dictionary_encode())
+    return table
+
+
+def _compact_type(kind: pa.DataType) -> pd.ArrowDtype | None:
+    return pd.ArrowDtype(kind) if pa.types.is_list(kind) else None
+
+
 def _last_of_each(records: Iterable[Record]) -> pa.Table:
     """The last record of every key, in the order of the keys."""
     last: dict[Key, int] = {}

@@ -32,16 +32,72 @@ def row_groups(file: BufferedReader, columns: Sequence[str] | None = None) -> It
             :data:`MOST_BYTES`.
         OSError, pyarrow.ArrowException: the file is damaged.
     """
-    texts = [field.name for field in pq.read_schema(file) if _is_text(field.type)]
-    with pq.ParquetFile(file, page_checksum_verification=True, read_dictionary=texts) as reader:
+    with _opened(file) as reader:
         for index in range(reader.num_row_groups):
-            _refuse_large(reader.metadata.row_group(index), index)
-            group = reader.read_row_group(index, columns=columns)
-            yield _written_out(group, index)
+            yield _read(reader, index, columns)
         if not reader.num_row_groups:
             yield _written_out(
                 reader.schema_arrow.empty_table().select(columns or reader.schema_arrow.names), 0
             )
+
+
+def rows_by_text(
+    file: BufferedReader, names: Sequence[str], column: str
+) -> Iterator[tuple[list[str], int, int]]:
+    """The rows of a Parquet file, counted by the values of some columns of text.
+
+    A group of rows in which each of these columns has one value is counted from its description alone, so
+    that the time does not grow with its rows.
+
+    Args:
+        file: the Parquet file.
+        names: columns of text that are never null.
+        column: another column.
+
+    Returns:
+        (values of ``names``, number of rows, number of them in which ``column`` is not null), in which the
+        same values can come several times.
+
+    Raises:
+        RowGroupTooLargeError: as :func:`row_groups` does.
+        OSError, pyarrow.ArrowException: the file is damaged.
+    """
+    with _opened(file) as reader:
+        for index in range(reader.num_row_groups):
+            group = reader.metadata.row_group(index)
+            told = {
+                chunk.path_in_schema: chunk.statistics
+                for chunk in (group.column(number) for number in range(group.num_columns))
+            }
+            values = [_only_value(told.get(name)) for name in names]
+            other = told.get(column)
+            if None not in values and other is not None and other.has_null_count:
+                yield [str(value) for value in values], group.num_rows, group.num_rows - other.null_count
+                continue
+            rows = _read(reader, index, [*names, column])
+            for counted in (
+                rows.group_by(list(names)).aggregate([([], "count_all"), (column, "count")]).to_pylist()
+            ):
+                yield [counted[name] for name in names], counted["count_all"], counted[f"{column}_count"]
+
+
+def _only_value(statistics: pq.Statistics | None) -> str | None:
+    """The one value of a column of text in a group of rows; ``None`` if it has several or tells none."""
+    if statistics is None or not (statistics.has_min_max and statistics.has_null_count):
+        return None
+    only = statistics.min == statistics.max and not statistics.null_count
+    return statistics.min if only and isinstance(statistics.min, str) else None
+
+
+def _opened(file: BufferedReader) -> pq.ParquetFile:
+    texts = [field.name for field in pq.read_schema(file) if _is_text(field.type)]
+    return pq.ParquetFile(file, page_checksum_verification=True, read_dictionary=texts)
+
+
+def _read(reader: pq.ParquetFile, index: int, columns: Sequence[str] | None) -> pa.Table:
+    """One group of rows, if it is not too large."""
+    _refuse_large(reader.metadata.row_group(index), index)
+    return _written_out(reader.read_row_group(index, columns=columns), index)
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from adasise_bench.methods.registry import METHODS
@@ -16,22 +19,22 @@ from adasise_bench.metrics.registry import DEFINITIONS, QUALITY
 from adasise_bench.records import environment, evidence
 from adasise_bench.records.checks import named, out_of_range, ranges
 from adasise_bench.records.folder_names import FINISHED
-from adasise_bench.records.reading import all_records
+from adasise_bench.records.reading import compact_frame
+from adasise_bench.records.record import SCHEMA
 from adasise_bench.records.run import Run, load_run
-from adasise_bench.regression.comparison import KEY, VALUES
+from adasise_bench.regression.comparison import KEY, MAPS, PAIR, VALUES, with_equal_keys
 from adasise_bench.utils.errors import ConfigError, DataError
-from adasise_bench.utils.files import regular, write_text_atomically
+from adasise_bench.utils.files import regular, write_atomically
 from adasise_bench.utils.settings import first_problem, suggest
 
-_PAIR = ["image_id", "class_name"]
 _DECIMALS = 6
 _ROUNDED = 1.01 * 10**-_DECIMALS
 _TIME_DIGITS = 4
 
 
-_ONE_PER_PAIR: Any = (list[float | None], ...)
+_ONE_PERPAIR: Any = (list[float | None], ...)
 
-_Metrics = create_model("_Metrics", **dict.fromkeys(QUALITY, _ONE_PER_PAIR))
+_Metrics = create_model("_Metrics", **dict.fromkeys(QUALITY, _ONE_PERPAIR))
 
 
 class _Columns(_Metrics):  # which has a field for each metric that is compared
@@ -73,7 +76,9 @@ class Baseline:
     Attributes:
         identity: what must be equal for two runs to be comparable: configuration, weights, data, definitions.
         made_by: what may differ between them: tool, versions, device.
-        values: one row per explanation, sorted, with :data:`KEY` and :data:`VALUES` as columns.
+        values: one row per explanation, sorted, with :data:`KEY` and :data:`VALUES` as columns. Texts are
+            categories, numbers are float64, and ``maps_kept`` has lists of Arrow, so that a million rows
+            take about 0.15 GB.
         planned_pairs: number of pairs that each method was to explain on each network, if the run had not
             finished; ``None`` if it had.
     """
@@ -104,14 +109,14 @@ class Baseline:
 
     def untimed(self) -> Baseline:
         """The same values without run-times, which only an idle machine can measure."""
-        return replace(self, values=self.values.assign(seconds=None, seconds_plain_forward=None))
+        return replace(self, values=self.values.assign(seconds=np.nan, seconds_plain_forward=np.nan))
 
     @property
     def unfinished(self) -> str:
         """A phrase that says that the run had not finished; empty if it had."""
         if self.planned_pairs is None:
             return ""
-        made = self.values.groupby(["model", "method"]).size()
+        made = self.values.groupby(["model", "method"], observed=True).size()
         return (
             f"made of an unfinished run, with {made.sum()} of {self.planned_pairs * len(made)} explanations"
         )
@@ -135,7 +140,7 @@ def baseline_of(run: Run) -> Baseline:
         DataError: the run has no records, or an earlier version wrote it, which did not say what it ran.
     """
     facts = run.environment
-    values = all_records(lambda _: run.read([*KEY, *VALUES]), run.folder)
+    values = compact_frame(run.read, [*KEY, *VALUES])
     if values.empty:
         raise DataError(f"{run.folder}: has no records yet; let the run finish")
     if "identity" not in facts or "fingerprint" not in facts["data"]:
@@ -151,17 +156,23 @@ def baseline_of(run: Run) -> Baseline:
     made_by = {key: facts.get(key) for key in ("tool", "torch", "device", "device_name", "precision")}
     made_by["backends"] = environment.backend_versions(facts)
     made_by[_YARDSTICKS] = {name: _backend(model) for name, model in sorted(facts["models"].items())}
-    values["class_name"] = values["class_name"].fillna("")
+    values["class_name"] = _never_null(values["class_name"])
     for name in QUALITY:
         values[name] = values[name].astype(float).round(_DECIMALS)
     for name in ("seconds", "seconds_plain_forward"):
-        values[name] = values[name].map(
-            lambda number: float(f"{number:.{_TIME_DIGITS}g}"), na_action="ignore"
-        )
+        values[name] = [float(f"{number:.{_TIME_DIGITS}g}") for number in values[name].astype(float)]
     values = values.sort_values(KEY, ignore_index=True)
-    pairs, made = facts["data"]["pairs"], values.groupby(["model", "method"]).size()
+    pairs, made = facts["data"]["pairs"], values.groupby(["model", "method"], observed=True).size()
     finished = (run.folder / FINISHED).exists() or (made >= pairs).all()
     return Baseline(identity, made_by, values, None if finished else pairs)
+
+
+def _never_null(classes: pd.Series[Any]) -> pd.Series[Any]:
+    """The names of classes, with an empty one where there is none."""
+    if not classes.hasnans:
+        return classes
+    categories = classes.cat.categories
+    return classes.cat.set_categories(["", *categories[categories != ""]]).fillna("")
 
 
 def _evidence(every: Mapping[str, Any], methods: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,13 +210,11 @@ def write_baseline(baseline: Baseline, path: Path) -> None:
         OutputError: the file cannot be written.
     """
     values = baseline.values
-    pairs = values[_PAIR].drop_duplicates().sort_values(_PAIR)
-    columns: dict[str, dict[str, dict[str, list[Any]]]] = {}
+    pairs = values[PAIR].drop_duplicates().sort_values(PAIR)
+    columns: dict[str, dict[str, Callable[[], Mapping[str, Any]]]] = {}
     means: dict[str, dict[str, dict[str, float | None]]] = {}
-    for (model, method), group in values.groupby(["model", "method"]):
-        aligned = pairs.merge(group, how="left", on=_PAIR)
-        own = {name: [_plain(value) for value in aligned[name]] for name in VALUES}
-        columns.setdefault(str(model), {})[str(method)] = own
+    for (model, method), group in values.groupby(["model", "method"], observed=True):
+        columns.setdefault(str(model), {})[str(method)] = partial(_aligned, pairs, group)
         means.setdefault(str(model), {})[str(method)] = {
             name: _plain(round(float(group[name].mean()), _DECIMALS)) for name in QUALITY
         }
@@ -214,34 +223,53 @@ def write_baseline(baseline: Baseline, path: Path) -> None:
         "identity": baseline.identity,
         "made_by": baseline.made_by,
         "means": means,
-        "pairs": {name: pairs[name].tolist() for name in _PAIR},
+        "pairs": {name: pairs[name].tolist() for name in PAIR},
         "values": columns,
     }
     if baseline.planned_pairs is not None:
         tree["planned_pairs"] = baseline.planned_pairs
-    write_text_atomically(path, _json(tree) + "\n")
+    write_atomically(path, partial(_write_json, tree))
+
+
+def _aligned(pairs: pd.DataFrame, group: pd.DataFrame) -> Mapping[str, pd.Series[Any]]:
+    """The values of one method on one network, by column, a row for each of the pairs."""
+    aligned = pairs.merge(group, how="left", on=PAIR)
+    return {name: aligned[name] for name in VALUES}
+
+
+def _write_json(tree: Any, path: Path) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(_json(tree))
+        file.write("\n")
 
 
 def _plain(value: Any) -> Any:
     """A cell of a data frame as a JSON value; whole numbers have no decimal point."""
-    if isinstance(value, str | bool) or value is None:
-        return value
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, list):
-        return value
-    if pd.isna(value):
-        return None
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    if isinstance(value, float):
+        return None if value != value else int(value) if value.is_integer() else value
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return value if isinstance(value, str | list) or not pd.isna(value) else None
 
 
-def _json(tree: Any, indent: str = "") -> str:
-    """JSON with sorted keys, in which every list stands on one line."""
+def _json(tree: Any, indent: str = "") -> Iterator[str]:
+    """Pieces of JSON with sorted keys, in which every list stands on one line.
+
+    A function stands for what it returns, which is made only when its turn comes.
+    """
+    if callable(tree):
+        tree = tree()
+    if isinstance(tree, pd.Series):
+        tree = [_plain(value) for value in tree]
     if not isinstance(tree, Mapping) or not tree:
-        return json.dumps(tree, separators=(",", ":"), allow_nan=False)
-    inner = indent + " "
-    entries = (f"{inner}{json.dumps(key)}: {_json(tree[key], inner)}" for key in sorted(tree))
-    return "{\n" + ",\n".join(entries) + f"\n{indent}}}"
+        yield json.dumps(tree, separators=(",", ":"), allow_nan=False)
+        return
+    inner, before = indent + " ", "{\n"
+    for key in sorted(tree):
+        yield f"{before}{inner}{json.dumps(key)}: "
+        yield from _json(tree[key], inner)
+        before = ",\n"
+    yield f"\n{indent}}}"
 
 
 def read_baseline(path: Path) -> Baseline:
@@ -259,19 +287,37 @@ def read_baseline(path: Path) -> Baseline:
     except ValidationError as error:
         raise _damaged(path, first_problem(error, _File)) from None
     frames = []
+    pairs = {name: _category(texts) for name, texts in stored.pairs}
     for model, methods in stored.values.items():
-        for method, columns in methods.items():
+        for method in list(methods):
+            columns = methods.pop(method)  # so that the lists of one method after the other are freed
             try:
-                frame = pd.DataFrame(dict(stored.pairs) | dict(columns), dtype=object)
+                frame = pd.DataFrame(pairs | {name: _array(name, cells) for name, cells in columns})
+            except OverflowError:
+                raise _damaged(path, f"a number of {method} is too large") from None
             except ValueError:
                 raise _damaged(path, f"the columns of {method} differ in length") from None
             present = frame["ebpg"].notna() | frame["error"].notna()
             frames.append(frame[present].assign(model=model, method=method))
     if not frames:
         raise _damaged(path, "it has no values")
-    values = pd.concat(frames)[[*KEY, *VALUES]].sort_values(KEY, ignore_index=True)
+    values = pd.concat(frames)[[*KEY, *VALUES]]
+    for name in ("model", "method", "error"):
+        values[name] = values[name].astype("category")
+    values = values.sort_values(KEY, ignore_index=True)
     _refuse_edited(path, stored, values)
     return Baseline(stored.identity, stored.made_by, values, stored.planned_pairs)
+
+
+def _category(texts: Sequence[str]) -> pd.Categorical[str]:
+    return pd.Categorical(list(texts), categories=sorted(set(texts)))
+
+
+def _array(name: str, cells: Sequence[Any]) -> Any:
+    """The cells of a column of a baseline file as an array of the type that the column has in memory."""
+    if name == MAPS:
+        return pd.arrays.ArrowExtensionArray(pa.array(cells, SCHEMA.field(MAPS).type))
+    return np.array(cells, object if name in ("degenerate", "error") else float)
 
 
 def _refuse_edited(path: Path, stored: _File, values: pd.DataFrame) -> None:
@@ -286,7 +332,7 @@ def _refuse_edited(path: Path, stored: _File, values: pd.DataFrame) -> None:
         if impossible.any():
             first = values[impossible].iloc[0]
             raise _damaged(path, f"{named(first)}: {name} cannot be {first[name]:g}")
-    for (model, method), group in values.groupby(["model", "method"]):
+    for (model, method), group in values.groupby(["model", "method"], observed=True):
         means = stored.means.get(str(model), {}).get(str(method), {})
         for name in QUALITY:
             stated, found = means.get(name), group[name].astype(float).mean()
@@ -310,7 +356,8 @@ def refuse_incomparable(base: Baseline, new: Baseline) -> None:
         raise ConfigError(
             f"cannot be compared: {'; '.join(found[:4])}; run with the same settings, or make a new baseline"
         )
-    if base.values[KEY].merge(new.values[KEY]).empty:
+    one, other = with_equal_keys(base.values[KEY], new.values[KEY])
+    if one.merge(other, on=KEY).empty:
         raise ConfigError("cannot be compared: they have no pair in common; run the same pictures")
 
 
@@ -319,7 +366,7 @@ def why_untimed(base: Baseline, new: Baseline) -> str:
     before, now = base.made_by.get("device"), new.made_by.get("device")
     if before != now:
         return f"the baseline was timed on {before}, this run on {now}"
-    for model in sorted({*base.values["model"], *new.values["model"]}):
+    for model in sorted({*base.values["model"].unique(), *new.values["model"].unique()}):
         ours, theirs = (side.made_by.get(_YARDSTICKS, {}).get(model, "torch") for side in (base, new))
         if ours != theirs:
             return (

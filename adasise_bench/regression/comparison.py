@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from adasise_bench.metrics.registry import METRICS, QUALITY
 
-KEY = ["model", "method", "image_id", "class_name"]
+PAIR = ["image_id", "class_name"]
+KEY = ["model", "method", *PAIR]
 MAPS = "maps_kept"
 SPEED = "speed"
 VALUES = (*QUALITY, MAPS, "degenerate", "error", "seconds", "forwards", "seconds_plain_forward")
@@ -98,14 +102,36 @@ def compare(base: pd.DataFrame, new: pd.DataFrame, limits: Limits) -> list[Findi
             if the annotation could not be used.
         limits: how much values may differ.
     """
-    joined = base.merge(new, how="outer", on=KEY, suffixes=("_base", "_new"))
-    for side in ("base", "new"):
-        joined[f"in_{side}"] = joined[[f"ebpg_{side}", f"error_{side}"]].notna().any(axis=1)
+    sides = with_equal_keys(base, new)
+    made: set[tuple[str, str]] = set()
+    for side in sides:
+        made |= set(side[["model", "method"]].drop_duplicates().itertuples(index=False, name=None))
     return [
         finding
-        for (model, method), pairs in joined.groupby(["model", "method"])
-        for finding in _Method(str(model), str(method), pairs, limits).findings()
+        for model, method in sorted(made)
+        for finding in _Method(model, method, _side_by_side(sides, model, method), limits).findings()
     ]
+
+
+def with_equal_keys(base: pd.DataFrame, new: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both frames with keys that are categories, the same in both and sorted, so that joining is cheap."""
+    base, new = base.copy(deep=False), new.copy(deep=False)
+    for name in KEY:
+        one, other = base[name].astype("category"), new[name].astype("category")
+        categories = one.cat.categories.union(other.cat.categories).sort_values()
+        base[name], new[name] = one.cat.set_categories(categories), other.cat.set_categories(categories)
+    return base, new
+
+
+def _side_by_side(sides: Sequence[pd.DataFrame], model: str, method: str) -> pd.DataFrame:
+    """The pairs of one method on one network, sorted, with the values of both sides and where they are."""
+    base, new = (
+        side.loc[(side["model"] == model) & (side["method"] == method), [*PAIR, *VALUES]] for side in sides
+    )
+    pairs = base.merge(new, how="outer", on=PAIR, suffixes=("_base", "_new"))
+    for side in ("base", "new"):
+        pairs[f"in_{side}"] = pairs[[f"ebpg_{side}", f"error_{side}"]].notna().any(axis=1)
+    return pairs
 
 
 @dataclass(frozen=True)
@@ -138,10 +164,11 @@ class _Method:
         return self._judged(metric, base, new, difference, both, word)
 
     def _maps(self, both: pd.DataFrame) -> Finding:
-        base, new = (both[f"{MAPS}_{side}"] for side in ("base", "new"))
-        difference = [_maps_apart(one, other) for one, other in zip(base, new, strict=True)]
-        kept, kept_now = (maps.map(sum, na_action="ignore").astype(float) for maps in (base, new))
-        apart = pd.Series(difference, index=both.index, dtype=float)
+        base, new = (_lists(both[f"{MAPS}_{side}"]) for side in ("base", "new"))
+        kept, kept_now, apart = (
+            pd.Series(numbers, index=both.index)
+            for numbers in (_sums(base), _sums(new), _maps_apart(base, new))
+        )
         return self._judged(MAPS, kept, kept_now, apart, both, "")
 
     def _judged(
@@ -280,16 +307,43 @@ def _beyond(difference: float, limit: float | None) -> bool:
     return limit is not None and not abs(difference) <= limit + _ROUNDING
 
 
-def _maps_apart(one: Sequence[int] | None, other: Sequence[int] | None) -> float:
-    """How many maps more or fewer one selection has than the other, added up over the blocks.
+def _lists(maps: pd.Series[Any]) -> pa.ListArray:
+    """Lists of numbers as one array of Arrow, null where there is none."""
+    array = pa.array(maps, pa.list_(pa.int64()), from_pandas=True)
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+def _sums(lists: pa.ListArray) -> NDArray[np.float64]:
+    """The sum of each list, NaN for null, (lists,)."""
+    return _sums_of_pieces(lists.flatten().to_numpy(), _lengths(lists))
+
+
+def _lengths(lists: pa.ListArray) -> NDArray[np.float64]:
+    """The length of each list, NaN for null, (lists,)."""
+    lengths: NDArray[np.float64] = (
+        pc.list_value_length(lists).cast(pa.float64()).to_numpy(zero_copy_only=False)
+    )
+    return lengths
+
+
+def _sums_of_pieces(numbers: NDArray[np.int64], lengths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The sums of pieces of these lengths, which follow each other; NaN where the length is NaN."""
+    ends = np.nan_to_num(lengths).astype(np.int64).cumsum()
+    up_to = np.concatenate([[0], numbers.cumsum()])
+    return np.where(np.isnan(lengths), np.nan, np.diff(up_to[ends], prepend=0))
+
+
+def _maps_apart(one: pa.ListArray, other: pa.ListArray) -> NDArray[np.float64]:
+    """How many maps more or fewer each selection has than the other one, added up over the blocks, (lists,).
 
     Infinite if the numbers of blocks differ, and NaN if only one of the two counted maps.
     """
-    if not (isinstance(one, Sequence | np.ndarray) and isinstance(other, Sequence | np.ndarray)):
-        return float("nan")
-    if len(one) != len(other):
-        return float("inf")
-    return float(np.abs(np.subtract(one, other)).sum())
+    lengths, others = _lengths(one), _lengths(other)
+    apart = np.where(np.isnan(lengths) | np.isnan(others), np.nan, np.inf)
+    equal = lengths == others
+    first, second = (lists.filter(pa.array(equal)).flatten().to_numpy() for lists in (one, other))
+    apart[equal] = _sums_of_pieces(np.abs(first - second), lengths[equal])
+    return apart
 
 
 def _cost(pairs: pd.DataFrame, side: str) -> pd.Series[float]:

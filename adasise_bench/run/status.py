@@ -70,7 +70,7 @@ def read_status(folder: Path) -> Status:
     records = folder / IN_FLIGHT
     try:
         labels = [str(method["label"]) for method in config["methods"]]
-        made, failed = _counted(records)
+        made, failed = _finished(folder / FINISHED) or _counted(records)
         planned = int(facts["data"]["pairs"])
         counts = [
             Count(model, label, made[model, label], failed[model, label], planned)
@@ -80,7 +80,7 @@ def read_status(folder: Path) -> Status:
         raise DataError(f"{records}: cannot read the records: {error.strerror or error}") from None
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise DataError(f"{folder}: damaged ({type(error).__name__}: {error})") from None
-    last_record = records.stat().st_mtime if made or failed else None
+    last_record = _written(folder) if made or failed else None
     return Status(folder, _state(folder), counts, last_record, _session(folder))
 
 
@@ -138,6 +138,35 @@ def _read(path: Path, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
         ) from None
     except ValueError as error:
         raise DataError(f"{path}: damaged: {error}") from None
+
+
+def _written(folder: Path) -> float | None:
+    """When records were last written; in the finished file, if those in flight are lost."""
+    paths = [path for path in (folder / IN_FLIGHT, folder / FINISHED) if path.exists()]
+    return paths[0].stat().st_mtime if paths else None
+
+
+def _finished(path: Path) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]] | None:
+    """Explanations made and failed, by model and method, in a finished file; ``None`` if there is none.
+
+    The descriptions of its groups of rows tell them, so that the time does not grow with the records.
+    """
+    if not path.exists():
+        return None
+    from adasise_bench.records.reading import as_damage  # here, because these take half a second to import
+    from adasise_bench.records.row_groups import rows_by_text
+
+    made: Counter[tuple[str, str]] = Counter()
+    failed: Counter[tuple[str, str]] = Counter()
+    with as_damage(path):
+        try:
+            with regular(path, within=path.parent) as file:
+                for (model, method), rows, errors in rows_by_text(file, ["model", "method"], "error"):
+                    made[model, method] += rows - errors
+                    failed[model, method] += errors
+        except FileNotFoundError:  # the run has been continued meanwhile
+            return None
+    return made, failed
 
 
 def _counted(path: Path) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from adasise_bench.data.map_files import files_below, map_name, names_of
-from adasise_bench.methods.stored_map import NAME
+from adasise_bench.methods.registry import STORED_MAP
 from adasise_bench.metrics.registry import METRICS
 from adasise_bench.records.description import read_config, read_environment
 from adasise_bench.records.folder_names import CONFIG, ENVIRONMENT, MAPS
@@ -168,7 +168,7 @@ def _of_folder(root: Path, config: RunConfig, pairs: _Pairs, label: str | None) 
 def _entry(label: str, folders: dict[str, Path]) -> dict[str, Any]:
     """Paths are absolute, so that it does not matter how, and from where, the same folder is named."""
     absolute = {model: str(path.absolute()) for model, path in folders.items()}
-    return {"name": NAME, "label": label, "folders": absolute}
+    return {"name": STORED_MAP, "label": label, "folders": absolute}
 
 
 def _is_run(folder: Path) -> bool:

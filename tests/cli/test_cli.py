@@ -274,3 +274,15 @@ def test_a_workers_crash_reaches_the_driver_as_it_is() -> None:
         str(crash)
         == "unexpected ValueError: x; please report it with the traceback, which is in logs/worker-3.log"
     )
+
+
+@pytest.mark.parametrize(
+    "module", ["regression.baseline", "regression.output", "reporting.tables.formats", "records"]
+)
+def test_what_only_reads_runs_imports_neither_torch_nor_scipy_s_statistics(module: str) -> None:
+    """They take half a gigabyte and more than a second."""
+    code = (
+        f"import sys, adasise_bench.{module}\n"
+        "print([name for name in ('torch', 'scipy.stats') if name in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"

@@ -24,6 +24,7 @@ from adasise_bench.regression.baseline import (
     why_untimed,
     write_baseline,
 )
+from adasise_bench.regression.comparison import KEY
 from adasise_bench.utils.errors import ConfigError, DataError
 
 SISE, ADA_SISE = ({"name": name, "mu": 0.0} for name in ("sise", "ada_sise"))
@@ -94,6 +95,29 @@ def test_a_baseline_reads_back_as_it_was(made: Baseline, tmp_path: Path) -> None
     tree = json.loads((tmp_path / "base.json").read_text())
     assert tree["means"]["resnet50"]["ada_sise"]["ebpg"] == 33.333333
     assert tree["pairs"]["image_id"] == ["1", "2", "2"]
+
+
+def test_a_baseline_holds_neither_texts_nor_lists_as_objects(made: Baseline, tmp_path: Path) -> None:
+    write_baseline(made, tmp_path / "base.json")
+    read = read_baseline(tmp_path / "base.json").values
+    assert read.dtypes.map(str).tolist() == made.values.dtypes.map(str).tolist()
+    for name in read:
+        texts = name in (*KEY, "error")
+        kind = "category" if texts else {"maps_kept": "list<item: int64>[pyarrow]", "degenerate": "object"}
+        assert str(read[name].dtype) == (kind if texts else kind.get(str(name), "float64")), name
+
+
+@pytest.mark.parametrize(("column", "cell"), [("forwards", 10**400), ("maps_kept", [10**30])])
+def test_a_number_that_no_column_holds_is_damage(
+    made: Baseline, tmp_path: Path, column: str, cell: Any
+) -> None:
+    path = tmp_path / "base.json"
+    write_baseline(made, path)
+    tree = json.loads(path.read_text())
+    tree["values"]["resnet50"]["sise"][column][0] = cell
+    path.write_text(json.dumps(tree))
+    with pytest.raises(DataError, match="a number of sise is too large"):
+        read_baseline(path)
 
 
 def test_equal_values_give_equal_bytes_in_any_order(made: Baseline, tmp_path: Path) -> None:

@@ -6,13 +6,24 @@ import json
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adasise_bench.metrics.registry import QUALITY
-from adasise_bench.regression.comparison import BOUNDS, TOLERANCES, Finding, Limits, compare
+from adasise_bench.regression.comparison import (
+    BOUNDS,
+    TOLERANCES,
+    Finding,
+    Limits,
+    _lists,
+    _maps_apart,
+    _sums,
+    compare,
+)
 from adasise_bench.regression.output import as_json, as_junit, as_text, is_passed, summary
 
 GOOD: dict[str, Any] = {
@@ -256,3 +267,37 @@ def test_pairs_that_an_unfinished_base_lacks_fail() -> None:
         assert "made of an unfinished run and lacks 1 pair" in pairs.detail
         assert check("pairs", base, base, limits).verdict == "failed"
     assert check("pairs", base, new, Limits(planned_pairs=2)).verdict == "passed"
+
+
+SELECTIONS = st.none() | st.lists(st.integers(0, 2048), max_size=4)
+
+
+def plainly_apart(one: list[int] | None, other: list[int] | None) -> float:
+    if one is None or other is None:
+        return float("nan")
+    if len(one) != len(other):
+        return float("inf")
+    return float(sum(abs(a - b) for a, b in zip(one, other, strict=True)))
+
+
+@given(st.lists(st.tuples(SELECTIONS, SELECTIONS), max_size=8), st.booleans())
+def test_selections_are_compared_as_a_plain_loop_does(
+    pairs: list[tuple[list[int] | None, list[int] | None]], compact: bool
+) -> None:
+    kind = pd.ArrowDtype(pa.list_(pa.int64())) if compact else object
+    one, other = (_lists(pd.Series([pair[side] for pair in pairs], dtype=kind)) for side in (0, 1))
+    np.testing.assert_array_equal(_maps_apart(one, other), [plainly_apart(*pair) for pair in pairs])
+    np.testing.assert_array_equal(
+        _sums(one), [float("nan") if kept is None else float(sum(kept)) for kept, _ in pairs]
+    )
+
+
+def test_pairs_are_told_in_the_order_of_their_names_in_whatever_order_the_categories_are() -> None:
+    base = frame(*({"image_id": name} for name in "cbad"))
+    new = base[base["image_id"] != "d"].assign(ebpg=lambda rows: rows["ebpg"] + 1)
+    expected = compare(base, new, LIMITS)
+    assert check("ebpg", base, new).at == "a dog"
+    for one, other in ((base, new.copy()), (base.copy(), new)):
+        for side, names in ((one, "dcab"), (other, "bca")):
+            side["image_id"] = pd.Categorical(side["image_id"], categories=list(names))
+        assert compare(one, other, LIMITS) == expected

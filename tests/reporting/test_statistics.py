@@ -277,3 +277,18 @@ def test_frames_one_by_one_have_the_estimates_of_one_frame(
     parts = estimate_means(values[[name]] for name in values)
     for name in values:
         assert bounds(parts[name]) == pytest.approx(bounds(whole[name]), rel=1e-12)
+
+
+def test_all_draws_of_a_block_have_every_image_equally_often() -> None:
+    times = statistics._balanced_draws(7, 0)
+    assert times.shape == (256, 7)
+    assert set(times.sum(axis=0)) == {256}
+    assert set(times.sum(axis=1)) == {7}
+    assert len(np.unique(times, axis=0)) > 200
+
+
+def test_blocks_of_equal_length_share_their_draws() -> None:
+    """What is drawn does then not grow with the images."""
+    statistics._balanced_draws.cache_clear()
+    statistics._ends_in_blocks(*totals_of(20_001))
+    assert statistics._balanced_draws.cache_info().misses == 2

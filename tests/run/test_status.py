@@ -10,10 +10,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
 from adasise_bench.cli import main
+from adasise_bench.records import row_groups
 from adasise_bench.records.folder import exclusive
 from adasise_bench.records.record import Record
 from adasise_bench.records.store import RecordStore
@@ -69,6 +72,43 @@ def test_running_dead_and_finished(folder: Path) -> None:
     store.finish()
     store.close()
     assert read_status(folder).state == "finished"
+
+
+@pytest.mark.parametrize("size", [2, 3, 100])
+@pytest.mark.parametrize("told", [True, False])
+def test_a_finished_run_is_counted_from_its_file(folder: Path, size: int, told: bool) -> None:
+    """Whether groups of rows have one method or several, and whether or not the file describes them."""
+    before = read_status(folder)
+    store = RecordStore(folder)
+    store.finish()
+    store.close()
+    table = pq.read_table(folder / "records.parquet").sort_by("method")
+    pq.write_table(table, folder / "records.parquet", row_group_size=size, write_statistics=told)
+    assert read_status(folder).counts == before.counts
+    (folder / "records.jsonl").unlink()
+    assert read_status(folder).counts == before.counts
+    assert read_status(folder).last_record is not None
+
+
+def test_a_finished_run_is_counted_without_reading_a_row(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = RecordStore(folder)
+    store.finish()
+    store.close()
+    table = pq.read_table(folder / "records.parquet")
+    with pq.ParquetWriter(folder / "records.parquet", table.schema) as writer:
+        for method in ("sise", "ada_sise"):
+            writer.write_table(table.filter(pc.equal(table["method"], method)))
+    (folder / "records.jsonl").write_text("torn\n")
+    monkeypatch.setattr(row_groups, "_read", None)
+    assert [(count.made, count.failed) for count in read_status(folder).counts] == [(2, 0), (1, 1)]
+
+
+def test_damage_of_a_finished_file_is_one_line(folder: Path) -> None:
+    (folder / "records.parquet").write_bytes(b"PAR1 torn")
+    with pytest.raises(DataError, match=r"records.parquet: damaged records"):
+        read_status(folder)
 
 
 def test_a_run_that_has_just_begun(folder: Path) -> None:

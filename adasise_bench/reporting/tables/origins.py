@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from adasise_bench.methods.stored_map import NAME
+from adasise_bench.methods.registry import STORED_MAP
 from adasise_bench.records.run import Run
 from adasise_bench.reporting.tables.model import title_of
 
 
 def maker_of(entry: Mapping[str, Any]) -> str:
     """The name of the method that made an entry's maps; of stored maps, ``stored_map`` if no run tells it."""
-    return str(entry.get("made_by", {}).get("name", NAME)) if is_stored(entry) else str(entry["name"])
+    return str(entry.get("made_by", {}).get("name", STORED_MAP)) if is_stored(entry) else str(entry["name"])
 
 
 def is_stored(entry: Mapping[str, Any]) -> bool:
     """Whether an entry under ``methods`` has its maps from files."""
-    return bool(entry["name"] == NAME)
+    return bool(entry["name"] == STORED_MAP)
 
 
 def digest_names(runs: Iterable[Run]) -> set[str]:

@@ -69,9 +69,14 @@ def _estimates(scores: Scores, metrics: Iterable[Metric]) -> dict[Average, dict[
     for metric in metrics:
         columns.setdefault(metric.average, {})[metric.column] = None
     return {
-        average: estimate_means((pd.concat({name: scores.read(name)}, axis=1) for name in names), average)
+        average: estimate_means((_titled(name, scores.read(name)) for name in names), average)
         for average, names in columns.items()
     }
+
+
+def _titled(name: str, values: pd.DataFrame) -> pd.DataFrame:
+    """The same values, uncopied, in columns that are called (name, column)."""
+    return values.set_axis(pd.MultiIndex.from_product([[name], values.columns]), axis=1)
 
 
 def _cell(scores: Scores, metric: str, method: str, estimate: Estimate, of: int) -> Cell:
