@@ -212,3 +212,25 @@ def test_extremal_perturbation_is_that_of_torch(
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
     assert len(passes) < 5  # to trace and to compare; the others passed by OpenVINO
     assert capsys.readouterr().err == ""
+
+
+def test_memory_that_runs_out_gives_back_what_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a pass with gradients or in a scoring pass: both hold memory."""
+    made, compiled = [], openvino._compiled
+    monkeypatch.setattr(
+        openvino, "_compiled", lambda model, precision: made.append(precision) or compiled(model, precision)
+    )
+    classifier = engined(vgg_like())
+
+    def fail() -> None:
+        raise torch.OutOfMemoryError("planted")
+
+    for size in (classifier.batch_size.with_gradients, classifier.batch_size):
+        made.clear()
+        classifier.input_gradient(batch(), TARGETS, OBJECTIVES["simple"])
+        classifier.input_gradient(batch(), TARGETS, OBJECTIVES["simple"])
+        assert len(made) == 1
+        assert size.attempt(fail) is None
+        classifier.input_gradient(batch(), TARGETS, OBJECTIVES["simple"])
+        assert len(made) == 2
+        classifier.release()
