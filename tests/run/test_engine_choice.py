@@ -187,9 +187,11 @@ def test_a_workload_knows_methods_and_measures(tiny: Classifier, monkeypatch: py
 
 def test_a_workload_knows_passes_with_gradients(tiny: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Workload] = []
+    known: list[int | None] = []
 
-    def tune(*_arguments: object, workload: Workload, **_settings: object) -> Engine:
+    def tune(*_arguments: object, workload: Workload, batch_size: int | None, **_settings: object) -> Engine:
         seen.append(workload)
+        known.append(batch_size)
         return Engine("contiguous", 4)
 
     monkeypatch.setattr(network, "tune", tune)
@@ -198,6 +200,7 @@ def test_a_workload_knows_passes_with_gradients(tiny: Classifier, monkeypatch: p
         network.with_engine(config, replace(tiny, maps=(6, 8, 10)), pictures=7)
     six, seven = (GradientPasses(inputs, 4, OBJECTIVES["simple"]) for inputs in (20, 24))
     assert seen == [Workload((), 7, (passes,)) for passes in (six, seven, six)]
+    assert known == [None, None, 4]
 
 
 @pytest.mark.parametrize("broken_gradient", [False, True])
