@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from adasise_bench.data.boxes import Box, box_mask, without_minus_one
@@ -187,6 +189,8 @@ class Dataset(ABC):
     def how_many_on_trust(self, image_ids: Names) -> int:
         """Number of pictures with a usable annotation that are :meth:`turned_on_trust`."""
         known = self._known_files
+        if not known.looked_at_pictures:
+            self._look_at_pictures()
         rows = known.rows_of(image_ids)
 
         def read(row: int) -> bool:
@@ -203,12 +207,17 @@ class Dataset(ABC):
     def digests(self) -> Mapping[str, str]:
         """:meth:`digest` of every picture, by image id; files that are known to be the same are not read."""
         known = self._known_files
-        rows = known.rows_of(self.image_ids)
-        known.look_at_pictures(rows, self._picture_files())
+        rows = self._look_at_pictures()
         known.hash_pictures(rows, lambda row: bytes.fromhex(self.digest(known.names[row])))
         known.save()
         digests = known.of(self.image_ids, known.digests)
         return ByName(self.image_ids, lambda _, index: digests[index].tobytes().hex())
+
+    def _look_at_pictures(self) -> NDArray[np.uint32]:
+        """Forget what is known of pictures whose files have changed; gives the rows of all pictures."""
+        rows = self._known_files.rows_of(self.image_ids)
+        self._known_files.look_at_pictures(rows, self._picture_files())
+        return rows
 
     def _picture_files(self) -> Iterable[str]:
         return map(str, self.images.values())

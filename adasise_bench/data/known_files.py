@@ -17,13 +17,14 @@ import time
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 
+from adasise_bench import __version__
 from adasise_bench.data.names import Names
 from adasise_bench.utils.errors import OutputError
 from adasise_bench.utils.files import regular, write_atomically
@@ -69,6 +70,7 @@ class KnownFiles:
         self.combinations: list[tuple[str, ...]] = [()]
         self._classes: tuple[str, ...] = ()
         self._changed = False
+        self.looked_at_pictures = False
         if not fresh and place is not None:
             with suppress(OSError, ValueError, LookupError, TypeError, EOFError, AttributeError):
                 self._recall()
@@ -101,6 +103,7 @@ class KnownFiles:
         changed = (self._picture[rows] != now) | (now == _UNSTABLE)
         self._state[rows[changed]] &= ~np.uint8(_OF_THE_PICTURE)
         self._picture[rows] = now
+        self.looked_at_pictures = True
 
     def hash_pictures(self, rows: NDArray[np.uint32], read: Callable[[int], bytes]) -> None:
         """Fill :attr:`digests`; ``read`` gives the 32 bytes of one row. An earlier array stays as it is."""
@@ -154,6 +157,8 @@ class KnownFiles:
             file = self._file()
             state = self._state.copy()
             state[self._annotation == _UNSTABLE] = 0
+            # Perhaps it could not be read for a moment only.
+            state[self.combination == UNUSABLE] &= ~np.uint8(_CLASSES_KNOWN)
             state[self._picture == _UNSTABLE] &= ~np.uint8(_OF_THE_PICTURE)
             facts = {"names": list(self.names), "classes": self._classes, "combinations": self.combinations}
             stream = io.BytesIO()
@@ -189,7 +194,7 @@ class KnownFiles:
             base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         except RuntimeError as error:
             raise FileNotFoundError(str(error)) from None
-        versions = [_LAYOUT, version("adasise-bench"), version("pillow")]
+        versions = [_LAYOUT, __version__, PIL.__version__]
         name = hashlib.sha256(json.dumps([*(self._place or ()), *versions]).encode()).hexdigest()[:16]
         return base / "adasise-bench" / "pictures" / name
 

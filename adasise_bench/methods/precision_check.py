@@ -6,7 +6,7 @@ that of another class, the rounding passes on to the weights of the masks, and t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -24,7 +24,10 @@ MOST_MOVED = 0.1
 
 
 def reference_where_moved(
-    classifier: Classifier, image: torch.Tensor, samples: Sequence[torch.Tensor], targets: Sequence[int]
+    classifier: Classifier,
+    image: torch.Tensor,
+    sample: Callable[[], Sequence[torch.Tensor]],
+    targets: Sequence[int],
 ) -> list[PrecisionName]:
     """The precision in which each of several classes' masks may be scored: the run's, or else fp32.
 
@@ -33,12 +36,13 @@ def reference_where_moved(
     Args:
         classifier: the network, in the precision of the run; in fp32 nothing is scored.
         image: (1, 3, H, W) network input.
-        samples: (n_b, H, W) masks of every group of masks whose weights are compared with each other, such as
-            those of one block.
+        sample: builds (n_b, H, W) masks of every group of masks whose weights are compared with each other,
+            such as those of one block.
         targets: the classes.
     """
-    counts, total = [len(masks) for masks in samples], sum(map(len, samples))
-    if classifier.precision == "fp32" or not total:
+    samples = sample() if classifier.precision != "fp32" else ()
+    counts = [len(masks) for masks in samples]
+    if not sum(counts):
         return [classifier.precision for _ in targets]
     masks = torch.cat(list(samples))
     exact, rounded = (
@@ -70,7 +74,7 @@ def moved_weight(exact: torch.Tensor, rounded: torch.Tensor) -> torch.Tensor:
     Example:
         >>> import torch
         >>> from adasise_bench.methods.precision_check import moved_weight
-        >>> moved_weight(torch.tensor([[0.2], [0.2]]), torch.tensor([[0.1], [0.3]])).tolist()
+        >>> moved_weight(torch.tensor([[2.0], [2.0]]), torch.tensor([[1.0], [3.0]])).tolist()
         [0.25]
     """
     one, other = (_shares(scores.double()) for scores in (exact, rounded))

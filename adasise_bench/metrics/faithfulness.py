@@ -34,7 +34,8 @@ def shown_part(
     Args:
         image: (1, 3, H, W) network input, after preprocessing.
         saliency: (H, W) map.
-        order, ties: as in :func:`.top_pixels`.
+        order: as in :func:`.top_pixels`.
+        ties: as in :func:`.top_pixels`.
 
     Returns:
         (1, 3, H, W), of the type of ``image``.

@@ -59,7 +59,8 @@ def bbox(
     Args:
         saliency: (H, W) map.
         inside: (H, W) bool, the region G of the class; it has at least one pixel.
-        order, ties: as in :func:`.top_pixels`.
+        order: as in :func:`.top_pixels`.
+        ties: as in :func:`.top_pixels`.
 
     Returns:
         Percent, from 0 to 100; higher is better.
@@ -87,7 +88,8 @@ def miou(
     Args:
         saliency: (H, W) map.
         inside: (H, W) bool, the region G of the class; it has at least one pixel.
-        order, ties: as in :func:`.top_pixels`.
+        order: as in :func:`.top_pixels`.
+        ties: as in :func:`.top_pixels`.
 
     Returns:
         Percent, from 0 to 100; higher is better.
@@ -158,21 +160,20 @@ def pointing_difficult(pointing: float | None, difficult: bool | None) -> float 
 def region_of(annotation: Annotation, class_name: str) -> torch.Tensor | None:
     """The region of a class in the picture's own size, for the pointing game.
 
-        Args:
-            annotation: the objects of the picture.
-            class_name: a class that at least one of them has.
+    Args:
+        annotation: the objects of the picture.
+        class_name: a class that at least one of them has.
 
-        Returns:
-            (H', W') bool on the CPU; ``None`` where VOC marks all objects of the class as "difficult".
+    Returns:
+        (H', W') bool on the CPU; ``None`` where VOC marks all objects of the class as "difficult".
 
-        Example:
-            >>> from adasise_bench.data.boxes import Box
-            >>> from adasise_bench.data.dataset import Annotation
-    from adasise_bench.data.rules import Ties
-            >>> from adasise_bench.metrics.localisation import region_of
-            >>> dog = Box("dog", 1, 1, 2, 1)  # the first two pixels of the first row
-            >>> region_of(Annotation((3, 2), (dog,)), "dog").tolist()
-            [[True, True, False], [False, False, False]]
+    Example:
+        >>> from adasise_bench.data.boxes import Box
+        >>> from adasise_bench.data.dataset import Annotation
+        >>> from adasise_bench.metrics.localisation import region_of
+        >>> dog = Box("dog", 1, 1, 2, 1)  # the first two pixels of the first row
+        >>> region_of(Annotation((3, 2), (dog,)), "dog").tolist()
+        [[True, True, False], [False, False, False]]
     """
     if all(box.difficult for box in annotation.boxes if box.class_name == class_name):
         return None

@@ -86,6 +86,7 @@ def randomized_head(classifier: Classifier, image: torch.Tensor) -> Classifier:
     The last layer is the module with parameters that runs last. Each of its parameters is drawn from a normal
     distribution with mean 0 and the standard deviation of its elements. The random numbers come from the CPU
     with a fixed seed, so that all devices draw the same. All other parameters are shared with the network.
+    torch runs the copy, in the network's precision, or in fp32 where that is int8.
 
     Args:
         classifier: the network; it stays as it is.
@@ -110,7 +111,9 @@ def randomized_head(classifier: Classifier, image: torch.Tensor) -> Classifier:
     for parameter in other.get_submodule(name).parameters(recurse=False):
         drawn = torch.randn(parameter.shape, generator=generator)
         parameter.copy_(drawn.to(parameter) * parameter.std(correction=0))
-    randomized = replace(classifier, module=other, backend=None)
+    # What was prepared for the network has its parameters; and torch, which runs the copy, knows no int8.
+    precision = "fp32" if classifier.precision == "int8" else classifier.precision
+    randomized = replace(classifier, module=other, backend=None, gradients=None, precision=precision)
     if torch.equal(randomized.outputs(image), classifier.outputs(image)):
         raise BenchError(f"head_sensitivity: the outputs do not change with the layer {name!r}")
     return randomized

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from math import inf
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from adasise_bench.data.rules import Rules
+if TYPE_CHECKING:
+    from adasise_bench.data.rules import Rules
 
 Direction = Literal["up", "down"]
 """Which values are better: the higher or the lower ones."""

@@ -71,7 +71,7 @@ def all_records(read: Read, folder: Path) -> pd.DataFrame:
     Raises:
         DataError: its records are damaged.
     """
-    with _as_damage(folder / FINISHED):
+    with as_damage(folder / FINISHED):
         return frame(pa.concat_tables(read(None)))
 
 
@@ -88,7 +88,7 @@ def _last_of_each(records: Iterable[Record]) -> pa.Table:
 
 
 def _finished_columns(path: Path, columns: Sequence[str] | None) -> Iterator[pa.Table]:
-    with _as_damage(path):
+    with as_damage(path):
         yield from _finished_groups(path, columns)
 
 
@@ -116,7 +116,7 @@ def finished_batches(path: Path) -> Iterator[pd.DataFrame]:
         DataError: they are damaged.
     """
     for table in _finished_tables(path):
-        with _as_damage(path):
+        with as_damage(path):
             for start in range(0, len(table), _CHECKED_AT_ONCE):
                 yield frame(table.slice(start, _CHECKED_AT_ONCE))
 
@@ -148,7 +148,7 @@ def cure(folder: Path, name: str) -> str:
 
 
 def _finished_tables(path: Path) -> Iterator[pa.Table]:
-    with _as_damage(path):
+    with as_damage(path):
         for group in _finished_groups(path):
             for batch in group.to_batches(_ROWS_AT_ONCE):
                 yield pa.Table.from_batches([batch])
@@ -162,7 +162,12 @@ def _finished_groups(path: Path, columns: Sequence[str] | None = None) -> Iterat
 
 
 @contextmanager
-def _as_damage(path: Path) -> Iterator[None]:
+def as_damage(path: Path) -> Iterator[None]:
+    """Says of what the body raises over a finished file that its records are damaged.
+
+    Raises:
+        DataError: names the file, what is wrong with it and the cure.
+    """
     try:
         yield
     except RowGroupTooLargeError as error:
@@ -206,7 +211,7 @@ def checked_batches(read: Read, folder: Path) -> Iterator[pd.DataFrame]:
     Raises:
         DataError: they are damaged.
     """
-    with _as_damage(folder / FINISHED):
+    with as_damage(folder / FINISHED):
         for table in read([field.name for field in SCHEMA if not pa.types.is_list(field.type)]):
             for start in range(0, len(table), _CHECKED_AT_ONCE):
                 yield frame(table.slice(start, _CHECKED_AT_ONCE))

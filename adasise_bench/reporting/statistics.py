@@ -136,7 +136,9 @@ def _totals(values: pd.DataFrame, average: Average) -> _Totals:
     if not values.index.is_monotonic_increasing:
         values = values.sort_index()
     values = values.astype(float)
-    index = cast(pd.MultiIndex, values.index)
+    index = values.index
+    if not isinstance(index, pd.MultiIndex):
+        index = pd.MultiIndex.from_arrays([index], names=[index.name])
     images = _codes(index, "image_id")
     classes = _codes(index, "class_name") if average == "classes" else np.zeros(len(values), np.int8)
     grouped = values.groupby([images, classes])
@@ -200,11 +202,7 @@ def _ends(sums: _Floats, counts: _Floats) -> tuple[_Floats, _Floats]:
     def means(times: _Floats) -> Any:
         return _mean(np.tensordot(times, sums, 1), np.tensordot(times, counts, 1)).T
 
-    low, high = percentile_intervals(images, means, max(images, sums[0].size))
-    class_means = sums.sum(axis=0) / np.maximum(counts.sum(axis=0), 1)
-    residuals = np.abs(sums - counts * class_means).max(axis=(0, 1))
-    unequal = residuals > _ROUNDING * np.abs(sums).max(axis=(0, 1))
-    return np.where(unequal, low, np.nan), np.where(unequal, high, np.nan)
+    return percentile_intervals(images, means, max(images, sums[0].size))
 
 
 def percentile_intervals(

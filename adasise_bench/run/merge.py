@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from pydantic import ValidationError
 
 from adasise_bench.data.selection import chosen_images, parse_shard, shard_of
@@ -22,7 +21,7 @@ from adasise_bench.records.checks import refuse_impossible
 from adasise_bench.records.description import read_config, read_environment
 from adasise_bench.records.folder_names import CONFIG, FINISHED, MAPS
 from adasise_bench.records.planned_keys import PlannedKeys
-from adasise_bench.records.reading import cure, finished_batches
+from adasise_bench.records.reading import as_damage, cure, finished_batches
 from adasise_bench.records.record import Key, Record
 from adasise_bench.records.row_groups import row_groups
 from adasise_bench.records.store import RecordStore
@@ -58,15 +57,11 @@ class Shard:
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """The records, or some of their columns, in the order of the finished file."""
-        try:
-            with regular(self.folder / FINISHED, within=self.folder) as file:
-                for group in row_groups(file, columns):
-                    for batch in group.to_batches(_AT_ONCE):
-                        yield from batch.to_pylist()
-        except (OSError, pa.ArrowException, ValueError) as error:
-            raise DataError(
-                f"{self.folder / FINISHED}: damaged records ({error}); delete it and resume"
-            ) from None
+        path = self.folder / FINISHED
+        with as_damage(path), regular(path, within=self.folder) as file:
+            for group in row_groups(file, columns):
+                for batch in group.to_batches(_AT_ONCE):
+                    yield from batch.to_pylist()
 
 
 def merge(out: Path, folders: Sequence[Path]) -> int:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from adasise_bench.data.dataset import Annotation
 from adasise_bench.data.map_files import files_below, map_name, names_of
 from adasise_bench.methods.stored_map import NAME
 from adasise_bench.metrics.registry import METRICS
@@ -87,7 +86,8 @@ def find_maps(folder: Path, config: RunConfig, label: str | None = None) -> Stor
         for path in files_below(parent)
     ]
     used = {path for path, parent in of_methods if pairs.can_have(map_name(path, parent))}
-    others = [path.relative_to(found.root) for path in files_below(found.root) if path not in used]
+    there = files_below(found.root)
+    others = [path.relative_to(found.root) for path in there if path.absolute() not in used]
     surplus = [path for path in others if not any(part.startswith(".") for part in path.parts)]
     return StoredMaps(found.root, found.entries, surplus)
 
@@ -166,7 +166,9 @@ def _of_folder(root: Path, config: RunConfig, pairs: _Pairs, label: str | None) 
 
 
 def _entry(label: str, folders: dict[str, Path]) -> dict[str, Any]:
-    return {"name": NAME, "label": label, "folders": {model: str(path) for model, path in folders.items()}}
+    """Paths are absolute, so that it does not matter how, and from where, the same folder is named."""
+    absolute = {model: str(path.absolute()) for model, path in folders.items()}
+    return {"name": NAME, "label": label, "folders": absolute}
 
 
 def _is_run(folder: Path) -> bool:
@@ -208,18 +210,16 @@ class _Pairs:
     def of(cls, config: RunConfig) -> _Pairs:
         """Of the whole data set, whatever part of it is measured."""
         whole = {"limit": None, "shard": None, "data": config.data.model_copy(update={"sample": None})}
-        annotations = make_plan(config.model_copy(update=whole)).annotations
+        plan = make_plan(config.model_copy(update=whole))
         names = (
             name
-            for image_id, annotation in annotations.items()
-            if isinstance(annotation, Annotation)
-            for class_name in annotation.class_names
+            for image_id, class_name in plan.pairs
+            if class_name is not None
             for name in names_of(image_id, class_name)
         )
-        failed = [
-            image_id for image_id, annotation in annotations.items() if not isinstance(annotation, Annotation)
-        ]
-        return cls(frozenset(names), tuple(f"{image_id}{mark}" for image_id in failed for mark in "/_"))
+        return cls(
+            frozenset(names), tuple(f"{image_id}{mark}" for image_id in plan.unusable for mark in "/_")
+        )
 
     def can_have(self, name: str | None) -> bool:
         """Whether a map of this name can be that of a pair."""

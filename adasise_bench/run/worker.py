@@ -317,6 +317,11 @@ def load_ahead(
         try:
             refuse_elongated(plan.dataset.images[image_id], annotation.picture_size, mode, side)
             picture = plan.dataset.picture(image_id, annotation, digests[image_id])
+            if None in plan.class_names(image_id):
+                return DataError(
+                    f"{image_id}: the annotation could not be read when the run began, and can be now; start "
+                    "a new run with --no-resume"
+                )
             return annotation, to_input(picture, mode, side, preprocessing)
         except DataError as error:
             return error

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import ExifTags, Image
 
 from adasise_bench.data import known_files
 from adasise_bench.data.dataset import Dataset
@@ -98,6 +99,29 @@ def test_an_annotation_that_was_changed_is_read_again(opened: Opened) -> None:
     after, other, _ = everything(opened())
     assert (classes["000001"], other["000001"]) == (("dog", "person"), ("cat", "dog"))
     assert {name for name in before if before[name] != after[name]} == {"000001"}
+
+
+def test_a_picture_that_is_turned_now_is_counted_before_any_is_hashed(opened: Opened) -> None:
+    dataset = opened()
+    assert everything(dataset)[2] == 0
+    path = dataset.images["000002"]
+    with Image.open(path) as picture:
+        exif = picture.getexif()
+        exif[ExifTags.Base.Orientation] = 3  # on its head, which leaves width and height as they are
+        picture.save(path, exif=exif)
+    assert opened().how_many_on_trust(dataset.image_ids) == 1
+
+
+def test_an_annotation_that_could_not_be_read_is_read_again(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(path: Path, _classes: object) -> None:
+        raise DataError(f"{path}: Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("adasise_bench.data.voc.read_annotation", broken)
+        assert everything(opened())[1]["000001"] == [None]
+    assert everything(opened())[1]["000001"] == ("dog", "person")
 
 
 def test_a_picture_that_changed_a_moment_ago_is_not_remembered(

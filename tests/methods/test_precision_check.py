@@ -120,7 +120,7 @@ def test_the_bound_is_on_any_block(rounding: Callable[..., Classifier], image: t
     """Scores that only one of the blocks' masks get wrong are enough."""
     classifier = rounding()
     near, far = torch.rand(2, 6, 48, 40, generator=torch.Generator().manual_seed(1))
-    assert reference_where_moved(classifier, image, [near, far], [0]) == ["bf16"]
+    assert reference_where_moved(classifier, image, lambda: [near, far], [0]) == ["bf16"]
     calls = []
 
     def scores(self: Rounding, inputs: torch.Tensor) -> torch.Tensor:
@@ -132,5 +132,5 @@ def test_the_bound_is_on_any_block(rounding: Callable[..., Classifier], image: t
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Rounding, "scores", scores)
-        assert reference_where_moved(classifier, image, [near, far], [0]) == ["fp32"]
+        assert reference_where_moved(classifier, image, lambda: [near, far], [0]) == ["fp32"]
     assert calls == ["fp32", "bf16"]

@@ -312,6 +312,13 @@ def test_head_sensitivity_by_hand(tiny: Classifier, image: torch.Tensor) -> None
     assert abs(found) < 0.999
 
 
+def test_a_random_head_is_not_run_in_int8(tiny: Classifier, image: torch.Tensor) -> None:
+    other, exact = (randomized_head(one, image) for one in (replace(tiny, precision="int8"), tiny))
+    assert torch.equal(
+        explained("sise", other, image, 2).saliency, explained("sise", exact, image, 2).saliency
+    )
+
+
 class Fixed(Method):
     """Ignores the network."""
 

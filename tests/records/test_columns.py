@@ -46,7 +46,7 @@ def random_run(seed: int, folder: str, device: str) -> Run:
             table.slice(start, 17).select(columns or table.column_names) for start in range(0, len(table), 17)
         )
 
-    return Run(Path(folder), {"data": {}}, environment, read)
+    return Run(Path(folder), {"data": {}, "rules": "protocol"}, environment, read)
 
 
 def laid_out(records: pd.DataFrame, network: NetworkRecords, values: pd.Series[float]) -> np.ndarray:

@@ -188,7 +188,7 @@ def test_a_flat_map_is_said_to_be_flat(folder: Path, monkeypatch: pytest.MonkeyP
         "side_by_side",
         lambda rows, text: titles.extend(p.title for p in rows[0]) or draw(rows, text),
     )
-    monkeypatch.setattr("adasise_bench.methods.sise.sise.fuse", lambda layers, _fusion: 0 * layers[0])
+    monkeypatch.setattr("adasise_bench.methods.sise.sise.fuse", lambda layers, *_rules: 0 * layers[0])
     assert call("grey.png", "--methods", "sise").exit_code == 0
     assert titles[1] == "SISE\nno evidence: all pixels are equal"
 
@@ -289,7 +289,7 @@ def test_a_folder_in_use_is_refused(scene: Path) -> None:
 
 def test_values_that_are_not_finite_are_one_line(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "adasise_bench.methods.sise.sise.fuse", lambda layers, _fusion: layers[0] * float("nan")
+        "adasise_bench.methods.sise.sise.fuse", lambda layers, *_rules: layers[0] * float("nan")
     )
     result = call(scene, "--methods", "sise", "--class", "disc")
     assert result.exit_code == 1

@@ -17,6 +17,7 @@ import torch
 from small_runs import COMPARED, twenty_classes, values
 from torch import nn
 
+from adasise_bench.data.transforms import CAFFE
 from adasise_bench.data.voc import VOC_CLASSES
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
@@ -227,6 +228,16 @@ def test_chunks_with_shared_forwards_change_no_value(
     store.finish()
     store.close()
     pd.testing.assert_frame_equal(values(tmp_path), values(tmp_path / "whole"), check_exact=True)
+
+
+def test_an_annotation_that_can_be_read_too_late_is_an_error_of_its_picture(
+    config: Callable[..., RunConfig],
+) -> None:
+    plan = make_plan(config())
+    plan = replace(plan, classes={name: [None] for name in plan.annotations})
+    found = dict(worker.load_ahead(plan, plan.annotations, dict.fromkeys(plan.annotations), CAFFE))
+    assert list(found) == list(plan.annotations)
+    assert all(isinstance(loaded, DataError) and "--no-resume" in str(loaded) for loaded in found.values())
 
 
 def test_one_failure_among_shared_explanations_is_recorded_alone(

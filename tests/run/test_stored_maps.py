@@ -141,11 +141,11 @@ def test_the_folder_says_where_its_maps_come_from(
     digest = known["mine.maps.resnet50"]
     assert digest.startswith("SHA-256 of 4 maps: ")
     assert known["stored_map"] == "stored-map-v1"
-    assert f"mine: maps from made/maps/resnet50/mine ({digest}), made by ada_sise, mu=0.3." in printed
+    assert f"mine: maps from {made}/maps/resnet50/mine ({digest}), made by ada_sise, mu=0.3." in printed
     assert "options that are not the default" not in printed
     settings = yaml.safe_load((tmp_path / "out/config.yaml").read_text())
     assert [entry["folders"] for entry in settings["methods"]] == [
-        {"resnet50": f"made/maps/resnet50/{label}"} for label in ("sise", "mine", "box_oracle")
+        {"resnet50": f"{made}/maps/resnet50/{label}"} for label in ("sise", "mine", "box_oracle")
     ]
     assert validate(settings, "again").methods[1].label == "mine"
 
@@ -312,6 +312,14 @@ def test_an_interrupted_run_continues_to_the_same_values(
     assert "7 maps measured, 5 kept from before" in measure(made, "--output", "out").stderr
     one, other = (read_records(tmp_path / name) for name in ("whole", "out"))
     pd.testing.assert_frame_equal(one, other, check_exact=True)
+
+
+def test_it_does_not_matter_how_the_folder_is_named(measure: Callable[..., Result], tmp_path: Path) -> None:
+    maps_of_any_tool(tmp_path / "maps")
+    assert "0 kept from before" in measure("maps", "--output", "out").stderr
+    again = measure(tmp_path / "maps", "--output", "out").stderr
+    assert "0 maps measured" in again
+    assert "left out" not in again
 
 
 def test_a_run_is_not_continued_with_other_maps(measure: Callable[..., Result], tmp_path: Path) -> None:

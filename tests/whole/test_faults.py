@@ -67,7 +67,7 @@ def run_in_process(
     environment.tool_commit = lambda: None
     network.load_classifier = lambda name, **_settings: twenty_classes(name)  # type: ignore[assignment]
     if kill_at_write:
-        _kill_at(kill_at_write)
+        _kill_at(kill_at_write, folder)
     if file_size:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, resource.RLIM_INFINITY))
     if user:
@@ -80,12 +80,13 @@ def run_in_process(
         os._exit(error.exit_code)
 
 
-def _kill_at(write: int) -> None:
-    """Kill this process between writing its n-th whole file and putting it in place."""
+def _kill_at(write: int, folder: Path) -> None:
+    """Kill this process between writing its n-th whole file of a folder and putting it in place."""
     put_in_place, writes = Path.replace, []
 
     def replace_or_die(self: Path, target: Path) -> Path:
-        writes.append(target)
+        if target.is_relative_to(folder):
+            writes.append(target)
         if len(writes) == write:
             os.kill(os.getpid(), signal.SIGKILL)
         return put_in_place(self, target)

@@ -317,7 +317,7 @@ MUTANTS = {
         ("order[:count]", "order[1 : count + 1]"),
         ("torch.zeros_like(order, dtype=torch.bool)", "torch.ones_like(order, dtype=torch.bool)"),
         ("saliency.flatten().argsort", "saliency.T.flatten().argsort"),
-        ("saliency.flatten()", "saliency.flip(0).flatten()"),
+        ("saliency.flatten().argsort", "saliency.flip(0).flatten().argsort"),
         ("SHOWN_SHARE = 0.15", "SHOWN_SHARE = 0.16"),
         ("SHOWN_SHARE = 0.15", "SHOWN_SHARE = 0.14"),
         ("IOU_SHARE = 0.20", "IOU_SHARE = 0.19"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal, cast
 
 import torch
@@ -62,7 +63,7 @@ class ScoreCam(LayerActivation):
             maps = maps[varying(maps)]
         with clock.phase("scoring"):
             targets = [request.target for request in requests]
-            sample = sample_of_maps([maps], (image.shape[2], image.shape[3]))
+            sample = partial(sample_of_maps, [maps], (image.shape[2], image.shape[3]))
             precisions = reference_where_moved(classifier, image, sample, targets)
             scores = {
                 precision: score_masks(in_precision(classifier, precision), image, [maps])[0].scores.double()

@@ -91,8 +91,12 @@ class Rise(Method):
         with clock.phase("scoring"):
             size = (image.shape[2], image.shape[3])
             masks = RandomMasks(count, self.cells, self.p, size, self.seed, image.device)
-            sample = [masks.built(number, number + 1) for number in spread(count, SAMPLE).tolist()]
-            precisions = reference_where_moved(classifier, image, [torch.cat(sample)], targets)
+
+            def sample() -> list[torch.Tensor]:
+                numbers = spread(count, SAMPLE).tolist()
+                return [torch.cat([masks.built(number, number + 1) for number in numbers])]
+
+            precisions = reference_where_moved(classifier, image, sample, targets)
             scores = {
                 precision: _scores(in_precision(classifier, precision), image, masks, count)
                 for precision in dict.fromkeys(precisions)

@@ -158,11 +158,12 @@ def _trusted(
     classifier: Classifier, image: torch.Tensor, blocks: Sequence[BlockMaps], selection: _Selection
 ) -> PrecisionName:
     """The precision for one explanation's masks, by a sample of these masks alone."""
-    if classifier.precision == "fp32":
-        return "fp32"
-    chosen = numbers_of(selection.live, image.device)
-    maps = [block.maps[numbers] for block, numbers in zip(blocks, chosen, strict=True)]
-    sample = sample_of_maps(maps, (image.shape[2], image.shape[3]))
+
+    def sample() -> list[torch.Tensor]:
+        chosen = numbers_of(selection.live, image.device)
+        maps = [block.maps[numbers] for block, numbers in zip(blocks, chosen, strict=True)]
+        return sample_of_maps(maps, (image.shape[2], image.shape[3]))
+
     return reference_where_moved(classifier, image, sample, [selection.target])[0]
 
 

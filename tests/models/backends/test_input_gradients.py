@@ -13,6 +13,7 @@ from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from adasise_bench.methods.extremal_perturbation.extremal_perturbation import OBJECTIVES
+from adasise_bench.metrics.randomisation import randomized_head
 from adasise_bench.models.backends import gradient_graph, openvino
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
@@ -234,3 +235,12 @@ def test_memory_that_runs_out_gives_back_what_is_prepared(monkeypatch: pytest.Mo
         classifier.input_gradient(batch(), TARGETS, OBJECTIVES["simple"])
         assert len(made) == 2
         classifier.release()
+
+
+def test_a_network_with_a_random_head_has_gradients_of_its_own() -> None:
+    network, inputs = engined(vgg_like()), batch()
+    network.input_gradient(inputs, TARGETS, OBJECTIVES["simple"])
+    other = randomized_head(network, inputs[:1])
+    expected = replace(network, module=other.module, backend=None, gradients=None)
+    found, wanted = (one.input_gradient(inputs, TARGETS, OBJECTIVES["simple"]) for one in (other, expected))
+    assert torch.equal(found, wanted)

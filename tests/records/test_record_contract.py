@@ -16,7 +16,10 @@ from adasise_bench.records.record import SCHEMA
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "run-folders.md").read_text(encoding="utf-8")
 FOLDER = ROOT / "tests" / "golden" / "run_folder"
-TEXTS = {"model", "method", "image_id", "class_name", "error", "weights", "degenerate", "published_model"}
+TEXTS = {
+    "model", "method", "image_id", "class_name", "error", "weights", "degenerate", "published_model",
+    "mask_precision",
+}  # fmt: skip
 
 
 def test_the_page_has_the_contract() -> None:
