@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from adasise_bench.data.rules import Rules
 from adasise_bench.methods.preserve import contained
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.models.workload import GradientPasses
 from adasise_bench.utils.precision import PrecisionName
 from adasise_bench.utils.timing import PhaseClock
 
@@ -172,6 +173,10 @@ class Method(BaseModel):
             maps_available: number of feature maps of each block of the network, from the input side.
         """
         return range(0)
+
+    def gradient_passes(self) -> GradientPasses | None:
+        """The passes with gradients that a backend may compute; ``None`` for a method that has none."""
+        return None
 
 
 class Request(NamedTuple):

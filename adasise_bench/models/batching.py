@@ -48,7 +48,8 @@ class BatchSize:
     Args:
         value: the number at first.
         fixed: whether the number must not shrink.
-        release: called when the number shrinks; it frees memory that is held for batches of the old size.
+        release: called when this number, or that of passes with gradients, shrinks; it frees memory that is
+            held for batches.
     """
 
     def __init__(self, value: int, *, fixed: bool = False, release: Callable[[], None] | None = None) -> None:
@@ -62,7 +63,7 @@ class BatchSize:
         Such a pass keeps the maps of all layers, and needs more memory. If it does not fit, the forward
         passes of all other methods must not become smaller for the rest of a run.
         """
-        return BatchSize(self.value, fixed=self._fixed)
+        return BatchSize(self.value, fixed=self._fixed, release=self._release)
 
     def attempt(self, work: Callable[[], _Result]) -> _Result | None:
         """Do some work and return its result. When memory runs out, halve the value and return ``None``.

@@ -108,8 +108,14 @@ class Classifier:
             backend = WholeBatches(chosen, reference, probe, f"models.{self.name}")
             if chosen.differentiates:
                 gradients = InputGradients(chosen, reference, self.preprocessing, f"models.{self.name}")
-        batch_size = BatchSize(engine.batch_size, release=backend.release if backend else None)
-        return replace(self, batch_size=batch_size, engine=engine, backend=backend, gradients=gradients)
+        prepared = replace(self, engine=engine, backend=backend, gradients=gradients)
+        return replace(prepared, batch_size=BatchSize(engine.batch_size, release=prepared.release))
+
+    def release(self) -> None:
+        """Give back the memory of all passes that were prepared. They are prepared anew when used."""
+        for prepared in (self.backend, self.gradients):
+            if prepared is not None:
+                prepared.release()
 
     def empty_batch(self, image: torch.Tensor) -> torch.Tensor:
         """Inputs for a whole batch of the size of ``image``, in the network's layout, without values yet."""

@@ -2,10 +2,11 @@
 
 What is measured is bounded: at most two layouts, five batch sizes, one size more, two sizes with OpenVINO,
 and the chosen batch compiled in two modes, each for some 0.4 seconds and two whole batches; then torch and
-the fastest other in turns. What is expected to end after :data:`_BUDGET` seconds is not begun: larger
-batches, further sizes with a backend, and all turns but the first are left out. Compilers, which are tried
-only where they are asked for or in very long runs, take longer; no further one is tried where one took
-longer than :data:`_PATIENCE`.
+the fastest other in turns, and three passes with gradients of each, where the run has such passes. What is
+expected to end after :data:`_BUDGET` seconds is not begun: larger batches, further sizes with a backend, all
+turns but the first, and passes with gradients are left out. Compilers, which are tried only where they are
+asked for or in very long runs, take longer; no further one is tried where one took longer than
+:data:`_PATIENCE`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from adasise_bench.models.backends import BACKENDS, CHOICES, usable
 from adasise_bench.models.batching import is_out_of_memory
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import LAYOUTS, BackendChoice, BackendName, Engine, LayoutName
-from adasise_bench.models.workload import Workload
+from adasise_bench.models.workload import GradientPasses, Workload
 from adasise_bench.utils.precision import PrecisionName
 from adasise_bench.utils.timing import synchronize
 
@@ -50,6 +51,10 @@ _SHORT = 20.0
 """Seconds of scoring below which nothing is prepared unasked: that alone takes OpenVINO some three."""
 
 _TURNS = 3
+_GRADIENT_TURNS = 2
+_GRADIENT_PREPARING = 4
+"""How many times as long a backend may take to prepare and check a gradient as a forward pass."""
+
 _SPELL_SECONDS = 0.1
 
 
@@ -73,7 +78,8 @@ def tune(
 
     A backend costs the workload's forwards, and the time that preparing it took where torch is a choice too.
     Before one takes torch's place, both are measured again in turns, so that a slow spell of the machine
-    falls on both.
+    falls on both. Passes with gradients are measured then, and count like the forwards. Where time is short,
+    their backend is taken to be as many times as fast as in a forward pass.
 
     Args:
         classifier: the network; its layout may change.
@@ -174,7 +180,7 @@ def _with_backend(
     if len(backends) == 1 and not sizes_too:
         return replace(engine, backend=backends[0])
     plain = _in_turns(classifier, [engine], image, turns=1, least=0.0)[0] if torch_too else 0.0
-    if torch_too and plain * forwards < _SHORT:
+    if torch_too and plain * max(1.0, workload.passes) < _SHORT:
         return engine
     best, least, preparing = engine, float("inf"), 0.0
     for name in others:
@@ -197,9 +203,11 @@ def _with_backend(
     left = deadline - time.perf_counter() - preparing
     turns = max(1, min(_TURNS, int(left / turn))) if turn else _TURNS
     found = _in_turns(classifier, [engine, best], image, turns)
+    in_time = time.perf_counter() + _GRADIENT_PREPARING * preparing < deadline
+    differentiated = _gradient_seconds(classifier, [engine, best], image, workload, found, measure=in_time)
     ours, theirs = (
-        seconds * workload.padding(one.batch_size) * forwards
-        for one, seconds in zip((engine, best), found, strict=True)
+        seconds * workload.padding(one.batch_size) * forwards + gradients
+        for one, seconds, gradients in zip((engine, best), found, differentiated, strict=True)
     )
     return best if theirs + preparing < _WORTHWHILE * ours else engine
 
@@ -241,12 +249,63 @@ def _in_turns(
             raise
         return [float("inf")] * len(engines)
     finally:
-        for backend in filter(None, [candidate.backend for candidate in candidates]):
-            backend.release()
+        for candidate in candidates:
+            candidate.release()
     return [
         float("inf") if candidate.backend is not None and candidate.backend.failed else median(found)
         for found, candidate in zip(seconds, candidates, strict=True)
     ]
+
+
+def _gradient_seconds(
+    classifier: Classifier,
+    engines: Sequence[Engine],
+    image: torch.Tensor,
+    workload: Workload,
+    forward_seconds: Sequence[float],
+    *,
+    measure: bool,
+) -> list[float]:
+    """Seconds that all passes with gradients of a run take by each engine, and preparing them.
+
+    Infinite for all where a pass fails, as when memory runs out; 0 where they would be torch's with all.
+
+    Args:
+        classifier, image, workload: as in :func:`tune`.
+        engines: they differ in backend and batch size only.
+        forward_seconds: of each engine, per input, from which the rest follows where nothing is measured.
+        measure: whether there is time for it.
+    """
+    if not workload.gradients or not any(BACKENDS[engine.backend].differentiates for engine in engines):
+        return [0.0] * len(engines)
+    if not measure:
+        return [seconds * (workload.passes - workload.forwards) for seconds in forward_seconds]
+    candidates, total = [classifier.with_engine(engine) for engine in engines], [0.0] * len(engines)
+    try:
+        for passes in workload.gradients:
+            count = workload.explanations * passes.inputs / passes.at_once
+            turns = [
+                [_pass_seconds(candidate, passes, image) for candidate in candidates]
+                for _ in range(1 + _GRADIENT_TURNS)
+            ]
+            for number, (first, *others) in enumerate(zip(*turns, strict=True)):
+                total[number] += first + (count - 1) * min(others)
+    except Exception:  # a network of the user's own can fail in any way; its explanations will say so
+        return [float("inf")] * len(engines)
+    finally:
+        for candidate in candidates:
+            candidate.release()
+    return total
+
+
+def _pass_seconds(classifier: Classifier, passes: GradientPasses, image: torch.Tensor) -> float:
+    """Seconds of one pass with gradients; the first one is prepared in them."""
+    arguments = passes.example(image)
+    synchronize(classifier.device)
+    start = time.perf_counter()
+    classifier.input_gradient(*arguments)
+    synchronize(classifier.device)
+    return time.perf_counter() - start
 
 
 _SHARE = 0.05

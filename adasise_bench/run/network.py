@@ -24,7 +24,7 @@ from adasise_bench.models.config import CustomModel, ModelConfig
 from adasise_bench.models.engine import ENGINES, BackendName, Engine
 from adasise_bench.models.function_check import refuse_random_numbers
 from adasise_bench.models.tuning import backends_to_try, tune
-from adasise_bench.models.workload import Workload
+from adasise_bench.models.workload import GradientPasses, Workload
 from adasise_bench.run.config import RunConfig
 from adasise_bench.utils.devices import machine
 from adasise_bench.utils.errors import ConfigError
@@ -145,8 +145,9 @@ def with_engine(
     tried = [f"{name} {BACKENDS[name].libraries(precision)}" for name in backends]
     fixed = wanted.layout, wanted.batch_size
     # What repays itself depends on it; a short run's choice must not become that of a long one.
-    length = f"1e{min(len(str(int(workload.forwards))), _ALIKE)}"
-    key = (built_by, precision, side, *fixed, *machine(device), *tried, *workload.counts, length)
+    length = f"1e{min(len(str(int(workload.passes))), _ALIKE)}"
+    gradients = [f"{passes.inputs} gradients by {passes.at_once}" for passes in workload.gradients]
+    key = (built_by, precision, side, *fixed, *machine(device), *tried, *workload.counts, *gradients, length)
     known = ENGINES[device.type] if config.deterministic else earlier or engine_cache.recall(key)
     if known is not None and known.backend in CHOICES[wanted.backend]:
         if known is earlier:
@@ -167,20 +168,21 @@ def with_engine(
     )
     if known is None:
         engine_cache.remember(key, engine)
-    classifier = _prepared(classifier.with_engine(engine), image)
+    classifier = _prepared(classifier.with_engine(engine), image, workload.gradients)
     if config.deterministic:
         return replace(classifier, batch_size=BatchSize(engine.batch_size, fixed=True))
     return classifier
 
 
 def _workload(config: RunConfig, classifier: Classifier, pictures: int) -> Workload:
-    """The inputs that the run's methods and metrics will score, for one class of every picture."""
+    """What the run's methods and metrics will ask of the network, for one class of every picture."""
     available = classifier.maps or ARCHITECTURES[classifier.name].maps
     counts: list[range] = []
     for method in config.methods:
         own = method.on_network(classifier.name).scored_inputs(available)
         counts += [own, *scored_inputs(config.extra_metrics, config.data.input_size, own)]
-    return Workload(tuple(filter(None, counts)), pictures)
+    gradients = filter(None, [method.gradient_passes() for method in config.methods])
+    return Workload(tuple(filter(None, counts)), pictures, tuple(gradients))
 
 
 def _refuse_missing_backend(name: BackendName, device: torch.device, precision: PrecisionName) -> None:
@@ -195,9 +197,10 @@ def _refuse_missing_backend(name: BackendName, device: torch.device, precision: 
         )
 
 
-def _prepared(classifier: Classifier, image: torch.Tensor) -> Classifier:
+def _prepared(classifier: Classifier, image: torch.Tensor, gradients: Sequence[GradientPasses]) -> Classifier:
     """The network with its backend prepared for whole batches of ``image``; with torch where that fails.
 
+    The passes with gradients of the run's methods are prepared too, and fall back to torch by themselves.
     Doing so now, and not with the first picture, lets the run's environment say what became of it.
     """
     if classifier.backend is None:
@@ -206,6 +209,12 @@ def _prepared(classifier: Classifier, image: torch.Tensor) -> Classifier:
         classifier.run_whole_batch(image)
     if classifier.backend.failed:  # said by now
         return classifier.with_engine(replace(classifier.engine, backend="torch"))
+    if classifier.gradients is not None:
+        try:
+            for passes in gradients:
+                classifier.input_gradient(*passes.example(image))
+        except Exception:  # it comes again with the explanations, whose records say it
+            classifier.gradients.release()
     return classifier
 
 
@@ -225,7 +234,11 @@ def definitions(
 
 
 def facts(classifier: Classifier) -> dict[str, Any]:
-    """The weights of a network and the way it was run, ready for JSON."""
+    """The weights of a network and the way it was run, ready for JSON.
+
+    ``gradients_by`` says what computes gradients of masked inputs; all others are torch's.
+    """
+    differentiates = classifier.gradients is not None and not classifier.gradients.failed
     return {
         "weights_file": classifier.weights.file,
         "weights_sha256": classifier.weights.sha256,
@@ -235,5 +248,6 @@ def facts(classifier: Classifier) -> dict[str, Any]:
         "classes": list(classifier.classes),
         "preprocessing": classifier.preprocessing.facts(),
         "engine": asdict(classifier.engine),
+        "gradients_by": classifier.engine.backend if differentiates else "torch",
         "backend_version": BACKENDS[classifier.engine.backend].libraries(classifier.precision),
     }

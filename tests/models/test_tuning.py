@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from adasise_bench.models import tuning
+from adasise_bench.models.backends.input_gradients import InputGradients
 from adasise_bench.models.backends.openvino import OpenVino
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import BackendName, Engine
 from adasise_bench.models.tuning import LONG_RUN, backends_to_try, tune
-from adasise_bench.models.workload import Workload
+from adasise_bench.models.workload import GradientPasses, Workload
 from adasise_bench.utils.errors import ConfigError
 
 
@@ -400,3 +401,107 @@ def test_a_backend_that_cannot_run_here_is_refused_when_asked_for(
         backends_to_try("openvino", torch.device(device), precision, Workload())
     assert refused.value.exit_code == 2
     assert backends_to_try("auto", torch.device(device), precision, Workload()) == ("torch",)
+
+
+def summed(outputs: torch.Tensor, _targets: torch.Tensor) -> torch.Tensor:
+    return outputs.sum()
+
+
+@pytest.mark.parametrize(
+    ("forward", "gradient", "slow_to_prepare", "forwards", "expected"),
+    [
+        (1.0, 0.5, 0, 0, "openvino"),
+        (0.5, 1.2, 0, 0, "torch"),  # a faster forward pass does not help where gradients are slower
+        (0.5, 1.2, 0, 10**6, "openvino"),  # unless most of the time goes into forward passes
+        (1.0, 0.5, 200, 0, "torch"),  # 300 seconds of gradients would be 350
+    ],
+)
+def test_gradients_decide_by_their_own_speed(
+    tiny: Classifier,
+    image: torch.Tensor,
+    planted_backends: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    forward: float,
+    gradient: float,
+    slow_to_prepare: float,
+    forwards: int,
+    expected: str,
+) -> None:
+    """10 explanations of 7500 passes of 4 inputs, 4 ms each with torch: 300 seconds."""
+    planted_backends["seconds"] = {"openvino": 1.0}
+    plant(monkeypatch, lambda engine: 1e-3 * (forward if engine.backend == "openvino" else 1))
+    released, seen = [], set[str]()
+
+    def seconds(classifier: Classifier, passes: GradientPasses, _image: torch.Tensor) -> float:
+        name, first = classifier.engine.backend, classifier.engine.backend not in seen
+        seen.add(name)
+        taken = passes.at_once * 1e-3 * (gradient if name == "openvino" else 1)
+        return taken + (slow_to_prepare if first and name == "openvino" else 0)
+
+    monkeypatch.setattr(tuning, "_pass_seconds", seconds)
+    monkeypatch.setattr(InputGradients, "release", lambda self: released.append(self))
+    gradients = (GradientPasses(30_000, 4, summed),)
+    counts = (range(forwards // 10, forwards // 10 + 1),) if forwards else ()
+    workload = Workload(counts, 10, gradients)
+    found = tune(
+        tiny, image, layout="contiguous", batch_size=4, backends=["torch", "openvino"], workload=workload
+    )
+    assert found.backend == expected
+    assert seen == {"torch", "openvino"}
+    assert released
+
+
+@pytest.mark.parametrize(("preparing", "measured"), [(1.0, True), (8.0, False)])
+def test_without_time_gradients_are_taken_to_be_as_fast_as_forwards(
+    tiny: Classifier,
+    image: torch.Tensor,
+    planted_backends: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    preparing: float,
+    measured: bool,
+) -> None:
+    planted_backends["seconds"] = {"openvino": preparing}
+    plant(monkeypatch, lambda engine: 0.5e-3 if engine.backend == "openvino" else 1e-3)
+    passed: list[str] = []
+
+    def seconds(classifier: Classifier, *_: object) -> float:
+        passed.append(classifier.engine.backend)
+        return 1e-3
+
+    monkeypatch.setattr(tuning, "_pass_seconds", seconds)
+    workload = Workload((), 10, (GradientPasses(30_000, 4, summed),))
+    found = tune(
+        tiny, image, layout="contiguous", batch_size=4, backends=["torch", "openvino"], workload=workload
+    )
+    assert found.backend == ("torch" if measured else "openvino")
+    assert passed == (["torch", "openvino"] * 3 if measured else [])
+
+
+def test_few_gradients_prepare_nothing(
+    tiny: Classifier, image: torch.Tensor, planted_backends: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """6000 gradients last 18 seconds, 7000 last 21."""
+    planted_backends["seconds"] = {"openvino": 0.0}
+    monkeypatch.setattr(tuning, "_pass_seconds", lambda *_: 1e-3)
+    for inputs, expected in ((6000, {"torch"}), (7000, {"torch", "openvino"})):
+        tried = plant(monkeypatch, lambda _engine: 1e-3)
+        workload = Workload((), 1, (GradientPasses(inputs, 4, summed),))
+        backends: list[BackendName] = ["torch", "openvino"]
+        tune(tiny, image, layout="contiguous", batch_size=4, backends=backends, workload=workload)
+        assert {engine.backend for engine in tried} == expected
+
+
+def test_gradients_that_fail_leave_torch(
+    tiny: Classifier, image: torch.Tensor, planted_backends: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short(*_: object) -> float:
+        raise torch.OutOfMemoryError("planted")
+
+    planted_backends["seconds"] = {"openvino": 0.0}
+    plant(monkeypatch, lambda engine: 0.5e-3 if engine.backend == "openvino" else 1e-3)
+    monkeypatch.setattr(Classifier, "input_gradient", short)
+    workload = Workload((), 10, (GradientPasses(30_000, 4, summed),))
+    found = tune(
+        tiny, image, layout="contiguous", batch_size=4, backends=["torch", "openvino"], workload=workload
+    )
+    assert found.backend == "torch"

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
+import pytest
+import torch
+
+from adasise_bench.methods.base import Request
+from adasise_bench.methods.extremal_perturbation.extremal_perturbation import OBJECTIVES
 from adasise_bench.methods.parsing import parse_method
 from adasise_bench.metrics.registry import scored_inputs
 from adasise_bench.models.architectures import ARCHITECTURES
-from adasise_bench.models.workload import Workload
+from adasise_bench.models.backends.gradient_graph import Objective
+from adasise_bench.models.classifier import Classifier
+from adasise_bench.models.workload import GradientPasses, Workload
+from adasise_bench.utils.timing import PhaseClock
 
 
 def passed(count: int, batch_size: int) -> int:
@@ -69,3 +77,55 @@ def test_measures_score_their_steps() -> None:
     own = range(3, 9)
     asked = scored_inputs(["insertion", "deletion", "head_sensitivity"], 224, own)
     assert asked == [range(225, 226), range(225, 226), own]
+
+
+def test_a_pass_with_gradients_counts_as_three_forwards() -> None:
+    simple = OBJECTIVES["simple"]
+    workload = Workload((range(100, 101),), 10, (GradientPasses(40, 4, simple), GradientPasses(7, 1, simple)))
+    assert workload.forwards == 10 * 100
+    assert workload.passes == 10 * (100 + 3 * (40 + 7))
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"iterations": 20}, GradientPasses(76, 4, OBJECTIVES["simple"])),
+        (
+            {"iterations": 20, "preset": "single-area"},
+            GradientPasses(19, 1, OBJECTIVES["contrastive"]),
+        ),
+        ({"iterations": 1}, None),
+        ({"implementation": "torchray"}, None),
+    ],
+)
+def test_extremal_perturbation_tells_its_passes(
+    tiny: Classifier,
+    image: torch.Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, object],
+    expected: GradientPasses | None,
+) -> None:
+    """What it tells is what it asks the network for: number, layout and objective."""
+    method = parse_method({"name": "extremal_perturbation"} | options)
+    assert method.gradient_passes() == expected
+    if expected is None:
+        return
+    asked: list[tuple[torch.Tensor, torch.Tensor, Objective]] = []
+    plain = Classifier.input_gradient
+
+    def noted(self: Classifier, *given: Any) -> torch.Tensor:
+        asked.append(given)  # type: ignore[arg-type]
+        return plain(self, *given)
+
+    monkeypatch.setattr(Classifier, "input_gradient", noted)
+    method.explain(tiny, Request(method, image, 1), PhaseClock(tiny.device))
+    inputs, targets, objective = expected.example(image)
+    for given, classes, wanted in asked:
+        assert (given.shape, given.stride()) == (inputs.shape, inputs.stride())
+        assert (classes.shape, classes.dtype, wanted) == (targets.shape, targets.dtype, objective)
+    assert sum(len(given) for given, _, _ in asked) == expected.inputs
+
+
+@pytest.mark.parametrize("name", ["sise", "rise", "gradient", "integrated_gradients", "grad_cam"])
+def test_gradients_of_other_methods_are_torch_s(name: str) -> None:
+    assert parse_method(name).gradient_passes() is None

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from adasise_bench.methods.extremal_perturbation.extremal_perturbation import OBJECTIVES
 from adasise_bench.models import tuning
 from adasise_bench.models.backends.base import Forward
 from adasise_bench.models.backends.openvino import OpenVino
@@ -19,7 +20,7 @@ from adasise_bench.models.backends.torch_compile import TorchCompileGraphs
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import ENGINES, Engine
 from adasise_bench.models.tuning import LONG_RUN
-from adasise_bench.models.workload import Workload
+from adasise_bench.models.workload import GradientPasses, Workload
 from adasise_bench.records.reading import read_records
 from adasise_bench.regression.baseline import open_baseline, refuse_incomparable
 from adasise_bench.run import network
@@ -182,6 +183,51 @@ def test_a_workload_knows_methods_and_measures(tiny: Classifier, monkeypatch: py
     steps = range(65, 66)
     eight, four = range(8000, 8001), range(4000, 4001)
     assert seen == [Workload((masks, steps, masks, steps), 7) for masks in (eight, four)]
+
+
+def test_a_workload_knows_passes_with_gradients(tiny: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Workload] = []
+    known: list[int | None] = []
+
+    def tune(*_arguments: object, workload: Workload, batch_size: int | None, **_settings: object) -> Engine:
+        seen.append(workload)
+        known.append(batch_size)
+        return Engine("contiguous", 4)
+
+    monkeypatch.setattr(network, "tune", tune)
+    for iterations in (6, 7, 6):
+        config = scenes({"name": "extremal_perturbation", "iterations": iterations}, "grad_cam")
+        network.with_engine(config, replace(tiny, maps=(6, 8, 10)), pictures=7)
+    six, seven = (GradientPasses(inputs, 4, OBJECTIVES["simple"]) for inputs in (20, 24))
+    assert seen == [Workload((), 7, (passes,)) for passes in (six, seven, six)]
+    assert known == [None, None, 4]
+
+
+@pytest.mark.parametrize("broken_gradient", [False, True])
+def test_a_run_says_what_computed_its_gradients(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], broken_gradient: bool
+) -> None:
+    """They are prepared before the first explanation, and in no other way for it."""
+    pytest.importorskip("openvino")
+    prepared, prepare = [], OpenVino.prepare_gradient
+
+    def noted(self: OpenVino, *given: Any) -> Any:
+        prepared.append((tmp_path / "out/environment.json").exists())
+        if broken_gradient:
+            raise ValueError("an operation is unknown")
+        return prepare(self, *given)
+
+    monkeypatch.setattr(OpenVino, "prepare_gradient", noted)
+    settings = {"layout": "contiguous", "batch_size": 8, "backend": "openvino"}
+    perturbation = {"name": "extremal_perturbation", "iterations": 3}
+    run(scenes(perturbation, "centre", engine=settings), tmp_path / "out")
+    assert read_records(tmp_path / "out")["error"].isna().all()
+    assert prepared == [False]
+    found = facts_of(tmp_path / "out")["models"]["scenes_vgg"]
+    assert found["gradients_by"] == ("torch" if broken_gradient else "openvino")
+    assert found["engine"]["backend"] == "openvino"
+    line = "openvino cannot compute its gradients: ValueError: an operation is unknown; torch does instead"
+    assert capsys.readouterr().err.count(line) == broken_gradient
 
 
 def test_the_setting_names_a_backend() -> None:

@@ -25,6 +25,7 @@ from adasise_bench.methods.extremal_perturbation.smooth_masks import AreaMasks, 
 from adasise_bench.models.backends.gradient_graph import Objective
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.replay import RepeatedSteps, is_capturable
+from adasise_bench.models.workload import GradientPasses
 from adasise_bench.utils import step_watch
 from adasise_bench.utils.errors import ConfigError, DeviceError
 from adasise_bench.utils.precision import arithmetic
@@ -159,6 +160,13 @@ class ExtremalPerturbation(Method):
     def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
         """One forward per iteration and area."""
         return self.iterations * len(self.areas)
+
+    def gradient_passes(self) -> GradientPasses | None:
+        """One pass of all areas in every iteration but the last; TorchRay's function keeps to torch."""
+        if self.implementation == "torchray" or self.iterations == 1:
+            return None
+        areas = len(self.areas)
+        return GradientPasses(areas * (self.iterations - 1), areas, OBJECTIVES[self.reward])
 
     def check(self, classifier: Classifier, image: torch.Tensor) -> None:
         """Prepare what explanations of inputs of this size share; see :meth:`Method.check`.

@@ -215,6 +215,28 @@ def test_extremal_perturbation_is_that_of_torch(
     assert capsys.readouterr().err == ""
 
 
+def test_memory_that_runs_out_gives_back_what_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a pass with gradients or in a scoring pass: both hold memory."""
+    made, compiled = [], openvino._compiled
+    monkeypatch.setattr(
+        openvino, "_compiled", lambda model, precision: made.append(precision) or compiled(model, precision)
+    )
+    classifier = engined(vgg_like())
+
+    def fail() -> None:
+        raise torch.OutOfMemoryError("planted")
+
+    for size in (classifier.batch_size.with_gradients, classifier.batch_size):
+        made.clear()
+        classifier.input_gradient(batch(), TARGETS, OBJECTIVES["simple"])
+        classifier.input_gradient(batch(), TARGETS, OBJECTIVES["simple"])
+        assert len(made) == 1
+        assert size.attempt(fail) is None
+        classifier.input_gradient(batch(), TARGETS, OBJECTIVES["simple"])
+        assert len(made) == 2
+        classifier.release()
+
+
 def test_a_network_with_a_random_head_has_gradients_of_its_own() -> None:
     network, inputs = engined(vgg_like()), batch()
     network.input_gradient(inputs, TARGETS, OBJECTIVES["simple"])
