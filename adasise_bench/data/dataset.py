@@ -18,7 +18,7 @@ from PIL import Image
 from adasise_bench.data.boxes import Box, box_mask, without_minus_one
 from adasise_bench.data.known_files import UNUSABLE, KnownFiles
 from adasise_bench.data.names import ByName, Names, names_of
-from adasise_bench.data.pictures import decode, read_bytes, turned_on_trust
+from adasise_bench.data.pictures import decode, may_be_turned, read_bytes, turned_on_trust
 from adasise_bench.data.rules import Corners
 from adasise_bench.data.segmentation import Outline, in_frame
 from adasise_bench.utils.errors import DataError
@@ -150,16 +150,19 @@ class Dataset(ABC):
         """
         return decode(content, self.images[image_id], self.formats, annotation.picture_size).image
 
-    def turned_on_trust(self, image_id: str, annotation: Annotation) -> bool:
+    def turned_on_trust(self, image_id: str) -> bool:
         """Whether a picture is turned or mirrored because its EXIF data says so, and nothing confirms it.
 
-        The annotated size then fits the picture as it is stored, too. False if the picture cannot be read.
+        The annotated size then fits the picture as it is stored, too. False if the picture or its annotation
+        cannot be read. Annotations of other pictures, which are nearly all, are not read.
         """
         try:
             content = read_bytes(self.images[image_id])
+            return may_be_turned(content) and turned_on_trust(
+                content, self.formats, self.annotation(image_id).picture_size
+            )
         except DataError:
             return False
-        return turned_on_trust(content, self.formats, annotation.picture_size)
 
     @cached_property
     def image_ids(self) -> Names:
@@ -192,15 +195,7 @@ class Dataset(ABC):
         if not known.looked_at_pictures:
             self._look_at_pictures()
         rows = known.rows_of(image_ids)
-
-        def read(row: int) -> bool:
-            image_id = known.names[row]
-            try:
-                return self.turned_on_trust(image_id, self.annotation(image_id))
-            except DataError:
-                return False
-
-        turned = known.turned_on_trust(rows, read)
+        turned = known.turned_on_trust(rows, lambda row: self.turned_on_trust(known.names[row]))
         known.save()
         return int(turned.sum())
 

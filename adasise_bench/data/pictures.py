@@ -118,6 +118,11 @@ def decode(
         raise DataError(f"{path}: cannot read the picture: {reason}") from None
 
 
+def may_be_turned(content: bytes) -> bool:
+    """Whether a file can say that its picture is to be turned or mirrored; found without decoding it."""
+    return any(mark in content for mark in _MAY_ORIENT)
+
+
 def turned_on_trust(content: bytes, formats: tuple[str, ...], annotated: tuple[int, int]) -> bool:
     """Whether a picture is turned or mirrored although the annotated size also fits it as it is stored.
 
@@ -127,7 +132,7 @@ def turned_on_trust(content: bytes, formats: tuple[str, ...], annotated: tuple[i
     Returns:
         False if the picture cannot be decoded.
     """
-    if not any(mark in content for mark in _MAY_ORIENT):
+    if not may_be_turned(content):
         return False
     try:
         with Image.open(io.BytesIO(content), formats=formats) as file:
