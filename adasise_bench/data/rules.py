@@ -20,7 +20,7 @@ Inputs = Literal["normalised", "unnormalised-antialiased"]
 """How a picture becomes a network's input; see :class:`.Preprocessing`."""
 
 OtsuRule = Literal["plain", "raised"]
-"""Whether Otsu's threshold in the fusion of SISE is raised where few pixels exceed it."""
+"""Whether Otsu's threshold in the fusion of SISE is raised where few pixels reach the raised one."""
 
 
 class Rules(Section):

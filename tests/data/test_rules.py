@@ -127,10 +127,10 @@ def _two_levels(high: int) -> torch.Tensor:
     return layer.view(10, 10)
 
 
-@pytest.mark.parametrize(("high", "raised"), [(5, True), (9, False), (8, True), (30, False)])
-def test_otsu_is_raised_where_fewer_than_a_tenth_are_above(high: int, raised: bool) -> None:
+@pytest.mark.parametrize(("high", "raised"), [(5, True), (9, True), (10, False), (30, False)])
+def test_otsu_is_raised_where_fewer_than_a_tenth_reach_the_raised_threshold(high: int, raised: bool) -> None:
     layer = _two_levels(high)[None]
-    limit = torch.tensor([0.4])  # high + 1 pixels are above
+    limit = torch.tensor([0.4])  # high + 1 pixels are above, and high of them above 0.6
     assert raised_where_few(layer, limit).item() == pytest.approx(0.6 if raised else 0.4)
 
 
@@ -141,9 +141,9 @@ def test_fusion_with_raised_thresholds_is_that_of_a_plain_loop(fusion: Any) -> N
     fused, counts = layers[0].double(), []
     for layer in layers[1:]:
         limit = float(otsu_thresholds(layer[None]).float())
-        above = sum(value > limit for value in layer.flatten().tolist())
-        counts.append(above)
-        limit *= 1.5 if above < 0.1 * layer.numel() else 1
+        reaching = sum(value >= 1.5 * limit for value in layer.flatten().tolist())
+        counts.append(reaching)
+        limit *= 1.5 if reaching < 0.1 * layer.numel() else 1
         gate = torch.sigmoid(100 * (layer - limit)) if fusion == "soft" else (layer > limit).float()
         fused = (fused + layer) * gate
     assert min(counts) < 14.4 <= max(counts)
@@ -190,7 +190,7 @@ def test_an_entry_may_keep_its_own_threshold() -> None:
     assert [getattr(method, "otsu", None) for method in config.methods] == ["raised", "plain", None]
     again = RunConfig.model_validate(config.model_dump(mode="json"))
     assert again.identity() == config.identity()
-    assert config.methods[0].evidence() == {"sise.otsu": "otsu-raised1.5-below10-v1"}
+    assert config.methods[0].evidence() == {"sise.otsu": "otsu-raised1.5-reached10-v1"}
     assert config.methods[1].evidence() == {}
 
 

@@ -14,7 +14,7 @@ FusionName = Literal["hard", "soft"]
 _BINS = 256
 _SOFT_SLOPE = 100.0
 
-RAISED_DEFINITION = "otsu-raised1.5-below10-v1"
+RAISED_DEFINITION = "otsu-raised1.5-reached10-v1"
 """Names what :func:`raised_where_few` computes. A change that moves values takes a new name."""
 
 
@@ -62,9 +62,10 @@ def otsu_thresholds(layers: torch.Tensor) -> torch.Tensor:
 
 
 def raised_where_few(layers: torch.Tensor, thresholds: torch.Tensor) -> torch.Tensor:
-    """Raise the threshold of a layer to 1.5 times where fewer than 10 % of its pixels are above it.
+    """Raise the threshold of a layer to 1.5 times where fewer than 10 % of its pixels reach the raised one.
 
-    Source: course code of the authors' department (ECE1512, Project A), for hard and soft fusion.
+    Source: course code of the authors' department (ECE1512, Project A: ``otsu`` in ``xai_utils.py``, where
+    values and thresholds are rounded to 256 steps), for hard and soft fusion.
 
     Args:
         layers: (L, H, W) floats.
@@ -75,12 +76,13 @@ def raised_where_few(layers: torch.Tensor, thresholds: torch.Tensor) -> torch.Te
 
     Example:
         >>> from adasise_bench.methods.sise.fusion import raised_where_few
-        >>> layer = torch.arange(20.0).view(1, 4, 5)  # one of 20 pixels is above 18, two are above 17
-        >>> [float(raised_where_few(layer, torch.tensor([limit]))) for limit in (18.0, 17.0)]
-        [27.0, 17.0]
+        >>> layer = torch.arange(20.0).view(1, 4, 5)  # two of 20 pixels reach 18, none reaches 21
+        >>> [float(raised_where_few(layer, torch.tensor([limit]))) for limit in (12.0, 14.0)]
+        [12.0, 21.0]
     """
-    above = (layers > thresholds[:, None, None]).flatten(1).sum(dim=1)
-    return torch.where(10 * above < layers[0].numel(), 1.5 * thresholds, thresholds)
+    raised = 1.5 * thresholds
+    reaching = (layers >= raised[:, None, None]).flatten(1).sum(dim=1)
+    return torch.where(10 * reaching < layers[0].numel(), raised, thresholds)
 
 
 def fuse(

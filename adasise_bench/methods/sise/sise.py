@@ -51,7 +51,7 @@ class Sise(Method):
     mu: float = Field(0.0, ge=0, lt=1, description="threshold of the `fixed` selector")
     fusion: FusionName = "hard"
     otsu: OtsuRule = Field(
-        PROTOCOL.otsu, description="`raised`: Otsu's threshold 1.5 times as high where few pixels exceed it"
+        PROTOCOL.otsu, description="`raised`: Otsu's threshold 1.5 times as high where few pixels reach that"
     )
 
     def by_rules(self, rules: Rules) -> Sise:
