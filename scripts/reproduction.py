@@ -14,32 +14,22 @@ every measure from the default, with its 95 % interval where there are ten pictu
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 import pandas as pd
-import torch
 from tabulate import tabulate
 
 from adasise_bench.cli.parameters import COMMA_LIST
 from adasise_bench.data.rules import SETS, Rules
-from adasise_bench.metrics.pair import Pair, compute
-from adasise_bench.models.classifier import Classifier
-from adasise_bench.records.maps import read_map
 from adasise_bench.records.reading import read_records
 from adasise_bench.records.record import Key
 from adasise_bench.reporting.statistics import estimate_means
-from adasise_bench.run import network
 from adasise_bench.run.config import RunConfig
 from adasise_bench.run.config_file import load_config, validate
-from adasise_bench.run.plan import make_plan
 from adasise_bench.run.runner import run
-from adasise_bench.run.worker import load_ahead
-from adasise_bench.utils.devices import pick_device
+from adasise_bench.run.stored_maps import find_maps, measuring
 from adasise_bench.utils.errors import BenchError
 from adasise_bench.utils.files import write_text_atomically
 
@@ -203,56 +193,13 @@ def renamed(records: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
 
 
 def remeasured(config: RunConfig, folder: Path, rules: dict[str, str]) -> pd.DataFrame:
-    """The metrics of a run's maps under other rules: a line for each pair and method, as they are made.
-
-    What the file of an earlier call holds already is not measured again.
-    """
-    path = folder.with_name(f"{folder.name}-{'-'.join(rules)}.jsonl")
-    there = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    known = {tuple(one[name] for name in Key._fields) for one in there}
-    records = read_records(folder)
-    records = records[records["error"].isna()]
-    with path.open("a", buffering=1) as file:
-        for line in _remeasured(config.model_copy(update={"rules": Rules(**rules)}), folder, records, known):
-            file.write(json.dumps(line) + "\n")
-            there.append(line)
-    return pd.DataFrame(there).merge(records[[*Key._fields, "maps_kept"]], on=list(Key._fields))
-
-
-def _remeasured(
-    config: RunConfig, folder: Path, records: pd.DataFrame, known: set[tuple[Any, ...]]
-) -> Iterator[dict[str, Any]]:
-    plan, device = make_plan(config), pick_device(config.device)
-    for name in config.models:
-        classifier = network.load(config, name, device, plan.dataset.classes)
-        keys = [Key(*row) for row in records[list(Key._fields)].itertuples(index=False) if row.model == name]
-        todo: dict[str, list[Key]] = {}
-        for key in (key for key in keys if key not in known):
-            todo.setdefault(key.image_id, []).append(key)
-        anything: dict[str, str | None] = dict.fromkeys(todo)
-        for image_id, loaded in load_ahead(plan, todo, anything, classifier.preprocessing):
-            if isinstance(loaded, BenchError):
-                raise loaded
-            annotation, image = loaded[0], loaded[1].to(device)
-            scores = cache(partial(_scores, classifier, image))
-            for key in todo[image_id]:
-                class_name = str(key.class_name)
-                pair = Pair(
-                    classifier, image, classifier.classes.index(class_name), class_name,
-                    torch.from_numpy(read_map(folder, key)).to(device),
-                    annotation.inside(class_name, (image.shape[2], image.shape[3])), annotation, None, scores,
-                    _not_again, config.rules.ties,
-                )  # fmt: skip
-                values = compute(pair)
-                yield key._asdict() | {metric: values[metric] for metric in METRICS}
-
-
-def _scores(classifier: Classifier, image: torch.Tensor) -> torch.Tensor:
-    return classifier.reference_scores(image)[0]
-
-
-def _not_again(_: Classifier) -> torch.Tensor:
-    raise AssertionError("no metric of this table explains again")
+    """The records of a run's maps, measured under other rules in a run folder beside the run's."""
+    changed = config.model_copy(update={"rules": Rules(**rules)})
+    measured, _ = measuring(changed, find_maps(folder, changed))
+    beside = folder.with_name(f"{folder.name}-{'-'.join(rules)}")
+    run(measured, beside)
+    kept = read_records(folder)[[*Key._fields, "maps_kept"]]
+    return read_records(beside).drop(columns="maps_kept").merge(kept, on=list(Key._fields))
 
 
 def deltas(title: str, before: pd.DataFrame, after: pd.DataFrame) -> list[dict[str, Any]]:
