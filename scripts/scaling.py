@@ -251,7 +251,7 @@ def costs(output: Path | None) -> None:
 
     found["hand out, per record"] = seconds_each(hand_out, 20) / hand_out()
     worker.kill()
-    with TemporaryDirectory(dir=Path.cwd()) as folder:
+    with TemporaryDirectory(prefix="scaling-", dir=Path.cwd()) as folder:
         store = RecordStore(Path(folder), plan.keys)
         for way, count in WAYS_TO_WRITE.items():
             batch = [fake_record("scenes_vgg", "sise", image_id) for image_id in ids[:count]]
@@ -471,7 +471,7 @@ def driver(workers: int, records: int, methods: int, processes: int) -> None:
     dataset = VocDataset("simulated", ("dog",), names, names)
     classes = {name: ["dog"] for name in names}
     plan = Plan(config, dataset, dict.fromkeys(names, annotation), classes)
-    with TemporaryDirectory(dir=Path.cwd()) as temporary:
+    with TemporaryDirectory(prefix="scaling-", dir=Path.cwd()) as temporary:
         folder = Path(temporary) / "run"
         launcher = Dispatcher(SimulatedPool(config, workers, processes))
         with launcher, run_folder.exclusive(folder):
