@@ -18,7 +18,7 @@ from adasise_bench.methods.parsing import parse_method
 from adasise_bench.models.backends import usable
 from adasise_bench.models.backends.openvino import OpenVino
 from adasise_bench.models.backends.probe import masked_noise
-from adasise_bench.models.backends.quantisation import calibration_batches
+from adasise_bench.models.backends.quantisation import calibration_batches, quantised
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
 from adasise_bench.models.loading import load_classifier
@@ -76,6 +76,32 @@ def test_int8_weighs_masks_as_fp32_does() -> None:
     inputs = masked_noise(torch.Size([8, 3, 64, 64]), CAFFE)
     raw, rounded = backend(inputs, "fp32"), backend(inputs, "int8")
     assert 1e-4 < float((raw - rounded).abs().max() / raw.abs().max()) < 0.05
+
+
+def test_what_can_be_negative_has_a_zero_point_of_its_own() -> None:
+    """A range about 0 would lose half of the integers to values that the picture does not have, or more."""
+    pytest.importorskip("nncf")
+    from openvino import Model, opset13
+
+    def reads(quantiser: Any) -> bool:
+        """Whether it quantises the pictures."""
+        return bool(quantiser.input_value(0).get_node().get_type_name() == "Parameter")
+
+    shape = torch.Size([8, 3, 32, 32])
+    pictures = opset13.parameter(list(shape), name="pictures")
+    weights = opset13.constant(torch.rand(4, 3, 3, 3, generator=torch.Generator().manual_seed(0)).numpy())
+    outputs = opset13.convolution(pictures, weights, [1, 1], [0, 0], [0, 0], [1, 1])
+    least, most = (
+        float(sum(getattr(batch, end)() for batch in calibration_batches(shape, CAFFE)) / 12)
+        for end in ("min", "max")
+    )
+    assert least < 0 < most != pytest.approx(-least, rel=0.05)
+    model = quantised(Model([opset13.result(outputs)], [pictures]), shape, CAFFE)
+    (found,) = [
+        one for one in model.get_ordered_ops() if one.get_type_name() == "FakeQuantize" and reads(one)
+    ]
+    low, high = (float(found.input_value(place).get_node().data.reshape(-1)[0]) for place in (1, 2))
+    assert (low, high) == pytest.approx((least, most), rel=0.02)
 
 
 def test_what_describes_the_network_is_not_quantised() -> None:
