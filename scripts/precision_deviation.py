@@ -57,7 +57,8 @@ def changes(exact: Path, other: Path, model: str, method: str) -> Iterator[tuple
     pairs = before.index.intersection(after.index)
     before, after = before.loc[pairs], after.loc[pairs]
     yield "pairs", str(len(pairs))
-    yield "in fp32 after all", str(int((after["mask_precision"] == "fp32").sum()))
+    scored_in = after["mask_precision"].value_counts()
+    yield "masks scored in", ", ".join(f"{name} {scored_in[name]}" for name in sorted(scored_in.index))
     for name in COMPARED:
         moved = estimate_means((after[[name]] - before[[name]]).astype(float), METRICS[name].average)[name]
         between = "" if moved.low is None else f" [{moved.low:+.2f}, {moved.high:+.2f}]"

@@ -85,7 +85,10 @@ def test_what_it_prints_is_what_the_two_runs_hold(measured: Callable[..., tuple[
         assert said["least"] == f"{min(ranks):.4f}"
         assert said["pixels across, %"] == f"{np.mean(crossed):.3f}"
         assert said["most"] == f"{max(crossed):.2f}"
-        assert rounded["mask_precision"].tolist().count("fp32") == int(said["in fp32 after all"])
+        scored_in = rounded["mask_precision"].tolist()
+        assert said["masks scored in"] == ", ".join(
+            f"{name} {scored_in.count(name)}" for name in ("bf16", "fp32") if name in scored_in
+        )
         assert not any(np.isnan(ranks))
     assert read_records(output / "torch-bf16").query("method == 'rise'")["forwards"].tolist() == [24] * len(
         exact

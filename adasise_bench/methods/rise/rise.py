@@ -12,8 +12,8 @@ from adasise_bench.methods.base import Explanation, Method, Request
 from adasise_bench.methods.masking import masked_scores
 from adasise_bench.methods.precision_check import (
     SAMPLE,
+    agreeing_precisions,
     in_precision,
-    reference_where_moved,
     spread,
     told,
 )
@@ -96,7 +96,7 @@ class Rise(Method):
                 numbers = spread(count, SAMPLE).tolist()
                 return [torch.cat([masks.built(number, number + 1) for number in numbers])]
 
-            precisions = reference_where_moved(classifier, image, sample, targets)
+            precisions = agreeing_precisions(classifier, image, sample, targets)
             scores = {
                 precision: _scores(in_precision(classifier, precision), image, masks, count)
                 for precision in dict.fromkeys(precisions)

@@ -13,8 +13,8 @@ from adasise_bench.data.rules import PROTOCOL, OtsuRule, Rules
 from adasise_bench.methods.base import Explanation, Method, Request
 from adasise_bench.methods.masking import ScoredMaps, layer_map, numbers_of, score_masks, varying
 from adasise_bench.methods.precision_check import (
+    agreeing_precisions,
     in_precision,
-    reference_where_moved,
     sample_of_maps,
     told,
 )
@@ -164,7 +164,7 @@ def _trusted(
         maps = [block.maps[numbers] for block, numbers in zip(blocks, chosen, strict=True)]
         return sample_of_maps(maps, (image.shape[2], image.shape[3]))
 
-    return reference_where_moved(classifier, image, sample, [selection.target])[0]
+    return agreeing_precisions(classifier, image, sample, [selection.target])[0]
 
 
 def _explain_in(

@@ -21,9 +21,9 @@ from adasise_bench.models.backends.quantisation import nncf_version, quantised
 from adasise_bench.models.engine import BackendName
 from adasise_bench.utils.precision import PrecisionName
 
-_PRECISIONS: Mapping[PrecisionName, str] = {"fp32": "f32", "tf32": "f32", "bf16": "bf16", "int8": "f32"}
+_PRECISIONS: Mapping[PrecisionName, str] = {"fp32": "f32", "tf32": "f32", "bf16": "bf16", "int8": "bf16"}
 """OpenVINO's names. A CPU computes float32 products in full, whether TF32 is allowed or not; in int8, what is
-not 8 bits long is float32."""
+not 8 bits long is bf16."""
 
 
 class OpenVino(Backend):
