@@ -73,7 +73,8 @@ class OpenVino(Backend):
             with _silence():
                 model = quantised(model, inputs.shape, self._preprocessing)
         channels_last = is_channels_last(inputs)
-        cut = cut_at_large_product(model) if _PRECISIONS[precision] == "f32" else None
+        with _silence():  # torch warns that the weights must not be written to
+            cut = cut_at_large_product(model) if _PRECISIONS[precision] == "f32" else None
         if cut is None:
             infer = _compiled(_in_layout(model, channels_last), precision)
             return lambda inputs: infer(_as_read(inputs, channels_last))

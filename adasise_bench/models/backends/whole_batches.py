@@ -58,6 +58,6 @@ def _in_parts(forward: Forward) -> Forward:
     """
 
     def in_parts(inputs: torch.Tensor) -> torch.Tensor:
-        return torch.cat([forward(part) for part in inputs.split(-(-len(inputs) // _PARTS))])
+        return torch.cat([forward(part) for part in torch.split(inputs, -(-len(inputs) // _PARTS))])
 
     return in_parts
