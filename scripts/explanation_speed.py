@@ -7,7 +7,7 @@ count. Run it while nothing else runs.
         --ways torch:fp32,openvino:fp32,openvino:bf16,openvino:int8 --size 160
 
 With ``--memory`` every way makes one explanation in a process of its own instead, and the process's peak
-resident memory is printed, with its ratio to that of the first way. The peak does not depend on how many
+resident memory is printed, with its ratio to that of the first way. The peak hardly depends on how many
 masks are scored, as long as there is more than one batch: ``--mu 0.5`` scores few, in little time.
 """
 

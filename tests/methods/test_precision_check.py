@@ -110,6 +110,23 @@ def test_explained_together_every_explanation_is_what_it_is_alone(
     assert {found.mask_precision for found in together} == {"fp32", "bf16"}
 
 
+def test_int8_must_agree_more_closely(
+    rounding: Callable[..., Classifier], image: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A share of 7 % moves: between the bounds of int8 and bf16."""
+    masks = torch.rand(2, 48, 40, generator=torch.Generator().manual_seed(1))
+    exact = torch.tensor([[0.5], [0.5]])
+    monkeypatch.setattr(
+        "adasise_bench.methods.precision_check._scores",
+        lambda classifier, _image, _masks: (
+            exact if classifier.precision == "fp32" else torch.tensor([[0.57], [0.43]])
+        ),
+    )
+    for name, expected in (("int8", "bf16"), ("bf16", "bf16"), ("fp16", "fp16"), ("tf32", "tf32")):
+        classifier = rounding(precision=name)
+        assert agreeing_precisions(classifier, image, lambda: [masks], [0]) == [expected]
+
+
 @pytest.mark.parametrize("entries", [["sise", "ada_sise"], [METHODS[2]], ["score_cam"]])
 def test_where_int8_disagrees_bf16_is_tried_before_fp32(
     entries: list[object],
@@ -160,7 +177,7 @@ def test_the_bound_is_on_any_block(rounding: Callable[..., Classifier], image: t
         calls.append(self.precision)
         found = self.reference_scores(inputs)
         if self.precision != "fp32":
-            found[7] *= 1 + 20 * MOST_MOVED
+            found[7] *= 1 + 20 * MOST_MOVED["bf16"]
         return found
 
     with pytest.MonkeyPatch.context() as patch:
