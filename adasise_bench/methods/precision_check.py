@@ -20,8 +20,8 @@ SAMPLE = 32
 """Masks of an explanation that are scored twice, about: every block gives equally many."""
 
 MOST_MOVED: Mapping[PrecisionName, float] = {"int8": 0.05, "bf16": 0.1, "fp16": 0.1, "tf32": 0.1}
-"""Share of the weight that may move from masks to others. docs/performance.md says how these bounds were found:
-at 6 to 10 %, maps that were scored in int8 have changed by points."""
+"""Share of the weight that may move from masks to others; docs/performance.md says how it was found. At 6 to
+10 %, maps that were scored in int8 have changed by points."""
 
 _TRIED: Mapping[PrecisionName, Sequence[PrecisionName]] = {"int8": ("int8", "bf16")}
 """What is tried before fp32, the fastest first, where this is not the run's precision alone."""
