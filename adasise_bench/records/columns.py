@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from adasise_bench.records.joining import of_measuring, refuse_disagreement, refuse_nothing
+from adasise_bench.records.reading import Read
 from adasise_bench.records.record import SCHEMA, Key
 from adasise_bench.records.run import Run
 
@@ -102,7 +103,7 @@ def join(runs: Sequence[Run]) -> dict[str, NetworkRecords]:
             rows += len(table)
             timed.append(_one_chunk(table["seconds"]).is_valid().to_numpy(zero_copy_only=False))
     refuse_nothing(runs, rows)
-    coded = {name: _sorted_codes(runs, name) for name in Key._fields}
+    coded = {name: sorted_codes([run.read for run in runs], name) for name in Key._fields}
     networks: list[tuple[str, pd.MultiIndex, list[int]]] = []
     slots, base = np.full(rows, _NOBODY, np.int64), 0
     model_codes, model_names = coded["model"]
@@ -256,12 +257,12 @@ def _floats(array: pa.Array, element: int | None) -> _Floats:
     return found
 
 
-def _sorted_codes(runs: Sequence[Run], name: str) -> tuple[NDArray[np.signedinteger[Any]], pa.Array]:
+def sorted_codes(reads: Sequence[Read], name: str) -> tuple[NDArray[np.signedinteger[Any]], pa.Array]:
     """A column of text as numbers into its sorted different values, -1 for null, and these values.
 
     The numbers have as few bytes as they need.
     """
-    parts = [_one_chunk(table[name]).dictionary_encode() for run in runs for table in run.read([name])]
+    parts = [_one_chunk(table[name]).dictionary_encode() for read in reads for table in read([name])]
     chunks = pa.chunked_array(parts).unify_dictionaries().chunks
     del parts
     order = pc.array_sort_indices(chunks[0].dictionary).to_numpy()
