@@ -65,7 +65,7 @@ class NetworkRecords:
 
     def images(self, chosen: NDArray[np.bool_]) -> int:
         """The number of images of some pairs, which a (pairs,) array chooses."""
-        return len(np.unique(self.pairs.codes[0][chosen]))
+        return len(present_codes(self.pairs.codes[0][chosen]))
 
     def shared(self, column: str) -> _Floats:
         """A column that a pair's records share: for each pair, the first value that is there, (pairs,)."""
@@ -120,7 +120,7 @@ def join(runs: Sequence[Run]) -> dict[str, NetworkRecords]:
         keys *= len(class_names) + 1
         keys += class_codes[own]
         keys += 1
-        pairs: Any = np.unique(keys)
+        pairs = _distinct(keys)
         index = pd.MultiIndex(
             levels=levels,
             codes=[pairs // (len(class_names) + 1), pairs % (len(class_names) + 1) - 1],
@@ -179,7 +179,7 @@ class _Reader:
         ends = [*self._rows.starts[1:], len(timed)]
         for number, (start, end) in reversed(list(enumerate(zip(self._rows.starts, ends, strict=True)))):
             slots, own = self._slots(start, end - start)
-            first[np.unique(slots[own & timed[start:end]] % self._shape[1])] = number
+            first[present_codes(slots[own & timed[start:end]] % self._shape[1])] = number
         return first
 
     def devices(self) -> list[str | None]:
@@ -270,6 +270,17 @@ def sorted_codes(reads: Sequence[Read], name: str) -> tuple[NDArray[np.signedint
     rank[order] = np.arange(len(order))
     codes = np.concatenate([rank[chunk.indices.fill_null(_NOBODY).to_numpy()] for chunk in chunks])
     return codes, chunks[0].dictionary.take(pa.array(order))
+
+
+def _distinct(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The different values, sorted. np.unique hashes them, which takes longer the more there are."""
+    ordered = np.sort(keys)
+    return ordered[np.concatenate([np.ones(min(1, len(keys)), np.bool_), ordered[1:] != ordered[:-1]])]
+
+
+def present_codes(codes: NDArray[Any]) -> NDArray[np.intp]:
+    """The different values of numbers from 0, sorted, in a time that is proportional to their number."""
+    return np.flatnonzero(np.bincount(codes))
 
 
 def _in_order(codes: NDArray[Any]) -> list[int]:
