@@ -155,8 +155,8 @@ def _compressed(codes: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.
 def _estimates_of_classes(values: pd.DataFrame) -> dict[Hashable, Estimate]:
     """The means over classes of many images, column by column.
 
-    An image shows few of the classes. Therefore its totals are a row of a sparse matrix, which has the size of
-    the values, and not of images times classes.
+    An image shows few of the classes. Therefore its totals are a row of a sparse matrix, whose size is
+    that of the values, and not images times classes.
     """
     from scipy.sparse import csr_array, hstack
 
