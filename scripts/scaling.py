@@ -3,6 +3,7 @@
     python scripts/scaling.py memory                 the driver's memory for 10^4, 10^5 and 10^6 records
     python scripts/scaling.py costs                  seconds to hand out, write, read, decode, hash
     python scripts/scaling.py synthetic FOLDER --pairs 333250   a finished run of random values, in seconds
+    python scripts/scaling.py report FOLDER          size of a run's report, seconds to open it
     python scripts/scaling.py start                  seconds and memory of starting with 200,000 pictures
     python scripts/scaling.py curve                  memory of driver and workers during a long run
     python scripts/scaling.py driver                 records per second of a driver with 64 simulated workers
@@ -118,6 +119,22 @@ def synthetic(folder: Path, pairs: int, seed: int, shards: int) -> None:
         synthetic_shards(folder, pairs, seed, shards)
     else:
         synthetic_run(folder, pairs, seed)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def report(folder: Path) -> None:
+    """Write the report of the run FOLDER into it, and open it in Chromium: its size and the seconds."""
+    from scaling_parts.opening import opening_of
+
+    from adasise_bench.records import load_run
+    from adasise_bench.reporting.report.page import write_report
+
+    path = folder / "report.html"
+    write_report([load_run(folder)], path)
+    found = opening_of(path, "00042")
+    seconds = f"{found.first_pairs:.2f} s to the first pairs; {found.search:.2f} s to search"
+    click.echo(f"{found.megabytes:.1f} MB; {seconds}")
 
 
 def seconds_each(work: Callable[[], Any], times: int) -> float:

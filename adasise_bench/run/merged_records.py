@@ -19,7 +19,7 @@ from adasise_bench.records.lines import lines_of
 from adasise_bench.records.reading import as_damage, finished_tables, reader
 from adasise_bench.records.record import Key
 
-_Ints = NDArray[np.int64]
+_Ints = NDArray[np.signedinteger[Any]]
 
 _NOWHERE = -1
 
@@ -80,7 +80,7 @@ def read_keys(path: Path, names: Names, models: Sequence[str], methods: Sequence
     found = {name: sorted_codes([read], name) for name in Key._fields}
     codes, values = ({name: pair[part] for name, pair in found.items()} for part in (0, 1))
     places = (names.find(image_id.as_py()) for image_id in values["image_id"])
-    of_image = np.fromiter((_NOWHERE if place is None else place for place in places), np.int64)
+    of_image = np.fromiter((_NOWHERE if place is None else place for place in places), np.int32)
     images = of_image[codes["image_id"]]
     of_model, of_method = (
         _numbers_in(known, values[column].to_pylist())[codes[column]]
@@ -94,18 +94,18 @@ def read_keys(path: Path, names: Names, models: Sequence[str], methods: Sequence
 
 def _numbers_in(known: Sequence[str], names: Sequence[str]) -> _Ints:
     """The places of names in a list, -1 for those that it does not have."""
-    return np.array([known.index(name) if name in known else _NOWHERE for name in names], np.int64)
+    return np.array([known.index(name) if name in known else _NOWHERE for name in names], np.int32)
 
 
 def _pairs(images: _Ints, classes: NDArray[Any], count: int) -> tuple[_Ints, _Ints, _Ints]:
     """The pairs of :class:`ShardKeys`; ``count`` is the number of different classes."""
     distinct, first, of_row = np.unique(
-        images * (count + 1) + classes + 1, return_index=True, return_inverse=True
+        images.astype(np.int64) * (count + 1) + classes + 1, return_index=True, return_inverse=True
     )
     elsewhere = int((distinct < 0).sum())
     image_of, first = distinct[elsewhere:] // (count + 1), first[elsewhere:]
     order = np.lexsort((first, image_of))
-    place = np.full(len(distinct), _NOWHERE)
+    place = np.full(len(distinct), _NOWHERE, np.int32)
     place[elsewhere + order] = np.arange(len(order))
     return place[of_row], image_of[order], first[order]
 
@@ -138,7 +138,7 @@ class MergedOrder:
         of_image = np.arange(len(shard.pair_images)) - shard.pair_images.searchsorted(shard.pair_images)
         pair = (self._first[shard.pair_images] + of_image)[shard.pairs] if len(of_image) else shard.pairs
         others = (shard.blocks < 0) | (shard.pairs < 0)
-        places: _Ints = np.where(others, _NOWHERE, shard.blocks * self.pairs + pair)
+        places: _Ints = np.where(others, _NOWHERE, shard.blocks.astype(np.int64) * self.pairs + pair)
         kept = _last_of_each(shard, np.flatnonzero(others))
         places[kept] = np.arange(self.total, self.total + len(kept))
         self.total += len(kept)

@@ -13,6 +13,9 @@ from adasise_bench.reporting.report.index import Places
 MOST_PICTURES = 1_000
 """A report of more pictures holds so many: the worst ones, and as many at random."""
 
+MOST_MAPS = 20_000
+"""It holds fewer pictures if these have more maps than so many together, which are about 40 MB."""
+
 MOST_NUMBERS = 2_500_000
 """The most values of metrics that a report holds, about 45 MB: those of 50,000 pairs by 8 methods."""
 
@@ -32,10 +35,11 @@ class Choice(NamedTuple):
 def choose(places: Places, methods: Sequence[str], controls: Collection[str], metrics: int) -> Choice:
     """Which pictures a report shows.
 
-    If there are more than :data:`MOST_PICTURES`, half of those that the page holds are the worst: first
-    those with an error, then those with a degenerate map, then those with the lowest mean EBPG of the methods
-    that are not controls. The other half are drawn at random from the rest. The pairs of all others are
-    listed without their pictures, or of as many at random as :data:`MOST_NUMBERS` allows.
+    If there are more than :data:`MOST_PICTURES`, or if they have more maps than :data:`MOST_MAPS`, half of
+    those that the page holds are the worst: first those with an error, then those with a degenerate map, then
+    those with the lowest mean EBPG of the methods that are not controls. The other half are drawn at random
+    from the rest. The pairs of all others are listed without their pictures, or of as many at random as
+    :data:`MOST_NUMBERS` allows.
 
     Args:
         places: all pairs.
@@ -43,14 +47,15 @@ def choose(places: Places, methods: Sequence[str], controls: Collection[str], me
         metrics: how many are shown.
     """
     count = places.picture_count
-    if count <= MOST_PICTURES:
+    most = max(1, min(MOST_PICTURES, MOST_MAPS * count // (len(places) * len(methods))))
+    if count <= most:
         return Choice(np.arange(count), np.arange(count))
     order = _worst_first(places, [method for method in methods if method not in controls])
-    worst, rest = order[: MOST_PICTURES // 2], order[MOST_PICTURES // 2 :]
+    worst, rest = order[: most // 2], order[most // 2 :]
     order = np.concatenate([worst, np.random.default_rng(_SEED).permutation(rest)])
     numbers = np.cumsum(np.bincount(places.pictures)[order]) * len(methods) * metrics
-    listed = max(MOST_PICTURES, int(numbers.searchsorted(MOST_NUMBERS, "right")))
-    return Choice(np.sort(order[:listed]), np.sort(order[:MOST_PICTURES]))
+    listed = max(most, int(numbers.searchsorted(MOST_NUMBERS, "right")))
+    return Choice(np.sort(order[:listed]), np.sort(order[:most]))
 
 
 def _worst_first(places: Places, methods: Sequence[str]) -> _Ints:
