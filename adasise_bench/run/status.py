@@ -153,17 +153,19 @@ def _finished(path: Path) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, 
     """
     if not path.exists():
         return None
-    from adasise_bench.records.reading import as_damage  # here, because these take half a second to import
+    # Imported here, because these take half a second.
+    from adasise_bench.records.reading import as_damage, parts_of
     from adasise_bench.records.row_groups import rows_by_text
 
     made: Counter[tuple[str, str]] = Counter()
     failed: Counter[tuple[str, str]] = Counter()
     with as_damage(path):
         try:
-            with regular(path, within=path.parent) as file:
-                for (model, method), rows, errors in rows_by_text(file, ["model", "method"], "error"):
-                    made[model, method] += rows - errors
-                    failed[model, method] += errors
+            for part in parts_of(path):
+                with regular(part, within=path.parent) as file:
+                    for (model, method), rows, errors in rows_by_text(file, ["model", "method"], "error"):
+                        made[model, method] += rows - errors
+                        failed[model, method] += errors
         except FileNotFoundError:  # the run has been continued meanwhile
             return None
     return made, failed
