@@ -102,8 +102,8 @@ def main() -> None:
 
     \b
     Examples:
-      adasise-bench run --config configs/quickstart.yaml
-      adasise-bench run --config configs/table1.yaml --set data.root=/data/voc --limit 100
+      adasise-bench run --config quickstart
+      adasise-bench run --config table1 --set data.root=/data/voc --limit 100
       adasise-bench status results/table1-1a2b3c4d
       adasise-bench table results/table1-1a2b3c4d --format latex
       adasise-bench figure maps results/table1-1a2b3c4d --random 4 --output maps.pdf

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from adasise_bench.cli.parameters import COMMA_LIST
+from adasise_bench.cli.parameters import COMMA_LIST, CONFIG_FILE
 from adasise_bench.cli.table import FORMATS
 from adasise_bench.utils.errors import BenchError
 
 
 @click.command()
-@click.option("--config", "config_path", required=True, type=click.Path(path_type=Path, dir_okay=False),
-              help="YAML file of a run; its methods are not used.")  # fmt: skip
+@click.option("--config", "config_path", required=True, type=CONFIG_FILE,
+              help="Configuration of a run, as in `run`; its methods are not used.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
               help="Override any key, e.g. data.root=/data.")  # fmt: skip
 @click.option("--models", type=COMMA_LIST, default="", help="Use only these models of the configuration.")
@@ -36,8 +36,8 @@ def accuracy(
 
     \b
     Examples:
-      adasise-bench accuracy --config configs/table1.yaml
-      adasise-bench accuracy --config configs/table1.yaml --models resnet50 --limit 200 --format json
+      adasise-bench accuracy --config table1
+      adasise-bench accuracy --config table1 --models resnet50 --limit 200 --format json
     """
     from adasise_bench.reporting.tables.formats import WIDTH, render
     from adasise_bench.run.accuracy import measure_accuracy

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from adasise_bench.cli.parameters import COMMA_LIST
+from adasise_bench.cli.parameters import COMMA_LIST, CONFIG_FILE
 from adasise_bench.cli.table import tables_text
 from adasise_bench.utils.errors import BenchError, ConfigError
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--config", "config_path", required=True, type=click.Path(path_type=Path, dir_okay=False),
-              help="YAML file; the folder configs/ has examples.")  # fmt: skip
+@click.option("--config", "config_path", required=True, type=CONFIG_FILE,
+              help="YAML file, or the name of a configuration that comes with the tool; `ls configs` lists these.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
               help="Change any setting, such as data.root=/data or methods.sise.mu=0.3; null removes a "
               "model or method.")  # fmt: skip
@@ -76,14 +76,14 @@ def run(
 
     \b
     Examples:
-      adasise-bench run --config configs/quickstart.yaml
-      adasise-bench run --config configs/table1.yaml --models resnet50 --methods sise,ada_sise
-      adasise-bench run --config configs/table1.yaml --set data.root=/path/to/voc \\
+      adasise-bench run --config quickstart
+      adasise-bench run --config table1 --models resnet50 --methods sise,ada_sise
+      adasise-bench run --config table1 --set data.root=/path/to/voc \\
           --set models.resnet50.checkpoint=weights.pth.tar --set methods.extremal_perturbation=null
-      adasise-bench run --config configs/table1.yaml --devices cuda:0,cuda:1
-      adasise-bench run --config configs/table1.yaml --launcher ray
-      adasise-bench run --config configs/table1.yaml --shard 3/8
-      adasise-bench run --config configs/table1.yaml --dry-run
+      adasise-bench run --config table1 --devices cuda:0,cuda:1
+      adasise-bench run --config table1 --launcher ray
+      adasise-bench run --config table1 --shard 3/8
+      adasise-bench run --config table1 --dry-run
     """
     from adasise_bench.run.config_file import load_config
 
