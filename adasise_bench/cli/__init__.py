@@ -27,8 +27,10 @@ from adasise_bench.cli.measure import measure
 from adasise_bench.cli.merge import merge_
 from adasise_bench.cli.report import report
 from adasise_bench.cli.run import run
+from adasise_bench.cli.schema import schema
 from adasise_bench.cli.status import status
 from adasise_bench.cli.table import table
+from adasise_bench.cli.validate import validate
 from adasise_bench.utils.errors import BenchError, CrashError, OutputError
 from adasise_bench.utils.messages import terminal
 from adasise_bench.utils.streams import open_closed_streams, outlive_readers
@@ -126,6 +128,8 @@ for _command in (
     compare,
     explain,
     list_,
+    validate,
+    schema,
     info,
 ):
     main.add_command(_command)

@@ -13,7 +13,8 @@ from adasise_bench.utils.errors import BenchError
 
 @click.command()
 @click.option("--config", "config_path", required=True, type=CONFIG_FILE,
-              help="Configuration that names the data, as in `run`; its networks and methods are not used.")  # fmt: skip
+              help="Configuration that names the data, as in `run`; its networks and methods are not "
+              "used.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override any key, as in `run`.")
 @click.option("--format", "fmt", type=click.Choice(FORMATS), default="terminal", show_default=True)
 @click.option(

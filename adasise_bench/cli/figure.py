@@ -99,7 +99,8 @@ def gradients(
 
 @figure.command()
 @click.option("--config", "config_path", required=True, type=CONFIG_FILE,
-              help="Configuration that names the data, as in `run`; its networks and methods are not used.")  # fmt: skip
+              help="Configuration that names the data, as in `run`; its networks and methods are not "
+              "used.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override any key, as in `run`.")
 @_output
 def chance(config_path: Path, overrides: tuple[str, ...], output: Path) -> None:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--config", "config_path", required=True, type=CONFIG_FILE,
-              help="YAML file, or the name of a configuration that comes with the tool; `ls configs` lists these.")  # fmt: skip
+              help="YAML file, or the name of a configuration that comes with the tool; `ls configs` lists "
+              "these.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
               help="Change any setting, such as data.root=/data or methods.sise.mu=0.3; null removes a "
               "model or method.")  # fmt: skip
@@ -51,7 +52,9 @@ if TYPE_CHECKING:
 @click.option("--verify", is_flag=True,
               help="Read and hash every picture and annotation again, also those that an earlier start has "
               "read and that have not changed since.")  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Print what would be done, and stop.")
+@click.option("--dry-run", is_flag=True,
+              help="Print what would be done, about how long it would take, and what would be downloaded and "
+              "written, and stop.")  # fmt: skip
 def run(
     config_path: Path,
     overrides: tuple[str, ...],
@@ -97,16 +100,23 @@ def run(
         "save_maps": save_maps or None,
     }
     settings = [f"{key}={value}" for key, value in flags.items() if value is not None]
-    config = load_config(config_path, [*overrides, *settings], models, methods)
-    if dry_run:
-        from adasise_bench.run.plan import describe_plan, make_plan
-        from adasise_bench.utils.messages import terminal
-
-        click.echo(terminal(describe_plan(make_plan(config, download=False, verify=verify))))
-        return
     from adasise_bench.run.runner import default_folder
 
-    carry_out(config, output or default_folder(config), resume, launcher, devices, workers, verify=verify)
+    config = load_config(config_path, [*overrides, *settings], models, methods)
+    folder = output or default_folder(config)
+    if dry_run:
+        _forecast(config, folder, [config.device] if launcher == "ray" else devices, verify)
+    else:
+        carry_out(config, folder, resume, launcher, devices, workers, verify=verify)
+
+
+def _forecast(config: RunConfig, folder: Path, devices: list[str] | None, verify: bool) -> None:
+    from adasise_bench.run.forecast.description import forecast
+    from adasise_bench.utils.devices import pick_devices
+    from adasise_bench.utils.messages import terminal
+
+    for lines in forecast(config, folder, pick_devices(devices, config.device), verify=verify):
+        click.echo(terminal(lines))
 
 
 def carry_out(
