@@ -9,6 +9,7 @@ import click
 from adasise_bench.cli.parameters import COMMA_LIST, CONFIG_FILE
 from adasise_bench.cli.table import FORMATS
 from adasise_bench.utils.errors import BenchError
+from adasise_bench.utils.streams import prints_aside
 
 
 @click.command()
@@ -46,8 +47,9 @@ def accuracy(
 
     flags = {"limit": limit, "device": device}
     settings = [f"{key}={value}" for key, value in flags.items() if value is not None]
-    config = load_config(config_path, [*overrides, *settings], models, [])
-    tables, errors = measure_accuracy(config)
+    with prints_aside():
+        config = load_config(config_path, [*overrides, *settings], models, [])
+        tables, errors = measure_accuracy(config)
     click.echo(render(tables, fmt, terminal_width() or WIDTH))
     if errors > config.tolerated_errors:
         raise BenchError(f"{errors} of the pictures cannot be used; the last note says why of one")

@@ -9,6 +9,7 @@ import click
 from adasise_bench.cli.parameters import CONFIG_FILE
 from adasise_bench.cli.table import FORMATS
 from adasise_bench.utils.errors import BenchError
+from adasise_bench.utils.streams import prints_aside
 
 
 @click.command()
@@ -37,7 +38,8 @@ def chance(config_path: Path, overrides: tuple[str, ...], fmt: str, by: str | No
     from adasise_bench.run.config_file import load_config
     from adasise_bench.utils.text_tables import terminal_width
 
-    config = load_config(config_path, overrides)
+    with prints_aside():
+        config = load_config(config_path, overrides)
     levels = chance_levels(config)
     click.echo(render(chance_tables(levels, by_class=by is not None), fmt, terminal_width() or WIDTH))
     if (unusable := len(levels.unusable)) > config.tolerated_errors:

@@ -37,6 +37,7 @@ Exit codes:
 @click.option(
     "--format", "fmt", type=click.Choice(["terminal", "json"]), default="terminal", show_default=True
 )
+@click.option("--json", "fmt", flag_value="json", help="The same as --format json.")
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False),
               help="Also write the findings to this file, as JUnit XML.")  # fmt: skip
 def compare(

@@ -12,6 +12,7 @@ import click
 from adasise_bench.cli.parameters import COMMA_LIST, CONFIG_FILE
 from adasise_bench.cli.table import tables_text
 from adasise_bench.utils.errors import BenchError, ConfigError
+from adasise_bench.utils.streams import prints_aside
 
 if TYPE_CHECKING:
     from adasise_bench.run.config import RunConfig
@@ -102,7 +103,8 @@ def run(
     settings = [f"{key}={value}" for key, value in flags.items() if value is not None]
     from adasise_bench.run.runner import default_folder
 
-    config = load_config(config_path, [*overrides, *settings], models, methods)
+    with prints_aside():
+        config = load_config(config_path, [*overrides, *settings], models, methods)
     folder = output or default_folder(config)
     if dry_run:
         _forecast(config, folder, [config.device] if launcher == "ray" else devices, verify)
@@ -115,8 +117,9 @@ def _forecast(config: RunConfig, folder: Path, devices: list[str] | None, verify
     from adasise_bench.utils.devices import pick_devices
     from adasise_bench.utils.messages import terminal
 
-    for lines in forecast(config, folder, pick_devices(devices, config.device), verify=verify):
-        click.echo(terminal(lines))
+    with prints_aside():
+        lines = list(forecast(config, folder, pick_devices(devices, config.device), verify=verify))
+    click.echo(terminal("\n".join(lines)))
 
 
 def carry_out(
@@ -145,7 +148,8 @@ def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher, done
     from adasise_bench.run.runner import run as run_benchmark
 
     try:
-        outcome = run_benchmark(config, folder, resume=resume, launcher=launcher, verify=verify)
+        with prints_aside():
+            outcome = run_benchmark(config, folder, resume=resume, launcher=launcher, verify=verify)
     except KeyboardInterrupt:
         with suppress(BenchError):
             click.echo(tables_text([folder], "terminal"))
