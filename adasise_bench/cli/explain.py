@@ -65,6 +65,7 @@ def explain(
     from adasise_bench.run.scored_picture import explain_config, open_subject
     from adasise_bench.run.start_notes import misfits
     from adasise_bench.utils.messages import terminal
+    from adasise_bench.utils.quantities import counted
 
     folder = output or Path(f"explain-{image.stem}")
     with prints_aside():
@@ -81,4 +82,5 @@ def explain(
         click.echo(note, err=True)
     with prints_aside():
         explain_picture(subject, folder)
-    click.echo(f"{len(subject.classes) * len(config.methods)} explanations in {folder}", err=True)
+    made = counted(len(subject.classes) * len(config.methods), "explanation")
+    click.echo(f"{made} in {folder}", err=True)

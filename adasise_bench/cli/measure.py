@@ -10,6 +10,7 @@ import click
 from adasise_bench.cli.parameters import COMMA_LIST, CONFIG_FILE
 from adasise_bench.cli.run import carry_out
 from adasise_bench.utils.errors import ConfigError, OutputError
+from adasise_bench.utils.streams import prints_aside
 
 
 @click.command()
@@ -72,14 +73,15 @@ def measure(
         raise ConfigError("--device and --devices: give one of them")
     flags = {"limit": limit, "device": device, "shard": shard}
     settings = [f"{key}={value}" for key, value in flags.items() if value is not None]
-    given = load_data_and_network(config_path, [*overrides, *settings], models)
+    with prints_aside():
+        given = load_data_and_network(config_path, [*overrides, *settings], models)
     found = find_maps(maps, given, method_name)
     config, notes = measuring(given, found, methods=methods, resize=resize, negative=negative)
     folder = output or default_folder(config)
     _refuse_to_move_the_maps(folder, maps)
     for note in notes:
         click.echo(note, err=True)
-    carry_out(config, folder, resume, "local", devices, None, "maps measured", verify)
+    carry_out(config, folder, resume, "local", devices, None, "map", "measured", verify)
 
 
 def _refuse_to_move_the_maps(folder: Path, maps: Path) -> None:

@@ -12,6 +12,7 @@ import click
 from adasise_bench.cli.parameters import COMMA_LIST, CONFIG_FILE
 from adasise_bench.cli.table import tables_text
 from adasise_bench.utils.errors import BenchError, ConfigError
+from adasise_bench.utils.quantities import counted
 from adasise_bench.utils.streams import prints_aside
 
 if TYPE_CHECKING:
@@ -129,10 +130,11 @@ def carry_out(
     launcher: str,
     devices: list[str] | None,
     workers: int | None,
-    done: str = "explanations made",
+    thing: str = "explanation",
+    done: str = "made",
     verify: bool = False,
 ) -> None:
-    """Run a configuration and print its tables; ``done`` says what was done in the last line."""
+    """Run a configuration and print its tables; the last line counts the things that were done."""
     from adasise_bench.run.launchers.choice import choose_launcher
     from adasise_bench.run.start_notes import start_notes
     from adasise_bench.utils.devices import pick_devices
@@ -141,10 +143,12 @@ def carry_out(
     if launcher == "local":
         for note in start_notes(pick_devices(devices, config.device), config.precision):
             click.echo(note, err=True)
-    _run(config, folder, resume, chosen, done, verify)
+    _run(config, folder, resume, chosen, (thing, done), verify)
 
 
-def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher, done: str, verify: bool) -> None:
+def _run(
+    config: RunConfig, folder: Path, resume: bool, launcher: Launcher, done: tuple[str, str], verify: bool
+) -> None:
     from adasise_bench.run.runner import run as run_benchmark
 
     try:
@@ -159,8 +163,10 @@ def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher, done
         sys.exit(130)
     if outcome.computed + outcome.reused or not config.shard:
         click.echo(tables_text([folder], "terminal"))
-    click.echo(f"{outcome.computed} {done}, {outcome.reused} kept from before, in {folder}", err=True)
+    thing, made = done
+    told = f"{counted(outcome.computed, thing)} {made}, {outcome.reused:,} kept from before, in {folder}"
+    click.echo(told, err=True)
     if outcome.errors > config.tolerated_errors:
         raise BenchError(
-            f"{outcome.errors} of the explanations failed; the column `error` of the records says why"
+            f"{outcome.errors:,} of the explanations failed; the column `error` of the records says why"
         )

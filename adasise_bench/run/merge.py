@@ -28,6 +28,7 @@ from adasise_bench.records.store import RecordStore
 from adasise_bench.run.config import RunConfig
 from adasise_bench.utils.errors import ConfigError, DataError, OutputError
 from adasise_bench.utils.files import folder_made_atomically, regular
+from adasise_bench.utils.quantities import counted
 from adasise_bench.utils.settings import first_problem
 
 _AT_ONCE = 4_096
@@ -208,8 +209,8 @@ def _write_records(folder: Path, shards: Sequence[Shard], planned: PlannedKeys) 
             lacking = next(key for position, key in enumerate(planned) if not seen[position])
             shard = shards[shard_of(lacking.image_id, shards[0].count) - 1]
             raise DataError(
-                f"{shard.folder}: lacks {int((~seen).sum())} records, the first {_named(lacking)}; "
-                "give the shard's command again"
+                f"{shard.folder}: lacks {counted(int((~seen).sum()), 'record')}, the first "
+                f"{_named(lacking)}; give the shard's command again"
             )
         store.finish()
     finally:

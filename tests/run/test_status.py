@@ -244,3 +244,27 @@ def test_two_who_look_at_once_do_not_take_each_other_for_a_run(folder: Path) -> 
     with (folder / ".lock").open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_SH)
         assert read_status(folder).state == "dead"
+
+
+def test_the_status_is_told_as_json(folder: Path) -> None:
+    with exclusive(folder):
+        result = CliRunner().invoke(main, ["status", "--json", str(folder)])
+    (told,) = json.loads(result.output)
+    assert told["state"] == "running"
+    assert told["counts"][1] == {
+        "model": "resnet50", "method": "ada_sise", "made": 1, "failed": 1, "planned": 10,
+    }  # fmt: skip
+    assert (told["left"], told["host"], told["workers"][0]["made"]) == (16, "node7", 4)
+    assert told["seconds_left"] == pytest.approx(16 / told["records_per_second"])
+    (dead,) = json.loads(CliRunner().invoke(main, ["status", "--json", str(folder)]).output)
+    assert (dead["state"], dead["seconds_left"]) == ("dead", None)
+
+
+def test_one_record_is_one_record(folder: Path) -> None:
+    (folder / "environment.json").write_text(json.dumps({"data": {"pairs": 2}}))
+    assert "\n1 record to go" not in describe_status(read_status(folder), 0.0)
+    (folder / "config.yaml").write_text(
+        json.dumps({"methods": [{"label": "ada_sise"}], "models": {"resnet50": {}}})
+    )
+    (folder / "environment.json").write_text(json.dumps({"data": {"pairs": 3}}))
+    assert "\n1 record to go" in describe_status(read_status(folder), 0.0)
