@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 from pathlib import Path
 
@@ -69,3 +71,24 @@ def test_the_quickstart_runs_by_name_and_is_reported(installed: Path, tmp_path: 
     assert {path.name for path in tmp_path.iterdir()} == {"out"}
     ran(installed, tmp_path, "adasise-bench", "report", "out")
     assert list((tmp_path / "out").glob("*.html"))
+
+
+def test_the_container_copies_what_there_is_onto_a_torch_that_suffices() -> None:
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    for line in re.findall(r"^COPY (.+)$", text, re.MULTILINE):
+        *sources, _ = line.split()
+        assert all((ROOT / source).exists() for source in sources), line
+    torch = re.search(r"^ARG PYTORCH=([\d.]+)-", text, re.MULTILINE)
+    assert torch is not None
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "dependencies"
+    ]
+    (least,) = [line.partition(">=")[2] for line in dependencies if line.startswith("torch>=")]
+    assert [int(part) for part in torch[1].split(".")] >= [int(part) for part in least.split(".")]
+    assert re.search(r'^ENTRYPOINT \["adasise-bench"\]$', text, re.MULTILINE)
+
+
+def test_the_readme_begins_with_the_quickstart_by_name() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    first = text.partition("```sh\n")[2].partition("\n```")[0]
+    assert first.endswith(" && pip install . && adasise-bench run --config quickstart")
