@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-<<<<<<< HEAD
 from fractions import Fraction
-from typing import Any, Literal, cast
-=======
 from typing import Any, ClassVar, Literal, cast
->>>>>>> main
 
 import torch
 from pydantic import Field

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from adasise_bench.run.config import RunConfig
-from adasise_bench.run.forecast.networks import Trial, refuse_absent_networks, try_network
+from adasise_bench.run.forecast.networks import Trial, refuse_absent_networks, timed_precision, try_network
 from adasise_bench.run.forecast.passes import Passes, expected_passes
 from adasise_bench.run.forecast.pictures import Pictures, pictures_of
 from adasise_bench.run.forecast.storage import downloads, free_bytes, map_bytes, record_bytes
@@ -40,7 +40,7 @@ def forecast(
     maps = {name: trial.maps if trial else None for name, trial in trials.items()}
     passes = list(expected_passes(config, pictures, maps))
     yield from _passes(config, passes)
-    yield from _time(passes, trials, devices)
+    yield from _time(config, passes, trials, devices)
     yield from _storage(config, pictures, trials, folder)
 
 
@@ -84,7 +84,10 @@ def _number(count: int | None) -> str:
 
 
 def _time(
-    passes: Sequence[Passes], trials: Mapping[str, Trial | None], devices: Sequence[str]
+    config: RunConfig,
+    passes: Sequence[Passes],
+    trials: Mapping[str, Trial | None],
+    devices: Sequence[str],
 ) -> Iterator[str]:
     timed = {name: trial for name, trial in trials.items() if trial is not None}
     if not timed:
@@ -94,10 +97,11 @@ def _time(
     gpus = len(set(devices)) if device.type != "cpu" else 1
     seconds = sum(_inputs(one) * timed[one.model].seconds for one in passes if one.model in timed) / gpus
     paces = ", ".join(f"{1000 * trial.seconds:,.1f} ms per input of {name}" for name, trial in timed.items())
+    where = f"{f'{gpus} GPUs like ' if gpus > 1 else ''}{device} ({machine(device)[0]})"
+    yield f"time: about {duration(seconds)} on {where}. A faster backend needs less, a busy machine more"
     yield (
-        f"time: about {duration(seconds)} on {f'{gpus} GPUs like ' if gpus > 1 else ''}{device} "
-        f"({machine(device)[0]}). torch with random weights has just taken {paces}; a gradient counts as "
-        f"{FORWARDS_PER_BACKWARD} forward passes. A faster backend needs less, a busy machine more"
+        f"  torch in {timed_precision(config)} has just taken {paces}, with weights that explain nothing; a "
+        f"gradient counts as {FORWARDS_PER_BACKWARD} forward passes"
     )
 
 

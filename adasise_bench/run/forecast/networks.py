@@ -16,6 +16,7 @@ from adasise_bench.run import network
 from adasise_bench.run.config import RunConfig
 from adasise_bench.run.forecast.passes import Maps
 from adasise_bench.utils.errors import WeightsError
+from adasise_bench.utils.precision import PrecisionName
 
 _CPU_BATCH = 4
 
@@ -26,8 +27,7 @@ class Trial(NamedTuple):
     Attributes:
         maps: number of feature maps of each block, from the input side.
         weights_bytes: size of its parameters and buffers.
-        seconds: time of one input in a forward pass of torch, in the precision of the run (for ``int8`` in
-            fp32, because torch has none).
+        seconds: time of one input in a forward pass of torch, in :func:`timed_precision`.
     """
 
     maps: Maps
@@ -49,6 +49,11 @@ def refuse_absent_networks(config: RunConfig) -> None:
             raise WeightsError(f"{model.checkpoint}: cannot read the weights: no such file")
 
 
+def timed_precision(config: RunConfig) -> PrecisionName:
+    """The precision in which networks are timed: the run's, but for int8, which torch does not have."""
+    return "fp32" if config.precision == "int8" else config.precision
+
+
 def try_network(config: RunConfig, name: str, device: torch.device, classes: tuple[str, ...]) -> Trial | None:
     """Build a network as the run will, but without its weights, and time it.
 
@@ -68,8 +73,7 @@ def try_network(config: RunConfig, name: str, device: torch.device, classes: tup
     model = config.models[name]
     if isinstance(model, CustomModel) and ":" in model.source:
         return None
-    if config.precision == "int8":
-        config = config.model_copy(update={"precision": "fp32"})
+    config = config.model_copy(update={"precision": timed_precision(config)})
     classifier = network.load(config, name, device, classes, with_weights=False)
     fixed = ENGINES[device.type]
     size = _CPU_BATCH if device.type == "cpu" else fixed.batch_size

@@ -69,6 +69,21 @@ def test_the_extra_metrics_are_computed_for_every_explanation() -> None:
     ]
 
 
+def test_the_asked_for_metrics_are_counted() -> None:
+    plain, more = (
+        passes(measures=names, data={"input_size": 48}) for names in ([], ["deletion", "head_sensitivity"])
+    )
+    for base, asked in zip(plain, more, strict=True):
+        assert base.forwards is not None
+        assert asked.forwards == 2 * base.forwards + 5 * 49
+
+
+def test_rise_is_told_which_network_it_runs_on() -> None:
+    both = config(models={"vgg16": {}, "resnet50": {}}, methods=["rise"])
+    found = expected_passes(both, PICTURES, dict.fromkeys(both.models, MAPS))
+    assert [(one.model, one.forwards) for one in found] == [("vgg16", 4000 * 5), ("resnet50", 8000 * 5)]
+
+
 def test_of_a_network_that_is_not_known_nothing_is_known() -> None:
     found = list(expected_passes(config(), PICTURES, {"resnet50": None}))
     assert {(one.forwards, one.backwards) for one in found} == {(None, None)}
