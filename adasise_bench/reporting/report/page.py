@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from tqdm import tqdm
 
 from adasise_bench import __version__
 from adasise_bench.records.columns import join
@@ -32,6 +31,7 @@ from adasise_bench.reporting.tables import build_tables, caveats, control_labels
 from adasise_bench.reporting.tables.formats import footnotes
 from adasise_bench.reporting.tables.grid import title
 from adasise_bench.utils.files import write_atomically
+from adasise_bench.utils.progress_bar import Bar
 
 _WORKERS = 4
 _LOOKAHEAD = 16
@@ -113,7 +113,7 @@ def _blocks(
 
     remaining = iter(held)
     ahead: list[Future[tuple[int, dict[str, Any]]]] = []
-    progress = tqdm(total=len(held), unit="picture", disable=None, file=sys.stderr)
+    progress = Bar(len(held), "picture")
     with progress, ThreadPoolExecutor(_WORKERS) as pool:
         while True:
             ahead += [pool.submit(block, number) for number in islice(remaining, _LOOKAHEAD - len(ahead))]
