@@ -138,13 +138,13 @@ def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher, done
         outcome = run_benchmark(config, folder, resume=resume, launcher=launcher, verify=verify)
     except KeyboardInterrupt:
         with suppress(BenchError):
-            click.echo(tables_text([folder], "terminal"))
+            click.echo(tables_text(folder))
         click.echo(
             f"Interrupted. {folder} keeps what is done; give the same command again to continue.", err=True
         )
         sys.exit(130)
     if outcome.computed + outcome.reused or not config.shard:
-        click.echo(tables_text([folder], "terminal"))
+        click.echo(tables_text(folder))
     click.echo(f"{outcome.computed} {done}, {outcome.reused} kept from before, in {folder}", err=True)
     if outcome.errors > config.tolerated_errors:
         raise BenchError(

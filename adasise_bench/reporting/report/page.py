@@ -30,7 +30,7 @@ from adasise_bench.reporting.report.provenance import provenance_of
 from adasise_bench.reporting.report.sample import pictures_to_hold
 from adasise_bench.reporting.report.thumbnails import MAP_SIDE
 from adasise_bench.reporting.tables import build_tables, caveats, control_labels, title_of, usual_metrics
-from adasise_bench.reporting.tables.formats import footnotes
+from adasise_bench.reporting.tables.footnotes import all_footnotes, divided
 from adasise_bench.reporting.tables.grid import title
 from adasise_bench.utils.files import write_atomically
 
@@ -70,7 +70,7 @@ def write_report(runs: Sequence[Run], path: Path) -> None:
         "pair_count": len(index.pairs),
         "caveats": list(caveats(runs, join(runs))),
         "tables": tables.tables,
-        "notes": footnotes(tables, "bold"),
+        "notes": divided(all_footnotes(tables, "bold")),
         "figures": [
             (drawing.title, _base64(drawing.svg.encode()))
             for drawing in drawings_of(runs, [table.model for table in shown])
