@@ -33,7 +33,8 @@ _OPTIONS = (
                  help="What a LaTeX table fills: a column of a page with two, or the page."),
     click.option("--intervals", type=click.Choice(["none", "pm", "brackets"]), default="brackets",
                  show_default=True,
-                 help="Print no intervals, ± half their width, or [low, high]; csv and json always have both ends."),
+                 help="Print no intervals, ± half their width, or [low, high]; csv and json always have "
+                 "both ends."),
     click.option("--notes", type=click.Choice(["few", "all"]),
                  help="Print the most important notes in at most six lines, or all. Default: few."),
     click.option("--no-notes", is_flag=True, help="Print no notes."),

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
 @click.option("--methods", type=COMMA_LIST, default="",
-              help="Show only these methods, in this order. Default: all, in the configuration's order, controls "
-              "last.")  # fmt: skip
+              help="Show only these methods, in this order. Default: all, in the configuration's order, but "
+              "controls last.")  # fmt: skip
 @click.option("--metrics", type=COMMA_LIST, default="",
               help="Rows of Table 1, in this order; `ls` lists them. Default: ebpg, bbox, drop, increase, "
               "miou, seconds, and those that a run's configuration asked for.")  # fmt: skip

@@ -56,7 +56,7 @@ _LATEX = {letter: "\\" + letter for letter in "&%$#_{}"} | {
     "↓": r"$\downarrow$",
     "°": r"$^\circ$",
     "±": r"$\pm$",
-    "−": "$-$",  # noqa: RUF001 - the sign of a negative number
+    "\N{MINUS SIGN}": "$-$",
     # Behind a line's end, a bracket or a star would be read as an argument of it.
     "[": "{[}",
     "]": "{]}",

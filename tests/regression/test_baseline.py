@@ -15,15 +15,8 @@ from adasise_bench.cli import main
 from adasise_bench.records.record import Key, Record
 from adasise_bench.records.run import load_run
 from adasise_bench.records.store import RecordStore
-from adasise_bench.regression.baseline import (
-    Baseline,
-    baseline_of,
-    open_baseline,
-    read_baseline,
-    refuse_incomparable,
-    why_untimed,
-    write_baseline,
-)
+from adasise_bench.regression.baseline import Baseline, baseline_of, refuse_incomparable, why_untimed
+from adasise_bench.regression.baseline_file import open_baseline, read_baseline, write_baseline
 from adasise_bench.regression.comparison import KEY
 from adasise_bench.utils.errors import ConfigError, DataError
 

@@ -31,7 +31,7 @@ from adasise_bench.reporting.report.sample import pictures_to_hold
 from adasise_bench.reporting.report.thumbnails import MAP_SIDE
 from adasise_bench.reporting.tables import build_tables, caveats, control_labels, title_of, usual_metrics
 from adasise_bench.reporting.tables.footnotes import all_footnotes, divided
-from adasise_bench.reporting.tables.grid import title
+from adasise_bench.reporting.tables.grid import deviation_line, title
 from adasise_bench.utils.files import write_atomically
 
 _WORKERS = 4
@@ -139,7 +139,7 @@ def _stream(content: dict[str, Any], path: Path) -> None:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    environment.globals |= {"title": title, "html_grid": html_grid}
+    environment.globals |= {"title": title, "deviation_line": deviation_line, "html_grid": html_grid}
     script = _asset("report.js")
     assets = {
         "style": Markup(_asset("report.css")),  # noqa: S704 - our own file

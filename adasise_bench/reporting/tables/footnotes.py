@@ -14,7 +14,7 @@ MOST_LINES = 6
 
 
 def footnotes(tables: Tables, best: str, look: Look, width: int = WIDTH) -> tuple[list[str], str]:
-    """The footnotes that the reader wants, and a line that says how many more there are, empty if there are none.
+    """The footnotes that the reader wants, and a line that says how many more there are, if there are any.
 
     Args:
         tables: the tables.
@@ -67,15 +67,15 @@ def _legend(tables: Tables, best: str, intervals: Intervals) -> Iterator[str]:
     if any(cell.best for cell in cells):
         yield f"{best}: best measured value"
     if any(cell.exceeds_chance is False for cell in cells):
-        yield f"{CHANCE_MARK}: the interval does not exceed what one gets without looking at the picture"
+        yield f"{CHANCE_MARK}: not above what one gets without looking at the picture"
     if any(row.direction for row in rows):
         yield "↑ higher is better, ↓ lower"
     if any(cell.low is not None for cell in cells) and intervals != "none":
         written = "[low, high]" if intervals == "brackets" else "±"
         yield f"{written}: {'' if intervals == 'brackets' else 'half the width of the '}95 % interval"
     if any(cell.published is not None for cell in cells):
-        yield "published: the papers' numbers, all others are measured"
+        yield "published: the papers' numbers"
     if any(cell.excludes_zero for cell in cells):
         yield "better, worse: the interval of the difference excludes 0"
     if any(cell.measured is not None and cell.n != cell.of for cell in cells):
-        yield "a number of pairs beside a number: what it rests on, where its method has fewer or more Pairs"
+        yield "pairs beside a number: how many it rests on, if not its method's Pairs"

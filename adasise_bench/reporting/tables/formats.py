@@ -1,7 +1,7 @@
 """Renders tables for the terminal, Markdown, LaTeX, CSV and JSON.
 
-rich and tabulate draw them. Made by hand is what they cannot do: on a terminal, numbers that stand below each other
-with their intervals behind them, and columns in blocks of the terminal's width; for LaTeX, see
+rich and tabulate draw them. Made by hand is what they cannot do: on a terminal, numbers that stand below each
+other with their intervals behind them, and columns in blocks of the terminal's width; for LaTeX, see
 :mod:`~adasise_bench.reporting.tables.latex`; in CSV, whole numbers beside missing ones.
 """
 
@@ -18,21 +18,30 @@ from tabulate import tabulate
 from adasise_bench.reporting.tables import Cell, Table, Tables
 from adasise_bench.reporting.tables.blocks import blocks
 from adasise_bench.reporting.tables.footnotes import footnotes
-from adasise_bench.reporting.tables.grid import Grid, Line, Style, grid, legible, title, transposed
+from adasise_bench.reporting.tables.grid import (
+    Grid,
+    Line,
+    Style,
+    deviation_line,
+    grid,
+    legible,
+    title,
+    transposed,
+)
 from adasise_bench.reporting.tables.latex import latex_tables
-from adasise_bench.reporting.tables.look import WIDTH, Look
+from adasise_bench.reporting.tables.look import USUAL, WIDTH, Look
 from adasise_bench.utils.messages import csv_cell, json_text, markdown, printable, terminal
 from adasise_bench.utils.text_tables import paragraph, text_table
 
 _GAP = 2
-CSV_COLUMNS = ("table", "model", *(field.name for field in fields(Cell)), "direction")
+CSV_COLUMNS = ("table", "model", *(field.name for field in fields(Cell)), "direction", "deviations")
 
 
-def render(tables: Tables, fmt: str, width: int = WIDTH, look: Look = Look()) -> str:
+def render(tables: Tables, fmt: str, width: int = WIDTH, look: Look = USUAL) -> str:
     """The tables as text in one of :data:`FORMATS`, ending in a line break.
 
-    Numbers are rounded in ``terminal``, ``md`` and ``latex``, and kept in full, with both ends of the intervals and all
-    notes, in ``csv`` and ``json``. Methods that do not fit beside each other become lines.
+    Numbers are rounded in ``terminal``, ``md`` and ``latex``. They are kept in full, with both ends of the
+    intervals, in ``csv`` and ``json``. Methods that do not fit beside each other become lines.
 
     Args:
         tables: what to show.
@@ -49,7 +58,8 @@ _TERMINAL = Style(escape=printable, emphasise=lambda text: f"*{text}", subtitle=
 def _terminal(tables: Tables, look: Look, width: int = WIDTH) -> str:
     texts = []
     for table in tables.tables:
-        texts += [printable(title(table)), *_terminal_table(table, look, width)]
+        heading = [title(table), *([paragraph(line, width)] if (line := deviation_line(table)) else [])]
+        texts += ["\n".join(heading), *_terminal_table(table, look, width)]
     notes, more = footnotes(tables, "*", look, width)
     if lines := [*notes, *([more] if more else [])]:
         texts.append("\n".join(paragraph(line, width) for line in lines))
@@ -60,9 +70,7 @@ def _terminal_table(table: Table, look: Look, width: int) -> list[str]:
     """The table in the fewest blocks: intervals behind the numbers or below, methods as columns or lines."""
     style = replace(_TERMINAL, intervals=look.intervals)
     grids = (
-        lay_out(table, style, stacked=stacked)
-        for lay_out in (grid, transposed)
-        for stacked in (False, True)
+        lay_out(table, style, stacked=stacked) for lay_out in (grid, transposed) for stacked in (False, True)
     )
     layouts = [(_blocks(content, width), content.shared) for content in grids]
     parts, shared = min(layouts, key=lambda layout: len(layout[0]))
@@ -97,6 +105,7 @@ def _markdown(tables: Tables, look: Look) -> str:
         content = legible(table, style, stacked=False)
         header, *rows = _joined(content)
         texts.append(f"### {markdown(title(table))}")
+        texts += [markdown(line)] if (line := deviation_line(table)) else []
         texts.append(tabulate(rows, header, tablefmt="pipe", disable_numparse=True))
         texts += [content.shared] if content.shared else []
     notes, more = footnotes(tables, "bold", look)
@@ -124,7 +133,13 @@ def _latex(tables: Tables, look: Look) -> str:
 
 def _csv(tables: Tables, _: Look) -> str:
     rows = (
-        {"table": table.name, "model": table.model, "direction": row.direction} | asdict(cell)
+        {
+            "table": table.name,
+            "model": table.model,
+            "direction": row.direction,
+            "deviations": "; ".join(table.deviations) if cell.published is not None else "",
+            **asdict(cell),
+        }
         for table in tables.tables
         for row in table.rows
         for cell in row.cells

@@ -66,6 +66,11 @@ def title(table: Table) -> str:
     return f"{table.title} {arrow}" if arrow else table.title
 
 
+def deviation_line(table: Table) -> str:
+    """In which settings the measured numbers differ from the published ones that stand beside them."""
+    return f"Measured otherwise than published: {'; '.join(table.deviations)}." if table.deviations else ""
+
+
 def grid(table: Table, style: Style, *, stacked: bool) -> Grid:
     """The measured numbers, with their intervals behind or (``stacked``) below them; then the published."""
     arrow = _shared_arrow(table)

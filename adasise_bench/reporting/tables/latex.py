@@ -1,8 +1,8 @@
 r"""Lays tables out for LaTeX, so that they fit into a column or a page of any usual document class.
 
-The letters have a fixed size. How wide a column becomes is therefore known before LaTeX runs, and methods that do
-not fit beside each other go into another block, become lines, or go into another float. The document needs
-``\usepackage{booktabs}``.
+The letters have a fixed size. How wide a column becomes is therefore known before LaTeX runs, and methods
+that do not fit beside each other go into another block, become lines, or go into another float. The document
+needs ``\usepackage{booktabs}``.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import NamedTuple
 
 from adasise_bench.reporting.tables import Table
 from adasise_bench.reporting.tables.blocks import blocks
-from adasise_bench.reporting.tables.grid import Grid, Line, Style, grid, title, transposed
+from adasise_bench.reporting.tables.grid import Grid, Line, Style, deviation_line, grid, title, transposed
 from adasise_bench.reporting.tables.letter_widths import BOLD, width, wrapped
 from adasise_bench.reporting.tables.look import Intervals, Look, Span
 from adasise_bench.utils.messages import latex, printable
 
 WIDTHS: Mapping[Span, float] = {"column": 221.0, "page": 345.0}
-"""Points. The column of ``article`` in two columns on A4 paper, and the text of ``article`` in one column: the narrowest
-of the usual classes. IEEE's and CVPR's columns have 252 and 237 points."""
+"""Points. The column of ``article`` in two columns on A4 paper, and the text of ``article`` in one column:
+the narrowest of the usual classes. IEEE's and CVPR's columns have 252 and 237 points."""
 
 _ENVIRONMENTS: Mapping[Span, str] = {"column": "table", "page": "table*"}
 
@@ -56,7 +56,7 @@ def _style(intervals: Intervals) -> Style:
         emphasise=lambda text: f"{_BOLD}{text}{_END}",
         subtitle=lambda text: f"{_BELOW}{text}",
         minor=lambda text: f"{_MINOR}{text}{_END}",
-        figure=lambda text: text.replace("-", "−"),  # noqa: RUF001 - the sign of a negative number
+        figure=lambda text: text.replace("-", "\N{MINUS SIGN}"),
         intervals=intervals,
     )
 
@@ -74,7 +74,7 @@ def latex_tables(tables: Sequence[Table], notes: Sequence[str], more: str, look:
     Args:
         tables: what to lay out.
         notes: as plain text.
-        more: says that there are more notes; it becomes a comment, for it is not meant for the paper's readers.
+        more: says that there are more notes; a comment, for it is not meant for the paper's readers.
         look: ``span`` and ``intervals`` are used.
     """
     seen: Counter[str] = Counter()
@@ -97,7 +97,8 @@ def _label(table: Table, seen: Counter[str]) -> str:
 def _float(group: Sequence[_Piece], table: Table, label: str, part: int, span: Span) -> str:
     environment = _ENVIRONMENTS[span]
     # A float numbers itself, so that the caption does not repeat the paper's number.
-    caption = re.sub(r"^Table \d+, ", "", title(table)) + (" (continued)" if part else "")
+    heading = re.sub(r"^Table \d+, ", "", title(table))
+    caption = f"{heading} (continued)" if part else ". ".join(filter(None, [heading, deviation_line(table)]))
     return "\n".join(
         [
             rf"\begin{{{environment}}}[tp]",
@@ -106,7 +107,8 @@ def _float(group: Sequence[_Piece], table: Table, label: str, part: int, span: S
             rf"\caption{{{latex(caption)}}}",
             *([] if part else [rf"\label{{tab:{label}}}"]),
             r"\par\smallskip",
-            rf"\fontsize{{{_SIZE:g}}}{{{_SIZE + 1.5:g}}}\selectfont\setlength{{\tabcolsep}}{{{_SEPARATION:g}pt}}",
+            rf"\fontsize{{{_SIZE:g}}}{{{_SIZE + 1.5:g}}}\selectfont",
+            rf"\setlength{{\tabcolsep}}{{{_SEPARATION:g}pt}}",
             *(piece.text for piece in group),
             rf"\end{{{environment}}}",
         ]
@@ -176,7 +178,7 @@ class _Layout(NamedTuple):
 
     def pieces(self) -> Iterator[_Piece]:
         """The blocks, each in as many parts as their lines need."""
-        for start, end in _chunks(self.content.lines, [len(title) for title in self.titles]):
+        for start, end in _chunks(self.content.lines, [len(texts) for texts in self.titles]):
             for columns in self.blocks:
                 yield self._tabular(range(start, end), columns)
 
@@ -256,4 +258,6 @@ def _marked(text: str) -> str:
 def _stack(lines: Sequence[str], place: str, side: str) -> str:
     """Lines below each other in one cell."""
     text = r" \\ ".join(map(_marked, lines))
-    return text if len(lines) == 1 else rf"\begin{{tabular}}[{place}]{{@{{}}{side}@{{}}}}{text}\end{{tabular}}"
+    return (
+        text if len(lines) == 1 else rf"\begin{{tabular}}[{place}]{{@{{}}{side}@{{}}}}{text}\end{{tabular}}"
+    )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 _EM = {
-    "!',.:;[]`il|": 0.296, "fj": 0.325, "-": 0.355, " ": 0.355, "I_": 0.384, "()t": 0.414, "r": 0.415, "s": 0.420,
-    "cez": 0.473, "?": 0.502, "\"$*/0123456789\\^ago{}~↑↓°": 0.543, "J": 0.546, "kqvxy": 0.562, "Sbdhnpu": 0.591,
-    "Z": 0.650, "L": 0.664, "F": 0.694, "EP": 0.723, "B": 0.753, "CTw": 0.768, "R": 0.782, "AHNUVXY": 0.796,
-    "D": 0.812, "&+<=>@KOQ±−": 0.827, "G": 0.834, "#%m": 0.886, "M": 0.973, "W": 1.091,
-}  # fmt: skip  # noqa: RUF001 - the sign of a negative number
+    "!',.:;[]`il|": 0.296, "fj": 0.325, "- ": 0.355, "I_": 0.384, "()t": 0.414, "r": 0.415, "s": 0.420,
+    "cez": 0.473, "?": 0.502, "\"$*/0123456789\\^ago{}~↑↓°": 0.543, "J": 0.546, "kqvxy": 0.562,
+    "Sbdhnpu": 0.591, "Z": 0.650, "L": 0.664, "F": 0.694, "EP": 0.723, "B": 0.753, "CTw": 0.768, "R": 0.782,
+    "AHNUVXY": 0.796, "D": 0.812, "&+<=>@KOQ±\N{MINUS SIGN}": 0.827, "G": 0.834, "#%m": 0.886, "M": 0.973,
+    "W": 1.091,
+}  # fmt: skip
 _WIDTHS = {letter: width for letters, width in _EM.items() for letter in letters}
 
 _UNKNOWN = "?"
@@ -55,6 +56,6 @@ def _pieces(text: str) -> list[str]:
     pieces = [""]
     for letter in text:
         pieces[-1] += letter
-        if not (letter.isalnum() or letter in ".,%'()[]+±−"):  # noqa: RUF001 - the sign of a negative number
+        if not (letter.isalnum() or letter in ".,%'()[]+±\N{MINUS SIGN}"):
             pieces.append("")
     return [piece for piece in pieces if piece]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 Span = Literal["column", "page"]
 """What a LaTeX table fills: a column of a page with two, or the page."""
@@ -35,6 +35,5 @@ class Look:
     command: str = "table"
 
 
-SPANS: tuple[Span, ...] = get_args(Span)
-INTERVALS: tuple[Intervals, ...] = get_args(Intervals)
-NOTES: tuple[Notes, ...] = get_args(Notes)
+USUAL = Look()
+"""How tables look if the reader chooses nothing."""
