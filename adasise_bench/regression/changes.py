@@ -47,7 +47,7 @@ def _change(finding: Finding) -> str:
     """What a check found that is not equal in both; empty if all is."""
     if finding.check in QUALITY or finding.check == MAPS:
         if finding.verdict == "passed" or finding.base is None or finding.new is None:
-            return finding.detail if finding.verdict == "failed" else ""
+            return ""  # where there is no value any more, the number of errors has changed
         title = METRICS[finding.check].title if finding.check in QUALITY else _TITLES[finding.check]
         mean = f"mean {finding.base:.4f} -> {finding.new:.4f}"
         most = f"at most {finding.largest:+.4f} ({finding.at})"

@@ -71,6 +71,7 @@ def build_tables(
     accuracies = accuracy_of(runs)
     data = {model: run.environment["data"]["name"] for run in runs for model in run.environment["models"]}
     models = in_paper_order(networks, published_table1())
+    networks = {model: networks[model] for model in models}
     controls = frozenset(control_labels(runs))
     scores = {model: Scores.of(networks[model], controls) for model in models}
     tables: list[Table] = []

@@ -67,7 +67,7 @@ def _legend(tables: Tables, best: str, intervals: Intervals) -> Iterator[str]:
     if any(cell.best for cell in cells):
         yield f"{best}: best measured value"
     if any(cell.exceeds_chance is False for cell in cells):
-        yield f"{CHANCE_MARK}: not above what one gets without looking at the picture"
+        yield f"{CHANCE_MARK}: the interval does not exceed what one gets without looking at the picture"
     if any(row.direction for row in rows):
         yield "↑ higher is better, ↓ lower"
     if any(cell.low is not None for cell in cells) and intervals != "none":

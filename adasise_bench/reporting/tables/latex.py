@@ -15,7 +15,7 @@ from typing import NamedTuple
 from adasise_bench.reporting.tables import Table
 from adasise_bench.reporting.tables.blocks import blocks
 from adasise_bench.reporting.tables.grid import Grid, Line, Style, deviation_line, grid, title, transposed
-from adasise_bench.reporting.tables.letter_widths import BOLD, width, wrapped
+from adasise_bench.reporting.tables.letter_widths import BOLD, SMALL, width, wrapped
 from adasise_bench.reporting.tables.look import Intervals, Look, Span
 from adasise_bench.utils.messages import latex, printable
 
@@ -29,8 +29,9 @@ _SIZE, _SMALL = 8.0, 7.0
 _SEPARATION = 3.0
 _GAP = 2 * _SEPARATION
 _INDENT = 8.0
-_TITLE_SHARE = 0.4
-"""How much of the width the titles of the lines may take; longer ones are broken."""
+_TITLE_SHARES = (0.4, 0.3)
+"""How much of the width the titles of the lines may take; longer ones are broken. The second is tried where the
+first leaves too little for the numbers."""
 
 _SHORTEST_HEADER = 50.0
 """Points that a column's title has at least before it is broken."""
@@ -139,9 +140,11 @@ def _pieces(table: Table, look: Look) -> Iterator[_Piece]:
     style = _style(look.intervals)
     stacked = (True,) if look.intervals == "brackets" else (False, True)
     candidates = [
-        _Layout.of(lay_out(table, style, stacked=below), WIDTHS[look.span])
+        _Layout.of(content, WIDTHS[look.span], share)
         for lay_out in (grid, transposed)
         for below in stacked
+        for share in _TITLE_SHARES
+        if (content := lay_out(table, style, stacked=below)).lines
     ]
     chosen = min(candidates, key=lambda layout: len(layout.blocks))
     yield from chosen.pieces()
@@ -158,8 +161,8 @@ class _Layout(NamedTuple):
     blocks: list[slice]
 
     @classmethod
-    def of(cls, content: Grid, room: float) -> _Layout:
-        titles = [_title_lines(line.title, _TITLE_SHARE * room) for line in content.lines]
+    def of(cls, content: Grid, room: float, share: float) -> _Layout:
+        titles = [_title_lines(line.title, share * room) for line in content.lines]
         title_width = max(_width(part) for lines in titles for part in lines)
         cells = [
             max((_width(_cell(line, index)) for line in content.lines), default=0.0)
@@ -226,7 +229,7 @@ def _title_lines(text: str, limit: float) -> list[str]:
     """The lines of a title; those of a title below another are marked, each one."""
     if not text.startswith(_BELOW):
         return wrapped(text, _SIZE, limit)
-    return [f"{_BELOW}{line}" for line in wrapped(text[1:], _SMALL, limit - _INDENT)]
+    return [f"{_BELOW}{line}" for line in wrapped(text[1:], SMALL * _SMALL, limit - _INDENT)]
 
 
 def _cell(line: Line, column: int) -> str:
@@ -236,10 +239,10 @@ def _cell(line: Line, column: int) -> str:
 def _width(text: str) -> float:
     """The width of a text with marks, in points."""
     if text.startswith(_BELOW):
-        return _INDENT + width(text[1:], _SMALL)
+        return _INDENT + width(text[1:], SMALL * _SMALL)
     total, size = 0.0, _SIZE
     for part in re.split(f"([{_BOLD}{_MINOR}{_END}])", text):
-        size = {_BOLD: BOLD * _SIZE, _MINOR: _SMALL, _END: _SIZE}.get(part, size)
+        size = {_BOLD: BOLD * _SIZE, _MINOR: SMALL * _SMALL, _END: _SIZE}.get(part, size)
         total += 0.0 if part in (_BOLD, _MINOR, _END) else width(part, size)
     return total
 

@@ -17,6 +17,9 @@ _UNKNOWN = "?"
 BOLD = 1.16
 """How much wider bold digits are."""
 
+SMALL = 1.1
+"""How much wider letters of 7 points are for their size than those of 8 points."""
+
 
 def width(text: str, size: float) -> float:
     """The width of a text in points, rounded up: the letters of cmr8, without kerning.

@@ -16,7 +16,7 @@ from adasise_bench.records.record import CHANCE
 from adasise_bench.records.run import Run
 from adasise_bench.reporting.tables.blind import best_blind
 from adasise_bench.reporting.tables.breakdown import HIGH_SCORE, LOW_SCORE
-from adasise_bench.reporting.tables.model import Cell, Table, number, title_of
+from adasise_bench.reporting.tables.model import Cell, Row, Table, number, title_of
 from adasise_bench.reporting.tables.origins import is_stored
 from adasise_bench.reporting.tables.scores import MACHINE_COLUMNS
 from adasise_bench.utils.messages import printable
@@ -48,7 +48,7 @@ def unmarked_notes(tables: Iterable[Table]) -> Iterator[str]:
     """Where no best value is marked, and why."""
     where: dict[tuple[str, str], list[str]] = {}
     for table in tables:
-        rows = [row for row in table.rows if row.direction is not None]
+        rows = [row for row in table.rows if row.direction is not None and _has_values(row)]
         reasons = dict.fromkeys(row.unmarked for row in rows if row.unmarked)
         for reason in reasons:
             own = [row.title for row in rows if row.unmarked == reason]
@@ -57,6 +57,10 @@ def unmarked_notes(tables: Iterable[Table]) -> Iterator[str]:
             where.setdefault((rows_named, reason), []).append(subject)
     for (rows_named, reason), subjects in where.items():
         yield f"{', '.join(subjects)}: no best value is marked{rows_named}, because {reason}."
+
+
+def _has_values(row: Row) -> bool:
+    return any(cell.measured is not None for cell in row.cells)
 
 
 def untimed_notes(tables: Iterable[Table], runs: Sequence[Run]) -> Iterator[str]:
