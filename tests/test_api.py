@@ -123,6 +123,16 @@ def test_boxes_are_counted_from_the_corner_as_pillow_does(model: api.Model) -> N
     assert set(metrics).isdisjoint(EXTRA)
 
 
+def test_a_box_covers_the_pixels_between_its_edges(model: api.Model) -> None:
+    """Column 16, row 3 lies between the edges 16 and 17, 3 and 4; the pixels beside it do not."""
+    values = np.zeros((SIDE, SIDE))
+    values[3, 16] = 1
+    saliency = api.SaliencyMap(values, np.zeros((SIDE, SIDE, 3), np.uint8), "disc")
+    for left, top, expected in ((16, 3, 100), (15, 3, 0), (17, 3, 0), (16, 2, 0), (16, 4, 0)):
+        box = (left, top, left + 1, top + 1)
+        assert api.evaluate(saliency, [box], model)["ebpg"] == expected, box
+
+
 def test_a_module_is_copied_and_gives_the_values_of_its_source(
     model: api.Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
