@@ -45,10 +45,12 @@ class Method(BaseModel):
     """The options of one entry under ``methods``. Subclasses add their own options and say how to explain.
 
     ``label`` names the entry in records and tables, so that one method can run with several settings.
+    ``ruled`` names the options that take the value of the run's rule of that name, unless the entry has one.
     ``needs_region`` says that the method must know the region of the class; only a control may.
     ``makes_maps`` says that an explanation makes its map, so that its time and passes are the map's cost.
     """
 
+    ruled: ClassVar[tuple[str, ...]] = ()
     needs_region: ClassVar[bool] = False
     makes_maps: ClassVar[bool] = True
 
@@ -85,7 +87,10 @@ class Method(BaseModel):
 
     def by_rules(self, rules: Rules) -> Method:
         """The method with what the run's rules say of it, where the entry does not say it itself."""
-        return self
+        unsaid = [rule for rule in self.ruled if rule not in self.model_fields_set]
+        ruled = self.model_copy(update={rule: getattr(rules, rule) for rule in unsaid})
+        ruled.model_fields_set.difference_update(unsaid)  # the entry still does not say it
+        return ruled
 
     def identity(self) -> dict[str, Any]:
         """What values depend on, ready for JSON. Options of later versions are left out at their default."""

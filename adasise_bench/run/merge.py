@@ -232,9 +232,7 @@ def _write_facts(folder: Path, shards: Sequence[Shard], planned: PlannedKeys) ->
             for shard in shards
         },
     }
-    run_folder.describe(
-        folder, first.whole.model_dump(mode="json"), facts, run_folder.picture_hashes(first.folder)
-    )
+    run_folder.describe(folder, first.whole.written(), facts, run_folder.picture_hashes(first.folder))
 
 
 def _link_maps(folder: Path, shards: Sequence[Shard]) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field
 
-from adasise_bench.data.rules import PROTOCOL, OtsuRule, Rules
+from adasise_bench.data.rules import PROTOCOL, OtsuRule
 from adasise_bench.methods.base import Explanation, Method, Request
 from adasise_bench.methods.masking import ScoredMaps, layer_map, numbers_of, score_masks, varying
 from adasise_bench.methods.precision_check import (
@@ -46,6 +46,8 @@ class Sise(Method):
         ([1], [[0.0, 0.33], [0.0, 1.0]])
     """
 
+    ruled: ClassVar[tuple[str, ...]] = ("otsu",)
+
     name: Literal["sise"] = "sise"
     selector: SelectorName = "fixed"
     mu: float = Field(0.0, ge=0, lt=1, description="threshold of the `fixed` selector")
@@ -53,10 +55,6 @@ class Sise(Method):
     otsu: OtsuRule = Field(
         PROTOCOL.otsu, description="`raised`: Otsu's threshold 1.5 times as high where few pixels reach that"
     )
-
-    def by_rules(self, rules: Rules) -> Sise:
-        """The rule ``otsu``; see :meth:`Method.by_rules`."""
-        return self if "otsu" in self.model_fields_set else self.model_copy(update={"otsu": rules.otsu})
 
     def identity(self) -> dict[str, Any]:
         """Leave ``otsu`` out at its default: baselines and runs without the option stay valid."""
