@@ -581,7 +581,7 @@ def _changed(config: RunConfig, source: str, **changes: Any) -> RunConfig:
     """The configuration with some of its keys changed, validated; ``source`` names them in messages."""
     from adasise_bench.run.config_file import validate
 
-    return validate(config.model_dump(mode="json") | changes, source)
+    return validate(config.written() | changes, source)
 
 
 def _run_config(config: str | Path | Mapping[str, Any] | RunConfig, settings: Mapping[str, Any]) -> RunConfig:
@@ -590,7 +590,7 @@ def _run_config(config: str | Path | Mapping[str, Any] | RunConfig, settings: Ma
 
     if isinstance(config, str | Path):
         return load_config(Path(config), _overrides(settings))
-    given = config.model_dump(mode="json") if isinstance(config, RunConfig) else config
+    given = config.written() if isinstance(config, RunConfig) else config
     tree = copy.deepcopy(dict(given))
     apply_overrides(tree, _overrides(settings))
     return validate(tree, "run")
