@@ -7,7 +7,7 @@ Every function runs the code that the command line runs, and so gives its values
     model = api.load_model("resnet50")
     saliency = api.explain(model, "dog.jpg", method="ada_sise")
     api.evaluate(saliency, boxes=[(48, 240, 195, 371)])
-    records = api.run("configs/quickstart.yaml")
+    records = api.run("quickstart")
     api.load_run("results/quickstart-1a2b3c4d").tables()
 
 Errors are a :class:`~adasise_bench.utils.errors.BenchError` with one line that names the cause and the cure.
@@ -502,7 +502,8 @@ def run(
     """Run a benchmark, as ``adasise-bench run`` does, and return its records.
 
     Args:
-        config: a YAML file, or what such a file says as a mapping.
+        config: a YAML file, the name of a configuration that comes with the tool, or what such a file says as
+            a mapping.
         folder: run folder; by default ``results/NAME-DIGEST``. A run that was interrupted goes on there.
         settings: changes of the configuration by dotted key, such as ``{"limit": 8, "data.root": "/data"}``.
         devices: one worker for each, such as ``["cuda:0", "cuda:1"]``; by default all GPUs, or the CPU.

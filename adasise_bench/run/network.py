@@ -39,6 +39,8 @@ def load(
     name: str,
     device: torch.device,
     classes: tuple[str, ...] | None = None,
+    *,
+    with_weights: bool = True,
     module: nn.Module | None = None,
 ) -> Classifier:
     """Load one of the configuration's models, which all its methods can explain.
@@ -49,6 +51,8 @@ def load(
         device: the device on which it will be.
         classes: the classes of the data, which are also those of the outputs of a network of the user's own
             unless it says otherwise; by default, those of the set that the configuration names.
+        with_weights: otherwise weights are random where they do not come with the tool, so that nothing is
+            downloaded or read; what is built then shows how a run would go, and explains nothing.
         module: a network that was built already; the model's ``source`` then only says what it is. A copy
             is used.
 
@@ -59,7 +63,7 @@ def load(
         DeviceError: memory does not suffice.
     """
     with seeded(0, device), torch_failures():
-        return _load(config, name, device, classes, module)
+        return _load(config, name, device, classes, with_weights, module)
 
 
 def _load(
@@ -67,10 +71,11 @@ def _load(
     name: str,
     device: torch.device,
     classes: tuple[str, ...] | None,
+    with_weights: bool,
     given: nn.Module | None,
 ) -> Classifier:
     """As :func:`load`, which sets the seed of random numbers that foreign code may draw."""
-    model = config.models[name]
+    model = config.models[name] if with_weights else config.models[name].without_weights()
     if isinstance(model, CustomModel):
         classifier = custom.load(
             name,
@@ -85,7 +90,7 @@ def _load(
             module=given,
         )
     else:
-        classifier = _load_known(config, name, model, device)
+        classifier = _load_known(config, name, model, device, with_weights)
     preprocessing = classifier.preprocessing.by_rule(config.rules.preprocessing)
     classifier = replace(classifier, preprocessing=preprocessing)
     if config.deterministic:
@@ -120,7 +125,9 @@ def _noise(config: RunConfig, device: torch.device) -> torch.Tensor:
     return torch.randn(1, 3, side, width, generator=torch.Generator().manual_seed(0)).to(device)
 
 
-def _load_known(config: RunConfig, name: str, model: ModelConfig, device: torch.device) -> Classifier:
+def _load_known(
+    config: RunConfig, name: str, model: ModelConfig, device: torch.device, with_weights: bool
+) -> Classifier:
     return load_classifier(
         name,
         data=config.data.kind,
@@ -132,6 +139,7 @@ def _load_known(config: RunConfig, name: str, model: ModelConfig, device: torch.
         precision=config.precision,
         device=device,
         deterministic=config.deterministic,
+        with_weights=with_weights,
     )
 
 
