@@ -10,6 +10,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from pydantic import ValidationError
 
 from adasise_bench.data.names import Names
@@ -182,6 +183,7 @@ def _order(shards: Sequence[Shard]) -> MergedOrder:
             f"{shards[number].folder}: lacks {len(lacking)} records, the first {_named(first)}; "
             "give the shard's command again"
         )
+    pa.default_memory_pool().release_unused()
     return order
 
 
