@@ -26,6 +26,7 @@ from adasise_bench.run.config import RunConfig
 from adasise_bench.run.merged_records import MergedOrder, ShardKeys, read_keys
 from adasise_bench.utils.errors import ConfigError, DataError, OutputError
 from adasise_bench.utils.files import folder_made_atomically, regular
+from adasise_bench.utils.quantities import counted
 from adasise_bench.utils.settings import first_problem
 
 
@@ -180,7 +181,7 @@ def _order(shards: Sequence[Shard]) -> MergedOrder:
         key = keys[number].key(int(keys[number].pair_rows[pair]))
         first = key._replace(model=models[model], method=methods[method])
         raise DataError(
-            f"{shards[number].folder}: lacks {len(lacking)} records, the first {_named(first)}; "
+            f"{shards[number].folder}: lacks {counted(len(lacking), 'record')}, the first {_named(first)}; "
             "give the shard's command again"
         )
     pa.default_memory_pool().release_unused()
@@ -215,9 +216,7 @@ def _write_facts(folder: Path, shards: Sequence[Shard], pairs: int) -> None:
             for shard in shards
         },
     }
-    run_folder.describe(
-        folder, first.whole.model_dump(mode="json"), facts, run_folder.picture_hashes(first.folder)
-    )
+    run_folder.describe(folder, first.whole.written(), facts, run_folder.picture_hashes(first.folder))
 
 
 def _link_maps(folder: Path, shards: Sequence[Shard]) -> None:

@@ -60,7 +60,7 @@ def draw(runs: Sequence[Run], model: str) -> Figure:
     if len(fixed) < 2:
         raise DataError(
             f"{folders(runs)}: {len(fixed)} value of the threshold mu on {model}, which makes no curve; "
-            "run configs/mu_ablation.yaml"
+            "use adasise-bench run --config mu_ablation"
         )
     on_voc = data_of(runs, model) == VOC
     paper = published_scores("sise", "mu_ablation").get(model, {}) if on_voc else {}

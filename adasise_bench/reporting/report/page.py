@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.resources import files
@@ -15,7 +14,6 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from tqdm import tqdm
 
 from adasise_bench import __version__
 from adasise_bench.records.columns import join
@@ -29,9 +27,10 @@ from adasise_bench.reporting.report.provenance import provenance_of
 from adasise_bench.reporting.report.sample import choose
 from adasise_bench.reporting.report.thumbnails import MAP_SIDE
 from adasise_bench.reporting.tables import build_tables, caveats, control_labels, title_of, usual_metrics
-from adasise_bench.reporting.tables.formats import footnotes
-from adasise_bench.reporting.tables.grid import title
+from adasise_bench.reporting.tables.footnotes import all_footnotes, divided
+from adasise_bench.reporting.tables.grid import deviation_line, title
 from adasise_bench.utils.files import write_atomically
+from adasise_bench.utils.progress_bar import Bar
 
 _WORKERS = 4
 _LOOKAHEAD = 16
@@ -74,7 +73,7 @@ def write_report(runs: Sequence[Run], path: Path) -> None:
         "listed_count": len(places),
         "caveats": list(caveats(runs, networks)),
         "tables": tables.tables,
-        "notes": footnotes(tables, "bold"),
+        "notes": divided(all_footnotes(tables, "bold")),
         "figures": [
             (drawing.title, _base64(drawing.svg.encode()))
             for drawing in drawings_of(runs, [table.model for table in shown])
@@ -113,7 +112,7 @@ def _blocks(
 
     remaining = iter(held)
     ahead: list[Future[tuple[int, dict[str, Any]]]] = []
-    progress = tqdm(total=len(held), unit="picture", disable=None, file=sys.stderr)
+    progress = Bar(len(held), "picture")
     with progress, ThreadPoolExecutor(_WORKERS) as pool:
         while True:
             ahead += [pool.submit(block, number) for number in islice(remaining, _LOOKAHEAD - len(ahead))]
@@ -138,7 +137,7 @@ def _stream(content: dict[str, Any], path: Path) -> None:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    environment.globals |= {"title": title, "html_grid": html_grid}
+    environment.globals |= {"title": title, "deviation_line": deviation_line, "html_grid": html_grid}
     script = _asset("report.js")
     assets = {
         "style": Markup(_asset("report.css")),  # noqa: S704 - our own file
