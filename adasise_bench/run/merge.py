@@ -155,9 +155,7 @@ def _refuse_gaps(shards: Sequence[Shard]) -> None:
 
 def _order(shards: Sequence[Shard]) -> MergedOrder:
     """The order of the whole run's records, from the list of pictures and the pairs that shards explained."""
-    config = shards[0].whole
-    listed = run_folder.picture_hashes(shards[0].folder)
-    names = Names(chosen_images(listed, config.data.sample, config.seed, config.limit))
+    config, names = shards[0].whole, _image_ids(shards[0])
     models, methods = list(config.models), [method.label for method in config.methods]
     keys = []
     for shard in shards:
@@ -186,6 +184,14 @@ def _order(shards: Sequence[Shard]) -> MergedOrder:
         )
     pa.default_memory_pool().release_unused()
     return order
+
+
+def _image_ids(shard: Shard) -> Names:
+    """The ids of the whole run's images, in their order."""
+    config, listed = shard.whole, run_folder.picture_hashes(shard.folder).names
+    if config.data.sample is None and config.limit is None:
+        return listed  # without a copy, because there may be millions
+    return Names(chosen_images(listed, config.data.sample, config.seed, config.limit))
 
 
 def _refuse_misplaced(shard: Shard, keys: ShardKeys) -> None:
