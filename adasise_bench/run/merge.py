@@ -10,7 +10,6 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 from pydantic import ValidationError
 
 from adasise_bench.data.names import Names
@@ -27,6 +26,7 @@ from adasise_bench.run.merged_records import MergedOrder, ShardKeys, read_keys
 from adasise_bench.utils.errors import ConfigError, DataError, OutputError
 from adasise_bench.utils.files import folder_made_atomically, regular
 from adasise_bench.utils.quantities import counted
+from adasise_bench.utils.memory import release_unused
 from adasise_bench.utils.settings import first_problem
 
 
@@ -77,6 +77,7 @@ def merge(out: Path, folders: Sequence[Path]) -> int:
         _refuse_impossible(shard)
     _refuse_gaps(shards)
     order = _order(shards)
+    release_unused()
     try:
         with folder_made_atomically(out) as unfinished:
             order.write_lines(unfinished / IN_FLIGHT)
@@ -182,7 +183,6 @@ def _order(shards: Sequence[Shard]) -> MergedOrder:
             f"{shards[number].folder}: lacks {counted(len(lacking), 'record')}, the first {_named(first)}; "
             "give the shard's command again"
         )
-    pa.default_memory_pool().release_unused()
     return order
 
 

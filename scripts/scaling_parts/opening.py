@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import resource
+import os
 import shutil
 import time
+from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,17 +29,13 @@ class Opening(NamedTuple):
 
 def opening_of(report: Path, word: str) -> Opening:
     """Open a report in Chromium, then search its pairs for a part of a picture's name."""
-    before = _processor_time()
-    _opened("about:blank", None)
-    empty = _processor_time() - before
-    before = _processor_time()
-    opened, found = _opened(report.resolve().as_uri(), word)
-    processor = _processor_time() - before - empty
-    return Opening(opened, found, processor, report.stat().st_size / 1e6)
+    _, _, empty = _opened("about:blank", None)
+    opened, found, processor = _opened(report.resolve().as_uri(), word)
+    return Opening(opened, found, processor - empty, report.stat().st_size / 1e6)
 
 
-def _opened(address: str, word: str | None) -> tuple[float, float]:
-    """Seconds to the first pairs and to the result of a search, both 0 without one."""
+def _opened(address: str, word: str | None) -> tuple[float, float, float]:
+    """Seconds to the first pairs, to the result of a search, and of processor time."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
@@ -54,11 +52,23 @@ def _opened(address: str, word: str | None) -> tuple[float, float]:
             page.locator("[name=search]").fill(word)
             page.locator("li.pair").first.wait_for(state="attached")
             found = time.perf_counter()
+        processor = _processor_time(os.getpid())
         browser.close()
-    return opened - start, found - opened
+    return opened - start, found - opened, processor
 
 
-def _processor_time() -> float:
-    """Seconds that all processes took that this one has started and that have ended."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
+def _processor_time(parent: int) -> float:
+    """Seconds that all living processes took which a process has started, or they in turn."""
+    ticks, children = {}, defaultdict(list)
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = path.read_text().rpartition(")")[2].split()
+            pid = int(path.parent.name)
+            children[int(fields[1])].append(pid)
+            ticks[pid] = int(fields[11]) + int(fields[12])
+    left, total = list(children[parent]), 0
+    while left:
+        pid = left.pop()
+        total += ticks[pid]
+        left += children[pid]
+    return total / os.sysconf("SC_CLK_TCK")
