@@ -25,8 +25,8 @@ from adasise_bench.run.config import RunConfig
 from adasise_bench.run.merged_records import MergedOrder, ShardKeys, read_keys
 from adasise_bench.utils.errors import ConfigError, DataError, OutputError
 from adasise_bench.utils.files import folder_made_atomically, regular
-from adasise_bench.utils.quantities import counted
 from adasise_bench.utils.memory import release_unused
+from adasise_bench.utils.quantities import counted
 from adasise_bench.utils.settings import first_problem
 
 
