@@ -17,7 +17,8 @@ class Opening(NamedTuple):
     Attributes:
         first_pairs: seconds from the request to the first pairs on the screen.
         search: seconds from the end of a search to its result.
-        processor: seconds of processor time of the browser for both, beyond what it takes for an empty page.
+        processor: seconds of processor time of all processes of the browser until the first pairs, beyond
+            what an empty page takes.
         megabytes: size of the file.
     """
 
@@ -35,7 +36,7 @@ def opening_of(report: Path, word: str) -> Opening:
 
 
 def _opened(address: str, word: str | None) -> tuple[float, float, float]:
-    """Seconds to the first pairs, to the result of a search, and of processor time."""
+    """Seconds to the first pairs, from there to the result of a search, and of processor time."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
@@ -48,11 +49,12 @@ def _opened(address: str, word: str | None) -> tuple[float, float, float]:
         if word is not None:
             page.locator("li.pair").first.wait_for(state="attached")
             opened = time.perf_counter()
+        processor = _processor_time(os.getpid())
+        if word is not None:
             page.locator("[name=state]").select_option(label="all pairs")
             page.locator("[name=search]").fill(word)
             page.locator("li.pair").first.wait_for(state="attached")
             found = time.perf_counter()
-        processor = _processor_time(os.getpid())
         browser.close()
     return opened - start, found - opened, processor
 
