@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from adasise_bench.records import reading
+from adasise_bench.records import finished_file, reading
 from adasise_bench.records import store as record_store
 from adasise_bench.records.folder_names import FINISHED, IN_FLIGHT
 from adasise_bench.records.planned_keys import PlannedKeys
@@ -97,7 +97,7 @@ def test_the_finished_file_is_the_one_written_in_one_go_whatever_the_pieces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(record_store, "_ROWS_AT_ONCE", 3)
-    monkeypatch.setattr(record_store, "_ROWS_PER_GROUP", 6)
+    monkeypatch.setattr(finished_file, "ROWS_PER_GROUP", 6)
     every = [record(number, error="torn" if number % 3 else None) for number in range(20)]
     store = RecordStore(tmp_path, planned(*range(20)))
     store.append(reversed(every))
