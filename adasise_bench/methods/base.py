@@ -168,6 +168,30 @@ class Method(BaseModel):
         """
         raise NotImplementedError  # pragma: no cover
 
+    def expected_backwards(self, maps_available: tuple[int, ...]) -> int:
+        """Inputs that one explanation is expected to pass backward, for planning; by default none.
+
+        Args:
+            maps_available: as in :meth:`expected_forwards`.
+        """
+        return 0
+
+    @classmethod
+    def expected_together(
+        cls, methods: Sequence[Method], maps_available: tuple[int, ...], classes: int
+    ) -> int | None:
+        """Forward passes that the classes of one picture are expected to take together, for planning.
+
+        By default nothing is shared.
+
+        Args:
+            methods: of one group and of this class; what :meth:`explain_together` shares counts once.
+            maps_available: as in :meth:`expected_forwards`.
+            classes: number of classes of the picture.
+        """
+        each = [method.expected_forwards(maps_available) for method in methods]
+        return None if None in each else classes * sum(filter(None, each))
+
     def scored_inputs(self, maps_available: tuple[int, ...]) -> range:
         """How many inputs one explanation scores in whole batches; numbers in the range are equally likely.
 

@@ -143,7 +143,11 @@ _JSON = json.JSONEncoder(allow_nan=False)
 
 def to_line(record: Record) -> bytes:
     """A record as one line of :data:`IN_FLIGHT`: JSON, whose last entry is the CRC-32 of all before it."""
-    body = _JSON.encode(vars(record)).encode()
+    return with_checksum(_JSON.encode(vars(record)).encode())
+
+
+def with_checksum(body: bytes) -> bytes:
+    """A line of :data:`IN_FLIGHT` from the JSON of a record."""
     return body[:-1] + b', "crc32": "%08x"}\n' % zlib.crc32(body)
 
 

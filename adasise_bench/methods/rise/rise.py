@@ -79,6 +79,13 @@ class Rise(Method):
         """One for each mask."""
         return self.masks or _MASKS
 
+    @classmethod
+    def expected_together(
+        cls, methods: Sequence[Method], maps_available: tuple[int, ...], classes: int
+    ) -> int | None:
+        """As many as for one class: the masks are the same for all."""
+        return super().expected_together(methods, maps_available, 1)
+
     def scored_inputs(self, maps_available: tuple[int, ...]) -> range:
         """All masks: their number is always the same."""
         count = self.expected_forwards(maps_available)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any, ClassVar, Literal, cast
 
 import torch
@@ -85,9 +86,30 @@ class Sise(Method):
         asked = [(cast(Sise, request.method), request.target) for request in requests]
         return _explain(classifier, requests[0].image, asked, PhaseClock(classifier.device))
 
+    @property
+    def expected_share(self) -> Fraction:
+        """The share of the feature maps that is expected to be kept: half of them (Ada-SISE, Table 2)."""
+        return Fraction(1, 2)
+
     def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
-        """One for the feature maps, and one for each mask: half of the maps (Ada-SISE, Table 2)."""
-        return 1 + sum(maps_available) // 2
+        """One for the feature maps, and one for each mask."""
+        return 1 + int(sum(maps_available) * self.expected_share)
+
+    def expected_backwards(self, maps_available: tuple[int, ...]) -> int:
+        """One, for the gradients of all feature maps."""
+        return 1
+
+    @classmethod
+    def expected_together(
+        cls, methods: Sequence[Method], maps_available: tuple[int, ...], classes: int
+    ) -> int:
+        """One for the feature maps of all classes, and one for each mask that any class and method keeps.
+
+        Of one class, the method that keeps most keeps what the others do, because all keep the maps with the
+        highest gradients. Classes are taken to keep maps independently of each other.
+        """
+        share = max(cast(Sise, method).expected_share for method in methods)
+        return 1 + int(sum(maps_available) * (1 - (1 - share) ** classes))
 
     def scored_inputs(self, maps_available: tuple[int, ...]) -> range:
         """The selected maps, whose number differs from picture to picture by about a fifth."""
@@ -117,11 +139,10 @@ class AdaSise(Sise):
     name: Literal["ada_sise"] = "ada_sise"  # type: ignore[assignment]
     selector: SelectorName = "printed"
 
-    def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
-        """One for the feature maps, and one for each mask: two thirds of SISE's (Ada-SISE, Table 2)."""
-        if self.selector == "fixed":
-            return super().expected_forwards(maps_available)
-        return 1 + sum(maps_available) // 3
+    @property
+    def expected_share(self) -> Fraction:
+        """Two thirds of SISE's (Ada-SISE, Table 2)."""
+        return super().expected_share if self.selector == "fixed" else Fraction(1, 3)
 
 
 def _explain(
