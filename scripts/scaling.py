@@ -316,9 +316,9 @@ class StartOnly:
     def __exit__(self, *_exception: object) -> None:
         """Do nothing."""
 
-    def open(self, dataset: Any) -> None:
+    def open(self, plan: Any) -> None:
         """Count the pictures."""
-        self.pictures = len(dataset.images)
+        self.pictures = len(plan.dataset.images)
 
     def prepare(self, _engines: Any) -> dict[str, Any]:
         """Name an engine."""

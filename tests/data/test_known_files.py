@@ -32,13 +32,13 @@ def opened(voc_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> O
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The pictures that are hashed, in their order."""
     names: list[str] = []
-    digest = Dataset.digest
+    read = Dataset._read_picture
 
-    def noted(self: Dataset, image_id: str) -> str:
+    def noted(self: Dataset, image_id: str) -> tuple[bytes, bool]:
         names.append(image_id)
-        return digest(self, image_id)
+        return read(self, image_id)
 
-    monkeypatch.setattr(Dataset, "digest", noted)
+    monkeypatch.setattr(Dataset, "_read_picture", noted)
     return names
 
 
@@ -199,7 +199,7 @@ def test_what_is_known_takes_at_most_100_bytes_a_picture() -> None:
     known = known_files.KnownFiles(None, names, (str(number) for number in range(count)))
     rows = known.rows_of(names)
     known.sort_by_classes(rows, ("dog",), lambda _row: ("dog",))
-    known.hash_pictures(rows, lambda _row: bytes(32))
+    known.read_pictures(rows, lambda _row: (bytes(32), False))
     del rows
     numbers = known.combination
     planned = PlannedKeys(

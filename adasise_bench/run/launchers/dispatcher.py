@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from adasise_bench.data import Dataset
 from adasise_bench.models.engine import Engine
 from adasise_bench.records import environment
 from adasise_bench.records.planned_keys import KeySet
@@ -35,8 +34,12 @@ class WorkerPool(Protocol):
 
     devices: Sequence[str]
 
-    def open(self) -> None:
-        """Prepare everything that needs no run folder."""
+    def open(self, pictures: int) -> None:
+        """Prepare everything that needs no run folder.
+
+        Args:
+            pictures: number of pictures of the run.
+        """
 
     def start(self, number: int, engines: Mapping[str, Engine]) -> None:
         """Start a worker, or another in place of one that died; its event ``Ready`` follows."""
@@ -74,9 +77,9 @@ class Dispatcher:
         """Do nothing yet."""
         return self
 
-    def open(self, dataset: Dataset) -> None:
+    def open(self, plan: Plan) -> None:
         """Open the pool; its workers open the data themselves."""
-        self._pool.open()
+        self._pool.open(len(plan.annotations))
 
     def __exit__(self, *_exception: object) -> None:
         """Stop all workers."""

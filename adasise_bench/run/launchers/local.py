@@ -36,12 +36,14 @@ class LocalWorkerPool:
     def __init__(self, config: RunConfig, folder: Path, devices: Sequence[str]) -> None:
         self.devices = devices
         self._config, self._folder = config, folder.absolute()
+        self._pictures: int | None = None
         self._context = get_context("spawn")
         self._workers: dict[int, tuple[SpawnProcess, Connection]] = {}
 
-    def open(self) -> None:
+    def open(self, pictures: int) -> None:
         """Start all processes, which import modules for some seconds."""
         open_closed_streams()
+        self._pictures = pictures
         for number in range(len(self.devices)):
             self._spawn(number)
 
@@ -59,7 +61,9 @@ class LocalWorkerPool:
         if number not in self._workers:
             self._spawn(number)
         threads, device = torch.get_num_threads(), self.devices[number]
-        told = Assignment(number, self._config, self._folder, Path.cwd(), device, threads, dict(engines))
+        told = Assignment(
+            number, self._config, self._folder, Path.cwd(), device, threads, dict(engines), self._pictures
+        )
         self._send(number, told)
 
     def give(self, number: int, chunk: Chunk) -> None:

@@ -63,17 +63,19 @@ class RayWorkerPool:
         self._ray: Any = ray
         self._config, self._folder, self._wanted = config, folder.absolute(), workers
         self._threads = torch.get_num_threads()
+        self._pictures: int | None = None
         self._is_own_cluster = False
         self._actors: dict[int, Any] = {}
         self._pending: dict[Any, int] = {}
 
-    def open(self) -> None:
+    def open(self, pictures: int) -> None:
         """Join the cluster at ``RAY_ADDRESS``, or start one on this machine.
 
         Raises:
             ConfigError: there is no cluster at that address.
             DeviceError: the cluster has no GPU, or too few cores.
         """
+        self._pictures = pictures
         if not self._ray.is_initialized():
             self._join(os.environ.get("RAY_ADDRESS"))
         resources = self._ray.cluster_resources()
@@ -146,7 +148,7 @@ class RayWorkerPool:
             self._hire(number)
         device = self.devices[number]
         told = Assignment(
-            number, self._config, self._folder, Path.cwd(), device, self._threads, dict(engines)
+            number, self._config, self._folder, Path.cwd(), device, self._threads, dict(engines), self._pictures
         )
         self._pending[self._actors[number].begin.remote(told)] = number
 

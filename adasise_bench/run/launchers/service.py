@@ -45,6 +45,7 @@ class Assignment:
         device: as in a configuration.
         threads: number of torch's CPU threads; equal values need equal numbers.
         engines: how to run each model; for models that are missing, the fastest way is measured.
+        pictures: number of pictures of the run; ``None``: too few to measure much for.
     """
 
     number: int
@@ -54,6 +55,7 @@ class Assignment:
     device: str
     threads: int
     engines: dict[str, Engine]
+    pictures: int | None = None
 
 
 class Service:
@@ -85,8 +87,8 @@ class Service:
             torch.cuda.set_device(self._device)
         self._stack = ExitStack()
         self._stack.enter_context(deterministic(told.config.deterministic))
-        self._dataset = open_dataset(told.config.data)
-        self._worker = Worker(told.config, self._device, told.folder, self._dataset)
+        self._dataset = open_dataset(told.config.data, look_for_empty=False)
+        self._worker = Worker(told.config, self._device, told.folder, self._dataset, told.pictures)
         return Ready(self._worker.prepare(told.engines), f"{platform.node()} {self._device}", os.getpid())
 
     def make(self, chunk: Chunk) -> Iterator[Event]:

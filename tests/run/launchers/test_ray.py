@@ -79,7 +79,7 @@ def test_a_lost_node_and_a_killed_worker_lose_nothing(
 def test_a_cluster_without_room_is_named(cluster: Any, tmp_path: Path) -> None:
     pool = RayWorkerPool(settings(device="cuda"), tmp_path, None)
     with pytest.raises(DeviceError, match="the cluster has no GPU"):
-        pool.open()
+        pool.open(1)
 
 
 def test_no_ray_and_certain_gpus_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +159,7 @@ def test_a_cluster_of_its_own_leaves_no_token_in_the_users_home(home: Path) -> N
     code = (
         "from pathlib import Path; from drawn_scenes import settings; "
         "from adasise_bench.run.launchers.ray import RayWorkerPool; "
-        "pool = RayWorkerPool(settings(), Path('out'), 1); pool.open(); pool.close()"
+        "pool = RayWorkerPool(settings(), Path('out'), 1); pool.open(1); pool.close()"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     environment |= {"HOME": str(home), "PYTHONPATH": PYTHONPATH}
