@@ -378,18 +378,20 @@ def make_tree(tree: Path, pictures: int) -> None:
 
 @main.command()
 @click.option("--pictures", default=5000, show_default=True, help="Drawn scenes; 64 different ones.")
-@click.option("--method", default="grad_cam", show_default=True, help="A cheap one.")
+@click.option("--methods", default="centre,gradient", show_default=True, help="Cheap ones.")
+@click.option("--side", default=96, show_default=True, help="Of the network's input, in pixels.")
 @click.option("--every", default=10.0, show_default=True, help="Seconds.")
-def curve(pictures: int, method: str, every: float) -> None:
-    """Resident memory of the driver and of one worker process while a run goes on."""
+@click.option("--output", type=click.Path(path_type=Path), help="Write the curve as OUTPUT.csv and .png too.")
+def curve(pictures: int, methods: str, side: int, every: float, output: Path | None) -> None:
+    """Resident memory of the driver and of two worker processes while a run goes on."""
     from adasise_bench.data.scenes import SCENES_VERSION, embedded_root
 
     with TemporaryDirectory() as temporary:
         cache, folder = Path(temporary), Path(temporary) / "run"
         repeat_scenes(embedded_root(), cache / "adasise-bench" / f"scenes-v{SCENES_VERSION}", pictures)
         settings = (
-            f"methods=[{method}]", "extra_metrics=[]", "limit=null", "engine.layout=contiguous",
-            "engine.batch_size=16",
+            f"methods=[{methods}]", "extra_metrics=[]", "limit=null", "engine.layout=contiguous",
+            "engine.batch_size=16", f"data.input_size={side}",
         )  # fmt: skip
         command = [
             sys.executable,
@@ -403,10 +405,13 @@ def curve(pictures: int, method: str, every: float) -> None:
         ]
         command += ["--devices", "cpu,cpu", *(part for each in settings for part in ("--set", each))]
         environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
+        rows: list[tuple[float, ...]] = []
         with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as driver:
             while driver.poll() is None:
                 time.sleep(every)
-                report_memory(folder, driver.pid)
+                rows += report_memory(folder, driver.pid)
+    if output is not None:
+        draw_curve(rows, output)
 
 
 def repeat_scenes(scenes: Path, root: Path, pictures: int) -> None:
@@ -424,16 +429,40 @@ def repeat_scenes(scenes: Path, root: Path, pictures: int) -> None:
     (target / "ImageSets/Main/test.txt").write_text("".join(f"{number:06}\n" for number in range(pictures)))
 
 
-def report_memory(folder: Path, driver: int) -> None:
-    """Print the number of records and the resident memory of all processes of the run."""
+def report_memory(folder: Path, driver: int) -> list[tuple[float, ...]]:
+    """Print the number of records and the resident memory of all processes of the run.
+
+    Returns:
+        These numbers, in MB, as one row; nothing before all processes are there.
+    """
     try:
         session = json.loads((folder / "progress.json").read_text())
         workers = [worker["pid"] for worker in session["workers"] if worker["pid"]]
         records = (folder / "records.jsonl").read_bytes().count(b"\n")
         sizes = [resident_of(pid) / 1e6 for pid in (driver, *workers)]
     except (OSError, ValueError, LookupError):
-        return  # not begun, or just ended
+        return []  # not begun, or just ended
     click.echo(f"{records:7} records: driver, workers: " + ", ".join(f"{size:.0f} MB" for size in sizes))
+    return [(records, *sizes)] if len(workers) == len(session["workers"]) else []
+
+
+def draw_curve(rows: Sequence[tuple[float, ...]], output: Path) -> None:
+    """Write the rows of :func:`report_memory` as a table and as a picture."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    titles = ("driver", *(f"worker {number}" for number in range(len(rows[0]) - 2)))
+    lines = [",".join(("records", *(f"{title} (MB)" for title in titles)))]
+    lines += [",".join(f"{value:.1f}".removesuffix(".0") for value in row) for row in rows]
+    output.with_suffix(".csv").write_text("\n".join(lines) + "\n")
+    figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
+    for column, title in enumerate(titles, 1):
+        axes.plot([row[0] for row in rows], [row[column] for row in rows], label=title)
+    axes.set(xlabel="records written", ylabel="resident memory (MB)", ylim=0)
+    axes.legend()
+    figure.savefig(output.with_suffix(".png"), dpi=120)
 
 
 def resident_of(pid: int) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import re
 import tarfile
 from collections.abc import Iterable, Mapping

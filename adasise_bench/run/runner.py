@@ -28,7 +28,6 @@ from adasise_bench.run.progress import Progress
 from adasise_bench.utils.determinism import deterministic
 from adasise_bench.utils.errors import BenchError
 
-
 _HASHED_AT_ONCE = 4_096
 
 

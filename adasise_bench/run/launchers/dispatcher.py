@@ -147,16 +147,21 @@ class Dispatcher:
                 case Ready():
                     self._welcome(number, event)
                 case Made(made):
-                    self._busy[number] = self._busy[number].without(made)
-                    self._made[number] += len(made)
-                    records += made
-                case Done():
+                    records += self._received(number, made)
+                case Done(made):
+                    records += self._received(number, made)
                     self._count(number, self._busy.pop(number))
                 case Failed(error):
                     self._failure = error
                 case Died(cause):
                     records += self._replace(number, cause)
         return records
+
+    def _received(self, number: int, made: list[Record]) -> list[Record]:
+        """Note that a worker need not make these records any more."""
+        self._busy[number] = self._busy[number].without(made)
+        self._made[number] += len(made)
+        return made
 
     def _count(self, number: int, chunk: Chunk) -> None:
         """Fail if a chunk that is done lacks a record, which would never be made."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
@@ -38,7 +38,7 @@ class LocalWorkerPool:
         self._config, self._folder = config, folder.absolute()
         self._pictures: int | None = None
         self._context = get_context("spawn")
-        self._workers: dict[int, tuple[SpawnProcess, Connection]] = {}
+        self._workers: dict[int, tuple[BaseProcess, Connection]] = {}
 
     def open(self, pictures: int) -> None:
         """Start all processes, which import modules for some seconds."""
@@ -50,11 +50,15 @@ class LocalWorkerPool:
     def _spawn(self, number: int) -> None:
         """Start a process; interrupts from the terminal reach only the driver."""
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(theirs,), daemon=True)
+        process = self._process(theirs)
         with _interrupts_ignored():
             process.start()
         theirs.close()
         self._workers[number] = process, ours
+
+    def _process(self, connection: Connection) -> BaseProcess:
+        """A process that is not started yet; scripts/driver_speed.py puts simulated workers here."""
+        return self._context.Process(target=_work, args=(connection,), daemon=True)
 
     def start(self, number: int, engines: Mapping[str, Engine]) -> None:
         """Send a process its assignment."""
@@ -107,13 +111,18 @@ class LocalWorkerPool:
 
 def _work(connection: Connection) -> None:
     """The work of a worker process, until its driver is gone."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_driver()
     with suppress(EOFError, OSError):
         service = Service(connection.recv())
         connection.send(service.begin())
         while True:
             for event in service.make(connection.recv()):
                 connection.send(event)
+
+
+def end_with_driver() -> None:
+    """From now on, end this process when its driver ends."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:

@@ -148,7 +148,14 @@ class RayWorkerPool:
             self._hire(number)
         device = self.devices[number]
         told = Assignment(
-            number, self._config, self._folder, Path.cwd(), device, self._threads, dict(engines), self._pictures
+            number,
+            self._config,
+            self._folder,
+            Path.cwd(),
+            device,
+            self._threads,
+            dict(engines),
+            self._pictures,
         )
         self._pending[self._actors[number].begin.remote(told)] = number
 
