@@ -5,7 +5,6 @@
     python scripts/scaling.py synthetic FOLDER --pairs 333250   a finished run of random values, in seconds
     python scripts/scaling.py start                  seconds and memory of starting with 200,000 pictures
     python scripts/scaling.py curve                  memory of driver and workers during a long run
-    python scripts/scaling.py driver                 records per second of a driver with 64 simulated workers
     python scripts/scaling.py efficiency             1 and 2 CPU workers, each on a core of its own
     python scripts/scaling.py predict --forwards 4000 --forwards-per-second 8000 --costs costs.json
 
@@ -468,123 +467,6 @@ def draw_curve(rows: Sequence[tuple[float, ...]], output: Path) -> None:
 def resident_of(pid: int) -> int:
     """Bytes of a process in memory now."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-@main.command()
-@click.option("--workers", default=64, show_default=True)
-@click.option("--records", default=200_000, show_default=True)
-@click.option("--methods", default=10, show_default=True, help="Records per picture.")
-@click.option("--processes", default=4, show_default=True, help="That the simulated workers share.")
-def driver(workers: int, records: int, methods: int, processes: int) -> None:
-    """Records per second that a driver writes durably, with workers that answer at once.
-
-    The workers speak the protocol of the local launcher through its pipes. Several share a process, because
-    Python alone would take 64 times its memory.
-    """
-    from adasise_bench.data.dataset import Annotation
-    from adasise_bench.data.voc import VocDataset
-    from adasise_bench.records import folder as run_folder
-    from adasise_bench.records.planned_keys import KeySet
-    from adasise_bench.records.store import RecordStore
-    from adasise_bench.run.config_file import load_config
-    from adasise_bench.run.launchers.dispatcher import Dispatcher
-    from adasise_bench.run.plan import Plan
-
-    import numpy as np  # isort: skip
-
-    entries = ", ".join(f"{{name: sise, label: method{number}}}" for number in range(methods))
-    voc = CONFIG.with_name("table1.yaml")
-    config = load_config(voc, [f"methods=[{entries}]"], models=["vgg16"])
-    names = {f"n{number:08}": Path() for number in range(records // methods)}
-    annotation = Annotation((16, 16), ())
-    dataset = VocDataset("simulated", ("dog",), names, names)
-    classes = {name: ["dog"] for name in names}
-    plan = Plan(config, dataset, dict.fromkeys(names, annotation), classes)
-    with TemporaryDirectory(prefix="scaling-", dir=Path.cwd()) as temporary:
-        folder = Path(temporary) / "run"
-        launcher = Dispatcher(SimulatedPool(config, workers, processes))
-        with launcher, run_folder.exclusive(folder):
-            launcher.open(dataset)
-            launcher.prepare({})
-            store = RecordStore(folder, plan.keys)
-            todo = KeySet(plan.keys, np.ones(len(plan.keys), np.bool_))
-            clock, written, groups, writing = time.perf_counter(), 0, 0, 0.0
-            for made in launcher.records(plan, todo, dict.fromkeys(names, "0" * 64)):
-                before = time.perf_counter()
-                store.append(made)
-                writing += time.perf_counter() - before
-                written, groups = written + len(made), groups + 1
-            seconds = time.perf_counter() - clock
-            store.close()
-    click.echo(
-        f"{workers} workers: {written / seconds:.0f} records/s written durably, "
-        f"{written / groups:.0f} at once; {writing / seconds:.0%} of the time to write them, "
-        "the rest to hand out and to receive"
-    )
-
-
-class SimulatedPool:
-    """A pool of workers that need no networks and no time: threads' worth of pipes in a few processes."""
-
-    def __init__(self, config: Any, workers: int, processes: int) -> None:
-        self.devices: Sequence[str] = ["cpu"] * workers
-        self._config, self._processes = config, processes
-        self._running: list[Any] = []
-        self._pipes: dict[int, Connection] = {}
-
-    def open(self) -> None:
-        """Start the processes."""
-        context = multiprocessing.get_context("spawn")
-        theirs = []
-        for number in range(len(self.devices)):
-            self._pipes[number], other = context.Pipe()
-            theirs.append(other)
-        for first in range(self._processes):
-            process = context.Process(target=_answer, args=(theirs[first :: self._processes],), daemon=True)
-            process.start()
-            self._running.append(process)
-
-    def start(self, number: int, _engines: Any) -> None:
-        """Ask for the event Ready."""
-        self._pipes[number].send(fake_facts(self._config))
-
-    def give(self, number: int, chunk: Any) -> None:
-        """Send a chunk."""
-        self._pipes[number].send(chunk)
-
-    def events(self) -> Any:
-        """One event of each worker that has any, as the local pool gives them."""
-        from multiprocessing.connection import wait
-
-        talking = set(wait(self._pipes.values()))
-        for number, pipe in self._pipes.items():
-            if pipe in talking:
-                yield number, pipe.recv()
-
-    def close(self) -> None:
-        """End the processes."""
-        for process in self._running:
-            process.kill()
-            process.join()
-
-
-def _answer(pipes: list[Connection]) -> None:
-    """Answers as some workers do that need no time."""
-    from multiprocessing.connection import wait
-
-    from adasise_bench.run.launchers.events import Done, Made, Ready
-
-    while True:
-        talking: list[Any] = wait(pipes)
-        for pipe in talking:
-            message = pipe.recv()
-            if isinstance(message, dict):
-                pipe.send(Ready(message, "simulated", os.getpid()))
-                continue
-            for key in message.keys:
-                record = fake_record(key.model, key.method, key.image_id)
-                pipe.send(Made([record]))
-            pipe.send(Done())
 
 
 @main.command()
