@@ -116,6 +116,21 @@ def open_voc(
     )
 
 
+def has_list(root: Path, year: str, image_set: str) -> bool:
+    """Whether there is a list of the set's pictures, and so presumably the set."""
+    return (root / "VOCdevkit" / f"VOC{year}" / "ImageSets" / "Main" / f"{image_set}.txt").exists()
+
+
+def refuse_absent_folder(root: Path, year: str) -> None:
+    """Refuse to download into a folder that is not there, unless it is the default one.
+
+    Raises:
+        DataError: says what to do.
+    """
+    if not root.exists() and root.absolute() != DEFAULT_ROOT.absolute():
+        raise DataError(f"{root}: no such folder; make it if VOC {year} shall be downloaded into it")
+
+
 def _listed(
     root: Path, year: str, image_set: str, download: bool = False
 ) -> tuple[list[str], Path, tuple[str, ...]]:
@@ -133,12 +148,12 @@ def _listed(
         base = root / DATASET_YEAR_DICT[year]["base_dir"]
         listing = base / "ImageSets" / "Main" / f"{image_set}.txt"
         if not listing.exists():
-            if download and not root.exists() and root != DEFAULT_ROOT:
-                raise DataError(f"{root}: no such folder; make it if VOC {year} shall be downloaded into it")
+            if download:
+                refuse_absent_folder(root, year)
             with _unpacking_inside():
                 VOCDetection(str(root), year, image_set, download=download)
         # The list alone: torchvision would join a path for each picture and each annotation.
-        names = [line.strip() for line in listing.read_text().splitlines()]
+        names = [line.strip() for line in listing.read_text().split("\n")]
     except UnicodeDecodeError:
         raise DataError(
             f"{root}: the list VOC{year}/ImageSets/Main/{image_set}.txt is not text; fetch it again"
