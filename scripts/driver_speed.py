@@ -77,6 +77,16 @@ class SimulatedRayPool(RayWorkerPool):
 
     _shared: dict[int, Any] = {}  # noqa: RUF012 - one pool a process
 
+    def open(self, pictures: int) -> None:
+        """Start a cluster of few cores first: Ray would start a process for each of its own accord."""
+        self._ray.init(address="local", include_dashboard=False, num_cpus=ACTORS, log_to_driver=False)
+        super().open(pictures)
+
+    def close(self) -> None:
+        """End the cluster too."""
+        super().close()
+        self._ray.shutdown()
+
     def _hire(self, number: int) -> None:
         place = number % ACTORS
         if place not in self._shared:

@@ -246,7 +246,7 @@ def _stamps(paths: Iterable[str], folder: Path | None = None) -> NDArray[np.int6
     start: int | None = None
     with suppress(OSError, ValueError):
         # Paths that start in an open folder are found in three quarters of the time.
-        start = folder and os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        start = os.open(folder, os.O_RDONLY | os.O_DIRECTORY) if folder is not None else None
     try:
         return _stamps_from(paths, start)
     finally:

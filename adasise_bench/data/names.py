@@ -47,7 +47,7 @@ class Names(Collection[str]):
         self.ends = ends.astype(np.uint32 if len(text) < 2**32 else np.int64)
         self._last: tuple[str, int] | None = None
 
-    def __reduce__(self) -> tuple[Callable[..., Names], tuple[bytes, NDArray[np.integer[Any]]]]:
+    def __reduce__(self) -> tuple[Callable[..., Names], tuple[bytes, NDArray[Any]]]:
         """Without the hashes of the texts, which are other ones in another process."""
         return Names.of, (self.text, self.ends)
 
