@@ -111,6 +111,9 @@ class Joined:
             raise ConnectionError("Failed to connect\nmore")
         self.joined.append(address)
 
+    def is_initialized(self) -> bool:
+        return False
+
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -152,6 +155,19 @@ def test_a_cluster_that_cannot_be_joined_names_the_setting(
         monkeypatch.setenv("RAY_AUTH_MODE", mode)
     with pytest.raises(ConfigError, match=r"RAY_ADDRESS=head:6379: Failed to connect; .*RAY_AUTH_MODE=token"):
         crew_on(Joined("token"), home)._join("head:6379")
+
+
+def test_a_cluster_that_does_not_start_in_time_ends_in_one_line(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(**_settings: Any) -> None:
+        raise Exception("The current node timed out during startup.\nmore")
+
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "7" * 64)
+    pool = crew_on(Joined(None), home)
+    monkeypatch.setattr(pool._ray, "init", slow)
+    with pytest.raises(ConfigError, match="cluster can be started here: The current node timed out during"):
+        pool.open(1)
 
 
 def test_a_cluster_of_its_own_leaves_no_token_in_the_users_home(home: Path) -> None:
