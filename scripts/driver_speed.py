@@ -81,7 +81,6 @@ class SimulatedRayPool(RayWorkerPool):
     def open(self, pictures: int) -> None:
         """Start a cluster of few cores first: Ray would start a process for each of its own accord."""
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # or Ray writes one into the home
-        os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")  # the machine may be busy
         self._ray.init(address="local", include_dashboard=False, num_cpus=ACTORS, log_to_driver=False)
         super().open(pictures)
 

@@ -59,7 +59,7 @@ class Worker:
         device: torch.device,
         folder: Path,
         dataset: Dataset,
-        pictures: int | None = None,
+        pictures: int | None,
     ) -> None:
         self._config, self._device, self._folder = config, device, folder
         one_shape = config.data.resize == "stretch"

@@ -214,7 +214,7 @@ def test_chunks_with_shared_forwards_change_no_value(
     settings = config(methods=methods, share_forwards=True, engine={"layout": "contiguous", "batch_size": 12})
     run(settings, tmp_path / "whole")
     plan = make_plan(settings)
-    one = Worker(settings, torch.device("cpu"), tmp_path, plan.dataset)
+    one = Worker(settings, torch.device("cpu"), tmp_path, plan.dataset, len(plan.annotations))
     one.prepare({})
     records = {}
     everything = KeySet(plan.keys, np.ones(len(plan.keys), np.bool_))
