@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -29,7 +30,7 @@ from adasise_bench.records.reading import read_records
 from adasise_bench.records.record import SCHEMA
 from adasise_bench.records.run import load_run
 from adasise_bench.records.store import RecordStore
-from adasise_bench.run import measure, network, worker
+from adasise_bench.run import measure, network, runner, worker
 from adasise_bench.run.config import RunConfig
 from adasise_bench.run.config_file import validate
 from adasise_bench.run.launchers.chunks import chunks_of
@@ -213,7 +214,7 @@ def test_chunks_with_shared_forwards_change_no_value(
     settings = config(methods=methods, share_forwards=True, engine={"layout": "contiguous", "batch_size": 12})
     run(settings, tmp_path / "whole")
     plan = make_plan(settings)
-    one = Worker(settings, torch.device("cpu"), tmp_path, plan.dataset)
+    one = Worker(settings, torch.device("cpu"), tmp_path, plan.dataset, len(plan.annotations))
     one.prepare({})
     records = {}
     everything = KeySet(plan.keys, np.ones(len(plan.keys), np.bool_))
@@ -618,3 +619,12 @@ def test_half_written_files_of_killed_workers_do_not_outlive_the_run(tmp_path: P
         (tmp_path / "maps").mkdir()
         (tmp_path / "maps/.a.npy.1.tmp").write_bytes(b"half")
     assert not list(tmp_path.rglob(".*.tmp"))
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 7])
+def test_the_fingerprint_is_the_hash_of_the_whole_mapping(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(runner, "_HASHED_AT_ONCE", 3)
+    pictures = {f'ü"{number}': f"{number:064x}" for number in range(count)}
+    assert runner._fingerprint(pictures) == hashlib.sha256(json.dumps(pictures).encode()).hexdigest()
