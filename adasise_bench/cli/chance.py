@@ -7,13 +7,16 @@ from typing import Unpack
 
 import click
 
+from adasise_bench.cli.parameters import CONFIG_FILE
 from adasise_bench.cli.rendering import RenderingOptions, rendering_options, show
 from adasise_bench.utils.errors import BenchError
+from adasise_bench.utils.streams import prints_aside
 
 
 @click.command()
-@click.option("--config", "config_path", required=True, type=click.Path(path_type=Path, dir_okay=False),
-              help="YAML file that names the data; its networks and methods are not used.")  # fmt: skip
+@click.option("--config", "config_path", required=True, type=CONFIG_FILE,
+              help="Configuration that names the data, as in `run`; its networks and methods are not "
+              "used.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override any key, as in `run`.")
 @click.option(
     "--by", type=click.Choice(["class"]), help="Instead, one table per metric with a row per class."
@@ -29,14 +32,15 @@ def chance(
 
     \b
     Examples:
-      adasise-bench chance --config configs/table1.yaml --set data.root=/data/voc
-      adasise-bench chance --config configs/table1.yaml --set data.root=/data/voc --by class --format csv
+      adasise-bench chance --config table1 --set data.root=/data/voc
+      adasise-bench chance --config table1 --set data.root=/data/voc --by class --format csv
     """
     from adasise_bench.reporting.tables.chance import chance_tables
     from adasise_bench.run.chance import chance_levels
     from adasise_bench.run.config_file import load_config
 
-    config = load_config(config_path, overrides)
+    with prints_aside():
+        config = load_config(config_path, overrides)
     levels = chance_levels(config)
     show(chance_tables(levels, by_class=by is not None), look)
     if (unusable := len(levels.unusable)) > config.tolerated_errors:

@@ -30,8 +30,8 @@ _SEPARATION = 3.0
 _GAP = 2 * _SEPARATION
 _INDENT = 8.0
 _TITLE_SHARES = (0.4, 0.3)
-"""How much of the width the titles of the lines may take; longer ones are broken. The second is tried where the
-first leaves too little for the numbers."""
+"""How much of the width the titles of the lines may take; longer ones are broken. The second is tried where
+the first leaves too little for the numbers."""
 
 _SHORTEST_HEADER = 50.0
 """Points that a column's title has at least before it is broken."""
