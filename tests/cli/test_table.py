@@ -44,9 +44,8 @@ def test_methods_stand_as_they_are_named() -> None:
 
 
 def test_latex_is_as_wide_as_asked_for() -> None:
-    column = call(
-        "table", FOLDER, "--format", "latex", "--width", "column", "--intervals", "pm", "--no-notes"
-    )
+    latex = ("table", FOLDER, "--format", "latex")
+    column = call(*latex, "--width", "column", "--intervals", "pm", "--no-notes")
     assert r"\begin{table}" in column.stdout
     assert r"$\pm$" in column.stdout
     assert "best measured" not in column.stdout
