@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 def tables_html(tables: Tables) -> str:
     """The tables and their notes as HTML; everything that comes from outside is escaped."""
     shown, hidden = divided(all_footnotes(tables, "bold"))
-    texts = [*map(_table_html, tables.tables), _list(shown)]
-    if hidden:
-        texts.append(f"<details><summary>{counted_notes(len(hidden))}</summary>{_list(hidden)}</details>")
-    return "\n".join(texts)
+    summary = f"<summary>{counted_notes(len(hidden))}</summary>"
+    rest = f"<details>{summary}{_list_html(hidden)}</details>" if hidden else ""
+    return "\n".join([*map(_table_html, tables.tables), _list_html(shown), rest])
 
 
-def _list(texts: Iterable[str]) -> str:
-    return f"<ul>{''.join(f'<li>{escape(text)}</li>' for text in texts)}</ul>"
+def _list_html(notes: Iterable[str]) -> str:
+    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    return f"<ul>{items}</ul>"
 
 
 def _table_html(table: Table) -> str:
