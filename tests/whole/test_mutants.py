@@ -114,8 +114,8 @@ def check_metrics(metrics: Module) -> None:
     assert [metrics.drop(-1.0, shown) for shown in (-1.5, -1.0, -0.5)] == [100, 0, 0]
     assert metrics.share_of_pixels(torch.zeros(224, 224), 0.15) == 7526
     check_beyond_table1(metrics)
-    lower = {"drop", "seconds", "deletion", "head_sensitivity", "seconds_median", "seconds_p90", "forwards",
-             "peak_memory"}  # fmt: skip
+    lower = {"drop", "seconds", "deletion", "head_sensitivity", "complexity", "seconds_median", "seconds_p90",
+             "forwards", "peak_memory"}  # fmt: skip
     directions = {name: metric.direction for name, metric in metrics.METRICS.items()}
     assert directions == {name: "down" if name in lower else "up" for name in directions}
     assert {"ebpg", "bbox", "increase", "miou", "pointing", "average_gain", "insertion"} < directions.keys()
