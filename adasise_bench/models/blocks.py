@@ -235,7 +235,8 @@ def check_blocks(
         if not _matters(found[name], trace):
             raise ValueError(
                 f"{name!r}: the output does not depend on its tokens of positions, because only those in "
-                "front reach it; name an earlier module, such as the normalisation in front of the last attention"
+                "front reach it; name an earlier module, such as the normalisation in front of the last "
+                "attention"
             )
     _refuse_scrambled(module, image, names, trace, tokens)
     return tuple(sorted(set(names), key=lambda name: [*found].index(name)))
