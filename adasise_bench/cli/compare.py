@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from adasise_bench.cli.parameters import COMMA_LIST
 from adasise_bench.utils.errors import BenchError, ConfigError
+
+if TYPE_CHECKING:
+    from adasise_bench.regression.baseline import Baseline
 
 _EXIT_CODES = """\b
 Exit codes:
@@ -37,6 +41,7 @@ Exit codes:
 @click.option(
     "--format", "fmt", type=click.Choice(["terminal", "json"]), default="terminal", show_default=True
 )
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False),
               help="Also write the findings to this file, as JUnit XML.")  # fmt: skip
 def compare(
@@ -50,6 +55,7 @@ def compare(
     no_speed: bool,
     partial: bool,
     fmt: str,
+    as_json: bool,
     junit: Path | None,
 ) -> None:
     """Compare a run with a baseline. BASE and NEW are baseline files or run folders.
@@ -77,10 +83,10 @@ def compare(
     """
     from adasise_bench.metrics.registry import QUALITY
     from adasise_bench.regression import comparison, output
-    from adasise_bench.regression.baseline import open_baseline, refuse_incomparable, why_untimed
+    from adasise_bench.regression.baseline import refuse_incomparable, why_untimed
     from adasise_bench.utils.files import write_text_atomically
 
-    before, now = (open_baseline(path).only(methods) for path in (base, new))
+    before, now = (_opened(path, methods) for path in (base, new))
     refuse_incomparable(before, now)
     known = {*QUALITY, comparison.MAPS, *before.identity["methods"]}
     zero = [(what, 0.0) for what in ("", *QUALITY, comparison.MAPS)] if exact else []
@@ -98,11 +104,21 @@ def compare(
     found = comparison.compare(before.values, now.values, limits)
     if junit:
         write_text_atomically(junit, output.as_junit(found))
-    write = output.as_json if fmt == "json" else output.as_text
+    write = output.as_json if as_json or fmt == "json" else output.as_text
     click.echo(write(found, before.made_by, now.made_by), nl=False)
     if not output.is_passed(found):
         raise BenchError(output.summary(found))
     click.echo(output.summary(found), err=True)
+
+
+def _opened(path: Path, methods: list[str]) -> Baseline:
+    """The baseline at a path, with only these methods."""
+    from adasise_bench.regression.baseline_file import open_baseline
+
+    try:
+        return open_baseline(path).only(methods)
+    except ConfigError as error:
+        raise ConfigError(f"--methods: {path}: {error}") from None
 
 
 def _rules(option: str, given: tuple[str, ...], known: set[str]) -> list[tuple[str, float | None]]:

@@ -81,3 +81,7 @@ class RefineCam(ClassActivation):
     def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
         """One for each layer."""
         return len(self.layers or maps_available)
+
+    def expected_backwards(self, maps_available: tuple[int, ...]) -> int:
+        """One for each forward pass."""
+        return self.expected_forwards(maps_available)

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from adasise_bench.metrics.registry import DEFAULT, METRICS
 from adasise_bench.records.run import Run
-from adasise_bench.reporting.figures.basis import Entry, basis, data_of, entries_of, folders, records_of
+from adasise_bench.reporting.figures.basis import (
+    Entry,
+    MethodRecords,
+    basis,
+    data_of,
+    entries_of,
+    folders,
+    records_of,
+)
 from adasise_bench.reporting.figures.style import PUBLISHED, blank, legend_above, look, named, note, styled
 from adasise_bench.reporting.published import VOC, published_scores
 from adasise_bench.reporting.tables.grid import ARROWS
@@ -46,13 +54,13 @@ def draw(runs: Sequence[Run], model: str) -> Figure:
         label: entry for label, entry in entries_of(runs, model).items() if entry.get("fusion") == "hard"
     }
     groups = {label: group for label, group in records_of(runs, model).items() if label in entries}
-    scored = {label: group.dropna(subset=["score"]) for label, group in groups.items()}
+    scored = {label: group.having("score") for label, group in groups.items()}
     used = {label: group for label, group in scored.items() if len(group)}
     fixed = {entries[label]["mu"] for label in used if entries[label]["selector"] == "fixed"}
     if len(fixed) < 2:
         raise DataError(
             f"{folders(runs)}: {len(fixed)} value of the threshold mu on {model}, which makes no curve; "
-            "run configs/mu_ablation.yaml"
+            "use adasise-bench run --config mu_ablation"
         )
     on_voc = data_of(runs, model) == VOC
     paper = published_scores("sise", "mu_ablation").get(model, {}) if on_voc else {}
@@ -75,14 +83,14 @@ def draw(runs: Sequence[Run], model: str) -> Figure:
 
 
 def curves_of(
-    records: Mapping[str, pd.DataFrame],
+    records: Mapping[str, MethodRecords],
     entries: Mapping[str, Entry],
     paper: Mapping[str, Mapping[str, float]],
     metric: str,
 ) -> Curves:
     """The means of one metric, if it was measured; ``paper`` has the published figures by μ."""
-    means = {label: float(group[metric].astype(float).mean()) for label, group in records.items()}
-    means = {label: mean for label, mean in means.items() if not pd.isna(mean)}
+    means = {label: group.mean(metric) for label, group in records.items()}
+    means = {label: mean for label, mean in means.items() if not math.isnan(mean)}
     fixed = {entries[label]["mu"]: means[label] for label in means if entries[label]["selector"] == "fixed"}
     return Curves(
         dict(sorted(fixed.items())),
@@ -116,11 +124,12 @@ def _points(curve: Mapping[float, float]) -> tuple[list[float], list[float]]:
     return list(curve), list(curve.values())
 
 
-def _timing_note(used: Mapping[str, pd.DataFrame]) -> str:
-    timed = pd.concat(used.values()).dropna(subset=["seconds"])
-    if timed.empty:
+def _timing_note(used: Mapping[str, MethodRecords]) -> str:
+    timed = [group.having("seconds") for group in used.values()]
+    timed = [group for group in timed if len(group)]
+    if not timed:
         return " Run-time was not measured."
-    devices = "; ".join(str(device) for device in timed["timed_on"].unique())
-    per_method = sorted(set(timed.groupby("method").size()))
+    devices = "; ".join(dict.fromkeys(str(group.timed_on) for group in timed))
+    per_method = sorted(set(map(len, timed)))
     number = str(per_method[0]) if len(per_method) == 1 else f"{per_method[0]} to {per_method[-1]}"
     return f" Run-time of {number} explanations per method on {devices}."
