@@ -257,6 +257,8 @@ def build(library: str, name: str) -> tuple[nn.Module, int]:
         own = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
         network = torchvision.models.get_model(name, weights=None, **own)
         side = 299 if name == "inception_v3" else 224
+        if name.startswith("vit"):  # its head begins as zeros, behind which no token matters
+            nn.init.normal_(network.heads.head.weight)
     return network.eval().requires_grad_(False), side
 
 

@@ -90,6 +90,11 @@ class Metric:
     quantile: float | None = None
     average: Average = "pairs"
 
+    @property
+    def explains_again(self) -> bool:
+        """Whether the method that made a map must explain once more."""
+        return self.passes is not None and self.passes.explanations > 0
+
     def load(self) -> Callable[..., float | None]:
         """Import the function."""
         module, _, name = self.function.partition(":")

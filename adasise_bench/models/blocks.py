@@ -316,7 +316,10 @@ def _matters(output: _Output, trace: Trace) -> bool:
     with torch.enable_grad():
         objective = (trace.result * weights).sum()
         (gradient,) = torch.autograd.grad(objective, [output.tensor], retain_graph=True, allow_unused=True)
-    return gradient is not None and bool(output.layout.maps(gradient).any())
+    if gradient is None:
+        return False
+    # Where the tokens in front have no gradient either, the output is constant, and nothing is known.
+    return bool(output.layout.maps(gradient).any()) or not gradient.any()
 
 
 @torch.no_grad()
