@@ -10,8 +10,8 @@ from markupsafe import escape
 
 from adasise_bench.reporting.report.cells import html_grid
 from adasise_bench.reporting.tables import Table, Tables
-from adasise_bench.reporting.tables.formats import footnotes
-from adasise_bench.reporting.tables.grid import title
+from adasise_bench.reporting.tables.footnotes import all_footnotes, counted_notes, divided
+from adasise_bench.reporting.tables.grid import deviation_line, title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,15 +19,24 @@ if TYPE_CHECKING:
 
 def tables_html(tables: Tables) -> str:
     """The tables and their notes as HTML; everything that comes from outside is escaped."""
-    notes = "".join(f"<li>{escape(note)}</li>" for note in footnotes(tables, "bold"))
-    return "\n".join([*map(_table_html, tables.tables), f"<ul>{notes}</ul>"])
+    shown, hidden = divided(all_footnotes(tables, "bold"))
+    summary = f"<summary>{counted_notes(len(hidden))}</summary>"
+    rest = f"<details>{summary}{_list_html(hidden)}</details>" if hidden else ""
+    return "\n".join([*map(_table_html, tables.tables), _list_html(shown), rest])
+
+
+def _list_html(notes: Iterable[str]) -> str:
+    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    return f"<ul>{items}</ul>"
 
 
 def _table_html(table: Table) -> str:
     grid = html_grid(table)
     lines = ((line.title, [" ".join(cell).strip() for cell in line.cells]) for line in grid.lines)
     shared = f"<p>{grid.shared}</p>" if grid.shared else ""
-    return f"<h4>{escape(title(table))}</h4>\n{html_table(grid.header, lines)}{shared}"
+    line = deviation_line(table)
+    differs = f"<p>{escape(line)}</p>" if line else ""
+    return f"<h4>{escape(title(table))}</h4>\n{html_table(grid.header, lines)}{shared}{differs}"
 
 
 def html_table(header: Iterable[str], lines: Iterable[tuple[str, Iterable[str]]]) -> str:
