@@ -21,7 +21,7 @@ from adasise_bench import __version__
 from adasise_bench.records.columns import join
 from adasise_bench.records.joining import combine
 from adasise_bench.records.run import Run
-from adasise_bench.reporting.overlay import DIMMING, OPACITY, colored
+from adasise_bench.reporting.overlay import COLOURING, DIMMING, OPACITY, colored
 from adasise_bench.reporting.report.cells import html_grid
 from adasise_bench.reporting.report.drawings import drawings_of
 from adasise_bench.reporting.report.index import Pair, build_index, index_json
@@ -77,6 +77,7 @@ def write_report(runs: Sequence[Run], path: Path) -> None:
         ],
         "provenance": [provenance_of(run) for run in runs],
         "map_side": MAP_SIDE,
+        "colouring": COLOURING,
         "held_count": len(pictures) if held is None else len(held),
         "index": index_json(index, list(pictures), picture_of) | {"overlay": _overlay(), "held": held},
         "blocks": _blocks(sources, pictures, methods, range(len(pictures)) if held is None else held),
