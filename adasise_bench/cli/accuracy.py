@@ -18,7 +18,7 @@ from adasise_bench.utils.errors import BenchError
               help="Override any key, e.g. data.root=/data.")  # fmt: skip
 @click.option("--models", type=COMMA_LIST, default="", help="Use only these models of the configuration.")
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after the first N pictures.")
-@click.option("--device", help="auto, cpu, cuda or cuda:N.")
+@click.option("--device", help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--format", "fmt", type=click.Choice(FORMATS), default="terminal", show_default=True)
 def accuracy(
     config_path: Path,

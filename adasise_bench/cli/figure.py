@@ -65,7 +65,7 @@ def figure() -> None:
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change any setting, as in `run`."
 )
-@click.option("--device", help="auto, cpu, cuda or cuda:N. Default: the configuration's.")
+@click.option("--device", help="auto, cpu, cuda, cuda:N or mps. Default: the configuration's.")
 @_model
 @click.option(
     "--image",

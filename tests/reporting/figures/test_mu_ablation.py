@@ -80,7 +80,7 @@ def test_bars_are_the_intervals_of_the_tables(tmp_path: Path) -> None:
         values = group.set_index(["image_id", "class_name"])[["ebpg"]]
         estimate = estimate_means(values)["ebpg"]
         expected.append((estimate.low, estimate.high))
-    assert [tuple(bar[:, 1]) for bar in bars] == expected
+    assert [tuple(bar[:, 1]) for bar in bars] == [pytest.approx(ends) for ends in expected]
     assert [bar[0, 0] for bar in bars[:3]] == [0, 0.3, 0.5]
     assert not panel([run], "mIoU").collections
     assert "Bars: 95 % intervals." in texts(mu_ablation.draw([run], "resnet50"))
