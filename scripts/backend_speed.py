@@ -38,7 +38,7 @@ class Way:
     def __init__(self, classifier: Classifier, backend: str, precision: str, image: torch.Tensor) -> None:
         self.backend, self.precision, self.seconds = backend, precision, list[float]()
         engine = replace(classifier.engine, backend=backend)  # type: ignore[arg-type]
-        self.classifier = replace(classifier.with_engine(engine), precision=precision)  # type: ignore[arg-type]
+        self.classifier = replace(classifier, precision=precision).with_engine(engine)  # type: ignore[arg-type]
         self.inputs = self.classifier.empty_batch(image)
         self.inputs.copy_(masked_noise(self.inputs.shape, classifier.preprocessing))
         before, start = peak_mb(), time.perf_counter()

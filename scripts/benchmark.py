@@ -94,13 +94,14 @@ class Bench:
         precision: str,
         backend: BackendName | BackendChoice = "torch",
         engine: Engine | None = None,
+        size: int | None = None,
     ):
         self.classifier = load_classifier(
             model, checkpoint=checkpoint, sha256=None, blocks="pool-input", resize="stretch",
             score="softmax", precision=precision, device=device,  # type: ignore[arg-type]
         )  # fmt: skip
         dataset = open_dataset(DataConfig(root=root))
-        size = 96 if self.classifier.name == "scenes_vgg" else 224
+        size = size or (96 if self.classifier.name == "scenes_vgg" else 224)
         self.requests: list[tuple[torch.Tensor, int]] = []
         for image_id in list(dataset.images)[:8]:
             annotation = dataset.annotation(image_id)
@@ -446,6 +447,7 @@ def quiet() -> Iterator[None]:
 @click.option("--model", default="resnet50", show_default=True)
 @click.option("--checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--root", required=True, type=click.Path(path_type=Path), help="As data.root.")
+@click.option("--size", type=int, help="Pixels of the input's side; 224, or 96 for scenes_vgg.")
 @click.option("--device", default="auto", show_default=True)
 @click.option("--precision", default="fp32", show_default=True)
 @click.option("--backend", default="auto", show_default=True, type=click.Choice(sorted(CHOICES)),
@@ -459,17 +461,18 @@ def quiet() -> Iterator[None]:
 @click.option("--pictures", default=200, show_default=True, help="Pictures of the memory curve.")
 @click.option("--output", default="results/benchmark", type=click.Path(path_type=Path), show_default=True)
 def main(
-    model: str, checkpoint: Path | None, root: Path, device: str, precision: str,
+    model: str, checkpoint: Path | None, root: Path, size: int | None, device: str, precision: str,
     backend: BackendChoice, methods: list[str], parts: list[str], rounds: int, iterations: int,
     masks: int, pictures: int, output: Path,
 ) -> None:  # fmt: skip
     """Run the parts and write the results."""
     chosen = pick_device(device)
     with quiet():
-        bench = Bench(model, checkpoint, root, chosen, precision, backend)
+        bench = Bench(model, checkpoint, root, chosen, precision, backend, size=size)
     result: dict[str, Any] = {
         "environment": environment.describe(chosen, precision, definitions()),
         "model": model,
+        "input_size": bench.image.shape[-1],
         "weights_sha256": bench.classifier.weights.sha256,
         "published_model": bench.classifier.weights.published,
         "engine": asdict(bench.engine),
@@ -505,8 +508,8 @@ def markdown(result: dict[str, Any], parts: list[str]) -> str:
         "",
         f"{facts['precision']}, {facts['threads']} threads, torch {facts['torch']}, adasise-bench "
         f"{facts['tool']['version']} ({facts['tool']['commit']}), {engine['backend']}, "
-        f"{engine['layout']}, batch {engine['batch_size']} (found in {result['tuning_seconds']:.1f} s); "
-        f"medians of {result['rounds']} rounds.",
+        f"{engine['layout']}, batch {engine['batch_size']} (found in {result['tuning_seconds']:.1f} s), "
+        f"{result['input_size']} px; medians of {result['rounds']} rounds.",
     ]
     for part in parts:
         lines += [

@@ -7,7 +7,8 @@ count. Run it while nothing else runs.
         --ways torch:fp32,openvino:fp32,openvino:bf16,openvino:int8 --size 160
 
 With ``--memory`` every way makes one explanation in a process of its own instead, and the process's peak
-resident memory is printed, with its ratio to that of the first way.
+resident memory is printed, with its ratio to that of the first way. The peak hardly depends on how many
+masks are scored, as long as there is more than one batch: ``--mu 0.5`` scores few, in little time.
 """
 
 from __future__ import annotations
@@ -47,6 +48,9 @@ from adasise_bench.utils.timing import PhaseClock
 @click.option("--size", default=160, show_default=True, help="Pixels of the input's side.")
 @click.option("--batch", default=8, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
+@click.option(
+    "--mu", default=0.0, show_default=True, help="SISE's threshold; a higher one scores fewer masks."
+)
 @click.option("--memory", is_flag=True, help="Measure peak memory in place of time.")
 @click.option("--peak-only", is_flag=True, hidden=True)
 def main(
@@ -59,6 +63,7 @@ def main(
     size: int,
     batch: int,
     rounds: int,
+    mu: float,
     memory: bool,
     peak_only: bool,
 ) -> None:
@@ -74,18 +79,21 @@ def main(
         model, checkpoint=checkpoint, sha256=None, blocks="pool-input", resize="stretch", score="softmax",
         precision="fp32", device=device,
     )  # fmt: skip
-    request = Request(parse_method("sise"), inputs, network.classes.index(class_name), inside=inside)
+    request = Request(
+        parse_method({"name": "sise", "mu": mu}), inputs, network.classes.index(class_name), inside=inside
+    )
     classifiers, seconds, rows = {}, {way: list[float]() for way in ways}, dict[str, list[Any]]()
     for way in ways:
         backend, _, precision = way.partition(":")
         engine = Engine("channels_last", batch, backend)  # type: ignore[arg-type]
-        classifiers[way] = replace(network.with_engine(engine), precision=precision)  # type: ignore[arg-type]
+        classifiers[way] = replace(network, precision=precision).with_engine(engine)  # type: ignore[arg-type]
     if peak_only:
         (classifier,) = classifiers.values()
-        request.method.explain(classifier, request, PhaseClock(device))
+        found = request.method.explain(classifier, request, PhaseClock(device))
         if classifier.backend is not None and classifier.backend.failed:
             raise click.ClickException(f"{ways[0]}: torch has taken over")
-        click.echo(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+        click.echo(f"{peak} {found.forwards} {found.mask_precision}")
         return
     for number in range(rounds + 1):
         for way, classifier in classifiers.items():
@@ -108,13 +116,18 @@ def main(
 def compare_memory(ways: list[str]) -> None:
     """Print the peak resident memory of one explanation by every way, each in a fresh process."""
     given = [argument for argument in sys.argv if argument != "--memory"]
-    peaks = {}
+    rows: list[list[str]] = []
     for way in ways:
         command = [sys.executable, *given, "--ways", way, "--peak-only"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        peaks[way] = float(done.stdout.splitlines()[-1])
-    rows = [(way, f"{peak:.0f}", f"{peak / peaks[ways[0]]:.2f}") for way, peak in peaks.items()]
-    click.echo(tabulate(rows, ["way", "peak MB", "times the first"], disable_numparse=True))
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        if done.returncode:
+            raise click.ClickException(f"{way}: the process ended with exit code {done.returncode}")
+        peak, forwards, precision = done.stdout.splitlines()[-1].split()
+        first = float(rows[0][1]) if rows else float(peak)
+        rows.append([way, f"{float(peak):.0f}", f"{float(peak) / first:.2f}", forwards, precision])
+        click.echo(f"{way}: {rows[-1][1]} MB", err=True)
+    heads = ["way", "peak MB", "times the first", "forwards", "masks scored in"]
+    click.echo(tabulate(rows, heads, disable_numparse=True))
 
 
 if __name__ == "__main__":

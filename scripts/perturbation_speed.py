@@ -94,7 +94,7 @@ def _explain(
     if way == "torchray":
         backend, precision, options["implementation"] = "torch", "fp32", "torchray"
     engine = Engine("channels_last", 8, backend)  # type: ignore[arg-type]
-    classifier = replace(network.with_engine(engine), precision=precision)  # type: ignore[arg-type]
+    classifier = replace(network, precision=precision).with_engine(engine)  # type: ignore[arg-type]
 
     def explained(iterations: int) -> Explanation:
         method = parse_method(options | {"iterations": iterations})

@@ -3,9 +3,11 @@
     python scripts/precision_deviation.py --data VOC_FOLDER --checkpoint resnet50=FILE \\
         --ways openvino:fp32,openvino:bf16,openvino:int8 --pictures 14 --size 160 --output FOLDER
 
-The pictures are the first of the data set's list of test pictures, with all their classes. Every way is an
-ordinary run in a folder of its own below FOLDER, so that the same command goes on where it was stopped, and a
-larger --pictures adds to what is there. The pairs that both of two ways have are compared.
+``--set KEY=VALUE`` changes the configuration of all ways as ``adasise-bench run --set`` does, for example
+``--methods sise,rise --set methods.rise.masks=1000``. The pictures are the first of the data set's list of
+test pictures, with all their classes. Every way is an ordinary run in a folder of its own below FOLDER, so
+that the same command goes on where it was stopped, and a larger --pictures adds to what is there. The pairs
+that both of two ways have are compared.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from adasise_bench.records.reading import read_records
 from adasise_bench.records.record import Key
 from adasise_bench.reporting.statistics import estimate_means
 from adasise_bench.run.config import RunConfig
-from adasise_bench.run.config_file import load_config
+from adasise_bench.run.config_file import apply_overrides, load_config, validate
 from adasise_bench.run.runner import run
 
 PAIR = ["image_id", "class_name"]
@@ -55,7 +57,8 @@ def changes(exact: Path, other: Path, model: str, method: str) -> Iterator[tuple
     pairs = before.index.intersection(after.index)
     before, after = before.loc[pairs], after.loc[pairs]
     yield "pairs", str(len(pairs))
-    yield "in fp32 after all", str(int((after["mask_precision"] == "fp32").sum()))
+    scored_in = after["mask_precision"].value_counts()
+    yield "masks scored in", ", ".join(f"{name} {scored_in[name]}" for name in sorted(scored_in.index))
     for name in COMPARED:
         moved = estimate_means((after[[name]] - before[[name]]).astype(float), METRICS[name].average)[name]
         between = "" if moved.low is None else f" [{moved.low:+.2f}, {moved.high:+.2f}]"
@@ -103,27 +106,41 @@ def _explained(folder: Path, model: str, method: str) -> pd.DataFrame:
     return chosen.set_index(PAIR).sort_index()
 
 
-def _settings(
+def configuration(
     data: Path,
     checkpoints: Sequence[tuple[str, Path | None]],
     methods: Sequence[str],
     way: str,
+    overrides: Sequence[str] = (),
     **others: Any,
 ) -> RunConfig:
+    """The configuration of one way's run.
+
+    Args:
+        data: folder that holds VOCdevkit.
+        checkpoints: networks and their weights; ``None`` takes TorchRay's.
+        methods: names of the methods.
+        way: backend and precision, as ``openvino:bf16``.
+        overrides: ``key=value`` pairs that change the rest.
+        others: ``size`` of the input, ``batch`` and number of ``pictures``.
+
+    Raises:
+        ConfigError: one line naming the key that is wrong.
+    """
     backend, _, precision = way.partition(":")
-    return RunConfig.model_validate(
-        {
-            "data": {"root": data, "input_size": others["size"]},
-            "models": {name: {"checkpoint": path} for name, path in checkpoints},
-            "methods": list(methods),
-            "precision": precision,
-            "engine": {"backend": backend, "layout": "channels_last", "batch_size": others["batch"]},
-            "limit": others["pictures"],
-            "share_forwards": True,
-            "save_maps": True,
-            "device": "cpu",
-        }
-    )
+    tree = {
+        "data": {"root": data, "input_size": others["size"]},
+        "models": {name: {"checkpoint": path} for name, path in checkpoints},
+        "methods": list(methods),
+        "precision": precision,
+        "engine": {"backend": backend, "layout": "channels_last", "batch_size": others["batch"]},
+        "limit": others["pictures"],
+        "share_forwards": True,
+        "save_maps": True,
+        "device": "cpu",
+    }
+    apply_overrides(tree, overrides)
+    return validate(tree, way)
 
 
 def _checkpoint(
@@ -144,6 +161,9 @@ def _checkpoint(
 @click.option("--pictures", default=14, show_default=True)
 @click.option("--size", default=160, show_default=True, help="Pixels of the input's side.")
 @click.option("--batch", default=8, show_default=True)
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Changes the runs' configuration."
+)
 @click.option("--output", type=click.Path(path_type=Path), required=True)
 def main(
     data: Path,
@@ -156,7 +176,7 @@ def main(
     """Run every way in its folder, then print what changes."""
     folders = {way: output / way.replace(":", "-") for way in ways}
     for way, folder in folders.items():
-        run(_settings(data, checkpoints, methods, way, **others), folder)
+        run(configuration(data, checkpoints, methods, way, **others), folder)
     rows = [
         {"network": model, "way": way, "method": method}
         | dict(changes(folders[ways[0]], folders[way], model, method))

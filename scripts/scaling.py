@@ -3,6 +3,7 @@
     python scripts/scaling.py memory                 the driver's memory for 10^4, 10^5 and 10^6 records
     python scripts/scaling.py costs                  seconds to hand out, write, read, decode, hash
     python scripts/scaling.py synthetic FOLDER --pairs 333250   a finished run of random values, in seconds
+    python scripts/scaling.py report FOLDER          size of a run's report, seconds to open it
     python scripts/scaling.py start                  seconds and memory of starting with 200,000 pictures
     python scripts/scaling.py curve                  memory of driver and workers during a long run
     python scripts/scaling.py driver                 records per second of a driver with 64 simulated workers
@@ -109,86 +110,31 @@ def memory(records: int | None, methods: int) -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--pairs", default=333_250, show_default=True, help="Of a picture and a class.")
 @click.option("--seed", default=0, show_default=True)
-def synthetic(folder: Path, pairs: int, seed: int) -> None:
+@click.option("--shards", default=0, show_default=True, help="Write so many shards of it for `merge`.")
+def synthetic(folder: Path, pairs: int, seed: int, shards: int) -> None:
     """Write a finished run of random values, with three methods and two pairs a picture, into FOLDER."""
-    synthetic_run(folder, pairs, seed)
+    from scaling_parts.synthetic import synthetic_run, synthetic_shards
+
+    if shards:
+        synthetic_shards(folder, pairs, seed, shards)
+    else:
+        synthetic_run(folder, pairs, seed)
 
 
-def synthetic_run(folder: Path, pairs: int, seed: int = 0) -> None:
-    """Write what `table`, `compare` and `report` need of a finished run, one row group after the other.
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def report(folder: Path) -> None:
+    """Write the report of the run FOLDER into it, and open it in Chromium: its size and the seconds."""
+    from scaling_parts.opening import opening_of
 
-    Args:
-        folder: is made.
-        pairs: number of pairs; each of three methods has a record of each. Few records are errors.
-        seed: of the values. Two seeds give the same pairs, with other values.
-    """
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    import yaml
+    from adasise_bench.records import load_run
+    from adasise_bench.reporting.report.page import write_report
 
-    from adasise_bench.records.record import SCHEMA
-
-    folder.mkdir(parents=True)
-    labels, images = ("sise", "ada_sise", "grad_cam"), -(-pairs // 2)
-    facts = {
-        "tool": {"version": "0", "commit": None}, "torch": "2.8.0", "device": "cpu",
-        "device_name": "Some CPU", "precision": "fp32", "methods": {label: {} for label in labels},
-        "definitions": {},
-        "identity": {"methods": {label: {"name": label} for label in labels}, "score": "softmax"},
-        "models": {"resnet50": {"weights_sha256": "a" * 64, "weights_file": "some.pth", "published": False,
-                                "maps_available": [64, 256, 512, 1024, 2048]}},
-        "data": {"name": "synthetic", "images": images, "pairs": pairs, "embedded": False,
-                 "full_images": None, "full_pairs": None, "fingerprint": "b" * 64},
-    }  # fmt: skip
-    config = {
-        "name": "synthetic", "data": {"root": "none", "input_size": 224, "resize": "stretch"},
-        "models": {"resnet50": {"blocks": "pool-input"}}, "score": "softmax", "extra_metrics": [],
-        "methods": [{"name": label, "label": label} for label in labels],
-    }  # fmt: skip
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    (folder / "environment.json").write_text(json.dumps(facts))
-    rng = np.random.default_rng(seed)
-    level = np.random.default_rng(1).beta(2, 2, images)  # of a picture, so that its pairs are alike
-    classes = np.array([f"class{number:02}" for number in range(20)])
-    percent = ("ebpg", "bbox", "drop", "miou")
-
-    def rows(label: str, first: int, last: int) -> pa.Table:
-        number = np.arange(first, last)
-        count, image = len(number), number // 2
-        failed = rng.random(count) < 1e-4
-        spread: dict[str, Any] = {
-            name: (0.7 * level[image] + 0.3 * rng.random(count)) * 100 for name in percent
-        }
-        rises = rng.random(count) < 0.3
-        spread["drop"] = np.where(rises, 0.0, spread["drop"])
-        spread |= {
-            "increase": 100.0 * rises, "pointing": 100.0 * (rng.random(count) < 0.8),
-            "score": rng.random(count), "box_share": 100 * level[image],
-            "seconds": rng.gamma(4.0, 0.05, count), "seconds_plain_forward": np.full(count, 0.002),
-        }  # fmt: skip
-        kept = rng.integers(1, 60, (count, 5), dtype=np.int64)
-        maps = pa.ListArray.from_arrays(np.arange(0, 5 * count + 1, 5, dtype=np.int32), kept.ravel())
-        columns = {
-            "model": pa.DictionaryArray.from_arrays(np.zeros(count, np.int8), ["resnet50"]),
-            "method": pa.DictionaryArray.from_arrays(np.zeros(count, np.int8), [label]),
-            "image_id": pa.array(np.char.mod("n%08d", image)),
-            "class_name": pa.array(classes[(7 * image + number) % 20]),
-            **{name: pa.array(values, mask=failed) for name, values in spread.items()},
-            "maps_kept": maps, "maps_positive": maps,
-            "degenerate": pa.array(np.zeros(count, bool), mask=failed),
-            "forwards": pa.array(np.full(count, 4000), mask=failed),
-            "error": pa.array(np.full(count, "out of memory"), mask=~failed),
-        }  # fmt: skip
-        none = {
-            name: pa.nulls(count, SCHEMA.field(name).type) for name in SCHEMA.names if name not in columns
-        }
-        return pa.table({name: (columns | none)[name] for name in SCHEMA.names}).cast(SCHEMA)
-
-    with pq.ParquetWriter(folder / "records.parquet", SCHEMA, write_page_checksum=True) as writer:
-        for label in labels:
-            for first in range(0, pairs, 131_072):
-                writer.write_table(rows(label, first, min(first + 131_072, pairs)))
+    path = folder / "report.html"
+    write_report([load_run(folder)], path)
+    found = opening_of(path, "00042")
+    seconds = f"{found.first_pairs:.2f} s to the first pairs; {found.search:.2f} s to search"
+    click.echo(f"{found.megabytes:.1f} MB; {seconds}")
 
 
 def seconds_each(work: Callable[[], Any], times: int) -> float:

@@ -27,8 +27,10 @@ from adasise_bench.cli.measure import measure
 from adasise_bench.cli.merge import merge_
 from adasise_bench.cli.report import report
 from adasise_bench.cli.run import run
+from adasise_bench.cli.schema import schema
 from adasise_bench.cli.status import status
 from adasise_bench.cli.table import table
+from adasise_bench.cli.validate import validate
 from adasise_bench.utils.errors import BenchError, CrashError, OutputError
 from adasise_bench.utils.messages import terminal
 from adasise_bench.utils.streams import open_closed_streams, outlive_readers
@@ -102,8 +104,8 @@ def main() -> None:
 
     \b
     Examples:
-      adasise-bench run --config configs/quickstart.yaml
-      adasise-bench run --config configs/table1.yaml --set data.root=/data/voc --limit 100
+      adasise-bench run --config quickstart
+      adasise-bench run --config table1 --set data.root=/data/voc --limit 100
       adasise-bench status results/table1-1a2b3c4d
       adasise-bench table results/table1-1a2b3c4d --format latex
       adasise-bench figure maps results/table1-1a2b3c4d --random 4 --output maps.pdf
@@ -126,6 +128,8 @@ for _command in (
     compare,
     explain,
     list_,
+    validate,
+    schema,
     info,
 ):
     main.add_command(_command)

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import click
 
-from adasise_bench.cli.parameters import COMMA_LIST
+from adasise_bench.cli.parameters import COMMA_LIST, CONFIG_FILE
 from adasise_bench.cli.table import FORMATS
 from adasise_bench.utils.errors import BenchError
+from adasise_bench.utils.streams import prints_aside
 
 
 @click.command()
-@click.option("--config", "config_path", required=True, type=click.Path(path_type=Path, dir_okay=False),
-              help="YAML file of a run; its methods are not used.")  # fmt: skip
+@click.option("--config", "config_path", required=True, type=CONFIG_FILE,
+              help="Configuration of a run, as in `run`; its methods are not used.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
               help="Override any key, e.g. data.root=/data.")  # fmt: skip
 @click.option("--models", type=COMMA_LIST, default="", help="Use only these models of the configuration.")
@@ -36,8 +37,8 @@ def accuracy(
 
     \b
     Examples:
-      adasise-bench accuracy --config configs/table1.yaml
-      adasise-bench accuracy --config configs/table1.yaml --models resnet50 --limit 200 --format json
+      adasise-bench accuracy --config table1
+      adasise-bench accuracy --config table1 --models resnet50 --limit 200 --format json
     """
     from adasise_bench.reporting.tables.formats import WIDTH, render
     from adasise_bench.run.accuracy import measure_accuracy
@@ -46,8 +47,9 @@ def accuracy(
 
     flags = {"limit": limit, "device": device}
     settings = [f"{key}={value}" for key, value in flags.items() if value is not None]
-    config = load_config(config_path, [*overrides, *settings], models, [])
-    tables, errors = measure_accuracy(config)
+    with prints_aside():
+        config = load_config(config_path, [*overrides, *settings], models, [])
+        tables, errors = measure_accuracy(config)
     click.echo(render(tables, fmt, terminal_width() or WIDTH))
     if errors > config.tolerated_errors:
         raise BenchError(f"{errors} of the pictures cannot be used; the last note says why of one")

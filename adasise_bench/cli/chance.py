@@ -6,13 +6,16 @@ from pathlib import Path
 
 import click
 
+from adasise_bench.cli.parameters import CONFIG_FILE
 from adasise_bench.cli.table import FORMATS
 from adasise_bench.utils.errors import BenchError
+from adasise_bench.utils.streams import prints_aside
 
 
 @click.command()
-@click.option("--config", "config_path", required=True, type=click.Path(path_type=Path, dir_okay=False),
-              help="YAML file that names the data; its networks and methods are not used.")  # fmt: skip
+@click.option("--config", "config_path", required=True, type=CONFIG_FILE,
+              help="Configuration that names the data, as in `run`; its networks and methods are not "
+              "used.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override any key, as in `run`.")
 @click.option("--format", "fmt", type=click.Choice(FORMATS), default="terminal", show_default=True)
 @click.option(
@@ -26,8 +29,8 @@ def chance(config_path: Path, overrides: tuple[str, ...], fmt: str, by: str | No
 
     \b
     Examples:
-      adasise-bench chance --config configs/table1.yaml --set data.root=/data/voc
-      adasise-bench chance --config configs/table1.yaml --set data.root=/data/voc --by class --format csv
+      adasise-bench chance --config table1 --set data.root=/data/voc
+      adasise-bench chance --config table1 --set data.root=/data/voc --by class --format csv
     """
     from adasise_bench.reporting.tables.chance import chance_tables
     from adasise_bench.reporting.tables.formats import WIDTH, render
@@ -35,7 +38,8 @@ def chance(config_path: Path, overrides: tuple[str, ...], fmt: str, by: str | No
     from adasise_bench.run.config_file import load_config
     from adasise_bench.utils.text_tables import terminal_width
 
-    config = load_config(config_path, overrides)
+    with prints_aside():
+        config = load_config(config_path, overrides)
     levels = chance_levels(config)
     click.echo(render(chance_tables(levels, by_class=by is not None), fmt, terminal_width() or WIDTH))
     if (unusable := len(levels.unusable)) > config.tolerated_errors:

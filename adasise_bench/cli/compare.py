@@ -37,6 +37,7 @@ Exit codes:
 @click.option(
     "--format", "fmt", type=click.Choice(["terminal", "json"]), default="terminal", show_default=True
 )
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False),
               help="Also write the findings to this file, as JUnit XML.")  # fmt: skip
 def compare(
@@ -50,6 +51,7 @@ def compare(
     no_speed: bool,
     partial: bool,
     fmt: str,
+    as_json: bool,
     junit: Path | None,
 ) -> None:
     """Compare a run with a baseline. BASE and NEW are baseline files or run folders.
@@ -98,7 +100,7 @@ def compare(
     found = comparison.compare(before.values, now.values, limits)
     if junit:
         write_text_atomically(junit, output.as_junit(found))
-    write = output.as_json if fmt == "json" else output.as_text
+    write = output.as_json if as_json or fmt == "json" else output.as_text
     click.echo(write(found, before.made_by, now.made_by), nl=False)
     if not output.is_passed(found):
         raise BenchError(output.summary(found))

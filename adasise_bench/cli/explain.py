@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from adasise_bench.cli.parameters import COMMA_LIST
+from adasise_bench.utils.streams import prints_aside
 
 
 @click.command()
@@ -64,17 +65,22 @@ def explain(
     from adasise_bench.run.scored_picture import explain_config, open_subject
     from adasise_bench.run.start_notes import misfits
     from adasise_bench.utils.messages import terminal
+    from adasise_bench.utils.quantities import counted
 
     folder = output or Path(f"explain-{image.stem}")
-    config = explain_config(
-        model, methods, checkpoint=checkpoint, sha256=sha256, device=device, overrides=overrides
-    )
+    with prints_aside():
+        config = explain_config(
+            model, methods, checkpoint=checkpoint, sha256=sha256, device=device, overrides=overrides
+        )
     for note in misfits([config.device], config.precision):
         click.echo(note, err=True)
     refuse_foreign(folder)
-    subject = open_subject(image, config, classes)
+    with prints_aside():
+        subject = open_subject(image, config, classes)
     click.echo(terminal(subject.ranking(top)))
     for note in subject.notes():
         click.echo(note, err=True)
-    explain_picture(subject, folder)
-    click.echo(f"{len(subject.classes) * len(config.methods)} explanations in {folder}", err=True)
+    with prints_aside():
+        explain_picture(subject, folder)
+    made = counted(len(subject.classes) * len(config.methods), "explanation")
+    click.echo(f"{made} in {folder}", err=True)

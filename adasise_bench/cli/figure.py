@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from adasise_bench.cli.parameters import COMMA_LIST
+from adasise_bench.cli.parameters import COMMA_LIST, CONFIG_FILE
 
 if TYPE_CHECKING:
     from adasise_bench.records import Run
@@ -54,13 +54,13 @@ def figure() -> None:
       adasise-bench figure kept results/table2-1a2b3c4d --output kept.svg
       adasise-bench figure mu results/mu_ablation-1a2b3c4d --output mu.png
       adasise-bench figure maps results/table1-1a2b3c4d --random 4 --seed 1 --output maps.pdf
-      adasise-bench figure gradients --config configs/mu_ablation.yaml --image 000001:dog --output fig1.pdf
-      adasise-bench figure chance --config configs/table1.yaml --output chance.pdf
+      adasise-bench figure gradients --config mu_ablation --image 000001:dog --output fig1.pdf
+      adasise-bench figure chance --config table1 --output chance.pdf
     """
 
 
 @figure.command()
-@click.option("--config", "config_path", required=True, type=click.Path(path_type=Path, dir_okay=False),
+@click.option("--config", "config_path", required=True, type=CONFIG_FILE,
               help="YAML file that names the data, the network and the methods.")  # fmt: skip
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change any setting, as in `run`."
@@ -88,8 +88,8 @@ def gradients(
 
     \b
     Examples:
-      adasise-bench figure gradients --config configs/mu_ablation.yaml --image 000001:dog --output fig1.pdf
-      adasise-bench figure gradients --config configs/table1.yaml --model vgg16 --set data.root=/data/voc \\
+      adasise-bench figure gradients --config mu_ablation --image 000001:dog --output fig1.pdf
+      adasise-bench figure gradients --config table1 --model vgg16 --set data.root=/data/voc \\
           --image 000004 --output fig1.png
     """
     from adasise_bench.reporting.figures import gradients, save
@@ -106,8 +106,9 @@ def gradients(
 
 
 @figure.command()
-@click.option("--config", "config_path", required=True, type=click.Path(path_type=Path, dir_okay=False),
-              help="YAML file that names the data; its networks and methods are not used.")  # fmt: skip
+@click.option("--config", "config_path", required=True, type=CONFIG_FILE,
+              help="Configuration that names the data, as in `run`; its networks and methods are not "
+              "used.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override any key, as in `run`.")
 @_footer
 @_output
@@ -116,7 +117,7 @@ def chance(config_path: Path, overrides: tuple[str, ...], footer: bool, output: 
 
     \b
     Example:
-      adasise-bench figure chance --config configs/table1.yaml --set data.root=/data/voc --output chance.pdf
+      adasise-bench figure chance --config table1 --set data.root=/data/voc --output chance.pdf
     """
     from adasise_bench.reporting.figures import save
     from adasise_bench.reporting.figures.chance import draw

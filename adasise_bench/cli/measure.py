@@ -7,15 +7,17 @@ from typing import Literal
 
 import click
 
-from adasise_bench.cli.parameters import COMMA_LIST
+from adasise_bench.cli.parameters import COMMA_LIST, CONFIG_FILE
 from adasise_bench.cli.run import carry_out
 from adasise_bench.utils.errors import ConfigError, OutputError
+from adasise_bench.utils.streams import prints_aside
 
 
 @click.command()
 @click.argument("maps", type=click.Path(path_type=Path))
-@click.option("--config", "config_path", required=True, type=click.Path(path_type=Path, dir_okay=False),
-              help="YAML file that names data, networks and settings; its methods are not used.")  # fmt: skip
+@click.option("--config", "config_path", required=True, type=CONFIG_FILE,
+              help="Configuration that names data, networks and settings, as in `run`; its methods are "
+              "not used.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
               help="Change any setting, as in `run`, e.g. extra_metrics=[insertion,deletion].")  # fmt: skip
 @click.option("--models", type=COMMA_LIST, default="", help="Use only these models of the configuration.")
@@ -60,9 +62,9 @@ def measure(
 
     \b
     Examples:
-      adasise-bench measure results/table1-1a2b3c4d --config configs/table1.yaml \\
+      adasise-bench measure results/table1-1a2b3c4d --config table1 \\
           --set extra_metrics=[insertion,deletion]
-      adasise-bench measure my-maps --config configs/table1.yaml --models resnet50 --method-name mine
+      adasise-bench measure my-maps --config table1 --models resnet50 --method-name mine
     """
     from adasise_bench.run.runner import default_folder
     from adasise_bench.run.stored_maps import find_maps, load_data_and_network, measuring
@@ -71,14 +73,15 @@ def measure(
         raise ConfigError("--device and --devices: give one of them")
     flags = {"limit": limit, "device": device, "shard": shard}
     settings = [f"{key}={value}" for key, value in flags.items() if value is not None]
-    given = load_data_and_network(config_path, [*overrides, *settings], models)
+    with prints_aside():
+        given = load_data_and_network(config_path, [*overrides, *settings], models)
     found = find_maps(maps, given, method_name)
     config, notes = measuring(given, found, methods=methods, resize=resize, negative=negative)
     folder = output or default_folder(config)
     _refuse_to_move_the_maps(folder, maps)
     for note in notes:
         click.echo(note, err=True)
-    carry_out(config, folder, resume, "local", devices, None, "maps measured", verify)
+    carry_out(config, folder, resume, "local", devices, None, "map", "measured", verify)
 
 
 def _refuse_to_move_the_maps(folder: Path, maps: Path) -> None:

@@ -21,6 +21,8 @@ def merge_(out: Path, folders: tuple[Path, ...]) -> None:
       adasise-bench merge results/table1 results/table1-1a2b3c4d-shard-*
     """
     from adasise_bench.run.merge import merge
+    from adasise_bench.utils.quantities import counted
 
     count = merge(out, folders)
-    click.echo(f"{count} explanations of {len(folders)} shards, in {out}", err=True)
+    made, parts = counted(count, "explanation"), counted(len(folders), "shard")
+    click.echo(f"{made} of {parts}, in {out}", err=True)

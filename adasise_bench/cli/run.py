@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from adasise_bench.cli.parameters import COMMA_LIST
+from adasise_bench.cli.parameters import COMMA_LIST, CONFIG_FILE
 from adasise_bench.cli.table import tables_text
 from adasise_bench.utils.errors import BenchError, ConfigError
+from adasise_bench.utils.quantities import counted
+from adasise_bench.utils.streams import prints_aside
 
 if TYPE_CHECKING:
     from adasise_bench.run.config import RunConfig
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--config", "config_path", required=True, type=click.Path(path_type=Path, dir_okay=False),
-              help="YAML file; the folder configs/ has examples.")  # fmt: skip
+@click.option("--config", "config_path", required=True, type=CONFIG_FILE,
+              help="YAML file, or the name of a configuration that comes with the tool; `ls configs` lists "
+              "these.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
               help="Change any setting, such as data.root=/data or methods.sise.mu=0.3; null removes a "
               "model or method.")  # fmt: skip
@@ -51,7 +54,9 @@ if TYPE_CHECKING:
 @click.option("--verify", is_flag=True,
               help="Read and hash every picture and annotation again, also those that an earlier start has "
               "read and that have not changed since.")  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Print what would be done, and stop.")
+@click.option("--dry-run", is_flag=True,
+              help="Print what would be done, about how long it would take, and what would be downloaded and "
+              "written, and stop.")  # fmt: skip
 def run(
     config_path: Path,
     overrides: tuple[str, ...],
@@ -76,14 +81,14 @@ def run(
 
     \b
     Examples:
-      adasise-bench run --config configs/quickstart.yaml
-      adasise-bench run --config configs/table1.yaml --models resnet50 --methods sise,ada_sise
-      adasise-bench run --config configs/table1.yaml --set data.root=/path/to/voc \\
+      adasise-bench run --config quickstart
+      adasise-bench run --config table1 --models resnet50 --methods sise,ada_sise
+      adasise-bench run --config table1 --set data.root=/path/to/voc \\
           --set models.resnet50.checkpoint=weights.pth.tar --set methods.extremal_perturbation=null
-      adasise-bench run --config configs/table1.yaml --devices cuda:0,cuda:1
-      adasise-bench run --config configs/table1.yaml --launcher ray
-      adasise-bench run --config configs/table1.yaml --shard 3/8
-      adasise-bench run --config configs/table1.yaml --dry-run
+      adasise-bench run --config table1 --devices cuda:0,cuda:1
+      adasise-bench run --config table1 --launcher ray
+      adasise-bench run --config table1 --shard 3/8
+      adasise-bench run --config table1 --dry-run
     """
     from adasise_bench.run.config_file import load_config
 
@@ -97,16 +102,25 @@ def run(
         "save_maps": save_maps or None,
     }
     settings = [f"{key}={value}" for key, value in flags.items() if value is not None]
-    config = load_config(config_path, [*overrides, *settings], models, methods)
-    if dry_run:
-        from adasise_bench.run.plan import describe_plan, make_plan
-        from adasise_bench.utils.messages import terminal
-
-        click.echo(terminal(describe_plan(make_plan(config, download=False, verify=verify))))
-        return
     from adasise_bench.run.runner import default_folder
 
-    carry_out(config, output or default_folder(config), resume, launcher, devices, workers, verify=verify)
+    with prints_aside():
+        config = load_config(config_path, [*overrides, *settings], models, methods)
+    folder = output or default_folder(config)
+    if dry_run:
+        _forecast(config, folder, [config.device] if launcher == "ray" else devices, verify)
+    else:
+        carry_out(config, folder, resume, launcher, devices, workers, verify=verify)
+
+
+def _forecast(config: RunConfig, folder: Path, devices: list[str] | None, verify: bool) -> None:
+    from adasise_bench.run.forecast.description import forecast
+    from adasise_bench.utils.devices import pick_devices
+    from adasise_bench.utils.messages import terminal
+
+    with prints_aside():
+        lines = list(forecast(config, folder, pick_devices(devices, config.device), verify=verify))
+    click.echo(terminal("\n".join(lines)))
 
 
 def carry_out(
@@ -116,10 +130,11 @@ def carry_out(
     launcher: str,
     devices: list[str] | None,
     workers: int | None,
-    done: str = "explanations made",
+    thing: str = "explanation",
+    done: str = "made",
     verify: bool = False,
 ) -> None:
-    """Run a configuration and print its tables; ``done`` says what was done in the last line."""
+    """Run a configuration and print its tables; the last line counts the things that were done."""
     from adasise_bench.run.launchers.choice import choose_launcher
     from adasise_bench.run.start_notes import start_notes
     from adasise_bench.utils.devices import pick_devices
@@ -128,14 +143,17 @@ def carry_out(
     if launcher == "local":
         for note in start_notes(pick_devices(devices, config.device), config.precision):
             click.echo(note, err=True)
-    _run(config, folder, resume, chosen, done, verify)
+    _run(config, folder, resume, chosen, (thing, done), verify)
 
 
-def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher, done: str, verify: bool) -> None:
+def _run(
+    config: RunConfig, folder: Path, resume: bool, launcher: Launcher, done: tuple[str, str], verify: bool
+) -> None:
     from adasise_bench.run.runner import run as run_benchmark
 
     try:
-        outcome = run_benchmark(config, folder, resume=resume, launcher=launcher, verify=verify)
+        with prints_aside():
+            outcome = run_benchmark(config, folder, resume=resume, launcher=launcher, verify=verify)
     except KeyboardInterrupt:
         with suppress(BenchError):
             click.echo(tables_text([folder], "terminal"))
@@ -145,8 +163,10 @@ def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher, done
         sys.exit(130)
     if outcome.computed + outcome.reused or not config.shard:
         click.echo(tables_text([folder], "terminal"))
-    click.echo(f"{outcome.computed} {done}, {outcome.reused} kept from before, in {folder}", err=True)
+    thing, made = done
+    told = f"{counted(outcome.computed, thing)} {made}, {outcome.reused:,} kept from before, in {folder}"
+    click.echo(told, err=True)
     if outcome.errors > config.tolerated_errors:
         raise BenchError(
-            f"{outcome.errors} of the explanations failed; the column `error` of the records says why"
+            f"{outcome.errors:,} of the explanations failed; the column `error` of the records says why"
         )

@@ -9,8 +9,11 @@ import click
 
 @click.command()
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
-def status(folders: tuple[Path, ...]) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: a list with an object for each folder.")
+def status(folders: tuple[Path, ...], as_json: bool) -> None:
     """Say how far runs are, and whether they are running, finished or dead.
+
+    Records are counted: one for each explanation of a class of a picture by a method on a network.
 
     \b
     Examples:
@@ -19,6 +22,11 @@ def status(folders: tuple[Path, ...]) -> None:
     """
     import time
 
-    from adasise_bench.run.status import describe_status, read_status
+    from adasise_bench.run.status import describe_status, read_status, status_facts
+    from adasise_bench.utils.messages import json_text
 
-    click.echo("\n\n".join(describe_status(read_status(folder), time.time()) for folder in folders))
+    found = [read_status(folder) for folder in folders]
+    if as_json:
+        click.echo(json_text([status_facts(one, time.time()) for one in found]))
+    else:
+        click.echo("\n\n".join(describe_status(one, time.time()) for one in found))

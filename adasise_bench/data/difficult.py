@@ -34,6 +34,14 @@ def is_difficult(dataset: str, image_id: str, class_index: int) -> bool | None:
     return row is None or row[class_index] == "1"
 
 
+def listed_images(dataset: str) -> list[str]:
+    """The ids of all pictures with an object of a data set of :data:`FLAGS`, in the order of TorchRay's file.
+
+    TorchRay lists them with their flags, so that they are known where the data set is not.
+    """
+    return list(_rows(FLAGS[dataset]))
+
+
 @cache
 def _rows(name: str) -> dict[str, str]:
     """One digit per class, by image id."""

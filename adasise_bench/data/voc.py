@@ -104,6 +104,21 @@ def open_voc(
     )
 
 
+def has_list(root: Path, year: str, image_set: str) -> bool:
+    """Whether there is a list of the set's pictures, and so presumably the set."""
+    return (root / "VOCdevkit" / f"VOC{year}" / "ImageSets" / "Main" / f"{image_set}.txt").exists()
+
+
+def refuse_absent_folder(root: Path, year: str) -> None:
+    """Refuse to download into a folder that is not there, unless it is the default one.
+
+    Raises:
+        DataError: says what to do.
+    """
+    if not root.exists() and root.absolute() != DEFAULT_ROOT.absolute():
+        raise DataError(f"{root}: no such folder; make it if VOC {year} shall be downloaded into it")
+
+
 def _listed(
     root: Path, year: str, image_set: str, download: bool = False
 ) -> tuple[list[str], Path, tuple[str, ...]]:
@@ -115,9 +130,9 @@ def _listed(
         "set data.root to the folder that holds VOCdevkit; a run with data.download=true fetches VOC into it"
     )
     try:
-        present = (root / "VOCdevkit" / f"VOC{year}" / "ImageSets" / "Main" / f"{image_set}.txt").exists()
-        if download and not present and not root.exists() and root != DEFAULT_ROOT:
-            raise DataError(f"{root}: no such folder; make it if VOC {year} shall be downloaded into it")
+        present = has_list(root, year, image_set)
+        if download and not present:
+            refuse_absent_folder(root, year)
         with _unpacking_inside():
             listing = VOCDetection(str(root), year, image_set, download=download and not present)
     except UnicodeDecodeError:

@@ -45,10 +45,12 @@ class Method(BaseModel):
     """The options of one entry under ``methods``. Subclasses add their own options and say how to explain.
 
     ``label`` names the entry in records and tables, so that one method can run with several settings.
+    ``ruled`` names the options that take the value of the run's rule of that name, unless the entry has one.
     ``needs_region`` says that the method must know the region of the class; only a control may.
     ``makes_maps`` says that an explanation makes its map, so that its time and passes are the map's cost.
     """
 
+    ruled: ClassVar[tuple[str, ...]] = ()
     needs_region: ClassVar[bool] = False
     makes_maps: ClassVar[bool] = True
 
@@ -85,7 +87,10 @@ class Method(BaseModel):
 
     def by_rules(self, rules: Rules) -> Method:
         """The method with what the run's rules say of it, where the entry does not say it itself."""
-        return self
+        unsaid = [rule for rule in self.ruled if rule not in self.model_fields_set]
+        ruled = self.model_copy(update={rule: getattr(rules, rule) for rule in unsaid})
+        ruled.model_fields_set.difference_update(unsaid)  # the entry still does not say it
+        return ruled
 
     def identity(self) -> dict[str, Any]:
         """What values depend on, ready for JSON. Options of later versions are left out at their default."""
@@ -162,6 +167,30 @@ class Method(BaseModel):
             maps_available: number of feature maps of each block of the network, from the input side.
         """
         raise NotImplementedError  # pragma: no cover
+
+    def expected_backwards(self, maps_available: tuple[int, ...]) -> int:
+        """Inputs that one explanation is expected to pass backward, for planning; by default none.
+
+        Args:
+            maps_available: as in :meth:`expected_forwards`.
+        """
+        return 0
+
+    @classmethod
+    def expected_together(
+        cls, methods: Sequence[Method], maps_available: tuple[int, ...], classes: int
+    ) -> int | None:
+        """Forward passes that the classes of one picture are expected to take together, for planning.
+
+        By default nothing is shared.
+
+        Args:
+            methods: of one group and of this class; what :meth:`explain_together` shares counts once.
+            maps_available: as in :meth:`expected_forwards`.
+            classes: number of classes of the picture.
+        """
+        each = [method.expected_forwards(maps_available) for method in methods]
+        return None if None in each else classes * sum(filter(None, each))
 
     def scored_inputs(self, maps_available: tuple[int, ...]) -> range:
         """How many inputs one explanation scores in whole batches; numbers in the range are equally likely.

@@ -37,6 +37,8 @@ class Architecture(NamedTuple):
         input_size: default side of the input in pixels when one picture is explained.
         sliding_side: the least length, in pixels, of the shorter side of inputs that are not squares.
         title: the name that tables and figures print; without one, the name in the configuration.
+        unloaded: as ``loader``, for building the network without its weights where these may not be here;
+            empty where they come with the tool.
     """
 
     summary: str
@@ -47,10 +49,12 @@ class Architecture(NamedTuple):
     input_size: int = 224
     sliding_side: int = 1
     title: str = ""
+    unloaded: str = ""
 
-    def load(self) -> Callable[..., tuple[nn.Module, Weights]]:
-        """Import the loader."""
-        module, _, name = self.loader.partition(":")
+    def load(self, *, weights: bool = True) -> Callable[..., tuple[nn.Module, Weights]]:
+        """Import the loader, or the function that builds the network without weights that may not be here."""
+        location = self.loader if weights or not self.unloaded else self.unloaded
+        module, _, name = location.partition(":")
         loaded: Callable[..., tuple[nn.Module, Weights]] = getattr(
             import_module(f"adasise_bench.models.{module}"), name
         )
@@ -85,6 +89,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         classes={"voc": VOC_CLASSES, "coco": COCO_CLASSES},
         sliding_side=193,
         title="VGG16",
+        unloaded="torchray_networks:unloaded",
     ),
     "resnet50": Architecture(
         "ResNet-50 by TorchRay for PASCAL VOC (20 classes) or COCO (80)",
@@ -93,6 +98,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         blocks={"pool-input": ("relu", "layer1", "layer2", "layer3", "layer4")},
         classes={"voc": VOC_CLASSES, "coco": COCO_CLASSES},
         title="ResNet-50",
+        unloaded="torchray_networks:unloaded",
     ),
     "scenes_vgg": Architecture(
         "small VGG-style network for the drawn scenes, shipped with the tool (6 classes)",

@@ -37,13 +37,18 @@ def sha256_of(path: Path) -> str:
         raise WeightsError(f"{path}: cannot read the weights: {reason}") from None
 
 
+def place_of(url: str) -> Path:
+    """The file in torch's cache that a checkpoint is downloaded to."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+
+
 def fetch(url: str) -> Path:
     """Download a checkpoint into torch's cache, unless it is there already. The caller checks its hash.
 
     Raises:
         WeightsError: the download failed.
     """
-    target = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    target = place_of(url)
     if target.exists():
         return target
     try:

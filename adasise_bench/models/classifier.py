@@ -99,16 +99,16 @@ class Classifier:
         return replace(self, maps=maps)
 
     def with_engine(self, engine: Engine) -> Classifier:
-        """The same network, run as ``engine`` says. The memory layout of the module changes in place."""
+        """The same network, run as ``engine`` says in its precision. The module's layout changes in place."""
         module = self.module.to(memory_format=LAYOUTS[engine.layout])
         backend, gradients = None, None
         if engine.backend != "torch":
             reference = Torch(module, self.device)
-            probe = Probe(reference.in_precision("fp32"), self.preprocessing, self.score)
             chosen = BACKENDS[engine.backend](module, self.device, self.preprocessing)
-            backend = WholeBatches(chosen, reference, probe, f"models.{self.name}")
+            common = chosen, reference, self.precision, f"models.{self.name}"
+            backend = WholeBatches(*common, Probe(self.preprocessing, self.score))
             if chosen.differentiates:
-                gradients = InputGradients(chosen, reference, self.preprocessing, f"models.{self.name}")
+                gradients = InputGradients(*common, self.preprocessing)
         prepared = replace(self, engine=engine, backend=backend, gradients=gradients)
         return replace(prepared, batch_size=BatchSize(engine.batch_size, release=prepared.release))
 

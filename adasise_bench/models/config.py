@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -27,6 +27,10 @@ class ModelConfig(Section):
         None, pattern=r"^[0-9a-fA-F]{8,64}$", description="start of the file's SHA-256"
     )
     blocks: Literal["pool-input", "pool-output"] = "pool-input"
+
+    def without_weights(self) -> Self:
+        """The same architecture, as it is built where its weights are not needed."""
+        return self.model_copy(update={"checkpoint": None, "sha256": None})
 
 
 class EngineConfig(Section):
@@ -102,6 +106,10 @@ class CustomModel(ModelConfig):
         if self.std and min(self.std) <= 0:
             raise ValueError("std: must be above 0")
         return self
+
+    def without_weights(self) -> Self:
+        """As above; its library then gives it random ones."""
+        return super().without_weights().model_copy(update={"weights": None})
 
 
 def parse_model(name: Any, entry: Any) -> Any:

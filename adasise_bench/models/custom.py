@@ -137,13 +137,50 @@ class _Built(NamedTuple):
     definition: str
 
 
-def _from_torchvision(name: str, settings: CustomModel, data_classes: tuple[str, ...]) -> _Built:
+def refuse_absent(name: str, settings: CustomModel) -> None:
+    """Refuse a network that does not exist, without building it.
+
+    Raises:
+        ConfigError: its library has no such network or weights, or there is no such function.
+    """
+    {"torchvision": _in_torchvision, "timm": _in_timm}.get(settings.source, _in_module)(name, settings)
+
+
+def weights_url(name: str, settings: CustomModel) -> str | None:
+    """Where the weights of an entry are downloaded from; ``None`` if there are none, or only timm knows."""
+    if settings.source != "torchvision" or not settings.weights:
+        return None
+    from torchvision import models
+
+    url: str = models.get_model_weights(_in_torchvision(name, settings))[settings.weights].url
+    return url
+
+
+def _in_module(name: str, settings: CustomModel) -> None:
+    plugins.check_arguments(settings.source, **settings.options)
+
+
+def _in_torchvision(name: str, settings: CustomModel) -> str:
+    """The name of the architecture."""
     from torchvision import models
 
     arch = settings.arch or name
     known = models.list_models(module=models)
     if arch not in known:
         raise ConfigError(f"models.{name}: torchvision has no classifier {arch!r}{suggest(arch, known)}")
+    offered = models.get_model_weights(arch).__members__
+    if settings.weights and settings.weights not in offered:
+        raise ConfigError(
+            f"models.{name}.weights: torchvision's {arch} has no {settings.weights!r}"
+            f"{suggest(settings.weights, offered)}"
+        )
+    return arch
+
+
+def _from_torchvision(name: str, settings: CustomModel, data_classes: tuple[str, ...]) -> _Built:
+    from torchvision import models
+
+    arch = _in_torchvision(name, settings)
     if arch in _SCALING_INPUTS and settings.checkpoint and "transform_input" not in settings.options:
         raise ConfigError(
             f"models.{name}.options: say `transform_input: true` or `false`, as {arch} was trained: its "
@@ -152,13 +189,7 @@ def _from_torchvision(name: str, settings: CustomModel, data_classes: tuple[str,
     facts: dict[str, Any] = dict(IMAGENET)
     origin, chosen = "random weights", None
     if settings.weights:
-        offered = models.get_model_weights(arch)
-        if settings.weights not in offered.__members__:
-            raise ConfigError(
-                f"models.{name}.weights: torchvision's {arch} has no {settings.weights!r}"
-                f"{suggest(settings.weights, offered.__members__)}"
-            )
-        chosen = offered[settings.weights]
+        chosen = models.get_model_weights(arch)[settings.weights]
         transforms = chosen.transforms()
         facts |= {"mean": tuple(transforms.mean), "std": tuple(transforms.std)}
         facts |= {"classes": _numbered(chosen.meta["categories"])}
@@ -168,7 +199,8 @@ def _from_torchvision(name: str, settings: CustomModel, data_classes: tuple[str,
     return _Built(module, origin, facts, f"torchvision {arch}")
 
 
-def _from_timm(name: str, settings: CustomModel, data_classes: tuple[str, ...]) -> _Built:
+def _in_timm(name: str, settings: CustomModel) -> str:
+    """The name of the architecture."""
     try:
         import timm
     except ImportError:
@@ -179,6 +211,17 @@ def _from_timm(name: str, settings: CustomModel, data_classes: tuple[str, ...]) 
     if not timm.is_model(arch):
         known = timm.list_models()
         raise ConfigError(f"models.{name}: timm has no {arch!r}{suggest(arch, known)}"[:300])
+    tag = settings.weights
+    if tag not in (None, "DEFAULT") and not timm.is_model_pretrained(f"{arch}.{tag}"):
+        known = [tagged.partition(".")[2] for tagged in timm.list_pretrained(f"{arch}.*")]
+        raise ConfigError(f"models.{name}.weights: timm's {arch} has no {tag!r}{suggest(str(tag), known)}")
+    return arch
+
+
+def _from_timm(name: str, settings: CustomModel, data_classes: tuple[str, ...]) -> _Built:
+    arch = _in_timm(name, settings)
+    import timm
+
     tagged = f"{arch}.{settings.weights}" if settings.weights not in (None, "DEFAULT") else arch
     outputs = {} if settings.weights else {"num_classes": len(settings.classes or data_classes)}
     module = _build(name, settings, timm.create_model, tagged, pretrained=bool(settings.weights), **outputs)

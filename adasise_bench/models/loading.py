@@ -29,6 +29,7 @@ def load_classifier(
     precision: PrecisionName,
     device: torch.device,
     deterministic: bool = False,
+    with_weights: bool = True,
 ) -> Classifier:
     """Load a network of :data:`.ARCHITECTURES` with its weights verified.
 
@@ -48,6 +49,7 @@ def load_classifier(
         precision: arithmetic of the scoring passes.
         device: where the network will live.
         deterministic: whether its gradients must be repeatable.
+        with_weights: otherwise weights that do not come with the tool are random ones, and none is read.
 
     Raises:
         WeightsError: the weights are missing, altered, or of another network.
@@ -59,7 +61,7 @@ def load_classifier(
 
     network = ARCHITECTURES[name]
     kind = next(iter(network.classes)) if data is None else data
-    loader = network.load()
+    loader = network.load(weights=with_weights)
     wanted = {
         "arch": name,
         "data": kind,

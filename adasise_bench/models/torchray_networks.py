@@ -16,6 +16,8 @@ from adasise_bench.models import checkpoint
 from adasise_bench.models.classifier import Weights
 from adasise_bench.utils.errors import WeightsError
 
+_OUTPUTS = {"voc": 20, "coco": 80}
+
 
 def load(
     arch: str, data: str, path: Path | None, sha256: str | None, fully_convolutional: bool
@@ -37,7 +39,7 @@ def load(
     """
     from torchray.benchmark import models as torchray_models
 
-    url = torchray_models.model_urls[arch][data]
+    url = weights_url(arch, data)
     published_prefix = url.rsplit("-", 1)[-1].split(".")[0]
     path = path or checkpoint.fetch(url)
     published_name = url.rsplit("/", 1)[-1]
@@ -52,6 +54,33 @@ def load(
             raise WeightsError(f"{path}: does not fit {arch} for {data.upper()}: {reason}") from None
     module.requires_grad_(False)
     return module.eval(), Weights(path.name, digest, digest.startswith(published_prefix))
+
+
+def weights_url(arch: str, data: str) -> str:
+    """Where TorchRay's weights of a network are published."""
+    from torchray.benchmark.models import model_urls
+
+    url: str = model_urls[arch][data]
+    return url
+
+
+def unloaded(arch: str, data: str) -> tuple[nn.Module, Weights]:
+    """torchvision's network of the same architecture with random weights, to plan a run by.
+
+    TorchRay's is built from its weights only. It takes about as long: in ResNet-50 four strides are in other
+    convolutions.
+
+    Args:
+        arch: ``vgg16`` or ``resnet50``.
+        data: ``voc`` (20 outputs) or ``coco`` (80 outputs).
+
+    Returns:
+        The network in evaluation mode, parameters without gradient; and what stands for its weights.
+    """
+    from torchvision import models
+
+    module = models.get_model(arch, weights=None, num_classes=_OUTPUTS[data])
+    return module.eval().requires_grad_(False), Weights("random weights", "", published=False)
 
 
 @contextmanager

@@ -81,6 +81,11 @@ def _problem(folder: Path, stated: dict[str, Any]) -> str | None:
         if name not in stated:
             continue
         path = folder / name
+        if path.is_dir():
+            return (
+                f"{path}: is a folder, while the run finished with a file; delete {MANIFEST} to take it "
+                "as it is, or put the file back"
+            )
         try:
             found = _measured(path)
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +35,7 @@ class Gallery:
 
     folder: Path
     dataset: Dataset
-    digests: dict[str, str]
+    digests: Mapping[str, str]
 
     @classmethod
     def of(cls, run: Run) -> Gallery:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,7 +17,7 @@ import pyarrow as pa
 from adasise_bench.metrics.registry import COMPUTED, QUALITY
 from adasise_bench.records.folder_names import FINISHED, IN_FLIGHT
 from adasise_bench.records.record import _CHECKSUM, CHANCE, SCHEMA, ChangedLineError, Key, Record, parse_line
-from adasise_bench.records.row_groups import RowGroupTooLargeError, row_groups
+from adasise_bench.records.row_groups import RowGroupTooLargeError, row_groups, small_tables
 from adasise_bench.utils.errors import DataError
 from adasise_bench.utils.files import regular, whole_lines
 
@@ -137,26 +138,43 @@ def record_batches(folder: Path) -> Iterator[pd.DataFrame]:
 
 
 def finished_batches(path: Path) -> Iterator[pd.DataFrame]:
-    """The records of a Parquet file, some thousand at a time, in their order.
+    """The records of a finished file, some thousand at a time, in their order.
 
     Raises:
         DataError: they are damaged.
     """
-    for table in _finished_tables(path):
+    for table in finished_tables(path):
         with as_damage(path):
-            for start in range(0, len(table), _CHECKED_AT_ONCE):
-                yield frame(table.slice(start, _CHECKED_AT_ONCE))
+            yield frame(table)
 
 
-def finished_records(path: Path) -> Iterator[Record]:
-    """The records of a Parquet file one by one, in their order.
+def finished_tables(path: Path) -> Iterator[pa.Table]:
+    """The records of a finished file, some thousand at a time, in their order.
 
     Raises:
         DataError: they are damaged.
     """
-    for table in _finished_tables(path):
-        for row in table.to_pylist():
-            yield Record(**row)
+    with as_damage(path):
+        for part in parts_of(path):
+            with regular(part, within=path.parent) as file:
+                for table in small_tables(file, _ROWS_AT_ONCE):
+                    yield _complete(table, SCHEMA.names)
+
+
+def parts_of(path: Path) -> list[Path]:
+    """The Parquet files of a finished file: itself, or the files in it if it is a folder, in order of name.
+
+    This tool writes one file. Other tools may divide it, and then write a folder of this name.
+
+    Raises:
+        FileNotFoundError: it is a folder without such files.
+    """
+    if not path.is_dir():
+        return [path]
+    parts = sorted(path.glob("*.parquet"))
+    if not parts:
+        raise FileNotFoundError(errno.ENOENT, "a folder without a file *.parquet")
+    return parts
 
 
 def only_finished_is_left(folder: Path) -> bool:
@@ -174,18 +192,12 @@ def cure(folder: Path, name: str) -> str:
     return "delete it and resume"
 
 
-def _finished_tables(path: Path) -> Iterator[pa.Table]:
-    with as_damage(path):
-        for group in _finished_groups(path):
-            for batch in group.to_batches(_ROWS_AT_ONCE):
-                yield pa.Table.from_batches([batch])
-
-
 def _finished_groups(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-    """The row groups of the Parquet file with the columns of a record, their checksums verified."""
-    with regular(path, within=path.parent) as file:
-        for group in row_groups(file, columns):
-            yield _complete(group, columns or SCHEMA.names)
+    """The row groups of the finished file with the columns of a record, their checksums verified."""
+    for part in parts_of(path):
+        with regular(part, within=path.parent) as file:
+            for group in row_groups(file, columns):
+                yield _complete(group, columns or SCHEMA.names)
 
 
 @contextmanager

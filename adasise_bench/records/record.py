@@ -113,7 +113,7 @@ else:
         classes_annotated, classes_difficult: numbers of the classes on the picture, and of those of them
             whose objects are all "difficult".
         mask_precision: arithmetic in which the masks were scored, where the run asks for a faster one than
-            fp32: that one, or fp32 where a sample of the masks disagreed.
+            fp32: that one, or a more exact one where a sample of the masks disagreed.
         published_model, weights: whether the weights are TorchRay's, and the start of their SHA-256.
     """
     Record = with_config(ConfigDict(extra="forbid", allow_inf_nan=False))(Record)
@@ -143,7 +143,11 @@ _JSON = json.JSONEncoder(allow_nan=False)
 
 def to_line(record: Record) -> bytes:
     """A record as one line of :data:`IN_FLIGHT`: JSON, whose last entry is the CRC-32 of all before it."""
-    body = _JSON.encode(vars(record)).encode()
+    return with_checksum(_JSON.encode(vars(record)).encode())
+
+
+def with_checksum(body: bytes) -> bytes:
+    """A line of :data:`IN_FLIGHT` from the JSON of a record."""
     return body[:-1] + b', "crc32": "%08x"}\n' % zlib.crc32(body)
 
 

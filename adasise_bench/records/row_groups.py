@@ -15,6 +15,8 @@ MOST_ROWS = 2**20
 MOST_BYTES = 2**30
 """The most bytes of one row group after unpacking; one that this tool wrote takes about 50 million."""
 
+_BUFFER = 2**16
+
 
 class RowGroupTooLargeError(ValueError):
     """A row group is larger than this tool unpacks. The file may be sound."""
@@ -39,6 +41,26 @@ def row_groups(file: BufferedReader, columns: Sequence[str] | None = None) -> It
             yield _written_out(
                 reader.schema_arrow.empty_table().select(columns or reader.schema_arrow.names), 0
             )
+
+
+def small_tables(file: BufferedReader, rows: int) -> Iterator[pa.Table]:
+    """The rows of a Parquet file in order, so many at a time, so that memory does not hold a whole group.
+
+    A group is refused as :func:`row_groups` does.
+
+    Args:
+        file: the Parquet file.
+        rows: the most rows of a table.
+
+    Raises:
+        RowGroupTooLargeError: as :func:`row_groups` does.
+        OSError, pyarrow.ArrowException: the file is damaged.
+    """
+    with _opened(file, _BUFFER) as reader:
+        for index in range(reader.num_row_groups):
+            _refuse_large(reader.metadata.row_group(index), index)
+            for batch in reader.iter_batches(rows, [index]):
+                yield _written_out(pa.Table.from_batches([batch]), index)
 
 
 def rows_by_text(
@@ -89,9 +111,10 @@ def _only_value(statistics: pq.Statistics | None) -> str | None:
     return statistics.min if only and isinstance(statistics.min, str) else None
 
 
-def _opened(file: BufferedReader) -> pq.ParquetFile:
+def _opened(file: BufferedReader, buffer: int = 0) -> pq.ParquetFile:
+    """Open a file; ``buffer`` is how many bytes of a column are read at a time, 0 for all of a group."""
     texts = [field.name for field in pq.read_schema(file) if _is_text(field.type)]
-    return pq.ParquetFile(file, page_checksum_verification=True, read_dictionary=texts)
+    return pq.ParquetFile(file, page_checksum_verification=True, read_dictionary=texts, buffer_size=buffer)
 
 
 def _read(reader: pq.ParquetFile, index: int, columns: Sequence[str] | None) -> pa.Table:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from adasise_bench.records.finished_file import write_finished
 from adasise_bench.records.folder_names import FINISHED, IN_FLIGHT
+from adasise_bench.records.lines import lines_of
 from adasise_bench.records.planned_keys import NOTHING_PLANNED, PlannedKeys
-from adasise_bench.records.reading import finished_records, in_flight, only_finished_is_left
+from adasise_bench.records.reading import finished_tables, in_flight, only_finished_is_left, parts_of
 from adasise_bench.records.record import SCHEMA, Key, Record, parse_line, to_line
 from adasise_bench.utils.errors import OutputError
 from adasise_bench.utils.files import as_output_error, open_to_append, regular, write_atomically
@@ -24,7 +25,6 @@ from adasise_bench.utils.files import as_output_error, open_to_append, regular, 
 _Item = TypeVar("_Item")
 
 _ABSENT = -1
-_ROWS_PER_GROUP = 131_072
 _ROWS_AT_ONCE = 4_096
 
 
@@ -97,7 +97,7 @@ class RecordStore:
         new = [(record, to_line(record)) for record in records]
         text = b"".join(line for _, line in new)
         with as_output_error(self._path):
-            self._finished.unlink(missing_ok=True)
+            self._remove_finished()
             try:
                 if os.write(self._file, text) != len(text):
                     raise OSError(28, "No space left on device")
@@ -117,6 +117,9 @@ class RecordStore:
         Raises:
             OutputError: the file cannot be written.
         """
+        if self._finished.is_dir():
+            with as_output_error(self._finished):
+                self._remove_finished()
         write_atomically(self._finished, self._write_parquet)
 
     def close(self) -> None:
@@ -142,30 +145,35 @@ class RecordStore:
             if not failed or not self._planned.has_image(key.image_id):
                 yield offset
 
+    def _remove_finished(self) -> None:
+        """Remove the finished file, which another tool may have divided into the files of a folder."""
+        if not self._finished.is_dir() or self._finished.is_symlink():
+            self._finished.unlink(missing_ok=True)
+            return
+        for part in parts_of(self._finished):
+            part.unlink()
+        self._finished.rmdir()
+
     def _write_lines(self, path: Path) -> None:
         with path.open("wb") as file:
-            file.writelines(map(to_line, finished_records(self._finished)))
+            for records in finished_tables(self._finished):
+                file.writelines(lines_of(records))
 
     def _write_parquet(self, path: Path) -> None:
-        """Write groups of rows, each joined from small pieces, so that memory holds at most one group."""
-        with (
-            regular(self._path, within=self._path.parent) as lines,
-            path.open("wb") as file,  # because pyarrow only takes paths that are UTF-8
-            pq.ParquetWriter(file, SCHEMA, write_page_checksum=True) as writer,
-        ):
+        """Write the rows in small pieces, because they are Python objects at first."""
+        with regular(self._path, within=self._path.parent) as lines:
 
             def row(offset: int) -> dict[str, Any]:
                 lines.seek(offset)
                 return vars(parse_line(lines.readline()))
 
-            pieces = (
-                pa.Table.from_pylist(list(map(row, offsets)), schema=SCHEMA)
-                for offsets in _batches(self._finished_offsets(), _ROWS_AT_ONCE)
+            write_finished(
+                path,
+                (
+                    pa.Table.from_pylist(list(map(row, offsets)), schema=SCHEMA)
+                    for offsets in _batches(self._finished_offsets(), _ROWS_AT_ONCE)
+                ),
             )
-            empty = pa.Table.from_pylist([], schema=SCHEMA)
-            first = next(pieces, empty)
-            for group in _batches(chain([first], pieces), _ROWS_PER_GROUP // _ROWS_AT_ONCE):
-                writer.write_table(pa.concat_tables(group).combine_chunks(), row_group_size=_ROWS_PER_GROUP)
 
 
 def writes_alone(file: int) -> bool:

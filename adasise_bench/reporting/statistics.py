@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -23,7 +23,7 @@ MOST_IMAGES_AT_ONCE = 5_000
 
 _DRAWN_AT_ONCE = 2_000_000
 _TOTALS_AT_ONCE = 2**23
-_BLOCK = 4_096
+_BLOCK = 16_384
 _LEAST_BLOCKS = 32
 _DRAWS_OF_A_BLOCK = 256
 _ROUNDING = 1e-12
@@ -66,7 +66,7 @@ def estimate_means(
     percentiles need no tie-breaking if many resamples have equal means (Increase), and are never undefined.
     There is no interval below :data:`MINIMUM_IMAGES` images, and none if all images have the same mean (in
     every class), because resampling then shows no spread. The seed is fixed, so that equal values give equal
-    intervals, in any order of the rows. Many images are drawn in blocks: see :func:`_block_means`.
+    intervals, in any order of the rows. Many images are drawn in blocks: see :func:`_block_totals`.
 
     Args:
         values: one float column per mean, NaN where there is no value; one row per pair, with ``image_id``
@@ -79,7 +79,15 @@ def estimate_means(
     """
     frames = [values] if isinstance(values, pd.DataFrame) else values
     estimates: dict[Hashable, Estimate] = {}
-    for found in _gathered(map(partial(_totals, average=average), frames)):
+
+    def totals() -> Iterator[_Totals]:
+        for frame in frames:
+            if average == "classes" and _image_count(frame) > MOST_IMAGES_AT_ONCE:
+                estimates.update(_estimates_of_classes(frame))
+            else:
+                yield _totals(frame, average)
+
+    for found in _gathered(totals()):
         estimates |= _estimates(*found)
         del found  # before the next frame is read
     return estimates
@@ -132,6 +140,81 @@ def _estimates(names: Sequence[Hashable], sums: _Floats, counts: _Floats) -> dic
             images=int(present[:, index].sum()),
         )
     return estimates
+
+
+def _image_count(values: pd.DataFrame) -> int:
+    return len(_compressed(_codes(cast(pd.MultiIndex, values.index), "image_id"))[0])
+
+
+def _compressed(codes: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The different codes, sorted, and the place of every code among them."""
+    different = np.flatnonzero(np.bincount(codes))
+    return different, different.searchsorted(codes)
+
+
+def _estimates_of_classes(values: pd.DataFrame) -> dict[Hashable, Estimate]:
+    """The means over classes of many images, column by column.
+
+    An image shows few of the classes. Therefore its totals are a row of a sparse matrix, whose size is
+    that of the values, and not images times classes.
+    """
+    from scipy.sparse import csr_array, hstack
+
+    index = cast(pd.MultiIndex, values.index)
+    (image_codes, images), (class_codes, classes) = (
+        _compressed(_codes(index, name)) for name in ("image_id", "class_name")
+    )
+    shape, estimates = (len(image_codes), len(class_codes)), {}
+    for column in values:
+        numbers = values[column].to_numpy(float)
+        has = np.flatnonzero(~np.isnan(numbers))
+        places = images[has], classes[has]
+        sums = csr_array((numbers[has], places), shape)
+        counts = csr_array((np.ones(len(has)), places), shape)
+        own = np.flatnonzero(np.diff(counts.indptr))
+        if len(own) > MOST_IMAGES_AT_ONCE:
+            low, high = _ends_of_classes(hstack([sums, counts], "csr")[own], shape[1])
+        else:
+            low, high = _intervals(*(totals[own].toarray()[..., None] for totals in (sums, counts)))
+        of_class = [_column_sums(totals)[:, None] for totals in (sums, counts)]
+        estimates[column] = Estimate(
+            mean=float(_mean(*of_class)[0]) if len(has) else None,
+            low=None if np.isnan(low[0]) else float(low[0]),
+            high=None if np.isnan(high[0]) else float(high[0]),
+            pairs=len(has),
+            images=len(own),
+        )
+    return estimates
+
+
+def _column_sums(matrix: Any) -> _Floats:
+    """The sums of a sparse matrix's columns, added in the order in which those of a dense one are."""
+    by_column, sums = matrix.tocsc(), np.zeros(matrix.shape[1])
+    for number in range(len(sums)):
+        entries = slice(*by_column.indptr[number : number + 2])
+        column = np.zeros(matrix.shape[0])
+        column[by_column.indices[entries]] = by_column.data[entries]
+        sums[number] = column.sum()
+    return sums
+
+
+def _ends_of_classes(totals: Any, classes: int) -> tuple[_Floats, _Floats]:
+    """Ends of the interval of many images, (1,) each; NaN if there is none.
+
+    Args:
+        totals: (images, 2 classes) sparse matrix: the sums of an image's values, then their numbers.
+        classes: how many there are.
+    """
+    of_class = _column_sums(totals)
+    means = of_class[:classes] / np.maximum(of_class[classes:], 1)
+    sums, counts = totals[:, :classes], totals[:, classes:]
+    unequal = (
+        np.abs(sums.data - counts.data * means[sums.indices]).max() > _ROUNDING * np.abs(sums.data).max()
+    )
+    if not unequal:
+        return np.full(1, np.nan), np.full(1, np.nan)
+    resampled = _block_totals(totals.shape[0], totals.shape[1], totals.__getitem__, SEED)
+    return _percentiles(_mean(*(part[..., None] for part in np.split(resampled, 2, axis=1))))
 
 
 def paired_differences(values: pd.DataFrame, against: Hashable) -> pd.DataFrame:
@@ -254,14 +337,27 @@ def percentile_intervals(
 
 def _ends_in_blocks(sums: _Floats, counts: _Floats) -> tuple[_Floats, _Floats]:
     """Percentiles of the means of resamples that are made of blocks."""
+    images, classes, columns = sums.shape
+
+    def totals(block: NDArray[np.int64]) -> _Floats:
+        return np.hstack([array[block].reshape(len(block), -1) for array in (sums, counts)])
+
+    resampled = _block_totals(images, 2 * classes * columns, totals, SEED)
+    shape = (RESAMPLES, classes, columns)
+    return _percentiles(_mean(*(part.reshape(shape) for part in np.split(resampled, 2, axis=1))))
+
+
+def _percentiles(means: _Floats) -> tuple[_Floats, _Floats]:
+    """Ends of the intervals of (resamples, columns) means."""
     outside = 100 * (1 - CONFIDENCE) / 2
-    means = _block_means(sums, counts, SEED)
     ends: _Floats = np.percentile(means, [outside, 100 - outside], axis=0)
     return ends[0], ends[1]
 
 
-def _block_means(sums: _Floats, counts: _Floats, seed: int) -> _Floats:
-    """Means of :data:`RESAMPLES` resamples of many images, (resamples, columns).
+def _block_totals(
+    images: int, numbers: int, totals: Callable[[NDArray[np.int64]], Any], seed: int
+) -> _Floats:
+    """Totals of :data:`RESAMPLES` resamples of many images, (resamples, numbers).
 
     The images are divided at random into blocks. Each block is drawn some hundred times as a balanced
     bootstrap does (Davison, Hinkley and Schechtman 1986): in all its draws together, every image is drawn
@@ -272,21 +368,18 @@ def _block_means(sums: _Floats, counts: _Floats, seed: int) -> _Floats:
     from the number of resamples, and at most 0.015 from the number of draws.
 
     Args:
-        sums: (images, classes, columns) sum of an image's values.
-        counts: (images, classes, columns) number of them.
+        images: how many there are.
+        numbers: how many totals an image has.
+        totals: gives the totals of some images, as an array or a sparse matrix (images, numbers).
         seed: of what is drawn.
     """
     rng = np.random.default_rng(seed)
-    images, classes, columns = sums.shape
     blocks = np.array_split(rng.permutation(images), max(_LEAST_BLOCKS, -(-images // _BLOCK)))
-    totals = np.zeros((RESAMPLES, 2 * classes * columns))
+    resampled = np.zeros((RESAMPLES, numbers))
     for block in blocks:
-        parts = [array[block].reshape(len(block), -1) for array in (sums, counts)]
-        drawn = _balanced_draws(len(block), seed) @ np.hstack(parts)
-        totals += drawn[rng.integers(_DRAWS_OF_A_BLOCK, size=RESAMPLES)]
-    shape = (RESAMPLES, classes, columns)
-    means: _Floats = _mean(*(part.reshape(shape) for part in np.split(totals, 2, axis=1)))
-    return means
+        drawn = _balanced_draws(len(block), seed) @ totals(block)
+        resampled += drawn[rng.integers(_DRAWS_OF_A_BLOCK, size=RESAMPLES)]
+    return resampled
 
 
 @lru_cache(2)  # array_split makes blocks of at most two lengths

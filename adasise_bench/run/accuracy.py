@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from adasise_bench.data.dataset import Annotation
 from adasise_bench.models.batching import torch_failures
@@ -33,6 +30,7 @@ from adasise_bench.utils.determinism import deterministic
 from adasise_bench.utils.devices import machine, pick_device
 from adasise_bench.utils.errors import BenchError, DataError
 from adasise_bench.utils.messages import printable
+from adasise_bench.utils.progress_bar import Bar
 
 
 def measure_accuracy(config: RunConfig) -> tuple[Tables, int]:
@@ -85,7 +83,7 @@ def _classifications(
     anything: dict[str, str | None] = dict.fromkeys(plan.annotations)
     pictures = load_ahead(plan, plan.annotations, anything, classifier.preprocessing)
     title = title_of(classifier.name)
-    with tqdm(total=len(plan.annotations), desc=title, unit="picture", disable=None, file=sys.stderr) as bar:
+    with Bar(len(plan.annotations), "picture", title=title) as bar:
         for batch in _batches(pictures, classifier, errors, bar):
             inputs = [image for _, _, image in batch]
             scores = torch.cat([part.cpu() for part in _scored(classifier, inputs)])
@@ -112,7 +110,7 @@ def _batches(
     pictures: Iterator[tuple[str, tuple[Annotation, torch.Tensor] | DataError]],
     classifier: Classifier,
     errors: dict[str, DataError],
-    bar: tqdm[Any],
+    bar: Bar,
 ) -> Iterator[list[_Loaded]]:
     """Neighbouring pictures of one input size, at most as many as pass through the network at once."""
 

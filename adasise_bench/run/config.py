@@ -164,6 +164,18 @@ class RunConfig(Section):
             ARCHITECTURES[name].check(name, model.blocks, data.kind, data.resize, data.input_size)
         return self
 
+    def written(self) -> dict[str, Any]:
+        """The whole configuration, ready for a file that is read again.
+
+        What a method has from the run's rules is left out of its entry, so that ``--set rules=...`` on that
+        file changes it as well.
+        """
+        tree = self.model_dump(mode="json")
+        for entry, method in zip(tree["methods"], self.methods, strict=True):
+            for rule in set(method.ruled) - method.model_fields_set:
+                del entry[rule]
+        return tree
+
     def identity(self) -> dict[str, Any]:
         """The part of the configuration that a value in the results can depend on, ready for JSON.
 

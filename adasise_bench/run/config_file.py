@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from adasise_bench.run.config import RunConfig
+from adasise_bench.run.shipped_configs import find_config, shipped_configs
 from adasise_bench.utils import plain_yaml
 from adasise_bench.utils.errors import ConfigError
 from adasise_bench.utils.settings import first_problem, suggest
@@ -31,7 +32,7 @@ def load_config(
     """Read and validate a configuration.
 
     Args:
-        path: YAML file.
+        path: YAML file, or the name of a configuration that comes with the tool.
         overrides: see :func:`apply_overrides`.
         models: keep only these models, if any are named.
         methods: keep only these method labels, if any are named.
@@ -39,10 +40,12 @@ def load_config(
     Raises:
         ConfigError: one line naming the file or key and the nearest valid one.
     """
+    path = find_config(path)
     try:
         text = plain_yaml.read_text(path)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot read the configuration: {error}") from None
+        named = f"; `--config {path.stem}` is the one of the tool" if path.stem in shipped_configs() else ""
+        raise ConfigError(f"{path}: cannot read the configuration: {error}{named}") from None
     tree = _parse_yaml(text, str(path))
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: not a configuration, which maps keys to values")

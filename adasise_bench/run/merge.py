@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BufferedReader
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import ValidationError
 
+from adasise_bench.data.names import Names
 from adasise_bench.data.selection import chosen_images, parse_shard, shard_of
 from adasise_bench.records import environment, manifest
 from adasise_bench.records import folder as run_folder
 from adasise_bench.records.checks import refuse_impossible
 from adasise_bench.records.description import read_config, read_environment
-from adasise_bench.records.folder_names import CONFIG, FINISHED, MAPS
-from adasise_bench.records.planned_keys import PlannedKeys
-from adasise_bench.records.reading import as_damage, cure, finished_batches
-from adasise_bench.records.record import Key, Record
-from adasise_bench.records.row_groups import row_groups
-from adasise_bench.records.store import RecordStore
+from adasise_bench.records.folder_names import CONFIG, FINISHED, IN_FLIGHT, MAPS
+from adasise_bench.records.reading import checked_batches, cure, reader
+from adasise_bench.records.record import Key
 from adasise_bench.run.config import RunConfig
+from adasise_bench.run.merged_records import MergedOrder, ShardKeys, read_keys
 from adasise_bench.utils.errors import ConfigError, DataError, OutputError
 from adasise_bench.utils.files import folder_made_atomically, regular
+from adasise_bench.utils.quantities import counted
 from adasise_bench.utils.settings import first_problem
-
-_AT_ONCE = 4_096
 
 
 @dataclass(frozen=True)
@@ -54,14 +50,6 @@ class Shard:
     def whole(self) -> RunConfig:
         """The configuration of the run that this is a shard of."""
         return self.config.model_copy(update={"shard": None})
-
-    def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-        """The records, or some of their columns, in the order of the finished file."""
-        path = self.folder / FINISHED
-        with as_damage(path), regular(path, within=self.folder) as file:
-            for group in row_groups(file, columns):
-                for batch in group.to_batches(_AT_ONCE):
-                    yield from batch.to_pylist()
 
 
 def merge(out: Path, folders: Sequence[Path]) -> int:
@@ -87,16 +75,17 @@ def merge(out: Path, folders: Sequence[Path]) -> int:
     for shard in shards:
         _refuse_impossible(shard)
     _refuse_gaps(shards)
-    planned = _planned(shards)
+    order = _order(shards)
     try:
         with folder_made_atomically(out) as unfinished:
-            _write_records(unfinished, shards, planned)
-            _write_facts(unfinished, shards, planned)
+            order.write_lines(unfinished / IN_FLIGHT)
+            order.write_finished(unfinished / FINISHED)
+            _write_facts(unfinished, shards, order.pairs)
             _link_maps(unfinished, shards)
             manifest.seal(unfinished)
     except OSError as error:
         raise OutputError(f"{out}: cannot write: {error.strerror or error}; choose another folder") from None
-    return len(planned)
+    return order.planned
 
 
 def _opened(folder: Path) -> Shard:
@@ -140,7 +129,7 @@ def _shared(shard: Shard) -> dict[str, Any]:
 def _refuse_impossible(shard: Shard) -> None:
     """Check every record before the first one is copied."""
     path = shard.folder / FINISHED
-    for records in finished_batches(path):
+    for records in checked_batches(reader(shard.folder), shard.folder):
         refuse_impossible(
             records,
             score=shard.config.score,
@@ -163,66 +152,59 @@ def _refuse_gaps(shards: Sequence[Shard]) -> None:
         raise DataError(f"missing: shard {', '.join(missing[:10])}{more}")
 
 
-def _planned(shards: Sequence[Shard]) -> PlannedKeys:
-    """The whole run's keys, from the list of pictures and the classes that the shards explained."""
+def _order(shards: Sequence[Shard]) -> MergedOrder:
+    """The order of the whole run's records, from the list of pictures and the pairs that shards explained."""
     config = shards[0].whole
     listed = run_folder.picture_hashes(shards[0].folder)
-    chosen = chosen_images(listed, config.data.sample, config.seed, config.limit)
-    classes: dict[str, list[str | None]] = {image_id: [] for image_id in chosen}
+    names = Names(chosen_images(listed, config.data.sample, config.seed, config.limit))
+    models, methods = list(config.models), [method.label for method in config.methods]
+    keys = []
     for shard in shards:
-        for row in shard.rows(["image_id", "class_name"]):
-            image_id, class_name = row["image_id"], row["class_name"]
-            if shard_of(image_id, shard.count) != shard.index:
-                raise DataError(
-                    f"{shard.folder}: holds a record of {image_id}, which belongs to another shard"
-                )
-            if image_id in classes and class_name not in classes[image_id]:
-                classes[image_id].append(class_name)
-    for shard in shards:
-        own = [image_id for image_id in chosen if shard_of(image_id, shard.count) == shard.index]
-        found = sum(len(classes[image_id]) for image_id in own)
-        if found != shard.facts["data"]["pairs"]:
+        keys.append(read_keys(shard.folder / FINISHED, names, models, methods))
+        _refuse_misplaced(shard, keys[-1])
+    for shard, own in zip(shards, keys, strict=True):
+        found, planned = len(own.pair_images), shard.facts["data"]["pairs"]
+        if found != planned:
             raise DataError(
-                f"{shard.folder}: has {found} of {shard.facts['data']['pairs']} image-class pairs; "
-                "give the shard's command again"
+                f"{shard.folder}: has {found} of {planned} image-class pairs; give the shard's command again"
             )
-    labels = [method.label for method in config.methods]
-    return PlannedKeys(list(config.models), labels, chosen, classes.__getitem__)
+    order = MergedOrder(keys, len(names), len(models) * len(methods))
+    for number, own in enumerate(keys):
+        if (row := order.twice(number)) is not None:
+            raise DataError(f"{shards[number].folder}: holds {_named(own.key(row))} twice")
+    if lacking := order.lacking():
+        image, of_image = order.image_and_class(lacking[0])
+        number = shard_of(names[image], shards[0].count) - 1
+        pair = int(keys[number].pair_images.searchsorted(image)) + of_image
+        model, method = divmod(lacking[0] // order.pairs, len(methods))
+        key = keys[number].key(int(keys[number].pair_rows[pair]))
+        first = key._replace(model=models[model], method=methods[method])
+        raise DataError(
+            f"{shards[number].folder}: lacks {counted(len(lacking), 'record')}, the first {_named(first)}; "
+            "give the shard's command again"
+        )
+    return order
 
 
-def _write_records(folder: Path, shards: Sequence[Shard], planned: PlannedKeys) -> None:
-    seen = np.zeros(len(planned), np.bool_)
-    store = RecordStore(folder, planned)
-    try:
-        for shard in shards:
-            rows = shard.rows()
-            while records := [Record(**row) for row in islice(rows, _AT_ONCE)]:
-                for record in records:
-                    position = planned.position(record.key)
-                    if position is not None and seen[position]:
-                        raise DataError(f"{shard.folder}: holds {_named(record.key)} twice")
-                    if position is not None:
-                        seen[position] = True
-                store.append(records)
-        if not seen.all():
-            lacking = next(key for position, key in enumerate(planned) if not seen[position])
-            shard = shards[shard_of(lacking.image_id, shards[0].count) - 1]
-            raise DataError(
-                f"{shard.folder}: lacks {int((~seen).sum())} records, the first {_named(lacking)}; "
-                "give the shard's command again"
-            )
-        store.finish()
-    finally:
-        store.close()
+def _refuse_misplaced(shard: Shard, keys: ShardKeys) -> None:
+    """Refuse a shard with a picture of another shard."""
+    misplaced = [
+        number
+        for number, image_id in enumerate(keys.image_ids)
+        if shard_of(image_id.as_py(), shard.count) != shard.index
+    ]
+    if misplaced:
+        first = keys.image_ids[min(misplaced, key=keys.first_of_image)].as_py()
+        raise DataError(f"{shard.folder}: holds a record of {first}, which belongs to another shard")
 
 
-def _write_facts(folder: Path, shards: Sequence[Shard], planned: PlannedKeys) -> None:
+def _write_facts(folder: Path, shards: Sequence[Shard], pairs: int) -> None:
     """Write configuration, environment and hashes of the whole run; what may differ is listed by shard."""
     first = shards[0]
     images = sum(shard.facts["data"]["images"] for shard in shards)
     turned = sum(shard.facts["data"].get("turned_on_trust", 0) for shard in shards)
     facts = first.facts | {
-        "data": first.facts["data"] | {"images": images, "pairs": planned.pairs, "turned_on_trust": turned},
+        "data": first.facts["data"] | {"images": images, "pairs": pairs, "turned_on_trust": turned},
         "devices": [device for shard in shards for device in shard.facts.get("devices", [])],
         "shards": {
             shard.config.shard: {
@@ -232,9 +214,7 @@ def _write_facts(folder: Path, shards: Sequence[Shard], planned: PlannedKeys) ->
             for shard in shards
         },
     }
-    run_folder.describe(
-        folder, first.whole.model_dump(mode="json"), facts, run_folder.picture_hashes(first.folder)
-    )
+    run_folder.describe(folder, first.whole.written(), facts, run_folder.picture_hashes(first.folder))
 
 
 def _link_maps(folder: Path, shards: Sequence[Shard]) -> None:

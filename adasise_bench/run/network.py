@@ -34,7 +34,12 @@ from adasise_bench.utils.settings import suggest
 
 
 def load(
-    config: RunConfig, name: str, device: torch.device, classes: tuple[str, ...] | None = None
+    config: RunConfig,
+    name: str,
+    device: torch.device,
+    classes: tuple[str, ...] | None = None,
+    *,
+    with_weights: bool = True,
 ) -> Classifier:
     """Load one of the configuration's models, which all its methods can explain.
 
@@ -44,6 +49,8 @@ def load(
         device: the device on which it will be.
         classes: the classes of the data, which are also those of the outputs of a network of the user's own
             unless it says otherwise; by default, those of the set that the configuration names.
+        with_weights: otherwise weights are random where they do not come with the tool, so that nothing is
+            downloaded or read; what is built then shows how a run would go, and explains nothing.
 
     Raises:
         ConfigError: a network of the user's own that cannot be used as configured, or one that a method
@@ -52,12 +59,14 @@ def load(
         DeviceError: memory does not suffice.
     """
     with seeded(0, device), torch_failures():
-        return _load(config, name, device, classes)
+        return _load(config, name, device, classes, with_weights)
 
 
-def _load(config: RunConfig, name: str, device: torch.device, classes: tuple[str, ...] | None) -> Classifier:
+def _load(
+    config: RunConfig, name: str, device: torch.device, classes: tuple[str, ...] | None, with_weights: bool
+) -> Classifier:
     """As :func:`load`, which sets the seed of random numbers that foreign code may draw."""
-    model = config.models[name]
+    model = config.models[name] if with_weights else config.models[name].without_weights()
     if isinstance(model, CustomModel):
         classifier = custom.load(
             name,
@@ -71,7 +80,7 @@ def _load(config: RunConfig, name: str, device: torch.device, classes: tuple[str
             deterministic=config.deterministic,
         )
     else:
-        classifier = _load_known(config, name, model, device)
+        classifier = _load_known(config, name, model, device, with_weights)
     preprocessing = classifier.preprocessing.by_rule(config.rules.preprocessing)
     classifier = replace(classifier, preprocessing=preprocessing)
     side = config.data.input_size
@@ -85,7 +94,9 @@ def _load(config: RunConfig, name: str, device: torch.device, classes: tuple[str
     return classifier
 
 
-def _load_known(config: RunConfig, name: str, model: ModelConfig, device: torch.device) -> Classifier:
+def _load_known(
+    config: RunConfig, name: str, model: ModelConfig, device: torch.device, with_weights: bool
+) -> Classifier:
     return load_classifier(
         name,
         data=config.data.kind,
@@ -97,6 +108,7 @@ def _load_known(config: RunConfig, name: str, model: ModelConfig, device: torch.
         precision=config.precision,
         device=device,
         deterministic=config.deterministic,
+        with_weights=with_weights,
     )
 
 

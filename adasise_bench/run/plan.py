@@ -1,4 +1,4 @@
-"""What a run will do: pictures, image-class pairs, and the work they take."""
+"""What a run will explain: pictures and image-class pairs."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from adasise_bench.data.dataset import Annotation, Dataset
-from adasise_bench.data.loading import known_classes, open_dataset
+from adasise_bench.data.loading import open_dataset
 from adasise_bench.data.names import ByName, Names, names_of
 from adasise_bench.data.selection import chosen_images
-from adasise_bench.metrics.registry import expected_forwards
-from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.records.planned_keys import PlannedKeys
 from adasise_bench.run.config import RunConfig
 from adasise_bench.utils.errors import DataError
-from adasise_bench.utils.text_tables import text_table
 
 
 @dataclass(frozen=True)
@@ -76,18 +73,6 @@ class Plan:
         labels = [method.label for method in self.config.methods]
         return PlannedKeys(list(self.config.models), labels, self.annotations, self.class_names)
 
-    def expected_forwards(self, model: str, method_index: int) -> int | None:
-        """Forward passes expected for one model and method, with those of the extra metrics.
-
-        ``None`` if it cannot be known, as for networks and methods of the user's own.
-        """
-        known = ARCHITECTURES.get(model)
-        per_pair = known and self.config.methods[method_index].on_network(model).expected_forwards(known.maps)
-        if per_pair is None:
-            return None
-        per_pair += expected_forwards(self.config.extra_metrics, self.config.data.input_size, per_pair)
-        return per_pair * (self.keys.pairs - len(self.unusable))
-
 
 def make_plan(config: RunConfig, *, download: bool = True, verify: bool = False) -> Plan:
     """Open the data, and find out the classes of the chosen pictures.
@@ -113,28 +98,3 @@ def make_plan(config: RunConfig, *, download: bool = True, verify: bool = False)
             return error
 
     return Plan(config, dataset, ByName(names, annotation), dataset.class_names(names))
-
-
-def describe_plan(plan: Plan) -> str:
-    """The plan in words: pictures, pairs, and forward passes per model and method."""
-    unusable = [plan.annotations[image_id] for image_id in plan.unusable]
-    pairs = plan.keys.pairs - len(unusable)
-    lines = [f"{plan.dataset.name}: {len(plan.annotations)} pictures, {pairs} image-class pairs"]
-    if plan.dataset.left_out:
-        lines.append(f"pictures without objects left out: {plan.dataset.left_out}")
-    lines += plan.notes
-    if plan.dataset.classes != known_classes(plan.config.data.kind):
-        order = ", ".join(f"{number} {name}" for number, name in enumerate(plan.dataset.classes))
-        lines.append(f"classes, in the order of a network's outputs: {order}")
-    lines += [f"unusable annotation: {error}" for error in unusable]
-    total, rows = 0, []
-    for model in plan.config.models:
-        for index, method in enumerate(plan.config.methods):
-            forwards = plan.expected_forwards(model, index)
-            total += forwards or 0
-            rows.append((model, method.label, pairs, "unknown" if forwards is None else f"{forwards:,}"))
-    lines.append(text_table("llrr", rows, ("model", "method", "explanations", "about forwards")))
-    lines.append(
-        f"about {total:,} forwards in all (estimated from the feature-map counts of Ada-SISE, Table 2)"
-    )
-    return "\n".join(lines)

@@ -1,15 +1,10 @@
-"""Shows how far a run is: in a bar on the terminal, and in a small file for other terminals.
-
-The bar is tqdm's rather than rich's: with ``tqdm.write`` any module can put a line above a bar that it does
-not know.
-"""
+"""Shows how far a run is: on the terminal or in its log, and in a small file for other terminals."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-import sys
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -17,11 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tqdm import tqdm
-
 from adasise_bench.records.folder_names import PROGRESS
 from adasise_bench.utils.errors import OutputError
 from adasise_bench.utils.files import write_text_atomically
+from adasise_bench.utils.progress_bar import Bar
 
 if TYPE_CHECKING:
     from adasise_bench.records.record import Record
@@ -50,28 +44,26 @@ class Progress:
 
     def __init__(self, folder: Path, launcher: Launcher, total: int, todo: int) -> None:
         self._path, self._launcher = folder / PROGRESS, launcher
-        self._errors = self._made = 0
+        self._made = 0
         self._samples = deque([Sample(time.monotonic(), 0)])
-        self._bar = tqdm(total=total, initial=total - todo, unit="map", disable=None, file=sys.stderr)
+        self._bar = Bar(total, "record", done=total - todo)
 
     def __enter__(self) -> Progress:
         """Show that the run has begun."""
         self._write()
+        self._bar.__enter__()
         return self
 
     def __exit__(self, *_exception: object) -> None:
         """Write the last count."""
-        self._bar.close()
+        self._bar.__exit__()
         self._write()
 
     def update(self, records: Sequence[Record]) -> None:
         """Count records that have been written."""
         self._made += len(records)
-        self._errors += sum(record.error is not None for record in records)
-        if self._errors:
-            self._bar.set_postfix(errors=self._errors, refresh=False)
-        self._bar.set_description(records[-1].model, refresh=False)
-        self._bar.update(len(records))
+        errors = sum(record.error is not None for record in records)
+        self._bar.update(len(records), errors=errors, title=records[-1].model)
         if time.monotonic() - self._samples[-1].time >= _WRITE_EVERY:
             self._write()
 

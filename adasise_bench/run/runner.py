@@ -74,7 +74,7 @@ def _run(config: RunConfig, folder: Path, resume: bool, launcher: Launcher, veri
         with run_folder.exclusive(folder):
             facts = launcher.prepare(run_folder.engines(folder))
             pictures = plan.dataset.digests()
-            run_folder.claim(folder, config.model_dump(mode="json"), facts | _facts(plan, pictures), pictures)
+            run_folder.claim(folder, config.written(), facts | _facts(plan, pictures), pictures)
             for note in plan.notes:
                 print(note, file=sys.stderr)  # noqa: T201
             store = RecordStore(folder, plan.keys)

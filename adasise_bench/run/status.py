@@ -7,7 +7,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -17,13 +17,14 @@ from adasise_bench.records.folder_names import CONFIG, ENVIRONMENT, FINISHED, IN
 from adasise_bench.utils.errors import DataError
 from adasise_bench.utils.files import read_text, regular, whole_lines
 from adasise_bench.utils.messages import printable, terminal
+from adasise_bench.utils.quantities import counted, duration
 
 State = Literal["running", "finished", "dead", "running or dead"]
 
 
 @dataclass(frozen=True)
 class Count:
-    """How many explanations one method on one model has made, failed to make, and was to make."""
+    """How many records of one method on one model were made, failed, and were planned."""
 
     model: str
     method: str
@@ -50,7 +51,12 @@ class Status:
     last_record: float | None
     session: dict[str, Any]
 
-    def pairs_per_second(self, now: float) -> float | None:
+    @property
+    def left(self) -> int:
+        """Records that are still to be made; those that failed are tried again by another start only."""
+        return sum(max(0, count.planned - count.made - count.failed) for count in self.counts)
+
+    def records_per_second(self, now: float) -> float | None:
         """Records per second over the last minutes, if the run is running."""
         samples = self.session.get("samples", [])
         if self.state != "running" or not samples or samples[-1][1] == samples[0][1]:
@@ -95,22 +101,44 @@ def describe_status(status: Status, now: float) -> str:
 
     texts = [printable(f"{status.folder}: {_headline(status)}")]
     if status.last_record is not None:
-        texts.append(f"last record {_duration(now - status.last_record)} ago")
+        texts.append(f"last record {duration(now - status.last_record)} ago")
     rows = [(count.model, count.method, count.made, count.failed, count.planned) for count in status.counts]
     texts.append(text_table("llrrr", rows, ("model", "method", "done", "errors", "of")))
-    left = sum(max(0, count.planned - count.made - count.failed) for count in status.counts)
-    rate = status.pairs_per_second(now)
+    left = f"{counted(status.left, 'record')} to go"
+    rate = status.records_per_second(now)
     if rate:
-        about = _duration(left / rate)
-        texts.append(f"{rate:.3g} pairs/s over the last minutes; {left} to go, about {about}")
+        about = duration(status.left / rate)
+        texts.append(f"{rate:.3g} records/s over the last minutes; {left}, about {about}")
     elif status.state != "finished":
-        texts.append(f"{left} to go")
+        texts.append(left)
     if status.state != "finished" and (workers := status.session.get("workers")):
         lines = [_worker(worker, status) for worker in workers]
         header = ("worker", "state", "made", "place", "log")
         # The path of a log stays whole, to be copied.
         texts.append(text_table("rlrll", lines, header, width=ENDLESS))
     return terminal("\n".join(texts))
+
+
+def status_facts(status: Status, now: float) -> dict[str, Any]:
+    """The status as plain data, ready for JSON.
+
+    Args:
+        status: of a run.
+        now: in seconds since 1970.
+    """
+    rate = status.records_per_second(now)
+    return {
+        "folder": str(status.folder),
+        "state": status.state,
+        "counts": [asdict(count) for count in status.counts],
+        "left": status.left,
+        "records_per_second": rate,
+        "seconds_left": status.left / rate if rate else None,
+        "seconds_since_last_record": None if status.last_record is None else now - status.last_record,
+        "host": status.session.get("host"),
+        "pid": status.session.get("pid"),
+        "workers": status.session.get("workers", []),
+    }
 
 
 def _worker(worker: dict[str, Any], status: Status) -> tuple[object, ...]:
@@ -153,17 +181,19 @@ def _finished(path: Path) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, 
     """
     if not path.exists():
         return None
-    from adasise_bench.records.reading import as_damage  # here, because these take half a second to import
+    # Imported here, because these take half a second.
+    from adasise_bench.records.reading import as_damage, parts_of
     from adasise_bench.records.row_groups import rows_by_text
 
     made: Counter[tuple[str, str]] = Counter()
     failed: Counter[tuple[str, str]] = Counter()
     with as_damage(path):
         try:
-            with regular(path, within=path.parent) as file:
-                for (model, method), rows, errors in rows_by_text(file, ["model", "method"], "error"):
-                    made[model, method] += rows - errors
-                    failed[model, method] += errors
+            for part in parts_of(path):
+                with regular(part, within=path.parent) as file:
+                    for (model, method), rows, errors in rows_by_text(file, ["model", "method"], "error"):
+                        made[model, method] += rows - errors
+                        failed[model, method] += errors
         except FileNotFoundError:  # the run has been continued meanwhile
             return None
     return made, failed
@@ -230,14 +260,3 @@ def _finite(value: Any) -> float:
     if not math.isfinite(number):
         raise ValueError("not finite")
     return number
-
-
-def _duration(seconds: float) -> str:
-    seconds = max(0, round(seconds))
-    if seconds < 120:
-        return f"{seconds} s"
-    if seconds < 7200:
-        return f"{seconds // 60} min"
-    if seconds < 172_800:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86_400:.1f} days"

@@ -21,8 +21,11 @@ def suggest(name: str, valid: Iterable[str]) -> str:
 
 
 def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first failure of validating ``model``, in one line."""
-    first = error.errors(include_url=False)[0]
+    """The first failure of validating ``model``, in one line.
+
+    What is missing comes last: a key that is misspelt is then missing as well, and only the former helps.
+    """
+    first = min(error.errors(include_url=False), key=lambda failure: failure["type"] == "missing")
     location = [str(part) for part in first["loc"]]
     if first["type"] == "extra_forbidden":
         owner = _section(model, location[:-1])

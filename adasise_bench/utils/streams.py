@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,6 +39,25 @@ def outlive_readers() -> None:
         sys.stdout = _outliving(sys.stdout)
     if sys.stderr is sys.__stderr__ and isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr = _outliving(sys.stderr)
+
+
+@contextmanager
+def prints_aside() -> Iterator[None]:
+    """Send to stderr what is written to stdout in the body, by Python or by compiled code.
+
+    A user's own methods and networks may print, and stdout belongs to the results. Processes that are started
+    in the body inherit this.
+    """
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _outliving(stream: io.TextIOWrapper) -> io.TextIOWrapper:

@@ -77,7 +77,7 @@ def test_quickstart_runs_and_prints_its_tables(tmp_path: Path) -> None:
     assert "drawn scenes" in stdout
     assert "2 of 64 images" in stdout
     assert "it/s" not in stderr
-    assert "map/s" not in stderr
+    assert "record/s" not in stderr
     records = read_records(tmp_path / "out")
     assert records["error"].isna().all()
     for fmt in ("terminal", "md", "latex", "csv", "json"):
@@ -102,10 +102,88 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
 
 def test_dry_run_downloads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    result = call("run", "--config", QUICKSTART.with_name("table1.yaml"), "--dry-run")
+    result = call("run", "--config", "table1", "--dry-run", "--set", "data.download=false")
     assert result.exit_code == 3
     assert "a run with data.download=true fetches VOC" in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_ls_lists_one_kind_alone_and_as_json() -> None:
+    lines = call("ls", "configs").output.splitlines()
+    assert [line.split()[0] for line in lines] == sorted(
+        path.stem for path in QUICKSTART.parent.glob("*.yaml")
+    )
+    assert any(line.startswith("table1 ") and "Ada-SISE, Table 1: both networks" in line for line in lines)
+    told = json.loads(call("ls", "--json").output)
+    assert list(told) == ["methods", "models", "metrics", "configs"]
+    assert told["metrics"]["drop"]["direction"] == "down"
+    assert told["methods"]["sise"]["definition"] == METHODS["sise"].definition
+    assert Path(told["configs"]["quickstart"]["file"]) == QUICKSTART
+
+
+def test_ls_pictures_lists_the_ids_that_a_configuration_explains() -> None:
+    listed = ("ls", "pictures", "--config", "quickstart", "--set", "limit=3")
+    ids = call(*listed).output.splitlines()
+    assert len(ids) == 3
+    assert json.loads(call(*listed, "--json").output) == {"pictures": ids}
+    for mistake in (["ls", "pictures"], ["ls", "models", "--config", "quickstart"]):
+        result = call(*mistake)
+        assert result.exit_code == 2
+        assert "give both" in result.stderr
+
+
+def test_validate_names_every_configuration_that_cannot_be_used(tmp_path: Path) -> None:
+    for name, text in (("typo", "modles: {resnet50: {}}"), ("absent", "models: {x: {source: torchvision}}")):
+        (tmp_path / f"{name}.yaml").write_text(f"{text}\nmethods: [sise]\n")
+    result = call("validate", tmp_path / "typo.yaml", "quickstart", tmp_path / "absent.yaml")
+    assert result.exit_code == 2
+    assert result.stdout == "quickstart: can be used; 1 model, 3 methods\n"
+    errors = result.stderr.splitlines()
+    assert errors[0].endswith("typo.yaml: unknown key 'modles'; did you mean 'models'?")
+    assert errors[1].startswith("Error: models.x: torchvision has no classifier 'x'")
+    assert len(errors) == 2
+    assert call("validate", "table1", "--set", "methods.sise.mu=2").exit_code == 2
+
+
+def test_schema_is_json() -> None:
+    assert json.loads(call("schema").output)["required"] == ["models", "methods"]
+
+
+def test_the_shell_completes_names_of_configurations_and_files() -> None:
+    def completed(typed: str) -> list[str]:
+        environment = {"_ADASISE_BENCH_COMPLETE": "bash_complete", "COMP_WORDS": f"adasise-bench {typed}"}
+        words = environment | {"COMP_CWORD": str(len(typed.split(" ")))}
+        result = CliRunner().invoke(main, prog_name="adasise-bench", env=words)
+        return result.output.splitlines()
+
+    assert completed("run --config tab") == ["plain,table1", "plain,table2"]
+    assert completed("run --config ./mine") == ["file,./mine"]
+    assert completed("val") == ["plain,validate"]
+
+
+PRINTS = """import os
+print("import, by Python")
+def saliency(model, image, target):
+    print("explanation, by Python")
+    os.write(1, b"explanation, by compiled code\\n")
+    return image[0].abs().sum(dim=0)
+"""
+
+
+def test_what_a_user_s_method_prints_is_not_among_the_results(tmp_path: Path) -> None:
+    (tmp_path / "loud.py").write_text(PRINTS)
+    settings = ["--limit", "1", "--set", "methods=[loud:saliency]", "--set", "engine.backend=torch"]
+    done = subprocess.run(
+        [sys.executable, "-m", "adasise_bench", "run", "--config", "quickstart", *settings],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(QUICKSTART.parents[1])},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "EBPG" in done.stdout
+    assert "by Python" not in done.stdout
+    assert "by compiled code" not in done.stdout
+    for told in ("import, by Python", "explanation, by Python", "explanation, by compiled code"):
+        assert told in done.stderr
 
 
 @pytest.mark.parametrize(

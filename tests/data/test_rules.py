@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -192,6 +193,17 @@ def test_an_entry_may_keep_its_own_threshold() -> None:
     assert again.identity() == config.identity()
     assert config.methods[0].evidence() == {"sise.otsu": "otsu-raised1.5-reached10-v1"}
     assert config.methods[1].evidence() == {}
+
+
+def test_other_rules_can_be_set_on_the_file_that_a_run_wrote(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(_config().written()))
+    assert load_config(path).identity() == _config().identity()
+    changed = load_config(path, ["rules=authors-code"])
+    assert [getattr(method, "otsu", None) for method in changed.methods] == ["raised", "plain", None]
+    path.write_text(yaml.safe_dump(_config("authors-code").written()))
+    back = load_config(path, ["rules=protocol"])
+    assert [getattr(method, "otsu", None) for method in back.methods] == ["plain", "plain", None]
 
 
 def test_definitions_name_the_rules_that_move_them() -> None:

@@ -16,6 +16,7 @@ from torch import nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
 from adasise_bench.methods import Explanation
+from adasise_bench.methods.parsing import parse_method
 from adasise_bench.methods.registry import METHODS
 from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.classifier import Classifier
@@ -152,3 +153,11 @@ def test_little_memory_in_the_middle_of_a_method_moves_its_map_by_rounding(
     assert sizes[0] > 2
     assert sizes[-1] == 2
     torch.testing.assert_close(found, expected, atol=1e-5 * float(expected.max()), rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_as_many_inputs_pass_backward_as_are_planned(
+    method: str, tiny: Classifier, image: torch.Tensor
+) -> None:
+    planned = parse_method({"name": method} | OPTIONS.get(method, {})).expected_backwards((6, 8, 10))
+    assert planned == run(method, tiny, image).backwards

@@ -9,7 +9,7 @@ import torch
 
 from adasise_bench.methods import Explanation, Request
 from adasise_bench.methods.parsing import parse_method
-from adasise_bench.methods.precision_check import MOST_MOVED, moved_weight, reference_where_moved, spread
+from adasise_bench.methods.precision_check import MOST_MOVED, agreeing_precisions, moved_weight, spread
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.utils.timing import PhaseClock
 
@@ -39,9 +39,10 @@ def test_a_sample_is_spread_evenly() -> None:
 
 
 class Rounding(Classifier):
-    """Scores that another precision than fp32 changes, for the classes that ``wrong`` names."""
+    """Scores that the precisions in ``rounded`` change, for the classes that ``wrong`` names."""
 
     wrong: tuple[int, ...] = ()
+    rounded: tuple[str, ...] = ("bf16", "int8")
     asked: list[str]
 
     def scores(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -51,7 +52,7 @@ class Rounding(Classifier):
             return exact
         found = exact * (1 + 1e-4)
         noise = inputs.flatten(1).sum(dim=1).sin().abs()  # depends on the input alone
-        for target in self.wrong:
+        for target in self.wrong if self.precision in self.rounded else ():
             found[:, target] = noise
         return found
 
@@ -109,6 +110,55 @@ def test_explained_together_every_explanation_is_what_it_is_alone(
     assert {found.mask_precision for found in together} == {"fp32", "bf16"}
 
 
+def test_int8_must_agree_more_closely(
+    rounding: Callable[..., Classifier], image: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A share of 7 % moves: between the bounds of int8 and bf16."""
+    masks = torch.rand(2, 48, 40, generator=torch.Generator().manual_seed(1))
+    exact = torch.tensor([[0.5], [0.5]])
+    monkeypatch.setattr(
+        "adasise_bench.methods.precision_check._scores",
+        lambda classifier, _image, _masks: (
+            exact if classifier.precision == "fp32" else torch.tensor([[0.57], [0.43]])
+        ),
+    )
+    for name, expected in (("int8", "bf16"), ("bf16", "bf16"), ("fp16", "fp16"), ("tf32", "tf32")):
+        classifier = rounding(precision=name)
+        assert agreeing_precisions(classifier, image, lambda: [masks], [0]) == [expected]
+
+
+@pytest.mark.parametrize("entries", [["sise", "ada_sise"], [METHODS[2]], ["score_cam"]])
+def test_where_int8_disagrees_bf16_is_tried_before_fp32(
+    entries: list[object],
+    rounding: Callable[..., Classifier],
+    image: torch.Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    requests = [Request(parse_method(entry), image, target) for target in (3, 0) for entry in entries]
+
+    def explained() -> list[Explanation]:
+        return requests[0].method.explain_together(rounding(3, precision="int8"), requests)
+
+    both = explained()
+    monkeypatch.setattr(Rounding, "rounded", ("int8",))
+    only_int8 = explained()
+    for request, one, other in zip(requests, both, only_int8, strict=True):
+        exact = alone(request.method, rounding(precision="fp32"), image, request.target)
+        coarse = alone(request.method, rounding(precision="bf16"), image, request.target)
+        expected = ("fp32", "bf16") if request.target == 3 else ("int8", "int8")
+        assert (one.mask_precision, other.mask_precision) == expected
+        if request.target == 3:
+            assert torch.equal(one.saliency, exact.saliency)
+            assert torch.equal(other.saliency, coarse.saliency)
+
+
+def test_bf16_is_asked_for_a_sample_only_where_int8_disagrees(
+    rounding: Callable[..., Classifier], image: torch.Tensor
+) -> None:
+    alone({"name": "rise", "masks": 8}, rounding(precision="int8"), image, 0)
+    assert set(Rounding.asked) == {"fp32", "int8"}
+
+
 def test_fp32_scores_no_sample(rounding: Callable[..., Classifier], image: torch.Tensor) -> None:
     classifier = rounding(precision="fp32")
     found = alone({"name": "rise", "masks": 32}, classifier, image, 0)
@@ -120,17 +170,17 @@ def test_the_bound_is_on_any_block(rounding: Callable[..., Classifier], image: t
     """Scores that only one of the blocks' masks get wrong are enough."""
     classifier = rounding()
     near, far = torch.rand(2, 6, 48, 40, generator=torch.Generator().manual_seed(1))
-    assert reference_where_moved(classifier, image, lambda: [near, far], [0]) == ["bf16"]
+    assert agreeing_precisions(classifier, image, lambda: [near, far], [0]) == ["bf16"]
     calls = []
 
     def scores(self: Rounding, inputs: torch.Tensor) -> torch.Tensor:
         calls.append(self.precision)
         found = self.reference_scores(inputs)
         if self.precision != "fp32":
-            found[7] *= 1 + 20 * MOST_MOVED
+            found[7] *= 1 + 20 * MOST_MOVED["bf16"]
         return found
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Rounding, "scores", scores)
-        assert reference_where_moved(classifier, image, lambda: [near, far], [0]) == ["fp32"]
+        assert agreeing_precisions(classifier, image, lambda: [near, far], [0]) == ["fp32"]
     assert calls == ["fp32", "bf16"]

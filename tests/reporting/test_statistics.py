@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -262,6 +263,49 @@ def test_means_of_classes_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     width = bounds(plain)[1] - bounds(plain)[0]
     assert bounds(found) == pytest.approx(bounds(plain), abs=0.04 * width)
     assert bounds(found) != bounds(plain)
+
+
+@pytest.mark.parametrize("held", [40, 3000])
+def test_sparse_totals_of_classes_have_the_estimates_of_dense_ones(
+    monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    """Images with several classes, some without values; there are values of the first ``held`` images."""
+    rng = np.random.default_rng(5)
+    images, classes = np.divmod(rng.permutation(3000 * 7)[:9000], 7)
+    index = pd.MultiIndex.from_arrays(
+        [[f"{image:05}" for image in images], [f"class{number}" for number in classes]],
+        names=["image_id", "class_name"],
+    )
+    values = pd.DataFrame({"a": rng.gamma(2.0, size=9000) * (1 + classes), "b": 50.0, "c": np.nan}, index)
+    values.loc[(rng.random(9000) < 0.1) | (images >= held), "a"] = np.nan
+    dense = statistics._estimates(*statistics._totals(values, "classes"))
+    blocks = statistics._totals(values[["a"]].dropna(), "classes")
+    ends = statistics._ends_in_blocks(blocks.sums, blocks.counts)
+    monkeypatch.setattr(statistics, "MOST_IMAGES_AT_ONCE", 100)
+    found = estimate_means(values, "classes")
+    assert found["a"].mean == dense["a"].mean
+    assert found["a"][3:] == dense["a"][3:]
+    assert bounds(found["a"]) == pytest.approx(
+        bounds(dense["a"]) if held < 100 else [float(end[0]) for end in ends], rel=1e-12
+    )
+    assert found["b"] == dense["b"]
+    assert found["b"].low is None
+    assert found["c"] == dense["c"] == (None, None, None, 0, 0)
+
+
+def test_the_memory_of_means_of_classes_does_not_grow_with_images_times_classes() -> None:
+    """A dense array of 20000 images and 400 classes has 64 MB for each column, and there are two of them."""
+    images = np.arange(20_000)
+    index = pd.MultiIndex.from_arrays([images, images % 400], names=["image_id", "class_name"])
+    values = pd.DataFrame({"x": np.random.default_rng(0).random(20_000)}, index)
+    statistics._balanced_draws.cache_clear()
+    tracemalloc.start()
+    found = statistics._estimates_of_classes(values)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    resampled = 8 * statistics.RESAMPLES * 2 * 400
+    assert peak < 3 * resampled + 20e6
+    assert (found["x"].pairs, found["x"].images) == (20_000, 20_000)
 
 
 @pytest.mark.parametrize("most", [10, 5_000])

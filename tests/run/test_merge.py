@@ -20,7 +20,6 @@ from adasise_bench.records.folder_names import FINISHED, MANIFEST
 from adasise_bench.records.reading import read_records
 from adasise_bench.records.record import Record
 from adasise_bench.records.store import RecordStore
-from adasise_bench.run.config_file import validate
 from adasise_bench.run.merge import merge
 from adasise_bench.run.runner import run
 
@@ -131,10 +130,7 @@ def rewritten(folder: Path, records: list[Record]) -> None:
 
 
 def test_lacking_doubled_and_misplaced_records_are_named(tmp_path: Path, shards: list[Path]) -> None:
-    from adasise_bench.run.merge import Shard
-
-    config = validate(yaml.safe_load((shards[2] / "config.yaml").read_text()), "x")
-    records = [Record(**row) for row in Shard(shards[2], config, {}, 3, 4).rows()]
+    records = [Record(**row) for row in _rows(shards[2])]
     assert len(records) == 6
     rewritten(shards[2], records[:5])
     assert "lacks 1 records, the first resnet50 ada_sise 000003 cat" in call(tmp_path / "m", *shards).output

@@ -537,23 +537,6 @@ def test_only_difficult_objects_of_a_class_do_not_count_in_the_pointing_game(
     assert records["ebpg"].notna().all()
 
 
-def test_planned_forwards_count_the_asked_for_measures(config: Callable[..., RunConfig]) -> None:
-    from adasise_bench.run.plan import make_plan
-
-    plain, more = (make_plan(config(measures=names)) for names in ([], ["deletion", "head_sensitivity"]))
-    for index in range(3):
-        base = plain.expected_forwards("resnet50", index)
-        assert more.expected_forwards("resnet50", index) == 2 * base + 4 * 49
-
-
-def test_the_plan_tells_rise_which_network_it_runs_on(config: Callable[..., RunConfig]) -> None:
-    from adasise_bench.run.plan import make_plan
-
-    plan = make_plan(config(models={"vgg16": {}, "resnet50": {}}, methods=["rise"]))
-    masks = [plan.expected_forwards(model, 0) for model in ("vgg16", "resnet50")]
-    assert masks == [4000 * len(plan.pairs), 8000 * len(plan.pairs)]
-
-
 def test_a_folder_with_the_finished_records_alone_is_gone_on_from(
     config: Callable[..., RunConfig], tmp_path: Path
 ) -> None:

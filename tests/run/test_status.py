@@ -59,13 +59,13 @@ def test_running_dead_and_finished(folder: Path) -> None:
             ("sise", 2, 0, 10),
             ("ada_sise", 1, 1, 10),
         ]
-        assert status.pairs_per_second(1080.0) == pytest.approx(4 / 80)
+        assert status.records_per_second(1080.0) == pytest.approx(4 / 80)
         text = describe_status(status, 1080.0)
         assert "running on node7, process 12" in text
-        assert "0.05 pairs/s over the last minutes; 16 to go, about 5 min" in text
+        assert "0.05 records/s over the last minutes; 16 records to go, about 5 min" in text
         assert "busy" in text
     dead = read_status(folder)
-    assert (dead.state, dead.pairs_per_second(1080.0)) == ("dead", None)
+    assert (dead.state, dead.records_per_second(1080.0)) == ("dead", None)
     assert "give the same command again to continue it" in describe_status(dead, 1080.0)
     assert "gone" in describe_status(dead, 1080.0)
     store = RecordStore(folder)
@@ -116,8 +116,8 @@ def test_a_run_that_has_just_begun(folder: Path) -> None:
     (folder / "progress.json").write_text("{torn")
     with exclusive(folder):
         status = read_status(folder)
-    assert (status.last_record, status.session, status.pairs_per_second(0.0)) == (None, {}, None)
-    assert "20 to go" in describe_status(status, 0.0)
+    assert (status.last_record, status.session, status.records_per_second(0.0)) == (None, {}, None)
+    assert "20 records to go" in describe_status(status, 0.0)
 
 
 def test_looking_does_not_stop_a_run_from_starting(folder: Path) -> None:
@@ -216,8 +216,8 @@ def test_a_clock_that_was_set_back_changes_no_rate(folder: Path) -> None:
     (folder / "progress.json").write_text(json.dumps(session | {"written": 5000.0}))
     with exclusive(folder):
         status = read_status(folder)
-    assert status.pairs_per_second(5040.0) == pytest.approx(4 / 80)
-    assert status.pairs_per_second(1400.0) == pytest.approx(4 / 40)
+    assert status.records_per_second(5040.0) == pytest.approx(4 / 80)
+    assert status.records_per_second(1400.0) == pytest.approx(4 / 40)
 
 
 def test_progress_is_told_although_the_clock_is_set_back(
@@ -244,3 +244,27 @@ def test_two_who_look_at_once_do_not_take_each_other_for_a_run(folder: Path) -> 
     with (folder / ".lock").open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_SH)
         assert read_status(folder).state == "dead"
+
+
+def test_the_status_is_told_as_json(folder: Path) -> None:
+    with exclusive(folder):
+        result = CliRunner().invoke(main, ["status", "--json", str(folder)])
+    (told,) = json.loads(result.output)
+    assert told["state"] == "running"
+    assert told["counts"][1] == {
+        "model": "resnet50", "method": "ada_sise", "made": 1, "failed": 1, "planned": 10,
+    }  # fmt: skip
+    assert (told["left"], told["host"], told["workers"][0]["made"]) == (16, "node7", 4)
+    assert told["seconds_left"] == pytest.approx(16 / told["records_per_second"])
+    (dead,) = json.loads(CliRunner().invoke(main, ["status", "--json", str(folder)]).output)
+    assert (dead["state"], dead["seconds_left"]) == ("dead", None)
+
+
+def test_one_record_is_one_record(folder: Path) -> None:
+    (folder / "environment.json").write_text(json.dumps({"data": {"pairs": 2}}))
+    assert "\n1 record to go" not in describe_status(read_status(folder), 0.0)
+    (folder / "config.yaml").write_text(
+        json.dumps({"methods": [{"label": "ada_sise"}], "models": {"resnet50": {}}})
+    )
+    (folder / "environment.json").write_text(json.dumps({"data": {"pairs": 3}}))
+    assert "\n1 record to go" in describe_status(read_status(folder), 0.0)

@@ -55,6 +55,13 @@ class ClassActivation(Method):
         """As :meth:`explain`, sharing the passes; all requests are for one image."""
         return self.explained(classifier, requests, PhaseClock(classifier.device))
 
+    @classmethod
+    def expected_together(
+        cls, methods: Sequence[Method], maps_available: tuple[int, ...], classes: int
+    ) -> int | None:
+        """As many as for one class."""
+        return super().expected_together(methods[:1], maps_available, 1)
+
     def explained(
         self, classifier: Classifier, requests: Sequence[Request], clock: PhaseClock
     ) -> list[Explanation]:

@@ -57,6 +57,10 @@ class GradCam(LayerActivation):
         """One."""
         return 1
 
+    def expected_backwards(self, maps_available: tuple[int, ...]) -> int:
+        """One for each forward pass."""
+        return self.expected_forwards(maps_available)
+
 
 class GradCamPlusPlus(GradCam):
     """Grad-CAM++: L = ReLU(Σ_k w_k A_k), where w_k = Σ_ij α_ij ReLU(∂Y/∂A_ij).

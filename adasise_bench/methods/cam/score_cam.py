@@ -14,8 +14,8 @@ from adasise_bench.methods.cam.base import LayerActivation, weighted_maps
 from adasise_bench.methods.layer_maps import layer_maps
 from adasise_bench.methods.masking import score_masks, varying
 from adasise_bench.methods.precision_check import (
+    agreeing_precisions,
     in_precision,
-    reference_where_moved,
     sample_of_maps,
     told,
 )
@@ -65,7 +65,7 @@ class ScoreCam(LayerActivation):
         with clock.phase("scoring"):
             targets = [request.target for request in requests]
             sample = partial(sample_of_maps, [maps], (image.shape[2], image.shape[3]))
-            precisions = reference_where_moved(classifier, image, sample, targets)
+            precisions = agreeing_precisions(classifier, image, sample, targets)
             scores = {
                 precision: to_float64(
                     score_masks(in_precision(classifier, precision), image, [maps])[0].scores

@@ -161,6 +161,10 @@ class ExtremalPerturbation(Method):
         """One forward per iteration and area."""
         return self.iterations * len(self.areas)
 
+    def expected_backwards(self, maps_available: tuple[int, ...]) -> int:
+        """One for each forward pass."""
+        return self.expected_forwards(maps_available)
+
     def gradient_passes(self) -> GradientPasses | None:
         """One pass of all areas in every iteration but the last; TorchRay's function keeps to torch."""
         if self.implementation == "torchray" or self.iterations == 1:

@@ -58,6 +58,10 @@ class FullGrad(Method):
         """One."""
         return 1
 
+    def expected_backwards(self, maps_available: tuple[int, ...]) -> int:
+        """One for each forward pass."""
+        return self.expected_forwards(maps_available)
+
 
 def full_gradients(classifier: Classifier, image: torch.Tensor, target: int) -> list[torch.Tensor]:
     """The terms whose sum is the raw output of a network of ReLUs.

@@ -38,3 +38,7 @@ class Gradient(Method):
     def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
         """One."""
         return 1
+
+    def expected_backwards(self, maps_available: tuple[int, ...]) -> int:
+        """One for each forward pass."""
+        return self.expected_forwards(maps_available)

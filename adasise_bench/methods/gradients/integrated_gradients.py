@@ -51,6 +51,10 @@ class IntegratedGradients(Method):
         """One per step."""
         return self.steps
 
+    def expected_backwards(self, maps_available: tuple[int, ...]) -> int:
+        """One for each forward pass."""
+        return self.expected_forwards(maps_available)
+
 
 def attributions(classifier: Classifier, image: torch.Tensor, target: int, steps: int) -> torch.Tensor:
     """Signed attributions. They add up to the raw output minus the raw output of the zero input.

@@ -83,6 +83,10 @@ class Lrp(Method):
         """One."""
         return 1
 
+    def expected_backwards(self, maps_available: tuple[int, ...]) -> int:
+        """One for each forward pass."""
+        return self.expected_forwards(maps_available)
+
 
 def relevance(
     classifier: Classifier, image: torch.Tensor, target: int, composite: CompositeName

@@ -114,6 +114,10 @@ class InformationBottleneck(Method):
         """One forward per noise, but for the last iteration's."""
         return (self.iterations - 1) * self.samples
 
+    def expected_backwards(self, maps_available: tuple[int, ...]) -> int:
+        """One for each forward pass."""
+        return self.expected_forwards(maps_available)
+
     def _information(self, classifier: Classifier, request: Request) -> torch.Tensor:
         """The information of every value of the layer after the optimisation, (1, C, h, w), in nats."""
         layer, image = self._layer(classifier), request.image

@@ -12,8 +12,8 @@ from adasise_bench.methods.base import Explanation, Method, Request
 from adasise_bench.methods.masking import masked_scores
 from adasise_bench.methods.precision_check import (
     SAMPLE,
+    agreeing_precisions,
     in_precision,
-    reference_where_moved,
     spread,
     told,
 )
@@ -79,6 +79,13 @@ class Rise(Method):
         """One for each mask."""
         return self.masks or _MASKS
 
+    @classmethod
+    def expected_together(
+        cls, methods: Sequence[Method], maps_available: tuple[int, ...], classes: int
+    ) -> int | None:
+        """As many as for one class: the masks are the same for all."""
+        return super().expected_together(methods, maps_available, 1)
+
     def scored_inputs(self, maps_available: tuple[int, ...]) -> range:
         """All masks: their number is always the same."""
         count = self.expected_forwards(maps_available)
@@ -96,7 +103,7 @@ class Rise(Method):
                 numbers = spread(count, SAMPLE).tolist()
                 return [torch.cat([masks.built(number, number + 1) for number in numbers])]
 
-            precisions = reference_where_moved(classifier, image, sample, targets)
+            precisions = agreeing_precisions(classifier, image, sample, targets)
             scores = {
                 precision: _scores(in_precision(classifier, precision), image, masks, count)
                 for precision in dict.fromkeys(precisions)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from fractions import Fraction
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from pydantic import Field
 
-from adasise_bench.data.rules import PROTOCOL, OtsuRule, Rules
+from adasise_bench.data.rules import PROTOCOL, OtsuRule
 from adasise_bench.methods.base import Explanation, Method, Request
 from adasise_bench.methods.masking import ScoredMaps, layer_map, numbers_of, score_masks, varying
 from adasise_bench.methods.precision_check import (
+    agreeing_precisions,
     in_precision,
-    reference_where_moved,
     sample_of_maps,
     told,
 )
@@ -47,6 +48,8 @@ class Sise(Method):
         ([1], [[0.0, 0.33], [0.0, 1.0]])
     """
 
+    ruled: ClassVar[tuple[str, ...]] = ("otsu",)
+
     name: Literal["sise"] = "sise"
     selector: SelectorName = "fixed"
     mu: float = Field(0.0, ge=0, lt=1, description="threshold of the `fixed` selector")
@@ -54,10 +57,6 @@ class Sise(Method):
     otsu: OtsuRule = Field(
         PROTOCOL.otsu, description="`raised`: Otsu's threshold 1.5 times as high where few pixels reach that"
     )
-
-    def by_rules(self, rules: Rules) -> Sise:
-        """The rule ``otsu``; see :meth:`Method.by_rules`."""
-        return self if "otsu" in self.model_fields_set else self.model_copy(update={"otsu": rules.otsu})
 
     def identity(self) -> dict[str, Any]:
         """Leave ``otsu`` out at its default: baselines and runs without the option stay valid."""
@@ -88,9 +87,30 @@ class Sise(Method):
         asked = [(cast(Sise, request.method), request.target) for request in requests]
         return _explain(classifier, requests[0].image, asked, PhaseClock(classifier.device))
 
+    @property
+    def expected_share(self) -> Fraction:
+        """The share of the feature maps that is expected to be kept: half of them (Ada-SISE, Table 2)."""
+        return Fraction(1, 2)
+
     def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
-        """One for the feature maps, and one for each mask: half of the maps (Ada-SISE, Table 2)."""
-        return 1 + sum(maps_available) // 2
+        """One for the feature maps, and one for each mask."""
+        return 1 + int(sum(maps_available) * self.expected_share)
+
+    def expected_backwards(self, maps_available: tuple[int, ...]) -> int:
+        """One, for the gradients of all feature maps."""
+        return 1
+
+    @classmethod
+    def expected_together(
+        cls, methods: Sequence[Method], maps_available: tuple[int, ...], classes: int
+    ) -> int:
+        """One for the feature maps of all classes, and one for each mask that any class and method keeps.
+
+        Of one class, the method that keeps most keeps what the others do, because all keep the maps with the
+        highest gradients. Classes are taken to keep maps independently of each other.
+        """
+        share = max(cast(Sise, method).expected_share for method in methods)
+        return 1 + int(sum(maps_available) * (1 - (1 - share) ** classes))
 
     def scored_inputs(self, maps_available: tuple[int, ...]) -> range:
         """The selected maps, whose number differs from picture to picture by about a fifth."""
@@ -120,11 +140,10 @@ class AdaSise(Sise):
     name: Literal["ada_sise"] = "ada_sise"  # type: ignore[assignment]
     selector: SelectorName = "printed"
 
-    def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
-        """One for the feature maps, and one for each mask: two thirds of SISE's (Ada-SISE, Table 2)."""
-        if self.selector == "fixed":
-            return super().expected_forwards(maps_available)
-        return 1 + sum(maps_available) // 3
+    @property
+    def expected_share(self) -> Fraction:
+        """Two thirds of SISE's (Ada-SISE, Table 2)."""
+        return super().expected_share if self.selector == "fixed" else Fraction(1, 3)
 
 
 def _explain(
@@ -165,7 +184,7 @@ def _trusted(
         maps = [block.maps[numbers] for block, numbers in zip(blocks, chosen, strict=True)]
         return sample_of_maps(maps, (image.shape[2], image.shape[3]))
 
-    return reference_where_moved(classifier, image, sample, [selection.target])[0]
+    return agreeing_precisions(classifier, image, sample, [selection.target])[0]
 
 
 def _explain_in(

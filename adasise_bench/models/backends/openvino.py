@@ -13,24 +13,27 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from adasise_bench.models.backends.base import Backend, Forward, Gradient, is_channels_last
 from adasise_bench.models.backends.gradient_graph import Objective, gradient_graph
+from adasise_bench.models.backends.large_product import cut_at_large_product
 from adasise_bench.models.backends.quantisation import nncf_version, quantised
 from adasise_bench.models.engine import BackendName
 from adasise_bench.utils.precision import PrecisionName
 
-_PRECISIONS: Mapping[PrecisionName, str] = {"fp32": "f32", "tf32": "f32", "bf16": "bf16", "int8": "f32"}
+_PRECISIONS: Mapping[PrecisionName, str] = {"fp32": "f32", "tf32": "f32", "bf16": "bf16", "int8": "bf16"}
 """OpenVINO's names. A CPU computes float32 products in full, whether TF32 is allowed or not; in int8, what is
-not 8 bits long is float32."""
+not 8 bits long is bf16."""
 
 
 class OpenVino(Backend):
     """Converted from what ``torch.export`` reads, anew for every shape, and run by OpenVINO's CPU plugin.
 
     ``torch.export`` refuses a network whose way depends on its inputs, where a trace would keep to one way.
-    Weights are shared with torch until OpenVINO has arranged its own copy.
+    Weights are shared with torch until OpenVINO has arranged its own copy, and in fp32 those of a very large
+    matrix product are never copied.
     """
 
     name: ClassVar[BackendName] = "openvino"
@@ -70,8 +73,17 @@ class OpenVino(Backend):
             with _silence():
                 model = quantised(model, inputs.shape, self._preprocessing)
         channels_last = is_channels_last(inputs)
-        infer = _compiled(_in_layout(model, channels_last), precision)
-        return lambda inputs: infer(_as_read(inputs, channels_last))
+        with _silence():  # torch warns that the weights must not be written to
+            cut = cut_at_large_product(model) if _PRECISIONS[precision] == "f32" else None
+        if cut is None:
+            infer = _compiled(_in_layout(model, channels_last), precision)
+            return lambda inputs: infer(_as_read(inputs, channels_last))
+        weights = cut.weights
+        before, after = (
+            _compiled(_in_layout(cut.before, channels_last), precision),
+            _compiled(cut.after, precision),
+        )
+        return lambda inputs: after(F.linear(before(_as_read(inputs, channels_last)), weights))
 
     def prepare_gradient(
         self, inputs: torch.Tensor, targets: torch.Tensor, objective: Objective, precision: PrecisionName

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import pandas as pd
 from matplotlib.figure import Figure
 
 from adasise_bench.records.run import Run
-from adasise_bench.reporting.figures.basis import basis, data_of, entries_of, folders, records_of
+from adasise_bench.reporting.figures.basis import (
+    MethodRecords,
+    basis,
+    data_of,
+    entries_of,
+    folders,
+    records_of,
+)
 from adasise_bench.reporting.figures.style import PUBLISHED, blank, legend_above, look, named, note, styled
 from adasise_bench.reporting.published import published_table2
 from adasise_bench.utils.errors import DataError
@@ -32,7 +38,7 @@ def draw(runs: Sequence[Run], model: str, methods: Iterable[str] = ()) -> Figure
         DataError: none of the methods selects feature maps.
     """
     groups = records_of(runs, model, methods)
-    kept = {label: group.dropna(subset=["maps_kept"]) for label, group in groups.items()}
+    kept = {label: group.having("maps_kept") for label, group in groups.items()}
     kept = {label: group for label, group in kept.items() if len(group)}
     if not kept:
         raise DataError(
@@ -53,8 +59,9 @@ def draw(runs: Sequence[Run], model: str, methods: Iterable[str] = ()) -> Figure
     for position, (label, group) in enumerate(kept.items()):
         places = blocks + (position - (len(kept) - 1) / 2) * width
         style = look(position)
-        axes.bar(places, 100 * mean_kept(group) / available, width, color=style.color, hatch=style.hatch,
-                 edgecolor="black", label=named(label))  # fmt: skip
+        share = 100 * mean_kept(group, len(available)) / available
+        axes.bar(places, share, width, color=style.color, hatch=style.hatch, edgecolor="black",
+                 label=named(label))  # fmt: skip
         if label in paper and entries[label]["name"] == label:
             share = 100 * np.array(paper[label]) / np.array(paper["available"])
             axes.plot(places, share, linestyle="none", label="published (Table 2)", **PUBLISHED)
@@ -68,7 +75,6 @@ def draw(runs: Sequence[Run], model: str, methods: Iterable[str] = ()) -> Figure
     return figure
 
 
-def mean_kept(records: pd.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def mean_kept(records: MethodRecords, blocks: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """(B,) mean number of maps kept per block."""
-    means: np.ndarray[tuple[int], np.dtype[np.float64]] = np.stack(records["maps_kept"].tolist()).mean(axis=0)
-    return means
+    return np.array([records.mean("maps_kept", block) for block in range(blocks)])

@@ -11,7 +11,15 @@ from matplotlib.figure import Figure
 
 from adasise_bench.metrics.registry import DEFAULT, METRICS
 from adasise_bench.records.run import Run
-from adasise_bench.reporting.figures.basis import Entry, basis, data_of, entries_of, folders, records_of
+from adasise_bench.reporting.figures.basis import (
+    Entry,
+    MethodRecords,
+    basis,
+    data_of,
+    entries_of,
+    folders,
+    records_of,
+)
 from adasise_bench.reporting.figures.style import (
     PUBLISHED,
     Look,
@@ -77,13 +85,13 @@ def draw(runs: Sequence[Run], model: str) -> Figure:
         label: entry for label, entry in entries_of(runs, model).items() if entry.get("fusion") == "hard"
     }
     groups = {label: group for label, group in records_of(runs, model).items() if label in entries}
-    scored = {label: group.dropna(subset=["score"]) for label, group in groups.items()}
+    scored = {label: group.having("score") for label, group in groups.items()}
     used = {label: group for label, group in scored.items() if len(group)}
     fixed = {entries[label]["mu"] for label in used if entries[label]["selector"] == "fixed"}
     if len(fixed) < 2:
         raise DataError(
             f"{folders(runs)}: {len(fixed)} value of the threshold mu on {model}, which makes no curve; "
-            "run configs/mu_ablation.yaml"
+            "use adasise-bench run --config mu_ablation"
         )
     on_voc = data_of(runs, model) == VOC
     paper = published_scores("sise", "mu_ablation").get(model, {}) if on_voc else {}
@@ -122,15 +130,12 @@ def curves_of(
     )
 
 
-def _estimates(records: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, Estimate]]:
+def _estimates(records: Mapping[str, MethodRecords]) -> dict[str, dict[str, Estimate]]:
     """The means with their intervals by metric and label; a label without a value is left out."""
-    groups = {label: group.set_index(["image_id", "class_name"]) for label, group in records.items()}
     means: dict[str, dict[str, Estimate]] = {metric: {} for metric in DEFAULT}
     for average in {METRICS[metric].average for metric in DEFAULT}:
         frames = (
-            pd.concat(
-                {(metric, label): group[metric].astype(float) for label, group in groups.items()}, axis=1
-            )
+            pd.DataFrame({(metric, label): group.by_pair(metric) for label, group in records.items()})
             for metric in DEFAULT
             if METRICS[metric].average == average
         )
@@ -202,11 +207,12 @@ def _has_interval(curve: Curves) -> bool:
     return any(one.low is not None for one in [*curve.measured.values(), *curve.adaptive.values()])
 
 
-def _timing_note(used: Mapping[str, pd.DataFrame]) -> str:
-    timed = pd.concat(used.values()).dropna(subset=["seconds"])
-    if timed.empty:
+def _timing_note(used: Mapping[str, MethodRecords]) -> str:
+    timed = [group.having("seconds") for group in used.values()]
+    timed = [group for group in timed if len(group)]
+    if not timed:
         return " Run-time was not measured."
-    devices = "; ".join(str(device) for device in timed["timed_on"].unique())
-    per_method = sorted(set(timed.groupby("method").size()))
+    devices = "; ".join(dict.fromkeys(str(group.timed_on) for group in timed))
+    per_method = sorted(set(map(len, timed)))
     number = str(per_method[0]) if len(per_method) == 1 else f"{per_method[0]} to {per_method[-1]}"
     return f" Run-time of {number} explanations per method on {devices}."

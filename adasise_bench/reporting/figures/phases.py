@@ -6,13 +6,19 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from adasise_bench.records.record import SCHEMA
 from adasise_bench.records.run import Run
-from adasise_bench.reporting.figures.basis import basis, data_of, entries_of, folders, records_of
+from adasise_bench.reporting.figures.basis import (
+    MethodRecords,
+    basis,
+    data_of,
+    entries_of,
+    folders,
+    records_of,
+)
 from adasise_bench.reporting.figures.style import (
     PUBLISHED,
     blank,
@@ -56,14 +62,14 @@ def draw(runs: Sequence[Run], model: str, methods: Iterable[str] = ()) -> Figure
         DataError: no run-time was measured.
     """
     groups = records_of(runs, model, methods)
-    timed = {label: group.dropna(subset=["seconds"]) for label, group in groups.items()}
+    timed = {label: group.having("seconds") for label, group in groups.items()}
     timed = {label: group for label, group in timed.items() if len(group)}
     if not timed:
         raise DataError(
             f"{folders(runs)}: no run-time of {model}; run it with share_forwards=false, as runtime.yaml does"
         )
     means = {label: mean_phases(group) for label, group in timed.items()}
-    totals = {label: float(group["seconds"].mean()) for label, group in timed.items()}
+    totals = {label: group.mean("seconds") for label, group in timed.items()}
     paper = published_totals(runs, model, timed)
 
     heights = [0.4 + 0.44 * len(means), 0.4 + 0.34 * len(paper)][: 2 if paper else 1]
@@ -73,18 +79,17 @@ def draw(runs: Sequence[Run], model: str, methods: Iterable[str] = ()) -> Figure
     for axes in panels[1:]:
         _compare(axes, totals, paper)
     legend_above(figure)
-    devices = "; ".join(pd.concat(timed.values())["timed_on"].unique())
-    text = f"{basis(runs, model, timed.values())} Measured on {devices}."
+    devices = dict.fromkeys(str(group.timed_on) for group in timed.values())
+    text = f"{basis(runs, model, timed.values())} Measured on {'; '.join(devices)}."
     note(figure, f"{text} Published: {published('ada_sise')['figure4']['device']}." if paper else text)
     return figure
 
 
-def mean_phases(records: pd.DataFrame) -> dict[str, float]:
+def mean_phases(records: MethodRecords) -> dict[str, float]:
     """Mean seconds of every phase of a method, or only the total if it has no phases."""
-    means = records[list(PHASES)].astype(float).mean().dropna()
-    if means.empty:
-        return {_UNDIVIDED: float(records["seconds"].mean())}
-    return {PHASES[str(column)]: float(mean) for column, mean in means.items()}
+    means = {title: records.mean(column) for column, title in PHASES.items()}
+    known = {title: mean for title, mean in means.items() if not np.isnan(mean)}
+    return known or {_UNDIVIDED: records.mean("seconds")}
 
 
 def published_totals(runs: Sequence[Run], model: str, labels: Iterable[str]) -> dict[str, float]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -20,7 +19,7 @@ from adasise_bench.records.maps import kept_map
 from adasise_bench.records.pictures import Gallery
 from adasise_bench.records.record import Key
 from adasise_bench.records.run import Run
-from adasise_bench.reporting.figures.basis import caveat, folders, records_of
+from adasise_bench.reporting.figures.basis import MethodRecords, caveat, folders, records_of
 from adasise_bench.reporting.figures.style import COLUMN, TWO_COLUMNS, blank, named, note, styled
 from adasise_bench.reporting.overlay import COLOURING, overlay
 from adasise_bench.reporting.tables import title_of
@@ -73,7 +72,7 @@ class SavedMaps:
     """
 
     model: str
-    records: Mapping[str, pd.DataFrame]
+    records: Mapping[str, MethodRecords]
     galleries: Sequence[Gallery]
     note: str
 
@@ -90,9 +89,7 @@ class SavedMaps:
             ConfigError: the runs do not fit together, or lack one of ``methods``.
             DataError: there are no maps, or the pictures are gone.
         """
-        groups = {
-            label: group.dropna(subset=["score"]) for label, group in records_of(runs, model, methods).items()
-        }
+        groups = {label: group.having("score") for label, group in records_of(runs, model, methods).items()}
         galleries = [Gallery.of(run) for run in runs]
         if not methods:
             groups = {
@@ -116,7 +113,7 @@ class SavedMaps:
             DataError: no such explanation.
         """
         first = next(iter(self.records.values()))
-        classes = first.loc[first["image_id"] == image_id, "class_name"].tolist()
+        classes = [name for _, name in first.of(image_id).pairs()]
         if not classes:
             raise DataError(f"--image {image_id}: {self._where()} explained no such picture")
         if class_name is not None and class_name not in classes:
@@ -129,15 +126,10 @@ class SavedMaps:
         Raises:
             ConfigError: there are not so many.
         """
-        first, *others = (
-            list(zip(group["image_id"], group["class_name"], strict=True)) for group in self.records.values()
-        )
-        shared = set(first).intersection(*others)
-        complete = [
-            pair
-            for pair in first
-            if pair in shared and all(self._holders(label, pair) for label in self.records)
-        ]
+        groups = list(self.records.values())
+        shared = np.logical_and.reduce([group.chosen for group in groups])
+        pairs = replace(groups[0], chosen=shared).pairs()
+        complete = [pair for pair in pairs if all(self._holders(label, pair) for label in self.records)]
         if count > len(complete):
             raise ConfigError(
                 f"--random {count}: {self._where()} has all methods' maps of {len(complete)} explanations"
@@ -154,10 +146,10 @@ class SavedMaps:
         image_id, class_name = pair
         maps, scores = {}, []
         for label, group in self.records.items():
-            found = group.loc[(group["image_id"] == image_id) & (group["class_name"] == class_name), "score"]
-            if found.empty:
+            score = group.of(image_id, class_name).values("score")
+            if not len(score):
                 raise DataError(f"--image {image_id}:{class_name}: not explained by {label}")
-            scores.append(float(found.iloc[0]))
+            scores.append(float(score[0]))
             gallery = (self._holders(label, pair) or self.galleries)[0]
             maps[label] = gallery.saliency(Key(self.model, label, *pair))
             picture, annotation = gallery.picture(image_id), gallery.annotation(image_id)

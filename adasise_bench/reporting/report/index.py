@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from adasise_bench.metrics.registry import DEFAULT, METRICS, Metric
+from adasise_bench.records.columns import NetworkRecords
 from adasise_bench.records.record import Key
 from adasise_bench.reporting.tables import title_of
 
-_PAIR = ["model", "image_id", "class_name"]
+_Ints = NDArray[np.int64]
 
 
 class Pair(NamedTuple):
@@ -28,8 +31,106 @@ class Pair(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Places:
+    """Where the pairs of a report stand: model by model, in the records' order.
+
+    Attributes:
+        networks: the records of the shown models, in their order.
+        rows: per model, the rows of its pairs.
+        pictures: per pair of all models, the number of its picture, in the order of first appearance. Equal
+            ids in two data sets are two pictures.
+    """
+
+    networks: list[NetworkRecords]
+    rows: list[_Ints]
+    pictures: _Ints
+
+    @classmethod
+    def of(cls, networks: Sequence[NetworkRecords], data: Sequence[str]) -> Places:
+        """All pairs of some models; ``data`` names the data set of each."""
+        rows = [_in_records_order(network) for network in networks]
+        sets = [data.index(name) for name in data]
+        images = [
+            network.pairs.codes[0][own].astype(np.int64) * len(data) + number
+            for network, own, number in zip(networks, rows, sets, strict=True)
+        ]
+        return cls(list(networks), rows, _numbered(np.concatenate(images)))
+
+    def __len__(self) -> int:
+        """How many pairs there are."""
+        return len(self.pictures)
+
+    @property
+    def picture_count(self) -> int:
+        """How many pictures they have."""
+        return int(self.pictures.max()) + 1
+
+    def of_pictures(self, chosen: _Ints) -> Places:
+        """The pairs of some pictures, whose pictures are numbered anew."""
+        kept = np.isin(self.pictures, chosen)
+        parts = np.split(kept, np.cumsum([len(own) for own in self.rows])[:-1])
+        rows = [own[part] for own, part in zip(self.rows, parts, strict=True)]
+        return replace(self, rows=rows, pictures=_numbered(self.pictures[kept]))
+
+    def pairs(self) -> list[Pair]:
+        """The names of the pairs."""
+        return [
+            Pair(network.model, image_id, None if pd.isna(class_name) else class_name)
+            for network, own in zip(self.networks, self.rows, strict=True)
+            for image_id, class_name in network.pairs[own]
+        ]
+
+    def shared(self, column: str) -> NDArray[np.float64]:
+        """A column that a pair's records share, (pairs,)."""
+        return self._joined(lambda network: network.shared(column))
+
+    def of_method(self, column: str, method: str) -> NDArray[np.float64]:
+        """A column of one method, (pairs,); NaN where there is no value."""
+
+        def read(network: NetworkRecords) -> NDArray[np.float64]:
+            if method not in network.methods:
+                return np.full(len(network.pairs), np.nan)
+            return network.values(column)[:, network.methods.index(method)]
+
+        return self._joined(read)
+
+    def errors(self, method: str) -> dict[int, str]:
+        """The texts of one method's errors, by the numbers of their pairs."""
+        found: dict[int, str] = {}
+        start = 0
+        for network, own in zip(self.networks, self.rows, strict=True):
+            if method in network.methods:
+                numbers, texts = network.errors()
+                of_pair = numbers[own, network.methods.index(method)]
+                failed = np.flatnonzero(of_pair >= 0).tolist()
+                found |= {start + pair: texts[of_pair[pair]] for pair in failed}
+            start += len(own)
+        return found
+
+    def _joined(self, read: Callable[[NetworkRecords], NDArray[np.float64]]) -> NDArray[np.float64]:
+        parts = [read(network)[own] for network, own in zip(self.networks, self.rows, strict=True)]
+        return np.concatenate(parts)
+
+
+def _in_records_order(network: NetworkRecords) -> _Ints:
+    """The rows of a network's pairs in the order of the pairs' first records."""
+    first = np.where(network.present, network.first_rows, np.iinfo(np.int64).max).min(axis=1)
+    order: _Ints = first.argsort(kind="stable")
+    return order
+
+
+def _numbered(values: _Ints) -> _Ints:
+    """Equal values as equal numbers, from 0, in the order of first appearance."""
+    _, first, of_value = np.unique(values, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), np.int64)
+    rank[first.argsort()] = np.arange(len(first))
+    numbers: _Ints = rank[of_value]
+    return numbers
+
+
+@dataclass(frozen=True)
 class Index:
-    """All records, column by column.
+    """The records that a page shows, column by column.
 
     Attributes:
         pairs: model by model, in the records' order.
@@ -56,47 +157,46 @@ class Index:
 
 
 def build_index(
-    records: pd.DataFrame,
-    models: Sequence[str],
+    places: Places,
     methods: Sequence[str],
     metrics: Sequence[str] = DEFAULT,
     controls: Sequence[str] = (),
 ) -> Index:
-    """Lay out the records of :func:`~adasise_bench.records.joining.combine`.
+    """Lay out the records of some pairs.
 
     Args:
-        records: one row per explanation.
-        models: the models to show, in this order.
+        places: the pairs.
         methods: the labels to show, in this order.
         metrics: the metrics to show, all of them columns of the records.
         controls: those of the labels that are controls.
     """
-    order = {model: position for position, model in enumerate(models)}
-    pairs = records.groupby(_PAIR, sort=False, dropna=False)[["score", "box_share"]].first().reset_index()
-    pairs = pairs.sort_values("model", key=lambda column: column.map(order), kind="stable", ignore_index=True)
-    by_method = [
-        pairs[_PAIR].merge(records[records["method"] == method], on=_PAIR, how="left") for method in methods
-    ]
+    values: dict[str, list[list[float | None]]] = {method: [] for method in methods}
+    for metric in metrics:  # column by column, because these are what is read
+        for method in methods:
+            values[method].append(_plain(places.of_method(metric, method)))
+    flags = [_plain(places.of_method("degenerate", method)) for method in methods]
+    devices = {device for network in places.networks for device in network.devices}
     return Index(
-        pairs=[Pair(*row) for row in _plain(pairs[_PAIR]).itertuples(index=False)],
+        pairs=places.pairs(),
         methods=list(methods),
         metrics=list(metrics),
         controls=list(controls),
-        score=_plain(pairs["score"]).tolist(),
-        box_share=_plain(pairs["box_share"]).tolist(),
-        values=[[_plain(frame[metric]).tolist() for metric in metrics] for frame in by_method],
-        degenerate=[_plain(frame["degenerate"]).tolist() for frame in by_method],
-        errors=[
-            {number: text for number, text in enumerate(_plain(frame["error"])) if text is not None}
-            for frame in by_method
-        ],
-        one_machine=records["timed_on"].nunique() <= 1,
+        score=_plain(places.shared("score")),
+        box_share=_plain(places.shared("box_share")),
+        values=list(values.values()),
+        degenerate=[[None if flag is None else bool(flag) for flag in column] for column in flags],
+        errors=[places.errors(method) for method in methods],
+        one_machine=len(devices - {None}) <= 1,
     )
 
 
-def _plain(data: Any) -> Any:
-    """The same data with ``None`` for everything that is missing."""
-    return data.astype(object).where(data.notna(), None)
+def _plain(values: NDArray[np.float64]) -> list[float | None]:
+    """The same numbers with ``None`` for everything that is missing."""
+    missing = np.isnan(values)
+    plain: list[float | None] = values.tolist()
+    for place in np.flatnonzero(missing).tolist():
+        plain[place] = None
+    return plain
 
 
 def _metric(metric: Metric, one_machine: bool) -> dict[str, str | bool | None]:
@@ -110,30 +210,27 @@ def _metric(metric: Metric, one_machine: bool) -> dict[str, str | bool | None]:
     }
 
 
-def index_json(
-    index: Index, pictures: Sequence[tuple[str, str]], picture_of: Sequence[int]
-) -> dict[str, Any]:
+def index_json(index: Index, pictures: Sequence[str], picture_of: Sequence[int]) -> dict[str, Any]:
     """The index with names stored once.
 
     Args:
         index: the records.
-        pictures: the pictures' data sets and ids.
+        pictures: the pictures' ids.
         picture_of: the number of each pair's picture.
     """
-    models = list(dict.fromkeys(pair.model for pair in index.pairs))
-    classes = sorted({pair.class_name for pair in index.pairs if pair.class_name is not None})
+    models = {name: number for number, name in enumerate(dict.fromkeys(pair.model for pair in index.pairs))}
+    names = sorted({pair.class_name for pair in index.pairs if pair.class_name is not None})
+    classes: dict[str | None, int] = {name: number for number, name in enumerate(names)} | {None: -1}
     return {
         "models": [title_of(model) for model in models],
         "methods": [title_of(method) for method in index.methods],
         "controls": [index.methods.index(label) for label in index.controls if label in index.methods],
-        "classes": classes,
+        "classes": names,
         "metrics": [_metric(METRICS[metric], index.one_machine) for metric in index.metrics],
-        "pictures": [image_id for _, image_id in pictures],
-        "model": [models.index(pair.model) for pair in index.pairs],
+        "pictures": list(pictures),
+        "model": [models[pair.model] for pair in index.pairs],
         "picture": list(picture_of),
-        "className": [
-            -1 if pair.class_name is None else classes.index(pair.class_name) for pair in index.pairs
-        ],
+        "className": [classes[pair.class_name] for pair in index.pairs],
         "score": index.score,
         "boxShare": index.box_share,
         "values": index.values,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from importlib.resources import files
 from itertools import islice
@@ -15,24 +14,23 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from tqdm import tqdm
 
 from adasise_bench import __version__
 from adasise_bench.records.columns import join
-from adasise_bench.records.joining import combine
 from adasise_bench.records.run import Run
 from adasise_bench.reporting.overlay import COLOURING, DIMMING, OPACITY, colored
 from adasise_bench.reporting.report.cells import html_grid
 from adasise_bench.reporting.report.drawings import drawings_of
-from adasise_bench.reporting.report.index import Pair, build_index, index_json
+from adasise_bench.reporting.report.index import Pair, Places, build_index, index_json
 from adasise_bench.reporting.report.pictures import Source, picture_block
 from adasise_bench.reporting.report.provenance import provenance_of
-from adasise_bench.reporting.report.sample import pictures_to_hold
+from adasise_bench.reporting.report.sample import choose
 from adasise_bench.reporting.report.thumbnails import MAP_SIDE
 from adasise_bench.reporting.tables import build_tables, caveats, control_labels, title_of, usual_metrics
 from adasise_bench.reporting.tables.formats import footnotes
 from adasise_bench.reporting.tables.grid import title
 from adasise_bench.utils.files import write_atomically
+from adasise_bench.utils.progress_bar import Bar
 
 _WORKERS = 4
 _LOOKAHEAD = 16
@@ -50,25 +48,30 @@ def write_report(runs: Sequence[Run], path: Path) -> None:
         DataError: there is not one record.
         OutputError: the file cannot be written.
     """
-    records = combine(runs)
     tables = build_tables(runs)
     shown = [table for table in tables.tables if table.name == "table1"]
     methods = list(dict.fromkeys(label for table in shown for label in table.columns))
-    models = [table.model for table in shown]
-    index = build_index(records, models, methods, usual_metrics(runs), control_labels(runs))
-    sources = [Source.of(run) for run in runs]
-    pictures = _pictures(sources, index.pairs)
-    numbers = {name: number for number, name in enumerate(pictures)}
-    held = pictures_to_hold(index, list(pictures.values()))
-    picture_of = [numbers[name] for name in _picture_names(sources, index.pairs)]
+    networks, controls, metrics = join(runs), control_labels(runs), usual_metrics(runs)
+    data = {
+        model: str(run.environment["data"]["name"]) for run in runs for model in run.environment["models"]
+    }
+    every = Places.of([networks[table.model] for table in shown], [data[table.model] for table in shown])
+    choice = choose(every, methods, controls, len(metrics))
+    places = every.of_pictures(choice.listed)
+    index = build_index(places, methods, metrics, controls)
+    pictures = _pictures(index.pairs, data)
+    held: list[int] = choice.listed.searchsorted(choice.held).tolist()
+    names = list(pictures)
+    sources = [Source.of(run, {names[number][1] for number in held}) for run in runs]
     content = {
         "version": __version__,
         "models": [title_of(table.model) for table in shown],
         "methods": [title_of(method) for method in methods],
         "data": list(dict.fromkeys(source.data for source in sources)),
-        "picture_count": len(pictures),
-        "pair_count": len(index.pairs),
-        "caveats": list(caveats(runs, join(runs))),
+        "picture_count": every.picture_count,
+        "pair_count": len(every),
+        "listed_count": len(places),
+        "caveats": list(caveats(runs, networks)),
         "tables": tables.tables,
         "notes": footnotes(tables, "bold"),
         "figures": [
@@ -78,24 +81,19 @@ def write_report(runs: Sequence[Run], path: Path) -> None:
         "provenance": [provenance_of(run) for run in runs],
         "map_side": MAP_SIDE,
         "colouring": COLOURING,
-        "held_count": len(pictures) if held is None else len(held),
-        "index": index_json(index, list(pictures), picture_of) | {"overlay": _overlay(), "held": held},
-        "blocks": _blocks(sources, pictures, methods, range(len(pictures)) if held is None else held),
+        "held_count": len(held),
+        "index": index_json(index, [image_id for _, image_id in names], places.pictures.tolist())
+        | {"overlay": _overlay(), "held": held if len(held) < every.picture_count else None},
+        "blocks": _blocks(sources, pictures, methods, held),
     }
     write_atomically(path, lambda temporary: _stream(content, temporary))
 
 
-def _picture_names(sources: Sequence[Source], pairs: Sequence[Pair]) -> Iterator[tuple[str, str]]:
-    """The data set and id of every pair's picture; all runs of one model share their data set's name."""
-    data = {model: source.data for source in sources for model in source.run.environment["models"]}
-    return ((data[pair.model], pair.image_id) for pair in pairs)
-
-
-def _pictures(sources: Sequence[Source], pairs: Sequence[Pair]) -> dict[tuple[str, str], dict[int, Pair]]:
-    """The pairs of every picture by their numbers, the pictures by data set and id."""
+def _pictures(pairs: Sequence[Pair], data: Mapping[str, str]) -> dict[tuple[str, str], dict[int, Pair]]:
+    """The pairs of every picture by their numbers, the pictures by data set and id in their order."""
     pictures: dict[tuple[str, str], dict[int, Pair]] = {}
-    for number, (name, pair) in enumerate(zip(_picture_names(sources, pairs), pairs, strict=True)):
-        pictures.setdefault(name, {})[number] = pair
+    for number, pair in enumerate(pairs):
+        pictures.setdefault((data[pair.model], pair.image_id), {})[number] = pair
     return pictures
 
 
@@ -115,7 +113,7 @@ def _blocks(
 
     remaining = iter(held)
     ahead: list[Future[tuple[int, dict[str, Any]]]] = []
-    progress = tqdm(total=len(held), unit="picture", disable=None, file=sys.stderr)
+    progress = Bar(len(held), "picture")
     with progress, ThreadPoolExecutor(_WORKERS) as pool:
         while True:
             ahead += [pool.submit(block, number) for number in islice(remaining, _LOOKAHEAD - len(ahead))]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from adasise_bench.records.maps import kept_map, read_map
 from adasise_bench.records.pictures import Gallery
@@ -17,16 +20,22 @@ from adasise_bench.utils.errors import BenchError, DataError
 
 @dataclass(frozen=True)
 class Source:
-    """A run with its pictures, or the reason why they cannot be shown."""
+    """A run with its pictures, or the reason why they cannot be shown.
+
+    Attributes:
+        image_ids: those of the pictures to show that the run has a record of.
+    """
 
     run: Run
     pictures: Gallery | BenchError
     image_ids: frozenset[str]
 
     @classmethod
-    def of(cls, run: Run) -> Source:
-        """Open the pictures of a run."""
-        image_ids = frozenset(run.records["image_id"])
+    def of(cls, run: Run, shown: Collection[str]) -> Source:
+        """Open the pictures of a run; ``shown`` are the ids of those that are shown."""
+        wanted = pa.array(sorted(shown), pa.string())
+        found = (column.filter(pc.is_in(column, wanted)) for column in _ids(run))
+        image_ids = frozenset(image_id for column in found for image_id in column.unique().to_pylist())
         try:
             return cls(run, Gallery.of(run), image_ids)
         except BenchError as error:
@@ -36,6 +45,10 @@ class Source:
     def data(self) -> str:
         """Name of the set that the pictures belong to."""
         return str(self.run.environment["data"]["name"])
+
+
+def _ids(run: Run) -> Iterator[pa.ChunkedArray]:
+    return (table["image_id"] for table in run.read(["image_id"]))
 
 
 def picture_block(

@@ -126,14 +126,15 @@ def _degenerate_notes(runs: Sequence[Run], networks: Mapping[str, NetworkRecords
 
 
 def _precision_notes(runs: Sequence[Run], networks: Mapping[str, NetworkRecords]) -> Iterator[str]:
-    """How many explanations by a faster precision had their masks scored in fp32 after all."""
+    """How many explanations by a faster precision had their masks scored in another one after all."""
     asked = dict.fromkeys(run.environment["precision"] for run in runs)
     asked.pop("fp32", None)
     checked = words(runs, networks, "mask_precision") if asked else {}
     if checked:
+        others = {name: count for name, count in sorted(checked.items()) if name not in asked} or {"fp32": 0}
         yield (
-            f"In {checked.get('fp32', 0)} of {sum(checked.values())} explanations the masks were scored in "
-            f"fp32, because {' or '.join(asked)} disagreed on a sample of them."
+            f"In {sum(others.values())} of {sum(checked.values())} explanations the masks were scored in "
+            f"{' or '.join(others)}, because {' or '.join(asked)} disagreed on a sample of them."
         )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from adasise_bench.metrics.registry import METRICS, Metric
-from adasise_bench.records.columns import NetworkRecords
+from adasise_bench.records.columns import NetworkRecords, present_codes
 from adasise_bench.reporting.tables.model import Cell, Row, Table, title_of
 from adasise_bench.reporting.tables.rows import Published, count_row, measured_rows
 from adasise_bench.reporting.tables.scores import Scores
@@ -81,7 +81,7 @@ def difference_table(
         present |= differences.read(column).notna()
     pairs = {method: int(present[method].sum()) for method in differences.methods}
     codes = np.asarray(differences.pairs.codes[0])
-    images = {method: len(np.unique(codes[present[method]])) for method in differences.methods}
+    images = {method: len(present_codes(codes[present[method]])) for method in differences.methods}
     rows = [
         *measured_rows(differences, metrics, published_differences(published, against), of=pairs),
         count_row("Pairs", "pairs", pairs),

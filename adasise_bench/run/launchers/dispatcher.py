@@ -19,6 +19,7 @@ from adasise_bench.run.launchers.chunks import Chunk, chunks_of, pictures_at_onc
 from adasise_bench.run.launchers.events import Died, Done, Event, Failed, Made, Ready
 from adasise_bench.run.plan import Plan
 from adasise_bench.utils.errors import BenchError, DeviceError
+from adasise_bench.utils.quantities import counted
 
 ATTEMPTS = 3
 """How many workers may die over the same work, or in one place before they could work."""
@@ -159,7 +160,7 @@ class Dispatcher:
         """Fail if a chunk that is done lacks a record, which would never be made."""
         if chunk.keys:
             self._failure = BenchError(
-                f"worker {number} left out {len(chunk.keys)} records, {_example(chunk.keys)}; "
+                f"worker {number} left out {counted(len(chunk.keys), 'record')}, {_example(chunk.keys)}; "
                 "give the same command again to make them"
             )
 

@@ -15,8 +15,14 @@ OUTPUTS = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, 8.0], [2.0, 2.0, -9.0], [0.
 SATURATED = torch.tensor([[60.0, 0.0, -40.0], [0.0, 70.0, 0.0], [-80.0, 0.0, 30.0], [0.0, 0.0, 50.0]])
 
 
-def refuse(expected: torch.Tensor, found: torch.Tensor, score: Any = "softmax") -> None:
-    Probe(lambda _inputs: expected, CAFFE, score).refuse(lambda _inputs: found, BATCH)
+def refuse(
+    expected: torch.Tensor,
+    found: torch.Tensor,
+    score: Any = "softmax",
+    rounded: torch.Tensor | None = None,
+) -> None:
+    by_torch = None if rounded is None else lambda _inputs: rounded
+    Probe(CAFFE, score).refuse(lambda _inputs: found, lambda _inputs: expected, BATCH, by_torch)
 
 
 @pytest.mark.parametrize("score", ["softmax", "logit"])
@@ -32,6 +38,17 @@ def test_scores_that_agree_pass() -> None:
     for score in ("logit", "sigmoid"):
         with pytest.raises(DeviationError, match=r"by 0\.0001 of the largest"):
             refuse(OUTPUTS, shifted, score)
+
+
+@pytest.mark.parametrize("score", ["softmax", "logit"])
+def test_in_a_coarse_precision_torchs_own_rounding_is_the_measure(score: Any) -> None:
+    rounded = OUTPUTS + torch.tensor([0.02, -0.03, 0.01])
+    refuse(OUTPUTS, OUTPUTS - 2 * (rounded - OUTPUTS), score, rounded)
+    for found in (OUTPUTS - 5 * (rounded - OUTPUTS), OUTPUTS.flip(1), OUTPUTS * float("nan")):
+        with pytest.raises(DeviationError):
+            refuse(OUTPUTS, found, score, rounded)
+    with pytest.raises(DeviationError):
+        refuse(OUTPUTS, rounded, score)
 
 
 @pytest.mark.parametrize("row", range(4))

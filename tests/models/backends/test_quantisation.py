@@ -18,7 +18,7 @@ from adasise_bench.methods.parsing import parse_method
 from adasise_bench.models.backends import usable
 from adasise_bench.models.backends.openvino import OpenVino
 from adasise_bench.models.backends.probe import masked_noise
-from adasise_bench.models.backends.quantisation import calibration_batches
+from adasise_bench.models.backends.quantisation import calibration_batches, quantised
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import Engine
 from adasise_bench.models.loading import load_classifier
@@ -76,6 +76,43 @@ def test_int8_weighs_masks_as_fp32_does() -> None:
     inputs = masked_noise(torch.Size([8, 3, 64, 64]), CAFFE)
     raw, rounded = backend(inputs, "fp32"), backend(inputs, "int8")
     assert 1e-4 < float((raw - rounded).abs().max() / raw.abs().max()) < 0.05
+
+
+def chain(shape: torch.Size, layers: int) -> Any:
+    """OpenVINO's model of some convolutions, each with weights of its own."""
+    from openvino import Model, opset13
+
+    pictures = outputs = opset13.parameter(list(shape), name="pictures")
+    for number in range(layers):
+        weights = torch.rand(3, 3, 3, 3, generator=torch.Generator().manual_seed(number)).numpy()
+        outputs = opset13.convolution(outputs, opset13.constant(weights), [1, 1], [0, 0], [0, 0], [1, 1])
+    return Model([opset13.result(outputs)], [pictures])
+
+
+def test_what_can_be_negative_has_a_zero_point_of_its_own() -> None:
+    """A range about 0 would spend integers on values that no picture has."""
+    pytest.importorskip("nncf")
+    shape = torch.Size([8, 3, 32, 32])
+    inputs = torch.cat(list(calibration_batches(shape, CAFFE)))
+    (layer,) = convolutions(quantised(chain(shape, 1), shape, CAFFE))
+    quantiser = layer.input_value(0).get_node()
+    low, high = (float(quantiser.input_value(place).get_node().data.reshape(-1)[0]) for place in (1, 2))
+    assert low == pytest.approx(float(inputs.min()), rel=0.1)
+    assert high == pytest.approx(float(inputs.max()), rel=0.1)
+    assert high / -low > 1.1
+
+
+def test_the_first_fifth_of_the_layers_is_not_quantised() -> None:
+    pytest.importorskip("nncf")
+    shape = torch.Size([8, 3, 48, 48])
+    layers = convolutions(quantised(chain(shape, 10), shape, CAFFE))
+    kinds = [[layer.input_value(place).get_node().get_type_name() for place in (0, 1)] for layer in layers]
+    assert kinds[:2] == [["Parameter", "Constant"], ["Convolution", "Constant"]]
+    assert all(kind[0] == "FakeQuantize" for kind in kinds[2:])
+
+
+def convolutions(model: Any) -> list[Any]:
+    return [one for one in model.get_ordered_ops() if one.get_type_name() == "Convolution"]
 
 
 def test_what_describes_the_network_is_not_quantised() -> None:

@@ -16,6 +16,7 @@ from adasise_bench.models.backends.torch import Torch
 from adasise_bench.models.backends.whole_batches import WholeBatches
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.engine import BackendName, Engine
+from adasise_bench.utils.precision import PrecisionName
 
 _COMPILE = torch.compile
 
@@ -52,10 +53,13 @@ def plant(monkeypatch: pytest.MonkeyPatch, before: Callable[[torch.Tensor], None
     monkeypatch.setattr(torch, "compile", lambda module, **_settings: Planted(module, before=before))
 
 
-def whole_batches(classifier: Classifier, name: BackendName = "torch-compile") -> WholeBatches:
-    reference = Torch(classifier.module, classifier.device)
-    probe = Probe(reference.in_precision("fp32"), classifier.preprocessing, classifier.score)
-    return WholeBatches(BACKENDS[name](classifier.module, classifier.device), reference, probe, "models.tiny")
+def whole_batches(
+    classifier: Classifier, name: BackendName = "torch-compile", precision: PrecisionName = "fp32"
+) -> WholeBatches:
+    backend, reference = (kind(classifier.module, classifier.device) for kind in (BACKENDS[name], Torch))
+    assert isinstance(reference, Torch)
+    probe = Probe(classifier.preprocessing, classifier.score)
+    return WholeBatches(backend, reference, precision, "models.tiny", probe)
 
 
 def batch(height: int) -> torch.Tensor:
@@ -217,16 +221,49 @@ def test_the_compiler_is_asked_for_one_shape_in_the_engines_mode(
 
 
 @torch.no_grad()
-def test_the_exact_forward_pass_of_the_probe_is_kept_for_what_is_asked_for_in_fp32(
+@pytest.mark.parametrize(("quick", "expected"), [(True, ["fp32", "bf16"]), (False, ["bf16"])])
+def test_a_slow_compiler_is_asked_once_and_a_quick_one_for_fp32_too(
+    tiny: Classifier, monkeypatch: pytest.MonkeyPatch, quick: bool, expected: list[str]
+) -> None:
+    """What passes in fp32 in a run in bf16 is a sample of the masks, and sometimes all masks of a map."""
+    kind = BACKENDS["torch-compile"]
+    prepared = []
+
+    def prepare(self: Any, inputs: torch.Tensor, precision: PrecisionName) -> Callable[..., torch.Tensor]:
+        prepared.append(precision)
+        return Torch(self._module, self._device).in_precision(precision)
+
+    monkeypatch.setattr(kind, "quick", quick)
+    monkeypatch.setattr(kind, "prepare", prepare)
+    forward, by_torch = whole_batches(tiny, precision="bf16"), Torch(tiny.module, tiny.device)
+    for precision in ("bf16", "fp32", "bf16"):
+        found = forward(batch(40), precision)  # type: ignore[arg-type]
+        assert torch.equal(found, by_torch.in_precision(precision)(batch(40)))  # type: ignore[arg-type]
+    assert prepared == expected
+    assert not forward.failed
+
+
+@torch.no_grad()
+def test_what_is_compiled_in_bf16_is_held_against_torch_in_bf16(
+    tiny: Classifier, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Twice the outputs are no rounding, though bf16 rounds a thousand times as much as fp32."""
+    monkeypatch.setattr(torch, "compile", lambda module, **_settings: lambda inputs: 2 * module(inputs))
+    forward = whole_batches(tiny, precision="bf16")
+    expected = Torch(tiny.module, tiny.device).in_precision("bf16")(batch(40))
+    assert torch.equal(forward(batch(40), "bf16"), expected)
+    assert forward.failed
+    assert "its outputs differ from torch's" in capsys.readouterr().err
+
+
+@torch.no_grad()
+def test_torch_is_asked_for_a_part_of_the_batch_at_a_time(
     tiny: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forward = whole_batches(tiny)
-    prepared = []
-    monkeypatch.setattr(
-        BACKENDS["torch-compile"],
-        "prepare",
-        lambda self, inputs, precision: prepared.append(precision) or (lambda inputs: self._module(inputs)),
-    )
-    for precision in ("bf16", "fp32", "bf16"):
-        forward(batch(40), precision)  # type: ignore[arg-type]
-    assert prepared == ["fp32", "bf16"]
+    """Its layer outputs for a whole batch would add to what the backend holds."""
+    monkeypatch.setattr(torch, "compile", lambda module, **_settings: module.forward)
+    forward, sizes = whole_batches(tiny), list[int]()
+    tiny.module.register_forward_pre_hook(lambda _module, given: sizes.append(len(given[0])))
+    assert torch.equal(forward(batch(40), "fp32"), tiny.module.forward(batch(40)))
+    assert sizes == [2] * 8
+    assert not forward.failed

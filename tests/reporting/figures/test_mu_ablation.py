@@ -150,5 +150,5 @@ def test_text_is_legible_with_six_panels_and_with_five(tmp_path: Path) -> None:
 
 def test_one_threshold_makes_no_curve(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", [record("sise", "1", ebpg=1.0), record("ada_sise", "1", ebpg=1.0)])
-    with pytest.raises(DataError, match=r"run: 1 value of the threshold mu .*configs/mu_ablation\.yaml$"):
+    with pytest.raises(DataError, match=r"run: 1 value of the threshold mu .*run --config mu_ablation$"):
         mu_ablation.draw([run], "resnet50")

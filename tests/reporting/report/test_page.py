@@ -272,3 +272,41 @@ def test_of_many_pictures_the_page_holds_the_worst_and_some_at_random(
     assert blocks == [f"picture-{number}" for number in index["held"]]
     assert len(index["picture"]) == 60  # all pairs can be searched
     assert page.json(f"picture-{index['held'][0]}")["webp"]
+
+
+def test_of_very_many_pairs_the_page_lists_the_worst_and_some_at_random(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays as small as a page of fewer pairs."""
+    monkeypatch.setattr(sample, "MOST_PICTURES", 6)
+    monkeypatch.setattr(sample, "MOST_NUMBERS", 20 * 2 * len(METHODS) * len(DEFAULT))
+    sizes = []
+    for count in (20, 100):
+        ids = draw_pictures(tmp_path / f"set{count}", count)
+        records = some_records(ids)
+        page = report_of(write_run(tmp_path / f"run{count}", tmp_path / f"set{count}", records))
+        index = page.json("index")
+        listed = {index["pictures"][number] for number in index["picture"]}
+        assert len(listed) == 20
+        assert len(index["picture"]) == len(index["values"][0][0]) == 40
+        assert {index["pictures"][number] for number in index["held"]} <= listed
+        frame = pd.DataFrame([asdict(record) for record in records])
+        worst = frame.groupby("image_id")["ebpg"].mean().sort_values().index[:3]
+        assert set(worst) <= {index["pictures"][number] for number in index["held"]}
+        of_pair = frame.set_index(["method", "image_id", "class_name"])["ebpg"]
+        for pair, (picture, name) in enumerate(zip(index["picture"], index["className"], strict=True)):
+            key = ("sise", index["pictures"][picture], index["classes"][name])
+            assert index["values"][index["methods"].index("SISE")][0][pair] == of_pair[key]
+        hints = " ".join(text for attributes, text in page.all("p") if attributes.get("class") == "hint")
+        assert ("It lists the numbers of 40 of 200 pairs" in hints) == (count == 100)
+        sizes.append((tmp_path / f"run{count}" / "report.html").stat().st_size)
+    assert sizes[1] < 1.05 * sizes[0]
+
+
+def test_of_pictures_with_many_maps_the_page_holds_fewer(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sample, "MOST_MAPS", 4 * 2 * len(METHODS))
+    ids = draw_pictures(tmp_path / "many", 9)
+    index = report_of(write_run(tmp_path / "run", tmp_path / "many", some_records(ids))).json("index")
+    assert (len(index["held"]), len(index["picture"])) == (4, 18)

@@ -248,5 +248,5 @@ def test_a_chunk_that_comes_back_short_is_an_error(plan: Plan) -> None:
                 if not (isinstance(event, Made) and event.records[0].key == forgotten)
             ]
 
-    with pytest.raises(BenchError, match=r"left out 1 records, for example resnet50 ada_sise 00000\d "):
+    with pytest.raises(BenchError, match=r"left out 1 record, for example resnet50 ada_sise 00000\d "):
         made(Forgetful(), plan)

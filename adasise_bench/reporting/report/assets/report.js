@@ -402,8 +402,9 @@
   function fillControls() {
     const classes = index.classes.map((name, number) => [number, name]);
     if (index.className.includes(-1)) classes.push([-1, "no class"]);
-    const counted = classes.map(([number, name]) =>
-      [number, `${name} (${index.className.filter((other) => other === number).length})`]);
+    const pairsOf = new Map();
+    for (const number of index.className) pairsOf.set(number, (pairsOf.get(number) ?? 0) + 1);
+    const counted = classes.map(([number, name]) => [number, `${name} (${pairsOf.get(number)})`]);
     addOptions(controls.model, index.models.map((title, model) => [model, title]));
     addOptions(controls.class, counted);
     addOptions(controls.metric, [["", "order of the run"], ...metrics.map((metric) => [metric, shortTitle(metric)]),
