@@ -56,8 +56,8 @@ def folded_where_exact(module: nn.Module, image: torch.Tensor) -> nn.Module:
 
 def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     device = conv.weight.device
-    exact_conv, exact_norm = (module.to(float64_device(device)).double() for module in (conv, norm))
-    fused = torch.nn.utils.fusion.fuse_conv_bn_eval(exact_conv, exact_norm)
+    host = float64_device(device)
+    fused = torch.nn.utils.fusion.fuse_conv_bn_eval(conv.to(host).double(), norm.to(host).double())
     return fused.to(torch.float32).to(device).requires_grad_(False)
 
 

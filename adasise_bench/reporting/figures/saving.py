@@ -65,5 +65,6 @@ def to_svg(figure: Figure) -> str:
 @styled
 def _bytes(figure: Figure, suffix: str, metadata: Mapping[str, str | None]) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=suffix[1:], metadata=_WITHOUT_DATE[suffix] | metadata)
+    fields: dict[str, str | None] = {**_WITHOUT_DATE[suffix], **metadata}
+    figure.savefig(buffer, format=suffix[1:], metadata=fields)
     return buffer.getvalue()
