@@ -35,7 +35,7 @@ bench run --config "$config" --output "$output/run" --save-maps > "$output/table
 [ "$status" -le 1 ] || exit "$status"
 
 if [ "${1:-}" = --update ]; then
-  bench baseline "$output/run" --output "$baseline" "${@:2}"
+  bench baseline "$output/run" --update --output "$baseline" "${@:2}"
   exit
 fi
 

@@ -20,6 +20,7 @@ from adasise_bench.cli.baseline import baseline
 from adasise_bench.cli.chance import chance
 from adasise_bench.cli.compare import compare
 from adasise_bench.cli.explain import explain
+from adasise_bench.cli.export import export
 from adasise_bench.cli.figure import figure
 from adasise_bench.cli.info import info
 from adasise_bench.cli.ls import list_
@@ -127,6 +128,7 @@ for _command in (
     baseline,
     compare,
     explain,
+    export,
     list_,
     validate,
     schema,

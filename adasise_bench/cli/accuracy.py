@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Unpack
 
 import click
 
 from adasise_bench.cli.parameters import COMMA_LIST, CONFIG_FILE
-from adasise_bench.cli.table import FORMATS
+from adasise_bench.cli.rendering import RenderingOptions, rendering_options, show
 from adasise_bench.utils.errors import BenchError
 from adasise_bench.utils.streams import prints_aside
 
@@ -20,14 +21,14 @@ from adasise_bench.utils.streams import prints_aside
 @click.option("--models", type=COMMA_LIST, default="", help="Use only these models of the configuration.")
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after the first N pictures.")
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps.")
-@click.option("--format", "fmt", type=click.Choice(FORMATS), default="terminal", show_default=True)
+@rendering_options
 def accuracy(
     config_path: Path,
     overrides: tuple[str, ...],
     models: list[str],
     limit: int | None,
     device: str | None,
-    fmt: str,
+    **look: Unpack[RenderingOptions],
 ) -> None:
     """Measure how well the networks classify the pictures of a configuration.
 
@@ -40,16 +41,14 @@ def accuracy(
       adasise-bench accuracy --config table1
       adasise-bench accuracy --config table1 --models resnet50 --limit 200 --format json
     """
-    from adasise_bench.reporting.tables.formats import WIDTH, render
     from adasise_bench.run.accuracy import measure_accuracy
     from adasise_bench.run.config_file import load_config
-    from adasise_bench.utils.text_tables import terminal_width
 
     flags = {"limit": limit, "device": device}
     settings = [f"{key}={value}" for key, value in flags.items() if value is not None]
     with prints_aside():
         config = load_config(config_path, [*overrides, *settings], models, [])
         tables, errors = measure_accuracy(config)
-    click.echo(render(tables, fmt, terminal_width() or WIDTH))
+    show(tables, look)
     if errors > config.tolerated_errors:
         raise BenchError(f"{errors} of the pictures cannot be used; the last note says why of one")

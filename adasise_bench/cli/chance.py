@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Unpack
 
 import click
 
 from adasise_bench.cli.parameters import CONFIG_FILE
-from adasise_bench.cli.table import FORMATS
+from adasise_bench.cli.rendering import RenderingOptions, rendering_options, show
 from adasise_bench.utils.errors import BenchError
 from adasise_bench.utils.streams import prints_aside
 
@@ -17,11 +18,13 @@ from adasise_bench.utils.streams import prints_aside
               help="Configuration that names the data, as in `run`; its networks and methods are not "
               "used.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override any key, as in `run`.")
-@click.option("--format", "fmt", type=click.Choice(FORMATS), default="terminal", show_default=True)
 @click.option(
     "--by", type=click.Choice(["class"]), help="Instead, one table per metric with a row per class."
 )
-def chance(config_path: Path, overrides: tuple[str, ...], fmt: str, by: str | None) -> None:
+@rendering_options
+def chance(
+    config_path: Path, overrides: tuple[str, ...], by: str | None, **look: Unpack[RenderingOptions]
+) -> None:
     """Print chance levels: what maps get that are the same for every picture.
 
     EBPG, Bbox, mIoU and the pointing game of a uniform map, a Gaussian in the middle, single pixels, and the
@@ -33,14 +36,12 @@ def chance(config_path: Path, overrides: tuple[str, ...], fmt: str, by: str | No
       adasise-bench chance --config table1 --set data.root=/data/voc --by class --format csv
     """
     from adasise_bench.reporting.tables.chance import chance_tables
-    from adasise_bench.reporting.tables.formats import WIDTH, render
     from adasise_bench.run.chance import chance_levels
     from adasise_bench.run.config_file import load_config
-    from adasise_bench.utils.text_tables import terminal_width
 
     with prints_aside():
         config = load_config(config_path, overrides)
     levels = chance_levels(config)
-    click.echo(render(chance_tables(levels, by_class=by is not None), fmt, terminal_width() or WIDTH))
+    show(chance_tables(levels, by_class=by is not None), look)
     if (unusable := len(levels.unusable)) > config.tolerated_errors:
         raise BenchError(f"{unusable} of the annotations cannot be used; the last note says why of one")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from adasise_bench.cli.parameters import COMMA_LIST
 from adasise_bench.utils.errors import BenchError, ConfigError
+
+if TYPE_CHECKING:
+    from adasise_bench.regression.baseline import Baseline
 
 _EXIT_CODES = """\b
 Exit codes:
@@ -79,10 +83,10 @@ def compare(
     """
     from adasise_bench.metrics.registry import QUALITY
     from adasise_bench.regression import comparison, output
-    from adasise_bench.regression.baseline import open_baseline, refuse_incomparable, why_untimed
+    from adasise_bench.regression.baseline import refuse_incomparable, why_untimed
     from adasise_bench.utils.files import write_text_atomically
 
-    before, now = (open_baseline(path).only(methods) for path in (base, new))
+    before, now = (_opened(path, methods) for path in (base, new))
     refuse_incomparable(before, now)
     known = {*QUALITY, comparison.MAPS, *before.identity["methods"]}
     zero = [(what, 0.0) for what in ("", *QUALITY, comparison.MAPS)] if exact else []
@@ -105,6 +109,16 @@ def compare(
     if not output.is_passed(found):
         raise BenchError(output.summary(found))
     click.echo(output.summary(found), err=True)
+
+
+def _opened(path: Path, methods: list[str]) -> Baseline:
+    """The baseline at a path, with only these methods."""
+    from adasise_bench.regression.baseline_file import open_baseline
+
+    try:
+        return open_baseline(path).only(methods)
+    except ConfigError as error:
+        raise ConfigError(f"--methods: {path}: {error}") from None
 
 
 def _rules(option: str, given: tuple[str, ...], known: set[str]) -> list[tuple[str, float | None]]:

@@ -156,13 +156,13 @@ def _run(
             outcome = run_benchmark(config, folder, resume=resume, launcher=launcher, verify=verify)
     except KeyboardInterrupt:
         with suppress(BenchError):
-            click.echo(tables_text([folder], "terminal"))
+            click.echo(tables_text(folder))
         click.echo(
             f"Interrupted. {folder} keeps what is done; give the same command again to continue.", err=True
         )
         sys.exit(130)
     if outcome.computed + outcome.reused or not config.shard:
-        click.echo(tables_text([folder], "terminal"))
+        click.echo(tables_text(folder))
     thing, made = done
     told = f"{counted(outcome.computed, thing)} {made}, {outcome.reused:,} kept from before, in {folder}"
     click.echo(told, err=True)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from adasise_bench.cli.parameters import COMMA_LIST
+from adasise_bench.cli.rendering import RenderingOptions, rendering_options, show
 
 if TYPE_CHECKING:
     from adasise_bench.reporting.tables import Grouping
 
-FORMATS = ("terminal", "md", "latex", "csv", "json")
-
 
 @click.command()
 @click.argument("folders", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIR...")
-@click.option("--format", "fmt", type=click.Choice(FORMATS), default="terminal", show_default=True)
+@click.option("--methods", type=COMMA_LIST, default="",
+              help="Show only these methods, in this order. Default: all, in the configuration's order, but "
+              "controls last.")  # fmt: skip
 @click.option("--metrics", type=COMMA_LIST, default="",
               help="Rows of Table 1, in this order; `ls` lists them. Default: ebpg, bbox, drop, increase, "
               "miou, seconds, and those that a run's configuration asked for.")  # fmt: skip
@@ -26,8 +27,14 @@ FORMATS = ("terminal", "md", "latex", "csv", "json")
 @click.option("--by", type=click.Choice(["class", "size", "score", "outcome"]),
               help="Print one table per metric instead, with a row per class, object size, range of the "
               "score, or outcome: the class is ranked first, among the first five, or below.")  # fmt: skip
+@rendering_options
 def table(
-    folders: tuple[Path, ...], fmt: str, metrics: list[str], against: str | None, by: Grouping | None
+    folders: tuple[Path, ...],
+    methods: list[str],
+    metrics: list[str],
+    against: str | None,
+    by: Grouping | None,
+    **look: Unpack[RenderingOptions],
 ) -> None:
     """Print Table 1 and Table 2 from run folders, with the published values beside the measured ones.
 
@@ -38,27 +45,24 @@ def table(
     \b
     Examples:
       adasise-bench table results/table1-1a2b3c4d
-      adasise-bench table results/runtime-5e6f7a8b results/table1-1a2b3c4d --format latex > table.tex
-      adasise-bench table results/table1-1a2b3c4d --against sise
+      adasise-bench table results/runtime-5e6f7a8b results/table1-1a2b3c4d --format latex --output table.tex
+      adasise-bench table results/table1-1a2b3c4d --format latex --width column --intervals pm --no-notes
+      adasise-bench table results/table1-1a2b3c4d --methods ada_sise,sise --against sise
       adasise-bench table results/table1-1a2b3c4d --by size --metrics ebpg,drop --against sise
     """
-    click.echo(tables_text(list(folders), fmt, metrics=metrics, by=by, against=against))
-
-
-def tables_text(
-    folders: list[Path],
-    fmt: str,
-    *,
-    metrics: list[str] | None = None,
-    by: Grouping | None = None,
-    against: str | None = None,
-) -> str:
-    """The tables of run folders in one of :data:`FORMATS`; the options are those of ``build_tables``."""
     from adasise_bench.records import load_run
     from adasise_bench.reporting.tables import build_tables
-    from adasise_bench.reporting.tables.formats import WIDTH, render
-    from adasise_bench.utils.text_tables import terminal_width
 
     runs = [load_run(folder) for folder in folders]
-    tables = build_tables(runs, metrics=metrics or (), by=by, against=against)
-    return render(tables, fmt, terminal_width() or WIDTH)
+    show(build_tables(runs, metrics=metrics, methods=methods, by=by, against=against), look)
+
+
+def tables_text(folder: Path, fmt: str = "terminal") -> str:
+    """The tables of a run folder, as ``table`` prints them without options."""
+    from adasise_bench.records import load_run
+    from adasise_bench.reporting.tables import build_tables
+    from adasise_bench.reporting.tables.formats import render
+    from adasise_bench.reporting.tables.look import WIDTH
+    from adasise_bench.utils.text_tables import terminal_width
+
+    return render(build_tables([load_run(folder)]), fmt, terminal_width() or WIDTH)

@@ -116,7 +116,7 @@ def read_map_file(path: Path, within: Path) -> NDArray[np.float32]:
             f"{path}: cannot read the map: {reason}; save it again as one array of numbers or a grey PNG"
         ) from None
     try:
-        return _as_map(values)
+        return as_map(values)
     except ValueError as error:
         raise DataError(f"{path}: {error}") from None
 
@@ -149,7 +149,7 @@ def _grey(content: bytes) -> NDArray[Any]:
         return np.asarray(picture).astype(np.float64) / highest
 
 
-def _as_map(values: NDArray[Any]) -> NDArray[np.float32]:
+def as_map(values: NDArray[Any]) -> NDArray[np.float32]:
     """Values of any real type as a map.
 
     Raises:

@@ -9,9 +9,10 @@ import hashlib
 import io
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.ExifTags import Base as ExifTag
 from PIL.Image import Transpose
@@ -58,6 +59,29 @@ def read_picture(path: Path) -> Picture:
     """Read a picture without an annotation, in one of :data:`FORMATS`; see :func:`decode`."""
     with warnings.catch_warnings(action="ignore"):
         return decode(read_bytes(path), path)
+
+
+def picture_of(image: Image.Image | NDArray[Any]) -> Picture:
+    """A picture that is in memory already, by the rules of files: upright, transparency over white.
+
+    Args:
+        image: of Pillow; or (H, W, 3) or (H, W) uint8, RGB or grey.
+
+    Raises:
+        DataError: an array that is no picture, or too many pixels.
+    """
+    if not isinstance(image, Image.Image):
+        array = np.asarray(image)
+        if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] not in ((), (3,), (4,)):
+            raise DataError(
+                f"an array of {array.dtype} of shape {array.shape} is no picture; give (H, W, 3) of uint8"
+            )
+        image = Image.fromarray(array)
+    if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):
+        image = image.convert("RGB")
+    content = io.BytesIO()
+    image.save(content, format="PNG", compress_level=1, exif=image.getexif())
+    return decode(content.getvalue(), Path("the picture in memory"))
 
 
 def read_bytes(path: Path) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -46,6 +47,7 @@ def load(
     precision: PrecisionName,
     device: torch.device,
     deterministic: bool,
+    module: nn.Module | None = None,
 ) -> Classifier:
     """Build a network, load its weights, find its blocks, and try it out.
 
@@ -61,6 +63,7 @@ def load(
         precision: arithmetic of the scoring passes.
         device: where the network will live.
         deterministic: whether its gradients must be repeatable.
+        module: a network that was built already, of which a copy is used.
 
     Raises:
         ConfigError: one line that names the setting that does not fit.
@@ -69,7 +72,10 @@ def load(
     """
     where = f"models.{name}"
     with plugins.undone(where):
-        built = _BUILDERS.get(settings.source, _from_function)(name, settings, data_classes)
+        if module is not None:
+            built = _given(module, settings)
+        else:
+            built = _BUILDERS.get(settings.source, _from_function)(name, settings, data_classes)
     settings = _completed(where, settings, built.facts)
     module = name_errors(_prepared(where, built.module), where)
     weights = _weights(where, module, settings, built.origin)
@@ -249,6 +255,11 @@ def _from_function(name: str, settings: CustomModel, _data_classes: tuple[str, .
     named = [f"; options.{name}: {sha256[:16]}" for name, sha256 in files.items()]
     definition = plugins.definition(location) + "".join(named)
     return _Built(module, f"weights of {location}", facts, definition)
+
+
+def _given(module: nn.Module, settings: CustomModel) -> _Built:
+    """A copy, because the network is put into evaluation mode, moved and folded."""
+    return _Built(copy.deepcopy(module), f"weights of {settings.source}", {}, settings.source)
 
 
 _BUILDERS: Mapping[str, Callable[[str, CustomModel, tuple[str, ...]], _Built]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -66,6 +66,36 @@ class NetworkRecords:
     def images(self, chosen: NDArray[np.bool_]) -> int:
         """The number of images of some pairs, which a (pairs,) array chooses."""
         return len(present_codes(self.pairs.codes[0][chosen]))
+
+    def only(self, methods: Sequence[str]) -> NetworkRecords:
+        """The records of some of the methods, in this order, and the pairs that any of them has.
+
+        Args:
+            methods: labels; those that the network does not have are left out.
+        """
+        methods = [method for method in methods if method in self.methods]
+        if methods == self.methods:
+            return self
+        places = np.array([self.methods.index(method) for method in methods], np.intp)
+        rows = np.flatnonzero(self.present[:, places].any(axis=1))
+        chosen = np.ix_(rows, places)
+
+        def values(column: str, element: int | None = None) -> _Floats:
+            return self.values(column, element)[chosen]
+
+        def errors() -> tuple[NDArray[np.int64], list[str]]:
+            codes, texts = self.errors()
+            return codes[chosen], texts
+
+        return replace(
+            self,
+            pairs=self.pairs[rows],
+            methods=methods,
+            first_rows=self.first_rows[chosen],
+            devices=[self.devices[place] for place in places],
+            values=values,
+            errors=errors,
+        )
 
     def shared(self, column: str) -> _Floats:
         """A column that a pair's records share: for each pair, the first value that is there, (pairs,)."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,9 @@ from adasise_bench.reporting.tables.accuracy import (
     accuracy_table,
     estimate_accuracy,
 )
-from adasise_bench.reporting.tables.notes import model_notes, rules_notes, statistics_notes
+from adasise_bench.reporting.tables.deviations import settings_deviations, weights_deviations
+from adasise_bench.reporting.tables.notes import statistics_notes
+from adasise_bench.reporting.tables.setting_notes import incomparable, rules_notes, weights_reasons
 from adasise_bench.run import network
 from adasise_bench.run.classification import Classification
 from adasise_bench.run.config import RunConfig
@@ -49,7 +52,7 @@ def measure_accuracy(config: RunConfig) -> tuple[Tables, int]:
     device = pick_device(config.device)
     plan = make_plan(config)
     tables: list[Table] = []
-    notes: list[str] = []
+    reasons: list[str] = []
     errors: dict[str, DataError] = {}
     with deterministic(config.deterministic), named_if_lost(device), torch_failures():
         for name in config.models:
@@ -57,11 +60,31 @@ def measure_accuracy(config: RunConfig) -> tuple[Tables, int]:
             network.refuse_missing_classes(classifier, plan.dataset)
             classifier = network.with_engine(config, classifier)
             found = _accuracy_of(plan, classifier, errors)
-            tables.append(accuracy_table(name, plan.dataset.name, found))
-            notes += model_notes(name, network.facts(classifier))
-    notes += rules_notes(config.rules.model_dump(include={"preprocessing"}))
+            facts = network.facts(classifier)
+            tables.append(accuracy_table(name, plan.dataset.name, found, [*_deviations(plan, facts)]))
+            reasons += weights_reasons(name, facts)
+    notes = [*incomparable(reasons), *rules_notes(_rules(config))]
     notes += [*accuracy_notes(tables), *statistics_notes(tables), *_notes(plan, device, errors)]
     return Tables(tuple(tables), tuple(map(printable, notes))), len(errors)
+
+
+def _rules(config: RunConfig) -> dict[str, str]:
+    """The rules that have to do with how a picture enters the network."""
+    return config.rules.model_dump(include={"preprocessing"})
+
+
+def _deviations(plan: Plan, facts: Mapping[str, Any]) -> Iterator[str]:
+    """Which settings are not the protocol's; ``facts`` is what is known of the network."""
+    config = plan.config
+    yield from settings_deviations(config.data.model_dump(), config.score, _rules(config))
+    yield from weights_deviations(facts)
+    yield from _coverage(plan)
+
+
+def _coverage(plan: Plan) -> Iterator[str]:
+    whole, _ = plan.dataset.full_size
+    if len(plan.annotations) < whole:
+        yield f"{len(plan.annotations)} of {whole} images"
 
 
 def _accuracy_of(plan: Plan, classifier: Classifier, errors: dict[str, DataError]) -> AccuracyEstimate:
@@ -136,9 +159,7 @@ def _batches(
 def _notes(plan: Plan, device: torch.device, errors: dict[str, DataError]) -> Iterator[str]:
     """What was measured on what."""
     config, data = plan.config, plan.config.data
-    whole, _ = plan.dataset.full_size
-    if len(plan.annotations) < whole:
-        yield f"{len(plan.annotations)} of {whole} images."
+    yield from (f"{covered}." for covered in _coverage(plan))
     yield (
         f"{plan.dataset.name}, input {data.input_size} px ({data.resize}), score {config.score}, "
         f"{machine(device)[0]}, fp32, torch {torch.__version__}."

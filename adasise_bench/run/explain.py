@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from adasise_bench.methods import Explanation, Request
@@ -64,11 +65,9 @@ def explain_picture(subject: Subject, folder: Path) -> None:
         shown = subject.picture.image.copy()
         shown.thumbnail((_MAX_SIDE, _MAX_SIDE))
         panels: dict[tuple[str, str], Panel] = {}
-        for request, explanation in _explanations(subject):
+        for request, explanation in explanations(subject):
             label, name = request.method.label, subject.classifier.classes[request.target]
-            saliency = explanation.saliency.cpu().numpy()
-            if not np.isfinite(saliency).all():
-                raise BenchError(f"{label}: the map of {name} is not finite for this picture")
+            saliency = finite_map(request, explanation, name)
             flat = "\nno evidence: all pixels are equal" if saliency.min() == saliency.max() else ""
             drawn = overlay(shown, saliency)
             panels[name, label] = Panel(f"{title_of(label)}{flat}", drawn)
@@ -86,8 +85,27 @@ def explain_picture(subject: Subject, folder: Path) -> None:
         write_atomically(folder / "side_by_side.png", partial(figure.savefig, format="png"))
 
 
-def _explanations(subject: Subject) -> Iterator[tuple[Request, Explanation]]:
-    """The same explanations as of ``run`` with ``share_forwards``; a bar shows how far they are."""
+def finite_map(request: Request, explanation: Explanation, name: str) -> NDArray[np.float32]:
+    """The (H, W) map of the class that is called ``name``.
+
+    Raises:
+        BenchError: it is not finite.
+    """
+    saliency: NDArray[np.float32] = explanation.saliency.cpu().numpy()
+    if not np.isfinite(saliency).all():
+        raise BenchError(f"{request.method.label}: the map of {name} is not finite for this picture")
+    return saliency
+
+
+def explanations(subject: Subject) -> Iterator[tuple[Request, Explanation]]:
+    """The same explanations as of ``run`` with ``share_forwards``; a bar shows how far they are.
+
+    Yields:
+        Every request of a method and a class, with its explanation.
+
+    Raises:
+        BenchError: a method cannot explain the picture, or a device failed.
+    """
     classifier = subject.classifier
     groups: dict[str, list[Request]] = {}
     for method in subject.config.methods:
@@ -105,8 +123,8 @@ def _explanations(subject: Subject) -> Iterator[tuple[Request, Explanation]]:
                 named_if_lost(classifier.device),
                 torch_failures(),
             ):
-                explanations = group[0].method.explain_together(classifier, chunk)
-            yield from zip(chunk, explanations, strict=True)
+                made = group[0].method.explain_together(classifier, chunk)
+            yield from zip(chunk, made, strict=True)
 
 
 def _show(bar: tqdm[Any], done: int, total: int) -> None:

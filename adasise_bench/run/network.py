@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from adasise_bench.data import Dataset
 from adasise_bench.data.loading import usual_classes
@@ -40,6 +41,7 @@ def load(
     classes: tuple[str, ...] | None = None,
     *,
     with_weights: bool = True,
+    module: nn.Module | None = None,
 ) -> Classifier:
     """Load one of the configuration's models, which all its methods can explain.
 
@@ -51,6 +53,8 @@ def load(
             unless it says otherwise; by default, those of the set that the configuration names.
         with_weights: otherwise weights are random where they do not come with the tool, so that nothing is
             downloaded or read; what is built then shows how a run would go, and explains nothing.
+        module: a network that was built already; the model's ``source`` then only says what it is. A copy
+            is used.
 
     Raises:
         ConfigError: a network of the user's own that cannot be used as configured, or one that a method
@@ -59,11 +63,16 @@ def load(
         DeviceError: memory does not suffice.
     """
     with seeded(0, device), torch_failures():
-        return _load(config, name, device, classes, with_weights)
+        return _load(config, name, device, classes, with_weights, module)
 
 
 def _load(
-    config: RunConfig, name: str, device: torch.device, classes: tuple[str, ...] | None, with_weights: bool
+    config: RunConfig,
+    name: str,
+    device: torch.device,
+    classes: tuple[str, ...] | None,
+    with_weights: bool,
+    given: nn.Module | None,
 ) -> Classifier:
     """As :func:`load`, which sets the seed of random numbers that foreign code may draw."""
     model = config.models[name] if with_weights else config.models[name].without_weights()
@@ -78,20 +87,42 @@ def _load(
             precision=config.precision,
             device=device,
             deterministic=config.deterministic,
+            module=given,
         )
     else:
         classifier = _load_known(config, name, model, device, with_weights)
     preprocessing = classifier.preprocessing.by_rule(config.rules.preprocessing)
     classifier = replace(classifier, preprocessing=preprocessing)
-    side = config.data.input_size
-    width = side if config.data.resize == "stretch" else side * 3 // 2
-    noise = torch.randn(1, 3, side, width, generator=torch.Generator().manual_seed(0)).to(device)
-    with arithmetic("fp32", device):
-        if config.deterministic:
-            refuse_random_numbers(f"models.{name}", classifier.module, noise)
+    if config.deterministic:
+        with arithmetic("fp32", device):
+            refuse_random_numbers(f"models.{name}", classifier.module, _noise(config, device))
+    _check_methods(config, classifier)
+    return classifier
+
+
+def check_methods(config: RunConfig, classifier: Classifier) -> None:
+    """Refuse a network that one of the configuration's methods cannot explain.
+
+    Raises:
+        ConfigError: one line naming the method or option, the network, and the cure.
+        DeviceError: memory does not suffice.
+    """
+    with seeded(0, classifier.device), torch_failures():
+        _check_methods(config, classifier)
+
+
+def _check_methods(config: RunConfig, classifier: Classifier) -> None:
+    noise = _noise(config, classifier.device)
+    with arithmetic("fp32", classifier.device):
         for method in config.methods:
             method.check(classifier, noise * classifier.preprocessing.scale / 4)
-    return classifier
+
+
+def _noise(config: RunConfig, device: torch.device) -> torch.Tensor:
+    """A (1, 3, H, W) input of noise, not a square where the pictures' inputs are none."""
+    side = config.data.input_size
+    width = side if config.data.resize == "stretch" else side * 3 // 2
+    return torch.randn(1, 3, side, width, generator=torch.Generator().manual_seed(0)).to(device)
 
 
 def _load_known(

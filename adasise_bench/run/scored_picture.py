@@ -77,10 +77,19 @@ def explain_config(
     config = validate(tree, "explain")
     if list(config.models) != [model]:
         raise ConfigError(f"--set models: one model is explained at a time, here {model}; see --model")
+    refuse_regions(config, "--methods")
+    return config
+
+
+def refuse_regions(config: RunConfig, setting: str) -> None:
+    """Refuse methods that look at the boxes of a class.
+
+    Raises:
+        ConfigError: names the method and the setting that asked for it.
+    """
     for method in config.methods:
         if method.needs_region:
-            raise ConfigError(f"--methods: {method.name} needs the class's boxes, which are not known here")
-    return config
+            raise ConfigError(f"{setting}: {method.name} needs the class's boxes, which are not known here")
 
 
 @dataclass(frozen=True)
@@ -149,17 +158,33 @@ def open_subject(path: Path, config: RunConfig, classes: Sequence[str] = ()) -> 
     """
     device = pick_device(config.device)
     picture = read_picture(path)
+    refuse_elongated(path, picture.image.size, config.data.resize, config.data.input_size)
+    classifier = network.load(config, next(iter(config.models)), device)
+    _refuse_unknown(classes, classifier)
+    return scored(path, picture, config, network.with_engine(config, classifier), classes)
+
+
+def scored(
+    path: Path, picture: Picture, config: RunConfig, classifier: Classifier, classes: Sequence[str] = ()
+) -> Subject:
+    """Score a picture with a network that is loaded already.
+
+    Args:
+        path: the picture's name in messages.
+        picture: what is explained.
+        config, classes: as for :func:`open_subject`.
+        classifier: the network, as the configuration asks for it.
+
+    Raises:
+        ConfigError: the network has no such class.
+        DataError: the picture is too elongated.
+        BenchError: scores that are not finite.
+    """
     mode, side = config.data.resize, config.data.input_size
     refuse_elongated(path, picture.image.size, mode, side)
-    classifier = network.load(config, next(iter(config.models)), device)
-    for name in classes:
-        if name not in classifier.classes:
-            raise ConfigError(
-                f"--class: {classifier.name} has no {name!r}{suggest(name, classifier.classes)}"
-            )
-    classifier = network.with_engine(config, classifier)
-    image = to_input(picture.image, mode, side, classifier.preprocessing).to(device)
-    with named_if_lost(device), torch_failures():
+    _refuse_unknown(classes, classifier)
+    image = to_input(picture.image, mode, side, classifier.preprocessing).to(classifier.device)
+    with named_if_lost(classifier.device), torch_failures():
         values = classifier.reference_scores(image)[0].tolist()
     if not all(map(math.isfinite, values)):
         raise BenchError(f"{path}: the scores are not finite")
@@ -167,3 +192,11 @@ def open_subject(path: Path, config: RunConfig, classes: Sequence[str] = ()) -> 
     scores = dict(sorted(scored, key=lambda entry: entry[1], reverse=True))
     chosen = tuple(dict.fromkeys(classes)) or (next(iter(scores)),)
     return Subject(path, picture, config, classifier, image, scores, chosen)
+
+
+def _refuse_unknown(classes: Sequence[str], classifier: Classifier) -> None:
+    for name in classes:
+        if name not in classifier.classes:
+            raise ConfigError(
+                f"--class: {classifier.name} has no {name!r}{suggest(name, classifier.classes)}"
+            )

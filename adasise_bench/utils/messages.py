@@ -55,6 +55,8 @@ _LATEX = {letter: "\\" + letter for letter in "&%$#_{}"} | {
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
     "°": r"$^\circ$",
+    "±": r"$\pm$",
+    "\N{MINUS SIGN}": "$-$",
     # Behind a line's end, a bracket or a star would be read as an argument of it.
     "[": "{[}",
     "]": "{]}",
@@ -65,7 +67,8 @@ _LATEX = {letter: "\\" + letter for letter in "&%$#_{}"} | {
 def latex(text: str) -> str:
     """Text for pdflatex; letters beyond ASCII become ``?``, since its fonts may lack them."""
     letters = terminal(printable(text))
-    return "".join(_LATEX.get(letter, letter if letter.isascii() else "?") for letter in letters)
+    escaped = "".join(_LATEX.get(letter, letter if letter.isascii() else "?") for letter in letters)
+    return re.sub("-(?=-)", "-{}", escaped)  # two together would be printed as one dash
 
 
 _FORMULA = "=+-@＝＋－＠"  # noqa: RUF001 - spreadsheets read the wide letters as the others

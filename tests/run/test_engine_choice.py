@@ -22,7 +22,8 @@ from adasise_bench.models.engine import ENGINES, Engine
 from adasise_bench.models.tuning import LONG_RUN
 from adasise_bench.models.workload import GradientPasses, Workload
 from adasise_bench.records.reading import read_records
-from adasise_bench.regression.baseline import open_baseline, refuse_incomparable
+from adasise_bench.regression.baseline import refuse_incomparable
+from adasise_bench.regression.baseline_file import open_baseline
 from adasise_bench.run import network
 from adasise_bench.run.config import RunConfig
 from adasise_bench.run.config_file import validate

@@ -46,7 +46,7 @@ def measure(voc_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             "share_forwards": shared,
         }
         run(validate(tree, "test"), tmp_path / "out")
-        return read_records(tmp_path / "out"), tables_text([tmp_path / "out"], "md")
+        return read_records(tmp_path / "out"), tables_text(tmp_path / "out", "md")
 
     return measure
 

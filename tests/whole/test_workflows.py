@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from adasise_bench.cli import main
-from adasise_bench.regression.baseline import read_baseline
+from adasise_bench.regression.baseline_file import read_baseline
 from adasise_bench.run.config_file import load_config
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -27,8 +27,8 @@ from adasise_bench.reporting.report.provenance import provenance_of
 from adasise_bench.reporting.report.sample import choose
 from adasise_bench.reporting.report.thumbnails import MAP_SIDE
 from adasise_bench.reporting.tables import build_tables, caveats, control_labels, title_of, usual_metrics
-from adasise_bench.reporting.tables.formats import footnotes
-from adasise_bench.reporting.tables.grid import title
+from adasise_bench.reporting.tables.footnotes import all_footnotes, divided
+from adasise_bench.reporting.tables.grid import deviation_line, title
 from adasise_bench.utils.files import write_atomically
 from adasise_bench.utils.progress_bar import Bar
 
@@ -73,7 +73,7 @@ def write_report(runs: Sequence[Run], path: Path) -> None:
         "listed_count": len(places),
         "caveats": list(caveats(runs, networks)),
         "tables": tables.tables,
-        "notes": footnotes(tables, "bold"),
+        "notes": divided(all_footnotes(tables, "bold")),
         "figures": [
             (drawing.title, _base64(drawing.svg.encode()))
             for drawing in drawings_of(runs, [table.model for table in shown])
@@ -138,7 +138,7 @@ def _stream(content: dict[str, Any], path: Path) -> None:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    environment.globals |= {"title": title, "html_grid": html_grid}
+    environment.globals |= {"title": title, "deviation_line": deviation_line, "html_grid": html_grid}
     script = _asset("report.js")
     assets = {
         "style": Markup(_asset("report.css")),  # noqa: S704 - our own file

@@ -104,13 +104,16 @@ def _as_flags(lists: Iterable[Sequence[int]], count: int) -> NDArray[np.bool_]:
     return np.stack(rows)
 
 
-def accuracy_table(model: str, data: str, estimate: AccuracyEstimate) -> Table:
+def accuracy_table(
+    model: str, data: str, estimate: AccuracyEstimate, deviations: Sequence[str] = ()
+) -> Table:
     """One network's accuracy in several definitions, the papers' figure beside each that it may mean.
 
     Args:
         model: the network.
         data: name of the data set; the papers' figures are VOC 2007's.
         estimate: what was measured.
+        deviations: which settings are not the protocol's.
     """
     found = estimate.found
     paper = published_accuracy(model, data)
@@ -133,7 +136,8 @@ def accuracy_table(model: str, data: str, estimate: AccuracyEstimate) -> Table:
     for name, title in (("pictures", "Pictures"), ("pairs", "Pairs"), ("classes", "Classes in the mAP")):
         count = getattr(found, name)
         rows.append(Row(title, None, "count", (Cell(None, name, count, count, count),)))
-    return Table(NAME, model, f"Accuracy of {title_of(model)} on these pictures", (model,), tuple(rows))
+    title = f"Accuracy of {title_of(model)} on these pictures"
+    return Table(NAME, model, title, (model,), tuple(rows), tuple(deviations) if paper else ())
 
 
 def accuracy_notes(tables: Iterable[Table]) -> Iterator[str]:

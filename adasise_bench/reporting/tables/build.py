@@ -14,11 +14,13 @@ from adasise_bench.records.run import Run
 from adasise_bench.reporting.published import published_on, published_table1, published_table2
 from adasise_bench.reporting.tables.accuracy import accuracy_of, accuracy_table
 from adasise_bench.reporting.tables.breakdown import Grouping, breakdown_tables
+from adasise_bench.reporting.tables.deviations import deviations_of, with_deviations
 from adasise_bench.reporting.tables.model import Table, Tables, title_of
-from adasise_bench.reporting.tables.notes import control_labels, notes
+from adasise_bench.reporting.tables.notes import notes
 from adasise_bench.reporting.tables.origins import maker_of
 from adasise_bench.reporting.tables.rows import Published
 from adasise_bench.reporting.tables.scores import Scores, in_paper_order
+from adasise_bench.reporting.tables.setting_notes import control_labels
 from adasise_bench.reporting.tables.table1 import difference_table, table1
 from adasise_bench.reporting.tables.table2 import table2
 from adasise_bench.utils.errors import ConfigError, DataError
@@ -30,6 +32,7 @@ def build_tables(
     runs: Sequence[Run],
     *,
     metrics: Sequence[str] = (),
+    methods: Sequence[str] = (),
     by: Grouping | None = None,
     against: str | None = None,
 ) -> Tables:
@@ -38,6 +41,8 @@ def build_tables(
     Args:
         runs: the runs; each value comes from the first run that has it.
         metrics: names of the metrics to show; by default, those of Table 1 and those that the runs asked for.
+        methods: labels of the methods to show, in this order; by default all, in the configurations' order,
+            but controls last.
         by: show one table per metric instead, with a row per class, object size, range of the score or
             outcome.
         against: add tables of the other methods' paired differences from the method of this label.
@@ -48,7 +53,7 @@ def build_tables(
         DataError: there is not one record, or none of what ``by`` asks for.
     """
     shown = _named(metrics or usual_metrics(runs))
-    networks = join(runs)
+    networks = _with_methods(join(runs), runs, methods)
     if by == "score":
         _refuse_raw_outputs(runs)
     if by == "outcome" and not has(networks, "rank"):
@@ -57,7 +62,7 @@ def build_tables(
             "them; run again"
         )
     if against is not None:
-        _refuse_unknown(against, networks)
+        _refuse_unknown(against, networks, methods)
     names = {entry["label"]: maker_of(entry) for run in runs for entry in run.config["methods"]}
     available = {
         model: facts["maps_available"] for run in runs for model, facts in run.environment["models"].items()
@@ -66,6 +71,7 @@ def build_tables(
     accuracies = accuracy_of(runs)
     data = {model: run.environment["data"]["name"] for run in runs for model in run.environment["models"]}
     models = in_paper_order(networks, published_table1())
+    networks = {model: networks[model] for model in models}
     controls = frozenset(control_labels(runs))
     scores = {model: Scores.of(networks[model], controls) for model in models}
     tables: list[Table] = []
@@ -92,7 +98,30 @@ def build_tables(
         for model in models
         if by is None and np.isfinite(networks[model].values("maps_kept", 0)).any()
     ]
+    deviations = {model: deviations_of(model, runs, networks[model]) for model in models}
+    tables = with_deviations(tables, deviations, runs)
     return Tables(tuple(tables), tuple(map(printable, notes(runs, networks, tables, data))))
+
+
+def _with_methods(
+    networks: Mapping[str, NetworkRecords], runs: Sequence[Run], methods: Sequence[str]
+) -> dict[str, NetworkRecords]:
+    """The records of these methods, in this order; if none is named, of all in the configurations' order.
+
+    Raises:
+        ConfigError: a method is unknown.
+    """
+    present = {method for network in networks.values() for method in network.methods}
+    for label in methods:
+        if label not in present:
+            raise ConfigError(
+                f"--methods: no method {label!r} in these runs{suggest(label, sorted(present))}"
+            )
+    configured = dict.fromkeys(entry["label"] for run in runs for entry in run.config["methods"])
+    usual = sorted(dict.fromkeys([*configured, *sorted(present)]), key=set(control_labels(runs)).__contains__)
+    order = list(dict.fromkeys(methods)) or usual
+    chosen = {model: network.only(order) for model, network in networks.items()}
+    return {model: network for model, network in chosen.items() if network.methods}
 
 
 def _named(names: Sequence[str]) -> dict[str, Metric]:
@@ -156,7 +185,9 @@ def _refuse_raw_outputs(runs: Sequence[Run]) -> None:
             )
 
 
-def _refuse_unknown(against: str, networks: Mapping[str, NetworkRecords]) -> None:
+def _refuse_unknown(against: str, networks: Mapping[str, NetworkRecords], chosen: Sequence[str]) -> None:
+    if chosen and against not in chosen:
+        raise ConfigError(f"--against: --methods leaves {against!r} out; name it there, too")
     labels = sorted({method for network in networks.values() for method in network.methods})
     if against not in labels:
         raise ConfigError(f"--against: no method {against!r} in these runs{suggest(against, labels)}")

@@ -13,9 +13,10 @@ from adasise_bench.data.rules import Rules, Ties
 from adasise_bench.metrics.registry import METRICS
 from adasise_bench.reporting.tables.breakdown import breakdown_tables
 from adasise_bench.reporting.tables.model import Table, Tables
-from adasise_bench.reporting.tables.notes import rules_notes, statistics_notes
+from adasise_bench.reporting.tables.notes import statistics_notes
 from adasise_bench.reporting.tables.rows import count_row, measured_rows
 from adasise_bench.reporting.tables.scores import Scores
+from adasise_bench.reporting.tables.setting_notes import rules_notes
 from adasise_bench.utils.messages import printable
 
 LOCATED = ("ebpg", "bbox", "miou", "pointing")

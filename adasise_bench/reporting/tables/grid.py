@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from adasise_bench.metrics.registry import Direction
 from adasise_bench.reporting.tables import Cell, Row, Table, counted_pairs, number, title_of
+from adasise_bench.reporting.tables.look import Intervals
 
 ARROWS: Mapping[Direction, str] = {"up": "↑", "down": "↓"}
 
@@ -25,6 +26,7 @@ class Style:
         subtitle: the title of a line that belongs to the line above.
         minor: an interval or another number that belongs to the one above or before.
         figure: a plain number.
+        intervals: how intervals are written.
     """
 
     escape: Callable[[str], str] = str
@@ -32,6 +34,7 @@ class Style:
     subtitle: Callable[[str], str] = str
     minor: Callable[[str], str] = str
     figure: Callable[[str], str] = str
+    intervals: Intervals = "brackets"
 
 
 Texts = tuple[tuple[str, str], ...]
@@ -61,6 +64,11 @@ def title(table: Table) -> str:
     """The table's title, with the arrow that all its rows share."""
     arrow = _shared_arrow(table)
     return f"{table.title} {arrow}" if arrow else table.title
+
+
+def deviation_line(table: Table) -> str:
+    """In which settings the measured numbers differ from the published ones that stand beside them."""
+    return f"Measured otherwise than published: {'; '.join(table.deviations)}." if table.deviations else ""
 
 
 def grid(table: Table, style: Style, *, stacked: bool) -> Grid:
@@ -105,11 +113,16 @@ def legible(table: Table, style: Style, *, stacked: bool, most: int = MOST_COLUM
 def _parts(row: Row, style: Style, stacked: bool) -> dict[str, Texts]:
     """The texts of a row's cells: the numbers, and what stands below them by its name."""
     parts = {"": tuple((_measured(cell, row, style), _rest(cell, row, style, stacked)) for cell in row.cells)}
-    if stacked and any(cell.low is not None for cell in row.cells):
+    if _is_below(stacked, style) and any(cell.low is not None for cell in row.cells):
         parts["95 % interval"] = tuple((_with_verdict(cell, row, style), "") for cell in row.cells)
     if any(cell.published is not None for cell in row.cells):
         parts["published"] = tuple((_published(cell, row, style), "") for cell in row.cells)
     return parts
+
+
+def _is_below(stacked: bool, style: Style) -> bool:
+    """Whether intervals have a line of their own."""
+    return stacked and style.intervals != "none"
 
 
 def _subtitle(kind: str, style: Style) -> str:
@@ -156,7 +169,7 @@ def _measured(cell: Cell, row: Row, style: Style) -> str:
 
 def _rest(cell: Cell, row: Row, style: Style, stacked: bool) -> str:
     words = [style.escape(CHANCE_MARK)] if cell.exceeds_chance is False else []
-    words += [] if stacked else [_with_verdict(cell, row, style)]
+    words += [] if _is_below(stacked, style) else [_with_verdict(cell, row, style)]
     if cell.measured is not None and cell.n != cell.of and _shared_n(row) is None:
         words.append(counted_pairs(int(cell.n or 0)))
     return " ".join(word for word in words if word)
@@ -165,10 +178,17 @@ def _rest(cell: Cell, row: Row, style: Style, stacked: bool) -> str:
 def _with_verdict(cell: Cell, row: Row, style: Style) -> str:
     if cell.low is None or cell.high is None:
         return ""
-    text = style.minor(style.figure(f"[{_text(cell.low, cell, row)}, {_text(cell.high, cell, row)}]"))
-    if not cell.excludes_zero or row.direction is None:
-        return text
-    return f"{text} {'better' if (cell.low > 0) == (row.direction == 'up') else 'worse'}"
+    words = [] if style.intervals == "none" else [style.minor(style.figure(_interval(cell, row, style)))]
+    if cell.excludes_zero and row.direction is not None:
+        words.append("better" if (cell.low > 0) == (row.direction == "up") else "worse")
+    return " ".join(words)
+
+
+def _interval(cell: Cell, row: Row, style: Style) -> str:
+    low, high = cell.low or 0.0, cell.high or 0.0
+    if style.intervals == "pm":
+        return f"±{number((high - low) / 2, row.unit)}"
+    return f"[{_text(low, cell, row)}, {_text(high, cell, row)}]"
 
 
 def _published(cell: Cell, row: Row, style: Style) -> str:

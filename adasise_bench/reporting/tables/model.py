@@ -60,23 +60,43 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table; ``direction`` says which values are better."""
+    """One line of a table.
+
+    Attributes:
+        title: what is measured.
+        direction: which values are better; ``None`` if none are.
+        unit: of the numbers.
+        cells: one for each column.
+        unmarked: why none of the values is marked as the best; empty if one is, or if all are printed alike.
+    """
 
     title: str
     direction: Direction | None
     unit: Unit
     cells: tuple[Cell, ...]
+    unmarked: str = ""
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table for one network."""
+    """One table for one network.
+
+    Attributes:
+        name: what kind of table it is.
+        model: the network.
+        title: for the reader.
+        columns: the labels of the methods, or other titles.
+        rows: the lines.
+        deviations: the settings of the measured numbers that are not the protocol's, where published numbers
+            stand beside them.
+    """
 
     name: str
     model: str
     title: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    deviations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

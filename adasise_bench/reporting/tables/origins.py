@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from adasise_bench.methods.registry import STORED_MAP
@@ -30,11 +30,11 @@ def digest_names(runs: Iterable[Run]) -> set[str]:
     }
 
 
-def origin_notes(runs: Sequence[Run]) -> Iterator[str]:
-    """For each method whose maps were read: the folders, their digest, and what is known of the maps."""
+def origin_notes(runs: Sequence[Run], labels: Container[str]) -> Iterator[str]:
+    """For each of these methods whose maps were read: the folders, their digest, and what is known of it."""
     titles = []
     for run in runs:
-        for entry in filter(is_stored, run.config["methods"]):
+        for entry in (one for one in run.config["methods"] if is_stored(one) and one["label"] in labels):
             titles.append(title_of(entry["label"]))
             yield f"{titles[-1]}: maps from {'; '.join(_places(run, entry))}{_how(entry)}."
     if titles:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 
 from adasise_bench.metrics.registry import Average, Metric
 from adasise_bench.reporting.statistics import Estimate, estimate_means
 from adasise_bench.reporting.tables.blind import best_blind
-from adasise_bench.reporting.tables.model import Cell, Row, number
+from adasise_bench.reporting.tables.model import Cell, Row, number, title_of
 from adasise_bench.reporting.tables.scores import Scores
 
 Published = Mapping[str, Mapping[str, float]]
@@ -58,8 +59,8 @@ def measured_rows(
         if scores.against is None:
             cells = [replace(cell, chance=_chance(scores, name, values[cell.method])) for cell in cells]
         row = Row(metric.title, metric.direction, metric.unit, tuple(cells))
-        best = scores.against is None and scores.comparable(metric.column)
-        rows.append(mark_best(row, scores.controls) if best else row)
+        incomparable = partial(scores.incomparable, metric.column)
+        rows.append(mark_best(row, scores.controls, incomparable) if scores.against is None else row)
     return rows
 
 
@@ -104,27 +105,41 @@ def _at_quantile(cell: Cell, values: pd.Series[float], quantile: float) -> Cell:
     return replace(cell, measured=measured, low=None, high=None)
 
 
-def mark_best(row: Row, controls: Collection[str] = ()) -> Row:
-    """Mark the best measured values of a row, but none if all values are printed alike.
+def mark_best(row: Row, controls: Collection[str] = (), incomparable: Callable[[], str] = str) -> Row:
+    """Mark the best measured values of a row, or say why none is marked.
 
-    Values that are printed alike are equally good.
+    Values that are printed alike are equally good. If all are, there is none to mark, and nothing to say.
 
     Args:
         row: the row.
         controls: labels of controls, which are never marked.
+        incomparable: says why the values cannot be compared; empty if they can.
     """
     printed = [
         None if cell.measured is None or cell.method in controls else float(number(cell.measured, row.unit))
         for cell in row.cells
     ]
     values = [value for value in printed if value is not None]
-    if len(values) < 2 or row.direction is None:
+    if row.direction is None or not values:
         return row
+    if len(values) == 1:
+        return replace(row, unmarked=_only_one(row, printed))
     if min(values) == max(values):
         return row
+    if reason := incomparable():
+        return replace(row, unmarked=reason)
     best = max(values) if row.direction == "up" else min(values)
     cells = (replace(cell, best=value == best) for cell, value in zip(row.cells, printed, strict=True))
     return replace(row, cells=tuple(cells))
+
+
+def _only_one(row: Row, printed: Iterable[float | None]) -> str:
+    """That there is nothing to compare the only markable value with."""
+    (method,) = (cell.method for cell, value in zip(row.cells, printed, strict=True) if value is not None)
+    others = sum(cell.measured is not None for cell in row.cells) > 1
+    return (
+        f"{title_of(str(method))} is the only method with a value{' that is not a control' if others else ''}"
+    )
 
 
 def count_row(title: str, metric: str, counts: Mapping[str, int]) -> Row:

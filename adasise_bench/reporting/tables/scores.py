@@ -11,7 +11,6 @@ import pandas as pd
 
 from adasise_bench.records.columns import NetworkRecords
 from adasise_bench.records.record import CHANCE
-from adasise_bench.reporting.published import paper_order
 from adasise_bench.reporting.statistics import paired_differences
 
 _OF_PAIRS = ("box_share", "score", "rank")
@@ -46,14 +45,13 @@ class Scores:
 
     @classmethod
     def of(cls, records: NetworkRecords, controls: frozenset[str] = frozenset()) -> Scores:
-        """Lay out one network's records: methods in the papers' order, then the others, then controls."""
-        methods = sorted(in_paper_order(records.methods, paper_order()), key=controls.__contains__)
-        places = np.array([records.methods.index(method) for method in methods])
+        """Lay out one network's records, the methods in their order."""
+        methods = records.methods
         chosen = np.flatnonzero(records.named)
         index = records.pairs[chosen]
 
         def read(column: str) -> pd.DataFrame:
-            return pd.DataFrame(records.values(column)[np.ix_(chosen, places)], index, methods)
+            return pd.DataFrame(records.values(column)[chosen], index, methods)
 
         shared = {name: records.shared(name)[chosen] for name in (*_OF_PAIRS, *CHANCE)}
         return cls(
@@ -113,16 +111,22 @@ class Scores:
             self, methods=[method for method in self.methods if method != against], read=read, against=against
         )
 
-    def comparable(self, column: str) -> bool:
-        """Whether all methods with values of ``column`` have them for the same pairs, on the same machine."""
+    def incomparable(self, column: str) -> str:
+        """Why the methods' values of a column cannot be compared; empty if they can.
+
+        They can where all methods with values have them for the same pairs, on the same machine.
+        """
         present = self.read(column).notna()
         having = present.columns[present.any()]
         basis = present[having].to_numpy()
-        if column in MACHINE_COLUMNS and len(having):
-            timed = self.read("seconds")[having].notna().to_numpy() & basis
-            if len({self.devices[method] for method in having}) > 1 or (timed != timed[:, :1]).any():
-                return False
-        return bool((basis == basis[:, :1]).all())
+        if column in MACHINE_COLUMNS and len({self.devices[method] for method in having}) > 1:
+            return "the methods were measured on different devices"
+        bases = [basis]
+        if column in MACHINE_COLUMNS:
+            bases.append(self.read("seconds")[having].notna().to_numpy() & basis)
+        if any((pairs != pairs[:, :1]).any() for pairs in bases):
+            return "the methods were measured on different pairs"
+        return ""
 
 
 def in_paper_order(present: Iterable[str], paper: Iterable[str]) -> list[str]:

@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from adasise_bench.records.columns import NetworkRecords
-from adasise_bench.reporting.published import paper_order, published_table2
+from adasise_bench.reporting.published import published_table2
 from adasise_bench.reporting.statistics import Estimate, estimate_means
 from adasise_bench.reporting.tables.model import Cell, Row, Table, counted_pairs, title_of
-from adasise_bench.reporting.tables.scores import in_paper_order
 
 _METRICS = {"maps_kept": "kept", "maps_live": "kept and live", "maps_positive": "positive"}
 """Columns of the records, and what their rows are called. A live map is not constant."""
@@ -53,9 +52,9 @@ def _counts(records: NetworkRecords) -> dict[tuple[str, str], int]:
     found = {metric: np.isfinite(records.values(metric, 0)).sum(axis=0) for metric in _METRICS}
     return {
         (method, metric): int(count)
-        for method in in_paper_order(records.methods, paper_order())
+        for place, method in enumerate(records.methods)
         for metric in _METRICS
-        if (count := found[metric][records.methods.index(method)])
+        if (count := found[metric][place])
     }
 
 

@@ -1,0 +1,212 @@
+"""The file of a baseline: one JSON document in which equal values give equal bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from adasise_bench.metrics.registry import QUALITY
+from adasise_bench.records.checks import named, out_of_range, ranges
+from adasise_bench.records.record import SCHEMA
+from adasise_bench.records.run import load_run
+from adasise_bench.regression.baseline import DECIMALS, Baseline, baseline_of
+from adasise_bench.regression.comparison import KEY, MAPS, PAIR, VALUES
+from adasise_bench.utils.errors import DataError
+from adasise_bench.utils.files import regular, write_atomically
+from adasise_bench.utils.settings import first_problem
+
+_ROUNDED = 1.01 * 10**-DECIMALS
+
+_ONE_PERPAIR: Any = (list[float | None], ...)
+
+_Metrics = create_model("_Metrics", **dict.fromkeys(QUALITY, _ONE_PERPAIR))
+
+
+class _Columns(_Metrics):  # which has a field for each metric that is compared
+    """The values of one method on one network, one per pair; null if a pair has none."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    maps_kept: list[list[int] | None]
+    degenerate: list[bool | None]
+    error: list[str | None]
+    seconds: list[float | None]
+    forwards: list[int | None]
+    seconds_plain_forward: list[float | None]
+
+
+class _Pairs(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    image_id: list[str]
+    class_name: list[str]
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    format: Literal[1]
+    identity: dict[str, Any]
+    made_by: dict[str, Any]
+    planned_pairs: int | None = None
+    means: dict[str, dict[str, dict[str, float | None]]]
+    pairs: _Pairs
+    values: dict[str, dict[str, _Columns]]
+
+
+def open_baseline(path: Path) -> Baseline:
+    """Read a baseline file, or make a baseline of a run folder.
+
+    Raises:
+        DataError: the path is neither, or it is damaged.
+    """
+    return baseline_of(load_run(path)) if path.is_dir() else read_baseline(path)
+
+
+def write_baseline(baseline: Baseline, path: Path) -> None:
+    """Write a baseline file; equal values give equal bytes.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    values = baseline.values
+    pairs = values[PAIR].drop_duplicates().sort_values(PAIR)
+    columns: dict[str, dict[str, Callable[[], Mapping[str, Any]]]] = {}
+    means: dict[str, dict[str, dict[str, float | None]]] = {}
+    for (model, method), group in values.groupby(["model", "method"], observed=True):
+        columns.setdefault(str(model), {})[str(method)] = partial(_aligned, pairs, group)
+        means.setdefault(str(model), {})[str(method)] = {
+            name: _plain(round(float(group[name].mean()), DECIMALS)) for name in QUALITY
+        }
+    tree = {
+        "format": 1,
+        "identity": baseline.identity,
+        "made_by": baseline.made_by,
+        "means": means,
+        "pairs": {name: pairs[name].tolist() for name in PAIR},
+        "values": columns,
+    }
+    if baseline.planned_pairs is not None:
+        tree["planned_pairs"] = baseline.planned_pairs
+    write_atomically(path, partial(_write_json, tree))
+
+
+def _aligned(pairs: pd.DataFrame, group: pd.DataFrame) -> Mapping[str, pd.Series[Any]]:
+    """The values of one method on one network, by column, a row for each of the pairs."""
+    aligned = pairs.merge(group, how="left", on=PAIR)
+    return {name: aligned[name] for name in VALUES}
+
+
+def _write_json(tree: Any, path: Path) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(_json(tree))
+        file.write("\n")
+
+
+def _plain(value: Any) -> Any:
+    """A cell of a data frame as a JSON value; whole numbers have no decimal point."""
+    if isinstance(value, float):
+        return None if value != value else int(value) if value.is_integer() else value
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return value if isinstance(value, str | list) or not pd.isna(value) else None
+
+
+def _json(tree: Any, indent: str = "") -> Iterator[str]:
+    """Pieces of JSON with sorted keys, in which every list stands on one line.
+
+    A function stands for what it returns, which is made only when its turn comes.
+    """
+    if callable(tree):
+        tree = tree()
+    if isinstance(tree, pd.Series):
+        tree = [_plain(value) for value in tree]
+    if not isinstance(tree, Mapping) or not tree:
+        yield json.dumps(tree, separators=(",", ":"), allow_nan=False)
+        return
+    inner, before = indent + " ", "{\n"
+    for key in sorted(tree):
+        yield f"{before}{inner}{json.dumps(key)}: "
+        yield from _json(tree[key], inner)
+        before = ",\n"
+    yield f"\n{indent}}}"
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Read a baseline file that :func:`write_baseline` wrote.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    try:
+        with regular(path) as file:
+            stored = _File.model_validate_json(file.read())
+    except OSError as error:
+        reason = error.strerror or error
+        raise DataError(f"{path}: cannot be read: {reason}; name a baseline or a run folder") from None
+    except ValidationError as error:
+        raise _damaged(path, first_problem(error, _File)) from None
+    frames = []
+    pairs = {name: _category(texts) for name, texts in stored.pairs}
+    for model, methods in stored.values.items():
+        for method in list(methods):
+            columns = methods.pop(method)  # so that the lists of one method after the other are freed
+            try:
+                frame = pd.DataFrame(pairs | {name: _array(name, cells) for name, cells in columns})
+            except OverflowError:
+                raise _damaged(path, f"a number of {method} is too large") from None
+            except ValueError:
+                raise _damaged(path, f"the columns of {method} differ in length") from None
+            present = frame["ebpg"].notna() | frame["error"].notna()
+            frames.append(frame[present].assign(model=model, method=method))
+    if not frames:
+        raise _damaged(path, "it has no values")
+    values = pd.concat(frames)[[*KEY, *VALUES]]
+    for name in ("model", "method", "error"):
+        values[name] = values[name].astype("category")
+    values = values.sort_values(KEY, ignore_index=True)
+    _refuse_edited(path, stored, values)
+    return Baseline(stored.identity, stored.made_by, values, stored.planned_pairs)
+
+
+def _category(texts: Sequence[str]) -> pd.Categorical[str]:
+    return pd.Categorical(list(texts), categories=sorted(set(texts)))
+
+
+def _array(name: str, cells: Sequence[Any]) -> Any:
+    """The cells of a column of a baseline file as an array of the type that the column has in memory."""
+    if name == MAPS:
+        return pd.arrays.ArrowExtensionArray(pa.array(cells, SCHEMA.field(MAPS).type))
+    return np.array(cells, object if name in ("degenerate", "error") else float)
+
+
+def _refuse_edited(path: Path, stored: _File, values: pd.DataFrame) -> None:
+    """Refuse values that a metric cannot have, and values whose mean is not the one that the file holds.
+
+    Raises:
+        DataError: names the first of them.
+    """
+    possible = ranges(str(stored.identity.get("score")))
+    for name in QUALITY:
+        impossible = out_of_range(values[name], possible[name])
+        if impossible.any():
+            first = values[impossible].iloc[0]
+            raise _damaged(path, f"{named(first)}: {name} cannot be {first[name]:g}")
+    for (model, method), group in values.groupby(["model", "method"], observed=True):
+        means = stored.means.get(str(model), {}).get(str(method), {})
+        for name in QUALITY:
+            stated, found = means.get(name), group[name].astype(float).mean()
+            if pd.isna(found) != (stated is None) or (stated is not None and abs(found - stated) > _ROUNDED):
+                raise _damaged(path, f"the mean of {name} of {method} on {model} is not that of its values")
+
+
+def _damaged(path: Path, problem: str) -> DataError:
+    return DataError(f"{path}: not a baseline: {problem}; make it again with `adasise-bench baseline`")

@@ -1,0 +1,1 @@
+"""Results in the formats of other programs: a card for model hubs, evaluation logs, experiment trackers."""

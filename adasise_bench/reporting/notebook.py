@@ -1,0 +1,67 @@
+"""Tables and figures as a notebook shows them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from markupsafe import escape
+
+from adasise_bench.reporting.report.cells import html_grid
+from adasise_bench.reporting.tables import Table, Tables
+from adasise_bench.reporting.tables.footnotes import all_footnotes, counted_notes, divided
+from adasise_bench.reporting.tables.grid import deviation_line, title
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def tables_html(tables: Tables) -> str:
+    """The tables and their notes as HTML; everything that comes from outside is escaped."""
+    shown, hidden = divided(all_footnotes(tables, "bold"))
+    summary = f"<summary>{counted_notes(len(hidden))}</summary>"
+    rest = f"<details>{summary}{_list_html(hidden)}</details>" if hidden else ""
+    return "\n".join([*map(_table_html, tables.tables), _list_html(shown), rest])
+
+
+def _list_html(notes: Iterable[str]) -> str:
+    items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    return f"<ul>{items}</ul>"
+
+
+def _table_html(table: Table) -> str:
+    grid = html_grid(table)
+    lines = ((line.title, [" ".join(cell).strip() for cell in line.cells]) for line in grid.lines)
+    shared = f"<p>{grid.shared}</p>" if grid.shared else ""
+    line = deviation_line(table)
+    differs = f"<p>{escape(line)}</p>" if line else ""
+    return f"<h4>{escape(title(table))}</h4>\n{html_table(grid.header, lines)}{shared}{differs}"
+
+
+def html_table(header: Iterable[str], lines: Iterable[tuple[str, Iterable[str]]]) -> str:
+    """A table of cells that are HTML already.
+
+    Args:
+        header: the titles of the columns, without that of the lines' titles.
+        lines: every line's title and its cells.
+    """
+    return (
+        f"<table>\n<thead>{_line('', header, 'th')}</thead>\n<tbody>{''.join(_body(lines))}</tbody>\n</table>"
+    )
+
+
+def _body(lines: Iterable[tuple[str, Iterable[str]]]) -> Iterator[str]:
+    for name, cells in lines:
+        yield _line(name, cells, "td")
+
+
+def _line(name: str, cells: Iterable[str], tag: str) -> str:
+    return f"<tr><th>{name}</th>{''.join(f'<{tag}>{cell}</{tag}>' for cell in cells)}</tr>\n"
+
+
+def figure_png(figure: Figure, dots_per_inch: int = 100) -> bytes:
+    """A figure as a PNG file."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=dots_per_inch)
+    return content.getvalue()

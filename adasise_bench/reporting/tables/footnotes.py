@@ -1,0 +1,81 @@
+"""What stands under the tables: what the marks mean, then the notes, as many as the reader wants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from adasise_bench.reporting.tables.grid import CHANCE_MARK
+from adasise_bench.reporting.tables.look import WIDTH, Intervals, Look
+from adasise_bench.reporting.tables.model import Tables
+from adasise_bench.utils.text_tables import paragraph
+
+MOST_LINES = 6
+"""How many lines the footnotes take by default."""
+
+
+def footnotes(tables: Tables, best: str, look: Look, width: int = WIDTH) -> tuple[list[str], str]:
+    """The footnotes that the reader wants, and a line that says how many more there are, if there are any.
+
+    Args:
+        tables: the tables.
+        best: what marks the best value.
+        look: which notes, and how intervals are written.
+        width: letters in a line.
+    """
+    every = [] if look.notes == "none" else all_footnotes(tables, best, look.intervals)
+    shown, hidden = divided(every, width) if look.notes == "few" else (every, [])
+    return shown, f"{counted_notes(len(hidden))}: {look.command} --notes all" if hidden else ""
+
+
+def counted_notes(count: int) -> str:
+    """How many notes are not shown, in words."""
+    return "1 more note" if count == 1 else f"{count} more notes"
+
+
+def all_footnotes(tables: Tables, best: str, intervals: Intervals = "brackets") -> list[str]:
+    """Every footnote, the most important ones first."""
+    legend = "; ".join(_legend(tables, best, intervals))
+    sentence = f"{legend[:1].upper()}{legend[1:]}."
+    return [sentence, *tables.notes] if legend else list(tables.notes)
+
+
+def divided(notes: Sequence[str], width: int = WIDTH) -> tuple[list[str], list[str]]:
+    """The notes that fit into :data:`MOST_LINES` lines, each one that still fits in its turn, and the others.
+
+    If there are others, one line is left for saying so.
+    """
+    if sum(_lines(note, width) for note in notes) <= MOST_LINES:
+        return list(notes), []
+    shown: list[str] = []
+    hidden: list[str] = []
+    left = MOST_LINES - 1
+    for note in notes:
+        needed = _lines(note, width)
+        (shown if needed <= left else hidden).append(note)
+        left -= needed if needed <= left else 0
+    return shown, hidden
+
+
+def _lines(note: str, width: int) -> int:
+    return len(paragraph(note, width).splitlines())
+
+
+def _legend(tables: Tables, best: str, intervals: Intervals) -> Iterator[str]:
+    """What the marks in these tables mean."""
+    rows = [row for table in tables.tables for row in table.rows]
+    cells = [cell for row in rows for cell in row.cells]
+    if any(cell.best for cell in cells):
+        yield f"{best}: best measured value"
+    if any(cell.exceeds_chance is False for cell in cells):
+        yield f"{CHANCE_MARK}: the interval does not exceed what one gets without looking at the picture"
+    if any(row.direction for row in rows):
+        yield "↑ higher is better, ↓ lower"
+    if any(cell.low is not None for cell in cells) and intervals != "none":
+        written = "[low, high]" if intervals == "brackets" else "±"
+        yield f"{written}: {'' if intervals == 'brackets' else 'half the width of the '}95 % interval"
+    if any(cell.published is not None for cell in cells):
+        yield "published: the papers' numbers"
+    if any(cell.excludes_zero for cell in cells):
+        yield "better, worse: the interval of the difference excludes 0"
+    if any(cell.measured is not None and cell.n != cell.of for cell in cells):
+        yield "pairs beside a number: how many it rests on, if not its method's Pairs"
