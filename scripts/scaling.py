@@ -6,7 +6,6 @@
     python scripts/scaling.py report FOLDER          size of a run's report, seconds to open it
     python scripts/scaling.py start                  seconds and memory of starting with 200,000 pictures
     python scripts/scaling.py curve                  memory of driver and workers during a long run
-    python scripts/scaling.py driver                 records per second of a driver with 64 simulated workers
     python scripts/scaling.py efficiency             1 and 2 CPU workers, each on a core of its own
     python scripts/scaling.py predict --forwards 4000 --forwards-per-second 8000 --costs costs.json
 
@@ -264,9 +263,9 @@ class StartOnly:
     def __exit__(self, *_exception: object) -> None:
         """Do nothing."""
 
-    def open(self, dataset: Any) -> None:
+    def open(self, plan: Any) -> None:
         """Count the pictures."""
-        self.pictures = len(dataset.images)
+        self.pictures = len(plan.dataset.images)
 
     def prepare(self, _engines: Any) -> dict[str, Any]:
         """Name an engine."""
@@ -326,18 +325,20 @@ def make_tree(tree: Path, pictures: int) -> None:
 
 @main.command()
 @click.option("--pictures", default=5000, show_default=True, help="Drawn scenes; 64 different ones.")
-@click.option("--method", default="grad_cam", show_default=True, help="A cheap one.")
+@click.option("--methods", default="centre,gradient", show_default=True, help="Cheap ones.")
+@click.option("--side", default=96, show_default=True, help="Of the network's input, in pixels.")
 @click.option("--every", default=10.0, show_default=True, help="Seconds.")
-def curve(pictures: int, method: str, every: float) -> None:
-    """Resident memory of the driver and of one worker process while a run goes on."""
+@click.option("--output", type=click.Path(path_type=Path), help="Write the curve as OUTPUT.csv and .png too.")
+def curve(pictures: int, methods: str, side: int, every: float, output: Path | None) -> None:
+    """Resident memory of the driver and of two worker processes while a run goes on."""
     from adasise_bench.data.scenes import SCENES_VERSION, embedded_root
 
     with TemporaryDirectory() as temporary:
         cache, folder = Path(temporary), Path(temporary) / "run"
         repeat_scenes(embedded_root(), cache / "adasise-bench" / f"scenes-v{SCENES_VERSION}", pictures)
         settings = (
-            f"methods=[{method}]", "extra_metrics=[]", "limit=null", "engine.layout=contiguous",
-            "engine.batch_size=16",
+            f"methods=[{methods}]", "extra_metrics=[]", "limit=null", "engine.layout=contiguous",
+            "engine.batch_size=16", f"data.input_size={side}",
         )  # fmt: skip
         command = [
             sys.executable,
@@ -351,10 +352,13 @@ def curve(pictures: int, method: str, every: float) -> None:
         ]
         command += ["--devices", "cpu,cpu", *(part for each in settings for part in ("--set", each))]
         environment = os.environ | {"XDG_CACHE_HOME": str(cache)}
+        rows: list[tuple[float, ...]] = []
         with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) as driver:
             while driver.poll() is None:
                 time.sleep(every)
-                report_memory(folder, driver.pid)
+                rows += report_memory(folder, driver.pid)
+    if output is not None:
+        draw_curve(rows, output)
 
 
 def repeat_scenes(scenes: Path, root: Path, pictures: int) -> None:
@@ -372,138 +376,45 @@ def repeat_scenes(scenes: Path, root: Path, pictures: int) -> None:
     (target / "ImageSets/Main/test.txt").write_text("".join(f"{number:06}\n" for number in range(pictures)))
 
 
-def report_memory(folder: Path, driver: int) -> None:
-    """Print the number of records and the resident memory of all processes of the run."""
+def report_memory(folder: Path, driver: int) -> list[tuple[float, ...]]:
+    """Print the number of records and the resident memory of all processes of the run.
+
+    Returns:
+        These numbers, in MB, as one row; nothing before all processes are there.
+    """
     try:
         session = json.loads((folder / "progress.json").read_text())
         workers = [worker["pid"] for worker in session["workers"] if worker["pid"]]
         records = (folder / "records.jsonl").read_bytes().count(b"\n")
         sizes = [resident_of(pid) / 1e6 for pid in (driver, *workers)]
     except (OSError, ValueError, LookupError):
-        return  # not begun, or just ended
+        return []  # not begun, or just ended
     click.echo(f"{records:7} records: driver, workers: " + ", ".join(f"{size:.0f} MB" for size in sizes))
+    return [(records, *sizes)] if len(workers) == len(session["workers"]) else []
+
+
+def draw_curve(rows: Sequence[tuple[float, ...]], output: Path) -> None:
+    """Write the rows of :func:`report_memory` as a table and as a picture."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    titles = ("driver", *(f"worker {number}" for number in range(len(rows[0]) - 2)))
+    lines = [",".join(("records", *(f"{title} (MB)" for title in titles)))]
+    lines += [",".join(f"{value:.1f}".removesuffix(".0") for value in row) for row in rows]
+    output.with_suffix(".csv").write_text("\n".join(lines) + "\n")
+    figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
+    for column, title in enumerate(titles, 1):
+        axes.plot([row[0] for row in rows], [row[column] for row in rows], label=title)
+    axes.set(xlabel="records written", ylabel="resident memory (MB)", ylim=0)
+    axes.legend()
+    figure.savefig(output.with_suffix(".png"), dpi=120)
 
 
 def resident_of(pid: int) -> int:
     """Bytes of a process in memory now."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-@main.command()
-@click.option("--workers", default=64, show_default=True)
-@click.option("--records", default=200_000, show_default=True)
-@click.option("--methods", default=10, show_default=True, help="Records per picture.")
-@click.option("--processes", default=4, show_default=True, help="That the simulated workers share.")
-def driver(workers: int, records: int, methods: int, processes: int) -> None:
-    """Records per second that a driver writes durably, with workers that answer at once.
-
-    The workers speak the protocol of the local launcher through its pipes. Several share a process, because
-    Python alone would take 64 times its memory.
-    """
-    from adasise_bench.data.dataset import Annotation
-    from adasise_bench.data.voc import VocDataset
-    from adasise_bench.records import folder as run_folder
-    from adasise_bench.records.planned_keys import KeySet
-    from adasise_bench.records.store import RecordStore
-    from adasise_bench.run.config_file import load_config
-    from adasise_bench.run.launchers.dispatcher import Dispatcher
-    from adasise_bench.run.plan import Plan
-
-    import numpy as np  # isort: skip
-
-    entries = ", ".join(f"{{name: sise, label: method{number}}}" for number in range(methods))
-    voc = CONFIG.with_name("table1.yaml")
-    config = load_config(voc, [f"methods=[{entries}]"], models=["vgg16"])
-    names = {f"n{number:08}": Path() for number in range(records // methods)}
-    annotation = Annotation((16, 16), ())
-    dataset = VocDataset("simulated", ("dog",), names, names)
-    classes = {name: ["dog"] for name in names}
-    plan = Plan(config, dataset, dict.fromkeys(names, annotation), classes)
-    with TemporaryDirectory(prefix="scaling-", dir=Path.cwd()) as temporary:
-        folder = Path(temporary) / "run"
-        launcher = Dispatcher(SimulatedPool(config, workers, processes))
-        with launcher, run_folder.exclusive(folder):
-            launcher.open(dataset)
-            launcher.prepare({})
-            store = RecordStore(folder, plan.keys)
-            todo = KeySet(plan.keys, np.ones(len(plan.keys), np.bool_))
-            clock, written, groups, writing = time.perf_counter(), 0, 0, 0.0
-            for made in launcher.records(plan, todo, dict.fromkeys(names, "0" * 64)):
-                before = time.perf_counter()
-                store.append(made)
-                writing += time.perf_counter() - before
-                written, groups = written + len(made), groups + 1
-            seconds = time.perf_counter() - clock
-            store.close()
-    click.echo(
-        f"{workers} workers: {written / seconds:.0f} records/s written durably, "
-        f"{written / groups:.0f} at once; {writing / seconds:.0%} of the time to write them, "
-        "the rest to hand out and to receive"
-    )
-
-
-class SimulatedPool:
-    """A pool of workers that need no networks and no time: threads' worth of pipes in a few processes."""
-
-    def __init__(self, config: Any, workers: int, processes: int) -> None:
-        self.devices: Sequence[str] = ["cpu"] * workers
-        self._config, self._processes = config, processes
-        self._running: list[Any] = []
-        self._pipes: dict[int, Connection] = {}
-
-    def open(self) -> None:
-        """Start the processes."""
-        context = multiprocessing.get_context("spawn")
-        theirs = []
-        for number in range(len(self.devices)):
-            self._pipes[number], other = context.Pipe()
-            theirs.append(other)
-        for first in range(self._processes):
-            process = context.Process(target=_answer, args=(theirs[first :: self._processes],), daemon=True)
-            process.start()
-            self._running.append(process)
-
-    def start(self, number: int, _engines: Any) -> None:
-        """Ask for the event Ready."""
-        self._pipes[number].send(fake_facts(self._config))
-
-    def give(self, number: int, chunk: Any) -> None:
-        """Send a chunk."""
-        self._pipes[number].send(chunk)
-
-    def events(self) -> Any:
-        """One event of each worker that has any, as the local pool gives them."""
-        from multiprocessing.connection import wait
-
-        talking = set(wait(self._pipes.values()))
-        for number, pipe in self._pipes.items():
-            if pipe in talking:
-                yield number, pipe.recv()
-
-    def close(self) -> None:
-        """End the processes."""
-        for process in self._running:
-            process.kill()
-            process.join()
-
-
-def _answer(pipes: list[Connection]) -> None:
-    """Answers as some workers do that need no time."""
-    from multiprocessing.connection import wait
-
-    from adasise_bench.run.launchers.events import Done, Made, Ready
-
-    while True:
-        talking: list[Any] = wait(pipes)
-        for pipe in talking:
-            message = pipe.recv()
-            if isinstance(message, dict):
-                pipe.send(Ready(message, "simulated", os.getpid()))
-                continue
-            for key in message.keys:
-                record = fake_record(key.model, key.method, key.image_id)
-                pipe.send(Made([record]))
-            pipe.send(Done())
 
 
 @main.command()

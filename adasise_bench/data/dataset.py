@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from PIL import Image
 
 from adasise_bench.data.boxes import Box, box_mask, without_minus_one
 from adasise_bench.data.known_files import UNUSABLE, KnownFiles
-from adasise_bench.data.names import ByName, Names, names_of
+from adasise_bench.data.names import AT_ONCE, ByName, Names, names_of
 from adasise_bench.data.pictures import decode, may_be_turned, read_bytes, turned_on_trust
 from adasise_bench.data.rules import Corners
 from adasise_bench.data.segmentation import Outline, in_frame
@@ -150,14 +150,13 @@ class Dataset(ABC):
         """
         return decode(content, self.images[image_id], self.formats, annotation.picture_size).image
 
-    def turned_on_trust(self, image_id: str) -> bool:
+    def _turned_on_trust(self, image_id: str, content: bytes) -> bool:
         """Whether a picture is turned or mirrored because its EXIF data says so, and nothing confirms it.
 
         The annotated size then fits the picture as it is stored, too. False if the picture or its annotation
         cannot be read. Annotations of other pictures, which are nearly all, are not read.
         """
         try:
-            content = read_bytes(self.images[image_id])
             return may_be_turned(content) and turned_on_trust(
                 content, self.formats, self.annotation(image_id).picture_size
             )
@@ -169,7 +168,7 @@ class Dataset(ABC):
         """The image ids in their order."""
         return names_of(self.images)
 
-    def class_names(self, image_ids: Names) -> Mapping[str, Sequence[str | None]]:
+    def class_names(self, image_ids: Names) -> ClassNames:
         """The classes of some pictures; ``[None]`` where the annotation cannot be used.
 
         Annotations are read only if it is not known what is in them.
@@ -185,37 +184,50 @@ class Dataset(ABC):
 
         known.sort_by_classes(rows, self.classes, read)
         known.save()
-        numbers, combinations = known.of(image_ids, known.combination), known.combinations
-        unusable: Sequence[str | None] = [None]
-        return ByName(image_ids, lambda _, index: combinations[numbers[index]] or unusable)
+        return ClassNames(image_ids, known.of(image_ids, known.combination), known.combinations)
 
     def how_many_on_trust(self, image_ids: Names) -> int:
-        """Number of pictures with a usable annotation that are :meth:`turned_on_trust`."""
+        """Number of pictures with a usable annotation that only their EXIF data says to turn or to mirror.
+
+        The annotated size of these fits the picture as it is stored, too.
+        """
         known = self._known_files
         if not known.looked_at_pictures:
             self._look_at_pictures()
         rows = known.rows_of(image_ids)
-        turned = known.turned_on_trust(rows, lambda row: self.turned_on_trust(known.names[row]))
-        known.save()
-        return int(turned.sum())
+        self._read_pictures(rows)
+        return int(known.turned_on_trust(rows).sum())
 
     def digests(self) -> Mapping[str, str]:
         """:meth:`digest` of every picture, by image id; files that are known to be the same are not read."""
+        self._read_pictures(self._look_at_pictures())
         known = self._known_files
-        rows = self._look_at_pictures()
-        known.hash_pictures(rows, lambda row: bytes.fromhex(self.digest(known.names[row])))
+        return Digests(self.image_ids, known.of(self.image_ids, known.digests))
+
+    def _read_pictures(self, rows: NDArray[np.uint32]) -> None:
+        """Read the pictures that are not known."""
+        known = self._known_files
+        known.read_pictures(rows, lambda row: self._read_picture(known.names[row]))
         known.save()
-        digests = known.of(self.image_ids, known.digests)
-        return ByName(self.image_ids, lambda _, index: digests[index].tobytes().hex())
+
+    def _read_picture(self, image_id: str) -> tuple[bytes, bool]:
+        """The :meth:`digest` of a picture and whether it is turned on trust, from one reading of its file."""
+        try:
+            content = read_bytes(self.images[image_id])
+        except DataError:
+            return bytes.fromhex(self.digest(image_id)), False
+        digest = self._with_annotation(image_id, hashlib.sha256(content).digest())
+        return bytes.fromhex(digest), self._turned_on_trust(image_id, content)
 
     def _look_at_pictures(self) -> NDArray[np.uint32]:
         """Forget what is known of pictures whose files have changed; gives the rows of all pictures."""
         rows = self._known_files.rows_of(self.image_ids)
-        self._known_files.look_at_pictures(rows, self._picture_files())
+        self._known_files.look_at_pictures(rows, *self._picture_files())
         return rows
 
-    def _picture_files(self) -> Iterable[str]:
-        return map(str, self.images.values())
+    def _picture_files(self) -> tuple[Iterable[str], Path | None]:
+        """The pictures' files, and the folder in which relative paths start."""
+        return map(str, self.images.values()), None
 
     @cached_property
     def _known_files(self) -> KnownFiles:
@@ -230,6 +242,49 @@ class Dataset(ABC):
     def _with_annotation(self, image_id: str, content_digest: bytes) -> str:
         """The :meth:`digest` of a picture whose file has the SHA-256 ``content_digest``."""
         return hashlib.sha256(content_digest + self.annotation_digest(image_id)).hexdigest()
+
+
+class ClassNames(ByName[Sequence[str | None]]):
+    """The classes of pictures, by image id; ``[None]`` where an annotation cannot be used.
+
+    Args:
+        image_ids: the pictures.
+        numbers: (pictures,) number of each picture's combination of classes.
+        combinations: the combinations; :data:`UNUSABLE` is empty.
+    """
+
+    def __init__(
+        self, image_ids: Names, numbers: NDArray[np.int32], combinations: Sequence[Sequence[str]]
+    ) -> None:
+        unusable: Sequence[str | None] = [None]
+        super().__init__(image_ids, lambda _, index: combinations[numbers[index]] or unusable)
+        self._numbers, self._combinations = numbers, combinations
+
+    def counts(self) -> NDArray[np.int64]:
+        """(pictures,) how many classes each picture has, without an object for any of them."""
+        of_combinations = [max(1, len(names)) for names in self._combinations]
+        return np.array(of_combinations, np.int64)[self._numbers]
+
+
+class Digests(ByName[str]):
+    """Digests of pictures as hexadecimal digits, by image id.
+
+    Args:
+        image_ids: the pictures.
+        digests: (pictures, bytes) uint8.
+    """
+
+    def __init__(self, image_ids: Names, digests: NDArray[np.uint8]) -> None:
+        super().__init__(image_ids, lambda _, index: digests[index].tobytes().hex())
+        self._digests = digests
+
+    def in_order(self) -> Iterator[tuple[str, str]]:
+        """The image ids with their digests, of which many are converted at once."""
+        names, digits = iter(self.names), 2 * self._digests.shape[1]
+        for first in range(0, len(self), AT_ONCE):
+            text = self._digests[first : first + AT_ONCE].tobytes().hex()
+            for start in range(0, len(text), digits):
+                yield next(names), text[start : start + digits]
 
 
 def file_digest(path: Path) -> bytes:

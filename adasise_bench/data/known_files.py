@@ -36,13 +36,11 @@ coarse: a file that is written twice in quick succession can have the same times
 SAVED_EVERY = 60.0
 """Seconds after which a long start saves what it has read so far."""
 
-_LAYOUT = 1
+_LAYOUT = 2
 _UNSTABLE = 0
 _HASH_BYTES = 32
-_OBJECTS_KNOWN, _WITHOUT_OBJECTS, _DIGEST_KNOWN, _CLASSES_KNOWN, _TRUST_KNOWN, _ON_TRUST = (
-    1 << bit for bit in range(6)
-)
-_OF_THE_PICTURE = _DIGEST_KNOWN | _TRUST_KNOWN | _ON_TRUST
+_OBJECTS_KNOWN, _WITHOUT_OBJECTS, _CLASSES_KNOWN, _PICTURE_KNOWN, _ON_TRUST = (1 << bit for bit in range(5))
+_OF_THE_PICTURE = _PICTURE_KNOWN | _ON_TRUST
 
 UNUSABLE = 0
 """The number of the combination of classes of pictures whose annotation cannot be used."""
@@ -56,13 +54,19 @@ class KnownFiles:
         names: the pictures.
         annotations: the file of each picture's annotation, in the same order.
         fresh: whether to forget what was remembered, and to read every file again.
+        folder: where relative paths of annotations start.
     """
 
     def __init__(
-        self, place: Sequence[object] | None, names: Names, annotations: Iterable[str], fresh: bool = False
+        self,
+        place: Sequence[object] | None,
+        names: Names,
+        annotations: Iterable[str],
+        fresh: bool = False,
+        folder: Path | None = None,
     ) -> None:
         self.names, self._place = names, place and [str(part) for part in place]
-        self._annotation = _stamps(annotations)
+        self._annotation = _stamps(annotations, folder)
         self._picture: NDArray[np.int64] = np.zeros_like(self._annotation)
         self._state = np.zeros(len(names), np.uint8)
         self.digests = np.zeros((len(names), _HASH_BYTES), np.uint8)
@@ -71,6 +75,7 @@ class KnownFiles:
         self._classes: tuple[str, ...] = ()
         self._changed = False
         self.looked_at_pictures = False
+        self._rows: tuple[Names, NDArray[np.uint32]] | None = None
         if not fresh and place is not None:
             with suppress(OSError, ValueError, LookupError, TypeError, EOFError, AttributeError):
                 self._recall()
@@ -79,8 +84,10 @@ class KnownFiles:
         """The rows of some of the pictures, in the order of ``names``."""
         if names is self.names:
             return np.arange(len(names), dtype=np.uint32)
-        rows = {name: row for row, name in enumerate(self.names)}
-        return np.fromiter(map(rows.__getitem__, names), np.uint32, len(names))
+        if self._rows is None or self._rows[0] is not names:
+            rows = {name: row for row, name in enumerate(self.names)}
+            self._rows = names, np.fromiter(map(rows.__getitem__, names), np.uint32, len(names))
+        return self._rows[1]
 
     def of(self, names: Names, column: NDArray[Any]) -> NDArray[Any]:
         """The values of some of the pictures in one column, without a copy if these are all."""
@@ -92,28 +99,44 @@ class KnownFiles:
         without: NDArray[np.bool_] = (self._state & _WITHOUT_OBJECTS) != 0
         return without
 
-    def look_at_pictures(self, rows: NDArray[np.uint32], pictures: Iterable[str]) -> None:
+    def look_at_pictures(
+        self, rows: NDArray[np.uint32], pictures: Iterable[str], folder: Path | None = None
+    ) -> None:
         """Forget what is known of pictures whose files have changed.
 
         Args:
             rows: rows of pictures.
             pictures: their files.
+            folder: where relative paths start.
         """
-        now = _stamps(pictures)
+        now = _stamps(pictures, folder)
         changed = (self._picture[rows] != now) | (now == _UNSTABLE)
         self._state[rows[changed]] &= ~np.uint8(_OF_THE_PICTURE)
         self._picture[rows] = now
         self.looked_at_pictures = True
 
-    def hash_pictures(self, rows: NDArray[np.uint32], read: Callable[[int], bytes]) -> None:
-        """Fill :attr:`digests`; ``read`` gives the 32 bytes of one row. An earlier array stays as it is."""
-        self.digests = self.digests if self._all(_DIGEST_KNOWN, rows) else self.digests.copy()
+    def read_pictures(self, rows: NDArray[np.uint32], read: Callable[[int], tuple[bytes, bool]]) -> None:
+        """Fill :attr:`digests`, and find out which pictures are turned on trust.
+
+        An earlier array of digests stays as it is.
+
+        Args:
+            rows: rows of pictures.
+            read: gives the 32 bytes of the digest of one row, and whether the picture is turned on trust.
+        """
+        self.digests = self.digests if self._all(_PICTURE_KNOWN, rows) else self.digests.copy()
 
         def note(row: int) -> int:
-            self.digests[row] = np.frombuffer(read(row), np.uint8)
-            return 0
+            digest, turned = read(row)
+            self.digests[row] = np.frombuffer(digest, np.uint8)
+            return _ON_TRUST * turned
 
-        self._fill(_DIGEST_KNOWN, rows, note)
+        self._fill(_PICTURE_KNOWN, rows, note)
+
+    def turned_on_trust(self, rows: NDArray[np.uint32]) -> NDArray[np.bool_]:
+        """Which of the pictures that :meth:`read_pictures` has read are turned on trust, (rows,) bool."""
+        turned: NDArray[np.bool_] = (self._state[rows] & _ON_TRUST) != 0
+        return turned
 
     def sort_by_classes(
         self,
@@ -143,12 +166,6 @@ class KnownFiles:
 
         self._fill(_CLASSES_KNOWN, rows, note)
 
-    def turned_on_trust(self, rows: NDArray[np.uint32], read: Callable[[int], bool]) -> NDArray[np.bool_]:
-        """Which pictures are turned on trust, (rows,) bool; ``read`` finds it out for one row."""
-        self._fill(_TRUST_KNOWN, rows, lambda row: _ON_TRUST * read(row))
-        turned: NDArray[np.bool_] = (self._state[rows] & _ON_TRUST) != 0
-        return turned
-
     def save(self) -> None:
         """Write what was found out since the last time, if the cache folder can be written."""
         if not self._changed or self._place is None:
@@ -160,11 +177,12 @@ class KnownFiles:
             # Perhaps it could not be read for a moment only.
             state[self.combination == UNUSABLE] &= ~np.uint8(_CLASSES_KNOWN)
             state[self._picture == _UNSTABLE] &= ~np.uint8(_OF_THE_PICTURE)
-            facts = {"names": list(self.names), "classes": self._classes, "combinations": self.combinations}
+            facts = {"classes": self._classes, "combinations": self.combinations}
             stream = io.BytesIO()
             np.savez(
                 stream, annotation=self._annotation, picture=self._picture, state=state, digests=self.digests,
                 combination=self.combination, facts=np.frombuffer(json.dumps(facts).encode(), np.uint8),
+                names=np.frombuffer(self.names.text, np.uint8), ends=self.names.ends,
             )  # fmt: skip
             content = stream.getbuffer()
             checksum = hashlib.sha256(content).digest()
@@ -211,7 +229,7 @@ class KnownFiles:
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             table = {name: stored[name] for name in stored.files}
         facts = json.loads(table.pop("facts").tobytes())
-        old, new = _rows_in_both(facts["names"], self.names)
+        old, new = _rows_in_both(Names.of(table["names"].tobytes(), table["ends"]), self.names)
         same = (table["annotation"][old] == self._annotation[new]) & (self._annotation[new] != _UNSTABLE)
         old, new = old[same], new[same]
         self._picture[new], self._state[new] = table["picture"][old], table["state"][old]
@@ -220,26 +238,42 @@ class KnownFiles:
         self.combinations = [tuple(names) for names in facts["combinations"]]
 
 
-def _stamps(paths: Iterable[str]) -> NDArray[np.int64]:
+def _stamps(paths: Iterable[str], folder: Path | None = None) -> NDArray[np.int64]:
     """A number for the size, the times of change and the inode of each file.
 
     It is :data:`_UNSTABLE` if there is no file, or if the file was changed a moment ago.
     """
+    start: int | None = None
+    with suppress(OSError, ValueError):
+        # Paths that start in an open folder are found in three quarters of the time.
+        start = os.open(folder, os.O_RDONLY | os.O_DIRECTORY) if folder is not None else None
+    try:
+        return _stamps_from(paths, start)
+    finally:
+        if start is not None:
+            os.close(start)
+
+
+def _stamps_from(paths: Iterable[str], folder: int | None) -> NDArray[np.int64]:
+    """:func:`_stamps` with the folder's descriptor. Every line of the loop counts where files are many."""
     settled = int((time.time() - SETTLED) * 1e9)
-    stamps, last = array("q"), None
+    stamps, last, look_at = array("q"), None, os.stat
     for path in paths:
         if path == last:  # one file can hold all annotations
             stamps.append(stamps[-1])
             continue
         last = path
         try:
-            found = os.stat(path)  # noqa: PTH116 - Path.stat takes twice as long
+            found = look_at(path, dir_fd=folder)
         except (OSError, ValueError):
             stamps.append(_UNSTABLE)
             continue
-        times = found.st_mtime_ns, found.st_ctime_ns
-        stamps.append(hash((found.st_size, *times, found.st_ino)) if max(times) < settled else _UNSTABLE)
-    return np.array(stamps, np.int64)
+        written, changed = found.st_mtime_ns, found.st_ctime_ns
+        if written < settled and changed < settled:
+            stamps.append(hash((found.st_size, written, changed, found.st_ino)))
+        else:
+            stamps.append(_UNSTABLE)
+    return np.frombuffer(stamps, np.int64) if stamps else np.zeros(0, np.int64)
 
 
 def _write(path: Path, checksum: bytes, content: memoryview) -> None:
@@ -248,11 +282,12 @@ def _write(path: Path, checksum: bytes, content: memoryview) -> None:
         file.write(content)
 
 
-def _rows_in_both(old: Sequence[str], new: Names) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _rows_in_both(old: Names, new: Names) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The rows of the names that are in both, in one and in the other."""
-    if len(old) == len(new) and all(one == other for one, other in zip(old, new, strict=True)):
+    if old.same_as(new):
         rows = np.arange(len(new))
         return rows, rows
-    found = [(row, place) for row, name in enumerate(old) if (place := new.find(name)) is not None]
+    places = {name: place for place, name in enumerate(new)}
+    found = [(row, places[name]) for row, name in enumerate(old) if name in places]
     both = np.array(found, np.int64).reshape(-1, 2)
     return both[:, 0], both[:, 1]

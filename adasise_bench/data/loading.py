@@ -11,7 +11,7 @@ from adasise_bench.data.scenes import SCENE_CLASSES, embedded_root
 from adasise_bench.data.voc import VOC_CLASSES, open_voc
 
 
-def open_dataset(config: DataConfig, *, verify: bool = False) -> Dataset:
+def open_dataset(config: DataConfig, *, verify: bool = False, look_for_empty: bool = True) -> Dataset:
     """Open the data set that ``data`` names: drawn scenes, VOC, COCO, or a user's own in these layouts.
 
     Paths are made absolute, because pictures are read while methods run, and a method may change the working
@@ -20,6 +20,8 @@ def open_dataset(config: DataConfig, *, verify: bool = False) -> Dataset:
     Args:
         config: which data set.
         verify: read every file again, even if it is known from an earlier start.
+        look_for_empty: leave out pictures without an object, for which each annotation is looked at in VOC
+            layout. A worker need not do this again: it is told which pictures to explain.
 
     Raises:
         ConfigError: there is no such year or image set, or the package that decodes masks is missing.
@@ -28,11 +30,14 @@ def open_dataset(config: DataConfig, *, verify: bool = False) -> Dataset:
     """
     config = _located(config)
     if config.embedded:
-        scenes = open_voc(embedded_root(), "2007", "test", verify=verify)
+        scenes = open_voc(embedded_root(), "2007", "test", verify=verify, look_for_empty=look_for_empty)
         return replace(scenes, name="drawn scenes", classes=SCENE_CLASSES)
     if config.layout == "coco":
         return _open_coco(config, verify)
-    dataset = open_voc(config.root.absolute(), config.year, config.image_set, config.download, verify=verify)
+    dataset = open_voc(
+        config.root.absolute(), config.year, config.image_set, config.download, verify=verify,
+        look_for_empty=look_for_empty,
+    )  # fmt: skip
     if config.classes is None:
         return dataset
     name = f"own set in VOC layout, {config.year} {config.image_set}"

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Collection, ItemsView, Iterable, Iterator, Mapping
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 _Value = TypeVar("_Value", covariant=True)
+
+AT_ONCE = 16_384
+"""How many names are made into Python objects at once where all of them are gone through."""
 
 
 class Names(Collection[str]):
@@ -17,35 +23,65 @@ class Names(Collection[str]):
 
     Args:
         names: the texts; a repeated one counts once.
+
+    Attributes:
+        text: all of them, one after the other, in UTF-8.
+        ends: (names + 1,) where each begins in ``text``, and where the last one ends.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
-        distinct = list(dict.fromkeys(names))
-        encoded = [name.encode("utf-8", "surrogatepass") for name in distinct]
-        self._text = b"".join(encoded)
-        self._ends = np.zeros(len(distinct) + 1, np.uint32 if len(self._text) < 2**32 else np.int64)
-        self._ends[1:] = np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)))
-        hashes = np.fromiter(map(hash, distinct), np.int64, len(distinct))
-        self._order = hashes.argsort().astype(np.uint32)
-        self._hashes = hashes[self._order]
+        encoded = [name.encode("utf-8", "surrogatepass") for name in dict.fromkeys(names)]
+        ends = np.zeros(len(encoded) + 1, np.int64)
+        ends[1:] = np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)))
+        self._keep(b"".join(encoded), ends)
+
+    @classmethod
+    def of(cls, text: bytes, ends: NDArray[np.integer[Any]]) -> Names:
+        """The names that another object had as :attr:`text` and :attr:`ends`."""
+        names = cls.__new__(cls)
+        names._keep(text, ends)
+        return names
+
+    def _keep(self, text: bytes, ends: NDArray[np.integer[Any]]) -> None:
+        self.text = text
+        self.ends = ends.astype(np.uint32 if len(text) < 2**32 else np.int64)
         self._last: tuple[str, int] | None = None
 
-    def __reduce__(self) -> tuple[type[Names], tuple[list[str]]]:
-        """Another process hashes texts to other numbers."""
-        return Names, (list(self),)
+    def __reduce__(self) -> tuple[Callable[..., Names], tuple[bytes, NDArray[Any]]]:
+        """Without the hashes of the texts, which are other ones in another process."""
+        return Names.of, (self.text, self.ends)
+
+    @cached_property
+    def _by_hash(self) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+        """The hashes of the names in ascending order, and the places of their names."""
+        hashes = np.fromiter(map(hash, self), np.int64, len(self))
+        order = hashes.argsort().astype(np.uint32)
+        return hashes[order], order
 
     def __len__(self) -> int:
         """How many names there are."""
-        return len(self._order)
+        return len(self.ends) - 1
 
     def __iter__(self) -> Iterator[str]:
         """The names in their order."""
-        return map(self.__getitem__, range(len(self)))
+        for first in range(0, len(self), AT_ONCE):
+            ends = self.ends[first : first + AT_ONCE + 1].tolist()
+            text = self.text[ends[0] : ends[-1]]
+            if text.isascii():  # then one decoding gives all
+                ends = [end - ends[0] for end in ends]
+                yield from map(text.decode("ascii").__getitem__, map(slice, ends, ends[1:]))
+            else:
+                for start, end in pairwise(ends):
+                    yield self.text[start:end].decode("utf-8", "surrogatepass")
 
     def __getitem__(self, index: int) -> str:
         """The name at a place, from 0."""
-        start, end = int(self._ends[index]), int(self._ends[index + 1])
-        return self._text[start:end].decode("utf-8", "surrogatepass")
+        start, end = int(self.ends[index]), int(self.ends[index + 1])
+        return self.text[start:end].decode("utf-8", "surrogatepass")
+
+    def same_as(self, other: Names) -> bool:
+        """Whether these are the same names in the same order."""
+        return self.text == other.text and np.array_equal(self.ends, other.ends)
 
     def __contains__(self, name: object) -> bool:
         """Whether a name is there."""
@@ -57,10 +93,11 @@ class Names(Collection[str]):
         if last is not None and last[0] == name:
             return last[1]
         value = hash(name)
-        for place in range(int(self._hashes.searchsorted(value)), len(self)):
-            if self._hashes[place] != value:
+        hashes, order = self._by_hash
+        for place in range(int(hashes.searchsorted(value)), len(self)):
+            if hashes[place] != value:
                 break
-            index = int(self._order[place])
+            index = int(order[place])
             if self[index] == name:
                 self._last = name, index
                 return index
@@ -108,6 +145,24 @@ class ByName(Mapping[str, _Value]):
     def __len__(self) -> int:
         """How many names there are."""
         return len(self.names)
+
+    def in_order(self) -> Iterator[tuple[str, _Value]]:
+        """The names with their values, without looking any of them up."""
+        for index, name in enumerate(self.names):
+            yield name, self._value(name, index)
+
+    def items(self) -> ItemsView[str, _Value]:
+        """The names with their values."""
+        return _Items(self)
+
+
+class _Items(ItemsView[str, _Value]):
+    """The items of a :class:`ByName`, which are found by their places."""
+
+    _mapping: ByName[_Value]
+
+    def __iter__(self) -> Iterator[tuple[str, _Value]]:
+        return self._mapping.in_order()
 
 
 def names_of(names: Iterable[str]) -> Names:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import math
-import os
 import re
 import tarfile
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from http.client import HTTPException
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -33,6 +33,10 @@ VOC_CLASSES = (
 )  # fmt: skip
 
 DEFAULT_ROOT = Path("data")
+
+_YEARS = [str(year) for year in range(2007, 2013)]
+_IMAGE_SETS = ["train", "trainval", "val", "test"]
+"""Torchvision's image sets; only VOC 2007 has the last one."""
 
 _MAX_XML_BYTES = 1_000_000
 _SUFFIX = ".jpg"
@@ -58,16 +62,22 @@ class VocDataset(Dataset):
         """SHA-256 of one annotation file; a missing file has a fixed value."""
         return file_digest(self.annotations[image_id])
 
-    def _picture_files(self) -> Iterable[str]:
+    def _picture_files(self) -> tuple[Iterable[str], Path | None]:
         """Without a ``Path`` for each of a million pictures."""
         if not isinstance(self.images, ByName) or not self.images:
             return super()._picture_files()
-        folder = str(self.images[self.image_ids[0]].parent)
-        return (f"{folder}/{image_id}{_SUFFIX}" for image_id in self.image_ids)
+        folder = self.images[self.image_ids[0]].parent
+        return (f"{image_id}{_SUFFIX}" for image_id in self.image_ids), folder
 
 
 def open_voc(
-    root: Path, year: str, image_set: str, download: bool = False, *, verify: bool = False
+    root: Path,
+    year: str,
+    image_set: str,
+    download: bool = False,
+    *,
+    verify: bool = False,
+    look_for_empty: bool = True,
 ) -> VocDataset:
     """List a PASCAL VOC set. VOC 2007 is downloaded first, if this is asked for and the set is not there.
 
@@ -77,6 +87,7 @@ def open_voc(
         image_set: such as ``test`` or ``trainval``.
         download: download the archive unless the list is there; torchvision checks its MD5.
         verify: read every file again, even if it is known from an earlier start.
+        look_for_empty: leave out the pictures without an object. For this, each annotation is looked at.
 
     Raises:
         ConfigError: there is no such year or image set.
@@ -85,14 +96,15 @@ def open_voc(
     ids, base, notes = _listed(root, year, image_set, download)
     images, annotations = base / "JPEGImages", base / "Annotations"
     listed = Names(ids)
-    known = KnownFiles(
-        ("voc", images, image_set), listed, (f"{annotations}/{name}.xml" for name in listed), verify
-    )
-    empty = known.without_objects(lambda row: _without_objects(annotations / f"{listed[row]}.xml"))
-    shown = Names(name for name, left_out in zip(listed, empty, strict=True) if not left_out)
-    if not shown:
-        raise DataError(f"{root}: no picture of VOC {year} {image_set} has an object")
-    shown = listed if len(shown) == len(listed) else shown
+    known, shown = None, listed
+    if look_for_empty:
+        files = (f"{name}.xml" for name in listed)
+        known = KnownFiles(("voc", images, image_set), listed, files, verify, folder=annotations)
+        empty = known.without_objects(lambda row: _without_objects(annotations / f"{listed[row]}.xml"))
+        if empty.all():
+            raise DataError(f"{root}: no picture of VOC {year} {image_set} has an object")
+        if empty.any():
+            shown = Names(name for name, left_out in zip(listed, empty, strict=True) if not left_out)
     return VocDataset(
         f"VOC {year} {image_set}",
         VOC_CLASSES,
@@ -124,17 +136,24 @@ def _listed(
 ) -> tuple[list[str], Path, tuple[str, ...]]:
     """The image ids of the list, the folder of its year, and notes about how the list was read."""
     from torchvision.datasets import VOCDetection
+    from torchvision.datasets.utils import verify_str_arg
     from torchvision.datasets.voc import DATASET_YEAR_DICT
 
     cure = (
         "set data.root to the folder that holds VOCdevkit; a run with data.download=true fetches VOC into it"
     )
     try:
-        present = has_list(root, year, image_set)
-        if download and not present:
-            refuse_absent_folder(root, year)
-        with _unpacking_inside():
-            listing = VOCDetection(str(root), year, image_set, download=download and not present)
+        verify_str_arg(year, "year", _YEARS)
+        verify_str_arg(image_set, "image_set", _IMAGE_SETS if year == "2007" else _IMAGE_SETS[:-1])
+        base = root / DATASET_YEAR_DICT[year]["base_dir"]
+        listing = base / "ImageSets" / "Main" / f"{image_set}.txt"
+        if not listing.exists():
+            if download:
+                refuse_absent_folder(root, year)
+            with _unpacking_inside():
+                VOCDetection(str(root), year, image_set, download=download)
+        # The list alone: torchvision would join a path for each picture and each annotation.
+        names = [line.strip() for line in listing.read_text().split("\n")]
     except UnicodeDecodeError:
         raise DataError(
             f"{root}: the list VOC{year}/ImageSets/Main/{image_set}.txt is not text; fetch it again"
@@ -146,26 +165,24 @@ def _listed(
     except (OSError, RuntimeError, HTTPException, tarfile.TarError, EOFError) as error:
         detail = f" ({error})" if download else ""
         raise DataError(f"{root}: no VOC {year} {image_set} set here{detail}; {cure}") from None
-    base = Path(DATASET_YEAR_DICT[year]["base_dir"])
-    before = os.path.join(str(root), base, "JPEGImages", "")  # noqa: PTH118 - as torchvision joins them
-    names = [image.removeprefix(before).removesuffix(_SUFFIX) for image in listing.images]
     named = [name for name in names if name]  # a blank line names nothing
     if not named:
         raise DataError(f"{root}: the list VOC{year}/ImageSets/Main/{image_set}.txt is empty")
-    for name in named:
-        if "/" in name or not name.isprintable():
-            raise DataError(
-                f"{root}: the list VOC{year}/ImageSets/Main/{image_set}.txt names {Path(name).name!r}, "
-                "which is no picture's name; fetch it again"
-            )
-    ids, notes = _of_class_list(list(dict.fromkeys(named)), root / base / "JPEGImages")
-    return ids, root / base, notes
+    together = "".join(named)
+    if "/" in together or not together.isprintable():
+        wrong = next(name for name in named if "/" in name or not name.isprintable())
+        raise DataError(
+            f"{root}: the list VOC{year}/ImageSets/Main/{image_set}.txt names {Path(wrong).name!r}, "
+            "which is no picture's name; fetch it again"
+        )
+    ids, notes = _of_class_list(list(dict.fromkeys(named)), base / "JPEGImages")
+    return ids, base, notes
 
 
 def _of_class_list(named: list[str], images: Path) -> tuple[list[str], tuple[str, ...]]:
     """From a list of one class, the pictures that show the class. Any other list stays as it is."""
-    flags = [_FLAGGED.fullmatch(name) for name in named]
-    if not all(flags) or any((images / f"{name}{_SUFFIX}").exists() for name in named):
+    flags = list(takewhile(bool, map(_FLAGGED.fullmatch, named)))
+    if len(flags) < len(named) or any((images / f"{name}{_SUFFIX}").exists() for name in named):
         return named, ()
     shown = [flag["name"] for flag in flags if flag and flag["flag"] != "-1"]
     note = (

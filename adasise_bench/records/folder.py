@@ -162,10 +162,10 @@ def claim(
     explained = _explained_images(folder, None if changed else check)
     if before is None and explained:
         raise OutputError(f"{folder / ENVIRONMENT}: missing, but there are records; {_CURE}")
-    if before is not None:
+    if explained:
         changed += [f"picture {name}" for name in sorted(explained - _unchanged(folder, explained, pictures))]
-        if changed:
-            raise OutputError(f"{folder}: holds a run with other {'; '.join(changed[:4])}; {_CURE}")
+    if changed:
+        raise OutputError(f"{folder}: holds a run with other {'; '.join(changed[:4])}; {_CURE}")
     describe(folder, settings, facts, pictures)
 
 

@@ -20,6 +20,7 @@ class PlannedKeys:
         methods: labels.
         image_ids: the pictures in their order.
         class_names: the classes of a picture, ``[None]`` where its annotation cannot be used.
+        counts: (pictures,) numbers of their classes; by default they are counted.
     """
 
     def __init__(
@@ -28,11 +29,14 @@ class PlannedKeys:
         methods: Sequence[str],
         image_ids: Iterable[str],
         class_names: Callable[[str], Sequence[str | None]],
+        counts: NDArray[np.int64] | None = None,
     ) -> None:
         self._models, self._methods, self._class_names = list(models), list(methods), class_names
         self._names = names_of(image_ids)
-        counts = (len(class_names(image_id)) for image_id in self._names)
-        ends = np.cumsum(np.fromiter(counts, np.int64, len(self._names)))
+        if counts is None:
+            numbers = (len(class_names(image_id)) for image_id in self._names)
+            counts = np.fromiter(numbers, np.int64, len(self._names))
+        ends = np.cumsum(counts)
         self.pairs = int(ends[-1]) if len(ends) else 0
         self._first = np.zeros(len(ends) + 1, np.uint32 if self.pairs < 2**32 else np.int64)
         self._first[1:] = ends

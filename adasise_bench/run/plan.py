@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from adasise_bench.data.dataset import Annotation, Dataset
+from adasise_bench.data.dataset import Annotation, ClassNames, Dataset
 from adasise_bench.data.loading import open_dataset
 from adasise_bench.data.names import ByName, Names, names_of
 from adasise_bench.data.selection import chosen_images
@@ -71,7 +71,8 @@ class Plan:
     def keys(self) -> PlannedKeys:
         """The keys of all records, in the order of the finished file."""
         labels = [method.label for method in self.config.methods]
-        return PlannedKeys(list(self.config.models), labels, self.annotations, self.class_names)
+        counts = self.classes.counts() if isinstance(self.classes, ClassNames) else None
+        return PlannedKeys(list(self.config.models), labels, self.annotations, self.class_names, counts)
 
 
 def make_plan(config: RunConfig, *, download: bool = True, verify: bool = False) -> Plan:

@@ -15,7 +15,6 @@ import torch
 
 from adasise_bench.data.dataset import Annotation, Dataset
 from adasise_bench.data.difficult import is_difficult
-from adasise_bench.data.selection import chosen_images
 from adasise_bench.data.transforms import Preprocessing, refuse_elongated, to_input
 from adasise_bench.methods import Method, Request
 from adasise_bench.metrics.chance import pair_levels
@@ -46,13 +45,22 @@ class Worker:
         device: the device of the networks.
         folder: the run folder, in which maps are saved.
         dataset: the pictures, whose classes the networks must know.
+        pictures: number of pictures of the run, for which it may pay to measure how to run the networks;
+            ``None``: too few.
 
     Raises:
         ConfigError: a network that does not fit the data or a method.
         WeightsError: missing, altered or unfitting weights.
     """
 
-    def __init__(self, config: RunConfig, device: torch.device, folder: Path, dataset: Dataset) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        device: torch.device,
+        folder: Path,
+        dataset: Dataset,
+        pictures: int | None,
+    ) -> None:
         self._config, self._device, self._folder = config, device, folder
         one_shape = config.data.resize == "stretch"
         times_kernels = device.type == "cuda" and one_shape and not config.deterministic
@@ -62,10 +70,7 @@ class Worker:
         }
         for classifier in self._classifiers.values():
             network.refuse_missing_classes(classifier, dataset)
-        data = config.data
-        self._pictures = len(
-            chosen_images(dataset.images, data.sample, config.seed, config.limit, config.shard)
-        )
+        self._pictures = pictures
         self._warm: set[str] = set()
         self._yardsticks: dict[str, Yardstick] = {}
 

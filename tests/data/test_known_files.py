@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import pickle
 import tracemalloc
 from collections.abc import Callable
+from io import BufferedReader
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
 from adasise_bench.data import known_files
-from adasise_bench.data.dataset import Dataset
+from adasise_bench.data.dataset import ClassNames, Dataset, Digests
 from adasise_bench.data.names import ByName, Names
 from adasise_bench.data.voc import VocDataset, open_voc
 from adasise_bench.records.planned_keys import PlannedKeys
 from adasise_bench.utils.errors import DataError
+from adasise_bench.utils.files import regular
 
 Opened = Callable[..., VocDataset]
 
@@ -32,13 +36,13 @@ def opened(voc_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> O
 def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The pictures that are hashed, in their order."""
     names: list[str] = []
-    digest = Dataset.digest
+    read = Dataset._read_picture
 
-    def noted(self: Dataset, image_id: str) -> str:
+    def noted(self: Dataset, image_id: str) -> tuple[bytes, bool]:
         names.append(image_id)
-        return digest(self, image_id)
+        return read(self, image_id)
 
-    monkeypatch.setattr(Dataset, "digest", noted)
+    monkeypatch.setattr(Dataset, "_read_picture", noted)
     return names
 
 
@@ -149,6 +153,48 @@ def test_a_damaged_memory_is_not_believed(
     assert len(hashed) == 3
 
 
+def test_a_first_start_reads_each_picture_once(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    opens: list[str] = []
+
+    def noted(path: Path, **options: Path) -> BufferedReader:
+        opens.append(path.name)
+        return regular(path, **options)
+
+    for module in ("pictures", "dataset", "voc"):
+        monkeypatch.setattr(f"adasise_bench.data.{module}.regular", noted)
+    everything(opened())
+    assert sorted(name for name in opens if name.endswith(".jpg")) == [
+        "000001.jpg",
+        "000002.jpg",
+        "000003.jpg",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["images", "annotations"])
+def test_a_file_that_was_removed_or_came_back_is_noticed(
+    opened: Opened, hashed: list[str], kind: str
+) -> None:
+    before, classes, _ = everything(opened())
+    path: Path = getattr(opened(), kind)["000002"]
+    content = path.read_bytes()
+    path.unlink()
+    hashed.clear()
+    gone, without, _ = everything(opened())
+    assert hashed == ["000002"]
+    assert {name for name in before if before[name] != gone[name]} == {"000002"}
+    assert (without["000002"] == [None]) == (kind == "annotations")
+    path.write_bytes(content)
+    assert everything(opened())[:2] == (before, classes)
+
+
+def test_a_worker_does_not_look_at_all_annotations(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_stamps", "_stamps_from"):
+        monkeypatch.setattr(known_files, name, lambda *_: pytest.fail("looked at"))
+    dataset = opened(look_for_empty=False)
+    assert list(dataset.images) == ["000001", "000002", "000003"]
+    assert dataset.annotation("000001").class_names == ["dog", "person"]
+
+
 def test_a_list_that_has_grown_keeps_what_is_known(opened: Opened, hashed: list[str], voc_root: Path) -> None:
     listing = voc_root / "VOCdevkit/VOC2007/ImageSets/Main/test.txt"
     listing.write_text("000003\n")
@@ -184,6 +230,31 @@ def test_names_are_those_of_a_dictionary() -> None:
         squares["other"]
 
 
+@pytest.mark.parametrize("letter", ["a", "ü", "\udc80"])
+def test_names_of_many_blocks_come_in_their_order(monkeypatch: pytest.MonkeyPatch, letter: str) -> None:
+    monkeypatch.setattr("adasise_bench.data.names.AT_ONCE", 3)
+    texts = ["", *(letter * number + str(number) for number in range(1, 8)), "end"]
+    names = Names(texts)
+    assert list(names) == texts == [names[place] for place in range(len(names))]
+    sent = pickle.loads(pickle.dumps(names))
+    assert list(sent) == texts
+    assert sent.find(texts[4]) == 4
+    assert sent.same_as(names)
+    assert not Names(texts[:-1]).same_as(names)
+    assert not Names(["ab", "c"]).same_as(Names(["a", "bc"]))
+
+
+def test_what_is_gone_through_in_order_is_what_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adasise_bench.data.dataset.AT_ONCE", 3)
+    names = Names(map(str, range(8)))
+    digests = Digests(names, np.arange(8 * 4, dtype=np.uint8).reshape(8, 4))
+    assert list(digests.items()) == [(name, digests[name]) for name in names]
+    assert digests["1"] == "04050607"
+    classes = ClassNames(names, np.array([0, 1, 2, 1, 0, 2, 2, 1], np.int32), [(), ("dog",), ("cat", "dog")])
+    assert classes.counts().tolist() == [len(classes[name]) for name in names]
+    assert (classes["0"], classes["2"]) == ([None], ("cat", "dog"))
+
+
 def test_texts_with_the_same_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("adasise_bench.data.names.hash", lambda _text: 7, raising=False)
     names = Names(["a", "b", "c"])
@@ -199,7 +270,7 @@ def test_what_is_known_takes_at_most_100_bytes_a_picture() -> None:
     known = known_files.KnownFiles(None, names, (str(number) for number in range(count)))
     rows = known.rows_of(names)
     known.sort_by_classes(rows, ("dog",), lambda _row: ("dog",))
-    known.hash_pictures(rows, lambda _row: bytes(32))
+    known.read_pictures(rows, lambda _row: (bytes(32), False))
     del rows
     numbers = known.combination
     planned = PlannedKeys(

@@ -73,7 +73,8 @@ def test_folders_of_before_a_column_was_added_are_read(tmp_path: Path) -> None:
     store.close()
     table = pq.read_table(tmp_path / FINISHED)
     added = ["peak_memory_mb", "seconds_plain_forward", "pointing", "pointing_difficult", "average_gain",
-             "insertion", "deletion", "head_sensitivity", "maps_live", "rank", "class_scores",
+             "insertion", "deletion", "head_sensitivity", "road", "adcc", "sparseness", "complexity",
+             "maps_live", "rank", "class_scores",
              "classes_annotated", "classes_difficult", "mask_precision"]  # fmt: skip
     pq.write_table(table.drop_columns(added), tmp_path / FINISHED)
     finished = read_records(tmp_path)

@@ -278,7 +278,8 @@ def test_cudnn_times_its_kernels_where_all_batches_have_one_shape(
     chosen = config(
         methods=["sise"], models={"scenes_vgg": {}} if "data" in changes else {"resnet50": {}}, **changes
     )
-    made = worker.Worker(chosen, torch.device(device), tmp_path, open_dataset(chosen.data))
+    dataset = open_dataset(chosen.data)
+    made = worker.Worker(chosen, torch.device(device), tmp_path, dataset, len(dataset.images))
     assert [classifier.times_kernels for classifier in made._classifiers.values()] == [timed]
 
 

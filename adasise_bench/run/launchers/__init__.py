@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Protocol
 
-from adasise_bench.data import Dataset
 from adasise_bench.models.engine import Engine
 from adasise_bench.records.planned_keys import KeySet
 from adasise_bench.records.record import Record
@@ -22,11 +21,11 @@ class Launcher(Protocol):
     def __enter__(self) -> Launcher:
         """Do nothing yet."""
 
-    def open(self, dataset: Dataset) -> None:
+    def open(self, plan: Plan) -> None:
         """Prepare everything that needs no run folder.
 
         Args:
-            dataset: the run's pictures.
+            plan: the run.
 
         Raises:
             BenchError: nothing can be explained with these settings.

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from adasise_bench.data import Dataset
 from adasise_bench.models.engine import Engine
 from adasise_bench.records import environment
 from adasise_bench.records.planned_keys import KeySet
@@ -36,8 +35,12 @@ class WorkerPool(Protocol):
 
     devices: Sequence[str]
 
-    def open(self) -> None:
-        """Prepare everything that needs no run folder."""
+    def open(self, pictures: int) -> None:
+        """Prepare everything that needs no run folder.
+
+        Args:
+            pictures: number of pictures of the run.
+        """
 
     def start(self, number: int, engines: Mapping[str, Engine]) -> None:
         """Start a worker, or another in place of one that died; its event ``Ready`` follows."""
@@ -75,9 +78,9 @@ class Dispatcher:
         """Do nothing yet."""
         return self
 
-    def open(self, dataset: Dataset) -> None:
+    def open(self, plan: Plan) -> None:
         """Open the pool; its workers open the data themselves."""
-        self._pool.open()
+        self._pool.open(len(plan.annotations))
 
     def __exit__(self, *_exception: object) -> None:
         """Stop all workers."""
@@ -145,16 +148,21 @@ class Dispatcher:
                 case Ready():
                     self._welcome(number, event)
                 case Made(made):
-                    self._busy[number] = self._busy[number].without(made)
-                    self._made[number] += len(made)
-                    records += made
-                case Done():
+                    records += self._received(number, made)
+                case Done(made):
+                    records += self._received(number, made)
                     self._count(number, self._busy.pop(number))
                 case Failed(error):
                     self._failure = error
                 case Died(cause):
                     records += self._replace(number, cause)
         return records
+
+    def _received(self, number: int, made: list[Record]) -> list[Record]:
+        """Note that a worker need not make these records any more."""
+        self._busy[number] = self._busy[number].without(made)
+        self._made[number] += len(made)
+        return made
 
     def _count(self, number: int, chunk: Chunk) -> None:
         """Fail if a chunk that is done lacks a record, which would never be made."""

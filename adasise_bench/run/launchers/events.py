@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from adasise_bench.records.record import Record
@@ -33,7 +33,13 @@ class Made:
 
 @dataclass(frozen=True)
 class Done:
-    """The worker has made all records of its chunk."""
+    """The worker has made all records of its chunk.
+
+    Attributes:
+        records: those that it has not sent yet.
+    """
+
+    records: list[Record] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from adasise_bench.data import Dataset
 from adasise_bench.models.engine import Engine
 from adasise_bench.models.lost_device import named_if_lost
 from adasise_bench.records.planned_keys import KeySet
@@ -38,10 +37,11 @@ class InProcess:
         """Do nothing yet."""
         return self
 
-    def open(self, dataset: Dataset) -> None:
+    def open(self, plan: Plan) -> None:
         """Load the networks."""
         with named_if_lost(self._device):
-            self._worker = Worker(self._config, self._device, self._folder, dataset)
+            pictures = len(plan.annotations)
+            self._worker = Worker(self._config, self._device, self._folder, plan.dataset, pictures)
 
     def __exit__(self, *_exception: object) -> None:
         """Do nothing, because nothing has to be stopped."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
@@ -36,30 +36,38 @@ class LocalWorkerPool:
     def __init__(self, config: RunConfig, folder: Path, devices: Sequence[str]) -> None:
         self.devices = devices
         self._config, self._folder = config, folder.absolute()
+        self._pictures: int | None = None
         self._context = get_context("spawn")
-        self._workers: dict[int, tuple[SpawnProcess, Connection]] = {}
+        self._workers: dict[int, tuple[BaseProcess, Connection]] = {}
 
-    def open(self) -> None:
+    def open(self, pictures: int) -> None:
         """Start all processes, which import modules for some seconds."""
         open_closed_streams()
+        self._pictures = pictures
         for number in range(len(self.devices)):
             self._spawn(number)
 
     def _spawn(self, number: int) -> None:
         """Start a process; interrupts from the terminal reach only the driver."""
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(theirs,), daemon=True)
+        process = self._process(theirs)
         with _interrupts_ignored():
             process.start()
         theirs.close()
         self._workers[number] = process, ours
+
+    def _process(self, connection: Connection) -> BaseProcess:
+        """A process that is not started yet; scripts/driver_speed.py puts simulated workers here."""
+        return self._context.Process(target=_work, args=(connection,), daemon=True)
 
     def start(self, number: int, engines: Mapping[str, Engine]) -> None:
         """Send a process its assignment."""
         if number not in self._workers:
             self._spawn(number)
         threads, device = torch.get_num_threads(), self.devices[number]
-        told = Assignment(number, self._config, self._folder, Path.cwd(), device, threads, dict(engines))
+        told = Assignment(
+            number, self._config, self._folder, Path.cwd(), device, threads, dict(engines), self._pictures
+        )
         self._send(number, told)
 
     def give(self, number: int, chunk: Chunk) -> None:
@@ -103,13 +111,18 @@ class LocalWorkerPool:
 
 def _work(connection: Connection) -> None:
     """The work of a worker process, until its driver is gone."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_driver()
     with suppress(EOFError, OSError):
         service = Service(connection.recv())
         connection.send(service.begin())
         while True:
             for event in service.make(connection.recv()):
                 connection.send(event)
+
+
+def end_with_driver() -> None:
+    """From now on, end this process when its driver ends."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:

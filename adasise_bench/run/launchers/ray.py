@@ -63,17 +63,19 @@ class RayWorkerPool:
         self._ray: Any = ray
         self._config, self._folder, self._wanted = config, folder.absolute(), workers
         self._threads = torch.get_num_threads()
+        self._pictures: int | None = None
         self._is_own_cluster = False
         self._actors: dict[int, Any] = {}
         self._pending: dict[Any, int] = {}
 
-    def open(self) -> None:
+    def open(self, pictures: int) -> None:
         """Join the cluster at ``RAY_ADDRESS``, or start one on this machine.
 
         Raises:
             ConfigError: there is no cluster at that address.
             DeviceError: the cluster has no GPU, or too few cores.
         """
+        self._pictures = pictures
         if not self._ray.is_initialized():
             self._join(os.environ.get("RAY_ADDRESS"))
         resources = self._ray.cluster_resources()
@@ -105,7 +107,7 @@ class RayWorkerPool:
         cores = max(os.cpu_count() or 1, (self._wanted or 1) * self._threads)
         try:
             self._ray.init(address="local", include_dashboard=False, num_cpus=cores, **_SILENT)
-        except (OSError, ValueError, RuntimeError, self._ray.exceptions.RayError) as error:
+        except Exception as error:  # a busy machine that is too slow gets a bare Exception
             raise ConfigError(
                 f"--launcher ray: no cluster can be started here: {_first_line(error)}"
             ) from None
@@ -146,7 +148,14 @@ class RayWorkerPool:
             self._hire(number)
         device = self.devices[number]
         told = Assignment(
-            number, self._config, self._folder, Path.cwd(), device, self._threads, dict(engines)
+            number,
+            self._config,
+            self._folder,
+            Path.cwd(),
+            device,
+            self._threads,
+            dict(engines),
+            self._pictures,
         )
         self._pending[self._actors[number].begin.remote(told)] = number
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from adasise_bench.data import open_dataset
 from adasise_bench.models.engine import Engine
 from adasise_bench.models.lost_device import loss_of
 from adasise_bench.records.folder_names import LOCK, LOGS
+from adasise_bench.records.record import Record
 from adasise_bench.run.config import RunConfig
 from adasise_bench.run.launchers.chunks import Chunk
 from adasise_bench.run.launchers.events import Died, Done, Event, Failed, Made, Ready
@@ -26,6 +28,9 @@ from adasise_bench.utils.determinism import deterministic
 from adasise_bench.utils.devices import pick_device
 from adasise_bench.utils.errors import BenchError, CrashError, OutputError
 from adasise_bench.utils.files import open_to_append
+
+TOGETHER = 0.1
+"""Seconds within which records are sent together, because each message costs the driver time."""
 
 
 def log_path(folder: Path, number: int) -> Path:
@@ -45,6 +50,7 @@ class Assignment:
         device: as in a configuration.
         threads: number of torch's CPU threads; equal values need equal numbers.
         engines: how to run each model; for models that are missing, the fastest way is measured.
+        pictures: number of pictures of the run; ``None``: too few to measure much for.
     """
 
     number: int
@@ -54,6 +60,7 @@ class Assignment:
     device: str
     threads: int
     engines: dict[str, Engine]
+    pictures: int | None = None
 
 
 class Service:
@@ -85,17 +92,15 @@ class Service:
             torch.cuda.set_device(self._device)
         self._stack = ExitStack()
         self._stack.enter_context(deterministic(told.config.deterministic))
-        self._dataset = open_dataset(told.config.data)
-        self._worker = Worker(told.config, self._device, told.folder, self._dataset)
+        self._dataset = open_dataset(told.config.data, look_for_empty=False)
+        self._worker = Worker(told.config, self._device, told.folder, self._dataset, told.pictures)
         return Ready(self._worker.prepare(told.engines), f"{platform.node()} {self._device}", os.getpid())
 
     def make(self, chunk: Chunk) -> Iterator[Event]:
         """Make a chunk's records."""
         try:
             plan = Plan(self._assignment.config, self._dataset, chunk.annotations)
-            for records in self._worker.records(plan, chunk.model, chunk.keys, chunk.digests):
-                yield Made(records)
-            yield Done()
+            yield from in_groups(self._worker.records(plan, chunk.model, chunk.keys, chunk.digests))
         except Exception as error:
             yield self._failed(error)
 
@@ -108,6 +113,22 @@ class Service:
             return Died(f"lost {self._device} ({reason})")
         log = log_path(self._assignment.folder, self._assignment.number)
         return Failed(CrashError(f"{type(error).__name__}: {error}", log))
+
+
+def in_groups(made: Iterable[list[Record]]) -> Iterator[Event]:
+    """The events of a chunk, with the records of quick explanations sent together.
+
+    A record that is held back was made within :data:`TOGETHER` seconds after the one before was sent. If the
+    worker dies, no more work than that is lost.
+    """
+    held: list[Record] = []
+    sent = time.monotonic()
+    for records in made:
+        held += records
+        if time.monotonic() - sent >= TOGETHER:
+            yield Made(held)
+            held, sent = [], time.monotonic()
+    yield Done(held)
 
 
 def _write_into(log: Path) -> None:

@@ -51,7 +51,7 @@ class Puppets:
         self._happened: list[tuple[int, Event]] = []
         vars(self).update(changes)
 
-    def open(self) -> None:
+    def open(self, pictures: int) -> None:
         pass
 
     def start(self, number: int, engines: Mapping[str, Engine]) -> None:

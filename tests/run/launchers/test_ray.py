@@ -79,7 +79,7 @@ def test_a_lost_node_and_a_killed_worker_lose_nothing(
 def test_a_cluster_without_room_is_named(cluster: Any, tmp_path: Path) -> None:
     pool = RayWorkerPool(settings(device="cuda"), tmp_path, None)
     with pytest.raises(DeviceError, match="the cluster has no GPU"):
-        pool.open()
+        pool.open(1)
 
 
 def test_no_ray_and_certain_gpus_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,6 +110,9 @@ class Joined:
             self.refusals += 1
             raise ConnectionError("Failed to connect\nmore")
         self.joined.append(address)
+
+    def is_initialized(self) -> bool:
+        return False
 
 
 @pytest.fixture
@@ -154,12 +157,25 @@ def test_a_cluster_that_cannot_be_joined_names_the_setting(
         crew_on(Joined("token"), home)._join("head:6379")
 
 
+def test_a_cluster_that_does_not_start_in_time_ends_in_one_line(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(**_settings: Any) -> None:
+        raise Exception("The current node timed out during startup.\nmore")
+
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "7" * 64)
+    pool = crew_on(Joined(None), home)
+    monkeypatch.setattr(pool._ray, "init", slow)
+    with pytest.raises(ConfigError, match="cluster can be started here: The current node timed out during"):
+        pool.open(1)
+
+
 def test_a_cluster_of_its_own_leaves_no_token_in_the_users_home(home: Path) -> None:
     """In a process of its own, as Ray keeps its token for the life of a process."""
     code = (
         "from pathlib import Path; from drawn_scenes import settings; "
         "from adasise_bench.run.launchers.ray import RayWorkerPool; "
-        "pool = RayWorkerPool(settings(), Path('out'), 1); pool.open(); pool.close()"
+        "pool = RayWorkerPool(settings(), Path('out'), 1); pool.open(1); pool.close()"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     environment |= {"HOME": str(home), "PYTHONPATH": PYTHONPATH}

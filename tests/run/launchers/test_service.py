@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,8 +12,10 @@ import torch
 from drawn_scenes import settings
 
 from adasise_bench.records.folder_names import LOCK
+from adasise_bench.records.record import Record
 from adasise_bench.run.launchers import service
-from adasise_bench.run.launchers.events import Ready
+from adasise_bench.run.launchers.events import Done, Made, Ready
+from adasise_bench.run.launchers.local import LocalWorkerPool
 from adasise_bench.run.launchers.service import Assignment, Service
 
 
@@ -47,3 +50,31 @@ def test_a_worker_makes_its_gpu_the_current_one(
     assert isinstance(ready, Ready), ready
     assert ready.place.endswith(f" cuda:{number}")
     assert (chosen, loaded) == ([number], [torch.device("cuda", number)])
+
+
+def test_records_of_quick_explanations_are_sent_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record that took long comes at once, with what was held back before it."""
+    now = 0.0
+    monkeypatch.setattr(service, "time", SimpleNamespace(monotonic=lambda: now))
+    records = [Record("vgg16", "sise", str(number), "dog") for number in range(5)]
+
+    def made() -> Iterator[list[Record]]:
+        nonlocal now
+        for record, seconds in zip(records, (0.01, 0.01, 5.0, 0.01, 0.01), strict=True):
+            now += seconds
+            yield [record]
+
+    assert list(service.in_groups(made())) == [Made(records[:3]), Done(records[3:])]
+
+
+def test_a_first_worker_is_told_for_how_many_pictures_it_may_measure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    pool = LocalWorkerPool(settings(), tmp_path, ["cpu"])
+    monkeypatch.setattr(pool, "_spawn", lambda _number: None)
+    monkeypatch.setattr(pool, "_send", lambda _number, assignment: told.append(assignment.pictures))
+    pool.open(7)
+    pool._workers[0] = None, None  # type: ignore[assignment]
+    pool.start(0, {})
+    assert told == [7]
