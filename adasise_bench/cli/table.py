@@ -12,6 +12,7 @@ from adasise_bench.cli.rendering import RenderingOptions, rendering_options, sho
 
 if TYPE_CHECKING:
     from adasise_bench.reporting.tables import Grouping
+    from adasise_bench.reporting.tables.look import Notes
 
 
 @click.command()
@@ -57,12 +58,12 @@ def table(
     show(build_tables(runs, metrics=metrics, methods=methods, by=by, against=against), look)
 
 
-def tables_text(folder: Path, fmt: str = "terminal") -> str:
-    """The tables of a run folder, as ``table`` prints them without options."""
+def tables_text(folder: Path, fmt: str = "terminal", notes: Notes = "few") -> str:
+    """The tables of a run folder, as ``table`` prints them without further options."""
     from adasise_bench.records import load_run
     from adasise_bench.reporting.tables import build_tables
     from adasise_bench.reporting.tables.formats import render
-    from adasise_bench.reporting.tables.look import WIDTH
+    from adasise_bench.reporting.tables.look import WIDTH, Look
     from adasise_bench.utils.text_tables import terminal_width
 
-    return render(build_tables([load_run(folder)]), fmt, terminal_width() or WIDTH)
+    return render(build_tables([load_run(folder)]), fmt, terminal_width() or WIDTH, Look(notes=notes))

@@ -18,6 +18,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
+from adasise_bench.cli.table import tables_text
 from adasise_bench.data.scenes import SCENE_CLASSES
 from adasise_bench.data.transforms import CAFFE, Preprocessing, to_input
 from adasise_bench.models import scenes_vgg
@@ -364,11 +365,11 @@ def test_the_same_network_by_its_own_name_and_by_a_function_gives_the_same_recor
     config = tree({"source": "nets:scenes"}, methods=["sise"], limit=2)
     config["models"]["scenes_vgg"] = {}
     config["data"]["input_size"] = scenes_vgg.INPUT_SIZE
-    shown = run(config).stdout
-    text = " ".join(shown.split())
+    run(config)
+    text = " ".join(tables_text(Path("out"), notes="all").split())
     blocks = ", ".join(ARCHITECTURES["scenes_vgg"].blocks["pool-input"])
     assert f"mine: own network (nets:scenes); feature maps are read after {blocks}." in text
-    assert "not the published model: weights of nets:scenes" in text
+    assert "not the published model but weights of nets:scenes" in text
     records = read_records(Path("out"))
     assert records["error"].isna().all()
     measures = ["ebpg", "bbox", "drop", "increase", "miou", "score", "forwards"]

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from coco_layout import name, save_caffe_resnet, write_coco
 
 from adasise_bench.cli import main
+from adasise_bench.cli.table import tables_text
 from adasise_bench.data.coco import open_coco
 from adasise_bench.records import environment, evidence
 from adasise_bench.records.reading import read_records
@@ -65,9 +66,9 @@ def test_results_say_which_data_they_rest_on(folder: Path) -> None:
     assert environment["data"]["name"] == "COCO 2014 val, masks"
     assert (environment["data"]["full_images"], environment["data"]["left_out"]) == (40504, 1)
     assert environment["identity"]["data"]["region"] == "masks"
-    text = " ".join((folder.parent / "stdout").read_text().split())
+    text = " ".join(tables_text(folder, notes="all").split())
     assert "COCO 2014 val, masks (pictures without objects left out: 1)" in text
-    assert "ResNet-50: not the published model" in text
+    assert "ResNet-50 is not the published model" in text
     assert "ResNet-50: 4 of 40504 images (6 pairs)." in text
     assert "published" not in text.replace("not the published", "")
 

@@ -177,7 +177,7 @@ def test_stand_in_and_part_of_the_data_come_first(root: Path, tmp_path: Path) ->
     caveats = names.index("aside")
     assert caveats < names.index("table")
     texts = " ".join("".join(text) for _, _, text in page.elements[caveats : names.index("nav")])
-    assert "ResNet-50: not the published model: standin.pth.tar" in texts
+    assert "ResNet-50 is not the published model but standin.pth.tar" in texts
     assert "3 of 4952 images (6 of 7632 pairs)" in texts
 
 
