@@ -33,7 +33,7 @@ NETWORKS = {
     "torchvision": """
         alexnet convnext_tiny densenet121 efficientnet_b0 efficientnet_v2_s googlenet inception_v3 maxvit_t
         mnasnet0_5 mobilenet_v2 mobilenet_v3_small regnet_x_400mf resnet18 resnet50 resnext50_32x4d
-        shufflenet_v2_x0_5 squeezenet1_1 swin_t vgg11_bn vgg16 vit_b_32 wide_resnet50_2
+        shufflenet_v2_x0_5 squeezenet1_1 swin_t vgg11_bn vgg16 wide_resnet50_2
     """,
     "timm": """
         bat_resnext26ts botnet26t_256 caformer_s18 coat_tiny coatnet_nano_rw_224 convformer_s18 convit_tiny
