@@ -33,7 +33,7 @@ NETWORKS = {
     "torchvision": """
         alexnet convnext_tiny densenet121 efficientnet_b0 efficientnet_v2_s googlenet inception_v3 maxvit_t
         mnasnet0_5 mobilenet_v2 mobilenet_v3_small regnet_x_400mf resnet18 resnet50 resnext50_32x4d
-        shufflenet_v2_x0_5 squeezenet1_1 swin_t vgg11_bn vgg16 vit_b_32 wide_resnet50_2
+        shufflenet_v2_x0_5 squeezenet1_1 swin_t vgg11_bn vgg16 wide_resnet50_2
     """,
     "timm": """
         bat_resnext26ts botnet26t_256 caformer_s18 coat_tiny coatnet_nano_rw_224 convformer_s18 convit_tiny
@@ -57,8 +57,6 @@ NETWORKS = {
 }
 
 FAMILIES = {
-    "CaiT": "cait_xxs24_224",
-    "CoAtNet": "coatnet_nano_rw_224",
     "CoaT": "coat_lite_tiny",
     "ConvNeXt": "convnext_atto",
     "ConviT": "convit_tiny",
@@ -66,30 +64,14 @@ FAMILIES = {
     "DeiT": "deit_tiny_patch16_224",
     "DeiT, distilled": "deit_tiny_distilled_patch16_224",
     "EdgeNeXt": "edgenext_xx_small",
-    "EfficientFormer": "efficientformer_l1",
     "EVA-02": "eva02_tiny_patch14_224",
-    "GC ViT": "gcvit_xxtiny",
-    "Hiera": "hiera_tiny_224",
     "LeViT": "levit_128s",
-    "MambaOut": "mambaout_femto",
-    "MaxViT": "maxvit_pico_rw_256",
-    "MLP-Mixer": "mixer_s16_224",
     "MobileViT": "mobilevit_xxs",
-    "MViTv2": "mvitv2_tiny",
-    "NesT": "nest_tiny",
     "PiT": "pit_ti_224",
-    "PoolFormer": "poolformer_s12",
     "PVTv2": "pvt_v2_b0",
-    "ResMLP": "resmlp_12_224",
     "Swin": "swin_tiny_patch4_window7_224",
-    "Swin V2": "swinv2_tiny_window8_256",
-    "TinyViT": "tiny_vit_5m_224",
-    "TNT": "tnt_s_patch16_224",
-    "Twins": "twins_svt_small",
     "ViT": "vit_tiny_patch16_224",
     "ViT behind a ResNet": "vit_tiny_r_s16_p8_224",
-    "ViT with registers": "vit_wee_patch16_reg1_gap_256",
-    "VOLO": "volo_d1_224",
     "XCiT": "xcit_nano_12_p16_224",
 }
 """Families of timm's transformers, hybrids and their relatives, each by its smallest network."""
