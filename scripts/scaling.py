@@ -133,7 +133,9 @@ def report(folder: Path) -> None:
     write_report([load_run(folder)], path)
     found = opening_of(path, "00042")
     seconds = f"{found.first_pairs:.2f} s to the first pairs; {found.search:.2f} s to search"
-    click.echo(f"{found.megabytes:.1f} MB; {seconds}")
+    click.echo(
+        f"{found.megabytes:.1f} MB; {seconds}; {found.processor:.2f} s of the browser's processor time"
+    )
 
 
 def seconds_each(work: Callable[[], Any], times: int) -> float:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.models.tokens import MapLayout
 from adasise_bench.utils.errors import BenchError, ConfigError
 from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.settings import suggest
@@ -23,11 +24,15 @@ class LayerMaps:
         maps: (K, h, w) float32, without gradient.
         gradients: (T, K, h, w) float32, the gradients of T raw outputs with respect to the maps.
         outputs: (C,) float32, the raw outputs at image level, before any softmax or sigmoid.
+        layout: how the layer's output holds the maps.
+        output: (1, ...), the layer's output as it was.
     """
 
     maps: torch.Tensor
     gradients: torch.Tensor
     outputs: torch.Tensor
+    layout: MapLayout
+    output: torch.Tensor
 
 
 def layer_maps(
@@ -49,15 +54,15 @@ def layer_maps(
         BenchError: maps or outputs that are not finite.
     """
     leaves: list[torch.Tensor] = []
+    whole: list[tuple[MapLayout, torch.Tensor]] = []
 
-    def cut(output: torch.Tensor) -> torch.Tensor:
-        if not isinstance(output, torch.Tensor) or output.ndim != 4:
-            raise ConfigError(f"{classifier.name}: layer {layer!r} gives no feature maps; name another")
-        leaves.append(output.detach().requires_grad_(bool(targets)))
+    def cut(maps: torch.Tensor, layout: MapLayout, output: torch.Tensor) -> torch.Tensor:
+        whole.append((layout, output.detach()))
+        leaves.append(maps.detach().requires_grad_(bool(targets)))
         return leaves[-1].clone()  # what follows may work in place
 
     with (
-        replaced_output(classifier, layer, cut),
+        replaced_output(classifier, image, layer, cut),
         torch.set_grad_enabled(bool(targets)),
         arithmetic("fp32", classifier.device),
     ):
@@ -73,7 +78,7 @@ def layer_maps(
     maps = leaves[0][0].detach()
     refuse_not_finite(maps, outputs)
     stacked = torch.stack(gradients) if gradients else maps.new_empty(0, *maps.shape)
-    return LayerMaps(maps, stacked, outputs.detach())
+    return LayerMaps(maps, stacked, outputs.detach(), *whole[0])
 
 
 def refuse_not_finite(*values: torch.Tensor) -> None:
@@ -88,21 +93,29 @@ def refuse_not_finite(*values: torch.Tensor) -> None:
 
 @contextmanager
 def replaced_output(
-    classifier: Classifier, layer: str, replacement: Callable[[torch.Tensor], torch.Tensor]
+    classifier: Classifier,
+    image: torch.Tensor,
+    layer: str,
+    replacement: Callable[[torch.Tensor, MapLayout, torch.Tensor], torch.Tensor],
 ) -> Iterator[None]:
-    """Replace a layer's output in the forward passes of a ``with`` block.
+    """Replace a layer's feature maps in the forward passes of a ``with`` block.
 
     Args:
         classifier: the network; left as it was found.
+        image: (N, 3, H, W) network input; only its size matters.
         layer: name of a module.
-        replacement: takes the layer's output and gives the tensor that the next layer gets.
+        replacement: takes the layer's maps, (N, K, h, w), how its output holds them, and this output, and
+            gives the maps that the next layer gets.
 
     Raises:
-        ConfigError: no such module.
+        ConfigError: no such module, or one that gives no feature maps.
     """
 
     def replace(_module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
-        return replacement(output)
+        layout = classifier.layout_of(output, image)
+        if layout is None:
+            raise ConfigError(f"{classifier.name}: layer {layer!r} gives no feature maps; name another")
+        return layout.output(replacement(layout.maps(output), layout, output), output)
 
     modules = dict(classifier.module.named_modules())
     if layer not in modules:

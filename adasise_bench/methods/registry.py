@@ -71,6 +71,24 @@ METHODS: Mapping[str, MethodEntry] = {
         "grad-cam-pp-v1",
         title="Grad-CAM++",
     ),
+    "hires_cam": MethodEntry(
+        "adasise_bench.methods.cam.hires_cam:HiResCam",
+        "HiResCAM: maps weighted by the gradient of each position (Draelos & Carin, arXiv 2011.08891)",
+        "hires-cam-v1",
+        title="HiResCAM",
+    ),
+    "layer_cam": MethodEntry(
+        "adasise_bench.methods.cam.layer_cam:LayerCam",
+        "LayerCAM: maps weighted by the positive gradient of each position (Jiang et al., TIP 2021)",
+        "layer-cam-v1",
+        title="LayerCAM",
+    ),
+    "refine_cam": MethodEntry(
+        "adasise_bench.methods.cam.refine_cam:RefineCam",
+        "RefineCAM: product of several layers' Grad-CAM++ maps (Domeniconi et al., arXiv 2605.14641)",
+        "refine-cam-v1",
+        title="RefineCAM",
+    ),
     "score_cam": MethodEntry(
         "adasise_bench.methods.cam.score_cam:ScoreCam",
         "Score-CAM: maps weighted by the score of the input they mask (Wang et al., CVPRW 2020)",

@@ -35,7 +35,8 @@ class Pair:
         difficult: whether the pair is in the difficult set of the pointing game; ``None`` where the data has
             no such set.
         scores: gives Ψ of every class for the whole picture, (C,) float32; all pairs of the picture share it.
-        explain: explains the same pair on another network and gives an (H, W) float32 map.
+        explain: explains the same class of a (1, 3, H, W) network input on a network, which can be another
+            input or another network than the pair's, and gives an (H, W) float32 map.
         ties: which of equal pixels belong to the highest N, see :func:`.top_pixels`.
     """
 
@@ -48,7 +49,7 @@ class Pair:
     annotation: Annotation
     difficult: bool | None
     scores: Callable[[], torch.Tensor]
-    explain: Callable[[Classifier], torch.Tensor]
+    explain: Callable[[Classifier, torch.Tensor], torch.Tensor]
     ties: Ties = "row-major"
 
     @cached_property

@@ -46,7 +46,7 @@ def head_sensitivity(
     classifier: Classifier,
     image: torch.Tensor,
     saliency: torch.Tensor,
-    explain: Callable[[Classifier], torch.Tensor],
+    explain: Callable[[Classifier, torch.Tensor], torch.Tensor],
 ) -> float | None:
     """Rank correlation of the map with the map that the same method gives after :func:`randomized_head`.
 
@@ -57,7 +57,7 @@ def head_sensitivity(
         classifier: the network that was explained.
         image: (1, 3, H, W) float32 network input.
         saliency: (H, W) map.
-        explain: explains the same picture and class on another network and gives an (H, W) map.
+        explain: explains the same class of a network input on another network and gives an (H, W) map.
 
     Returns:
         Spearman's ρ, from -1 to 1; lower is better. It is 1 for a method that does not look at the last
@@ -70,10 +70,10 @@ def head_sensitivity(
         >>> from adasise_bench.metrics.randomisation import head_sensitivity
         >>> from adasise_bench.models.example import red_picture, two_colours
         >>> image = red_picture([[0, 2], [0, 6]])
-        >>> round(head_sensitivity(two_colours(), image, image[0, 0], lambda network: image[0, 0]), 6)
+        >>> round(head_sensitivity(two_colours(), image, image[0, 0], lambda *_: image[0, 0]), 6)
         1.0
     """
-    other = explain(randomized_head(classifier, image))
+    other = explain(randomized_head(classifier, image), image)
     if not torch.isfinite(other).all():
         raise BenchError("the map of the randomised head is not finite for this picture")
     return rank_correlation(saliency, other)

@@ -14,12 +14,24 @@ if TYPE_CHECKING:
 Direction = Literal["up", "down"]
 """Which values are better: the higher or the lower ones."""
 
-Unit = Literal["percent", "seconds", "maps", "inputs", "megabytes", "correlation", "count"]
+Unit = Literal["percent", "seconds", "maps", "inputs", "megabytes", "correlation", "nats", "count"]
 
 Average = Literal["pairs", "classes"]
 """What a mean is taken over: all pairs, or the means of those classes that have values."""
 
-Passes = Literal["one a row", "one explanation"]
+
+class Passes(NamedTuple):
+    """The inputs that a metric passes through the network in whole batches: their number, in parts.
+
+    Attributes:
+        inputs: how many it passes of any picture.
+        rows: how many it passes for each row of the input's pixels.
+        explanations: how often it explains again, with what this takes.
+    """
+
+    inputs: int = 0
+    rows: int = 0
+    explanations: int = 0
 
 
 class Range(NamedTuple):
@@ -32,6 +44,7 @@ class Range(NamedTuple):
 
 PERCENT = Range(0, 100)
 HIT = Range(0, 100, whole=True)
+HALF = Range(-50, 50)
 FROM_ZERO = Range(0, inf)
 ANYTHING = Range(-inf, inf)
 
@@ -55,8 +68,7 @@ class Metric:
         range_of_raw_outputs: the same where Ψ is the network's raw output; ``None`` where it is then not
             computed.
         default: whether tables have it unasked, and, where it has a function, ``compare`` looks at it.
-        passes: how many more inputs it passes through the network: one for each row of the map's pixels
-            (and one for the start), or as many as another explanation; ``None`` for none. Those that have
+        passes: the further inputs that it passes through the network; ``None`` for none. Metrics that have
             any are computed only where ``extra_metrics`` asks for them.
         column: of the records that it is taken from; by default its name.
         quantile: share of the values that lie below it; ``None`` for the mean.
@@ -77,6 +89,11 @@ class Metric:
     column: str = ""
     quantile: float | None = None
     average: Average = "pairs"
+
+    @property
+    def explains_again(self) -> bool:
+        """Whether the method that made a map must explain once more."""
+        return self.passes is not None and self.passes.explanations > 0
 
     def load(self) -> Callable[..., float | None]:
         """Import the function."""
@@ -155,18 +172,35 @@ METRICS: Mapping[str, Metric] = _named({
     "insertion": Metric(
         "Insertion, %", "area under the score while the blurred picture is uncovered",
         function="faithfulness:insertion", definition="insertion-rise-blur11-v1",
-        range_of_raw_outputs=ANYTHING, passes="one a row",
+        range_of_raw_outputs=ANYTHING, passes=Passes(inputs=1, rows=1),
     ),
     "deletion": Metric(
         "Deletion, %", "area under the score while the picture is set to zero", direction="down",
         function="faithfulness:deletion", definition="deletion-rise-zero-v1",
-        range_of_raw_outputs=ANYTHING, passes="one a row",
+        range_of_raw_outputs=ANYTHING, passes=Passes(inputs=1, rows=1),
     ),
     "head_sensitivity": Metric(
         "Randomised head, correlation", "rank correlation with the map of a randomised last layer",
         "correlation", "down", function="randomisation:head_sensitivity",
         definition="head-random-spearman-v1",
-        range=Range(-1, 1), passes="one explanation",
+        range=Range(-1, 1), passes=Passes(explanations=1),
+    ),
+    "road": Metric(
+        "ROAD, %", "half of Ψ without the map's lowest pixels minus Ψ without its highest, filled in",
+        function="road:road", definition="road-linear-morf-lerf-v1", range=HALF,
+        range_of_raw_outputs=ANYTHING, passes=Passes(inputs=18),
+    ),
+    "adcc": Metric(
+        "ADCC, %", "harmonic mean of coherency, 1 - complexity and 1 - average drop",
+        function="adcc:adcc", definition="adcc-v1", range_of_raw_outputs=None, passes=Passes(explanations=1),
+    ),
+    "sparseness": Metric(
+        "Sparseness, %", "Gini index of the map's pixels",
+        function="sparseness:sparseness", definition="sparseness-gini-v1",
+    ),
+    "complexity": Metric(
+        "Complexity, nats", "entropy of the pixels' shares in the map's energy", "nats", "down",
+        function="complexity:complexity", definition="complexity-entropy-v1", range=FROM_ZERO,
     ),
     "seconds_median": Metric(
         "Run-time, median, s", "half of the explanations took less", "seconds", "down",
@@ -215,7 +249,8 @@ def expected_forwards(names: Iterable[str], side: int, explanation: int) -> int:
         side: pixels of the input's side.
         explanation: forward passes of the explanation itself.
     """
-    return sum(explanation if METRICS[name].passes == "one explanation" else side + 1 for name in names)
+    passed = [METRICS[name].passes or Passes() for name in names]
+    return sum(one.inputs + one.rows * side + one.explanations * explanation for one in passed)
 
 
 def scored_inputs(names: Iterable[str], side: int, explanation: range) -> list[range]:
@@ -226,5 +261,9 @@ def scored_inputs(names: Iterable[str], side: int, explanation: range) -> list[r
         side: pixels of the input's side.
         explanation: how many the explanation itself scores.
     """
-    steps = range(side + 1, side + 2)
-    return [explanation if METRICS[name].passes == "one explanation" else steps for name in names]
+    passed = [METRICS[name].passes or Passes() for name in names]
+    own = [one.inputs + one.rows * side for one in passed]
+    return [
+        explanation if one.explanations else range(inputs, inputs + 1)
+        for one, inputs in zip(passed, own, strict=True)
+    ]

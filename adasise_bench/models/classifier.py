@@ -20,6 +20,7 @@ from adasise_bench.models.batching import BatchSize
 from adasise_bench.models.engine import LAYOUTS, Engine, LayoutName
 from adasise_bench.models.kernel_choice import kernels_timed
 from adasise_bench.models.score import ScoreName, image_level, monotone_psi, psi
+from adasise_bench.models.tokens import MapLayout, layout_of
 from adasise_bench.utils.precision import PrecisionName, arithmetic
 
 
@@ -72,6 +73,8 @@ class Classifier:
             shape.
         layouts: memory layouts in which the network runs.
         outputs_add_up: whether the outputs are probabilities that add up to 1 (``score`` is ``probability``).
+        prefixes: the possible numbers of tokens in front of those of a transformer's positions, see
+            :func:`.layout_of`.
     """
 
     name: str
@@ -92,6 +95,7 @@ class Classifier:
     times_kernels: bool = False
     layouts: tuple[LayoutName, ...] = tuple(LAYOUTS)
     outputs_add_up: bool = False
+    prefixes: tuple[int, ...] = (0, 1)
 
     def with_maps(self, maps: tuple[int, ...]) -> Classifier:
         """The same network, which now knows how many feature maps its blocks have."""
@@ -188,7 +192,7 @@ class Classifier:
             image: (1, 3, H, W) network input.
             targets: indices of the T classes whose scores are differentiated.
         """
-        with self._captured_maps() as captured, torch.enable_grad(), arithmetic("fp32", self.device):
+        with self._captured_maps(image) as captured, torch.enable_grad(), arithmetic("fp32", self.device):
             outputs = self.outputs(image)
             objectives = monotone_psi(outputs, self.score, add_up=self.outputs_add_up)[0]
             gradients = [
@@ -206,20 +210,33 @@ class Classifier:
     @torch.no_grad()
     def maps_available(self, image: torch.Tensor) -> list[int]:
         """Number of feature maps of each block."""
-        with self._captured_maps() as captured:
+        with self._captured_maps(image) as captured:
             self.outputs(image)
         return [maps.shape[1] for maps in captured]
 
+    def layout_of(self, output: object, image: torch.Tensor) -> MapLayout | None:
+        """How a module's output holds feature maps; ``None`` if it holds none.
+
+        Args:
+            output: what the module returned.
+            image: (N, 3, H, W) network input.
+        """
+        return layout_of(output, (image.shape[2], image.shape[3]), self.prefixes)
+
     @contextmanager
-    def _captured_maps(self) -> Iterator[list[torch.Tensor]]:
-        """Collect the blocks' outputs of the forward passes in the body; hooks are always removed."""
+    def _captured_maps(self, image: torch.Tensor) -> Iterator[list[torch.Tensor]]:
+        """Collect the blocks' maps in the forward passes of the body; hooks are always removed."""
         captured: list[torch.Tensor] = []
 
         def capture(_module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
+            layout = self.layout_of(output, image)
+            if layout is None:
+                raise ValueError(f"an output of shape {tuple(output.shape)} holds no feature maps")
+            maps = layout.maps(output)
             if not captured:
-                output = output.detach().requires_grad_(torch.is_grad_enabled())
-            captured.append(output)
-            return output
+                maps = maps.detach().requires_grad_(torch.is_grad_enabled())
+            captured.append(maps)
+            return layout.output(maps, output)
 
         hooks = [self.module.get_submodule(block).register_forward_hook(capture) for block in self.blocks]
         try:

@@ -87,6 +87,9 @@ class CustomModel(ModelConfig):
         None, min_length=1, description="names of the outputs, in order; default: the data's classes"
     )
     blocks: Literal["auto"] | Annotated[list[str], Field(min_length=1)] | None = None  # type: ignore[assignment]
+    tokens: int | None = Field(
+        None, ge=0, le=1000, description="tokens in front of those of the positions; default: found"
+    )
     mean: Channels | None = Field(None, description="subtracted from the scaled picture, per channel")
     std: Channels | None = Field(None, description="what it is then divided by, per channel")
     scale: Literal[1, 255] | None = Field(None, description="value of white before `mean` is subtracted")

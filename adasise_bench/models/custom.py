@@ -24,6 +24,7 @@ from adasise_bench.models.network_checks import check_network
 from adasise_bench.models.preparation import prepared
 from adasise_bench.models.score import ScoreName
 from adasise_bench.models.state import load_state
+from adasise_bench.models.tokens import possible_prefixes
 from adasise_bench.utils import plugins
 from adasise_bench.utils.errors import BenchError, ConfigError, DeviceError, WeightsError
 from adasise_bench.utils.precision import PrecisionName, arithmetic
@@ -85,15 +86,16 @@ def load(
     image = torch.randn(1, 3, input_size, input_size, generator=torch.Generator().manual_seed(0)).to(device)
     module = module.to(device)
     preprocessing = Preprocessing(settings.scale or 1, settings.mean, settings.std)
+    prefixes = possible_prefixes(module, settings.tokens)
     with arithmetic("fp32", device):
         answers = check_network(
             where, module, preprocessing, classes, score, input_size=input_size, resize=resize, device=device
         )
         try:
             blocks = (
-                find_blocks(module, image)
+                find_blocks(module, image, settings.tokens)
                 if settings.blocks in (None, "auto")
-                else check_blocks(module, image, settings.blocks)
+                else check_blocks(module, image, settings.blocks, settings.tokens)
             )
         except ValueError as error:
             raise ConfigError(f"{where}: blocks: {error}") from None
@@ -105,6 +107,7 @@ def load(
         definition=built.definition,
         layouts=answers.layouts,
         outputs_add_up=answers.outputs_add_up,
+        prefixes=prefixes,
     )  # fmt: skip
     return classifier.with_maps(_maps(where, classifier, image))
 

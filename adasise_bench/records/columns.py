@@ -150,7 +150,7 @@ def join(runs: Sequence[Run]) -> dict[str, NetworkRecords]:
         keys *= len(class_names) + 1
         keys += class_codes[own]
         keys += 1
-        pairs = _distinct(keys)
+        pairs: Any = _distinct(keys)
         index = pd.MultiIndex(
             levels=levels,
             codes=[pairs // (len(class_names) + 1), pairs % (len(class_names) + 1) - 1],
@@ -305,7 +305,10 @@ def sorted_codes(reads: Sequence[Read], name: str) -> tuple[NDArray[np.signedint
 def _distinct(keys: NDArray[np.int64]) -> NDArray[np.int64]:
     """The different values, sorted. np.unique hashes them, which takes longer the more there are."""
     ordered = np.sort(keys)
-    return ordered[np.concatenate([np.ones(min(1, len(keys)), np.bool_), ordered[1:] != ordered[:-1]])]
+    different: NDArray[np.int64] = ordered[
+        np.concatenate([np.ones(min(1, len(keys)), np.bool_), ordered[1:] != ordered[:-1]])
+    ]
+    return different
 
 
 def present_codes(codes: NDArray[Any]) -> NDArray[np.intp]:

@@ -35,8 +35,8 @@ def _table_html(table: Table) -> str:
     lines = ((line.title, [" ".join(cell).strip() for cell in line.cells]) for line in grid.lines)
     shared = f"<p>{grid.shared}</p>" if grid.shared else ""
     line = deviation_line(table)
-    differs = f"<p>{escape(line)}</p>" if line else ""
-    return f"<h4>{escape(title(table))}</h4>\n{html_table(grid.header, lines)}{shared}{differs}"
+    heading = f"<h4>{escape(title(table))}</h4>\n{f'<p>{escape(line)}</p>' if line else ''}"
+    return f"{heading}{html_table(grid.header, lines)}{shared}"
 
 
 def html_table(header: Iterable[str], lines: Iterable[tuple[str, Iterable[str]]]) -> str:

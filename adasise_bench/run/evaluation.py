@@ -53,7 +53,7 @@ def evaluated(
     if class_name not in {box.class_name for box in boxes}:
         raise DataError(f"no box of {class_name}: localisation is measured against the boxes of the class")
     for name in config.extra_metrics:
-        if METRICS[name].passes == "one explanation" and method is None:
+        if METRICS[name].explains_again and method is None:
             raise ConfigError(
                 f"extra_metrics: {name} explains the picture again, and the method of this map is not known"
             )

@@ -124,9 +124,10 @@ def measured(
     )
 
 
-def _explain(request: Request, classifier: Classifier) -> torch.Tensor:
-    """The map of the same request for another network, (H, W)."""
-    return request.method.explain(classifier, request, PhaseClock(classifier.device)).saliency
+def _explain(request: Request, classifier: Classifier, image: torch.Tensor) -> torch.Tensor:
+    """The map of the same request for another network or another input, (H, W)."""
+    asked = request._replace(image=image)
+    return request.method.explain(classifier, asked, PhaseClock(classifier.device)).saliency
 
 
 def failed(key: Key, classifier: Classifier, reason: str) -> Record:

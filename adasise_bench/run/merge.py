@@ -25,6 +25,7 @@ from adasise_bench.run.config import RunConfig
 from adasise_bench.run.merged_records import MergedOrder, ShardKeys, read_keys
 from adasise_bench.utils.errors import ConfigError, DataError, OutputError
 from adasise_bench.utils.files import folder_made_atomically, regular
+from adasise_bench.utils.memory import release_unused
 from adasise_bench.utils.quantities import counted
 from adasise_bench.utils.settings import first_problem
 
@@ -76,6 +77,7 @@ def merge(out: Path, folders: Sequence[Path]) -> int:
         _refuse_impossible(shard)
     _refuse_gaps(shards)
     order = _order(shards)
+    release_unused()
     try:
         with folder_made_atomically(out) as unfinished:
             order.write_lines(unfinished / IN_FLIGHT)
@@ -154,9 +156,7 @@ def _refuse_gaps(shards: Sequence[Shard]) -> None:
 
 def _order(shards: Sequence[Shard]) -> MergedOrder:
     """The order of the whole run's records, from the list of pictures and the pairs that shards explained."""
-    config = shards[0].whole
-    listed = run_folder.picture_hashes(shards[0].folder)
-    names = Names(chosen_images(listed, config.data.sample, config.seed, config.limit))
+    config, names = shards[0].whole, _image_ids(shards[0])
     models, methods = list(config.models), [method.label for method in config.methods]
     keys = []
     for shard in shards:
@@ -184,6 +184,14 @@ def _order(shards: Sequence[Shard]) -> MergedOrder:
             "give the shard's command again"
         )
     return order
+
+
+def _image_ids(shard: Shard) -> Names:
+    """The ids of the whole run's images, in their order."""
+    config, listed = shard.whole, run_folder.picture_hashes(shard.folder).names
+    if config.data.sample is None and config.limit is None:
+        return listed  # without a copy, because there may be millions
+    return Names(chosen_images(listed, config.data.sample, config.seed, config.limit))
 
 
 def _refuse_misplaced(shard: Shard, keys: ShardKeys) -> None:

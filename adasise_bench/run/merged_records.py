@@ -78,7 +78,8 @@ def read_keys(path: Path, names: Names, models: Sequence[str], methods: Sequence
     """
     read = reader(path.parent)
     found = {name: sorted_codes([read], name) for name in Key._fields}
-    codes, values = ({name: pair[part] for name, pair in found.items()} for part in (0, 1))
+    codes = {name: numbers for name, (numbers, _) in found.items()}
+    values = {name: different for name, (_, different) in found.items()}
     places = (names.find(image_id.as_py()) for image_id in values["image_id"])
     of_image = np.fromiter((_NOWHERE if place is None else place for place in places), np.int32)
     images = of_image[codes["image_id"]]

@@ -115,7 +115,7 @@ def measuring(
     for name in methods:
         if name not in maps.entries:
             raise ConfigError(f"--methods: no maps of {name!r} in {maps.root}{suggest(name, maps.entries)}")
-    again = [name for name in config.extra_metrics if METRICS[name].passes == "one explanation"]
+    again = [name for name in config.extra_metrics if METRICS[name].explains_again]
     options = {"resize": resize, "negative": negative}
     tree = config.model_dump(mode="json") | {
         "name": f"measured-{config.name}"[:100],

@@ -24,7 +24,7 @@ from adasise_bench.methods.registry import METHODS
 from adasise_bench.metrics.registry import METRICS
 from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.records.reading import read_records
-from adasise_bench.reporting.tables.formats import WIDTH
+from adasise_bench.reporting.tables.look import WIDTH
 from adasise_bench.run import worker
 from adasise_bench.utils import errors
 from adasise_bench.utils.text_tables import terminal_width
@@ -355,7 +355,7 @@ def test_a_workers_crash_reaches_the_driver_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["regression.baseline", "regression.output", "reporting.tables.formats", "records"]
+    "module", ["regression.baseline_file", "regression.output", "reporting.tables.formats", "records"]
 )
 def test_what_only_reads_runs_imports_neither_torch_nor_scipy_s_statistics(module: str) -> None:
     """They take half a gigabyte and more than a second."""

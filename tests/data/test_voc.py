@@ -9,6 +9,8 @@ import pytest
 from conftest import write_annotation
 from PIL import Image
 
+from adasise_bench.data.config import DataConfig
+from adasise_bench.data.loading import open_dataset
 from adasise_bench.data.selection import chosen_images
 from adasise_bench.data.voc import VOC_CLASSES, open_voc, read_annotation
 from adasise_bench.utils.errors import ConfigError, DataError
@@ -70,6 +72,19 @@ def test_nothing_is_downloaded_into_a_folder_that_is_not_there(tmp_path: Path) -
     with pytest.raises(DataError, match="no such folder; make it"):
         open_voc(tmp_path / "typo", "2007", "test", download=True)
     assert not (tmp_path / "typo").exists()
+
+
+def test_the_default_folder_need_not_be_there_for_a_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def download(root: str, *_set: str, download: bool) -> None:
+        assert download
+        raise RuntimeError(f"downloads into {root}")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("torchvision.datasets.VOCDetection", download)
+    with pytest.raises(DataError, match=rf"\(downloads into {tmp_path}/data\)"):
+        open_dataset(DataConfig(download=True))
 
 
 def test_a_blank_line_in_the_list_is_no_picture_and_binary_is_no_list(voc_root: Path) -> None:

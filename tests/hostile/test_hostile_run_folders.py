@@ -104,7 +104,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def table(folder: Path) -> str:
-    return tables_text([folder], "terminal")
+    return tables_text(folder)
 
 
 def resume(folder: Path) -> RecordStore:

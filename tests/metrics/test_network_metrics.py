@@ -50,9 +50,11 @@ def request(image: torch.Tensor, target: int = 0, entry: object = "sise") -> Req
     return Request(parse_method(entry), image, target)
 
 
-def again(asked: Request) -> Callable[[Classifier], torch.Tensor]:
-    """Explains the same for another network."""
-    return lambda classifier: asked.method.explain(classifier, asked, PhaseClock(classifier.device)).saliency
+def again(asked: Request) -> Callable[[Classifier, torch.Tensor], torch.Tensor]:
+    """Explains the same for another network or input."""
+    return lambda classifier, image: (
+        asked.method.explain(classifier, asked._replace(image=image), PhaseClock(classifier.device)).saliency
+    )
 
 
 def scattered(shape: tuple[int, ...] = (48, 40), seed: int = 6) -> torch.Tensor:

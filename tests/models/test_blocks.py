@@ -168,12 +168,22 @@ def test_the_page_of_blocks_is_what_the_script_writes(block_table: ModuleType, n
     assert line in (found if is_found else refused)
 
 
+@pytest.mark.parametrize("family", ["ViT", "DeiT, distilled", "Swin", "ConvNeXt", "PiT"])
+def test_the_pages_families_are_what_the_script_writes(block_table: ModuleType, family: str) -> None:
+    line = block_table.family_row(family)
+    assert line in (ROOT / "docs/blocks.md").read_text(encoding="utf-8")
+    assert line.endswith("| yes | yes |\n")
+
+
 def test_the_page_of_blocks_has_the_scripts_text_and_networks(block_table: ModuleType) -> None:
     page = (ROOT / "docs/blocks.md").read_text(encoding="utf-8")
     rows = re.compile(r"^\| (torchvision|timm) (\S+) .*\n", re.MULTILINE)
     releases = re.compile(r"^Made with .*$", re.MULTILINE)
     assert sorted(rows.findall(page)) == sorted(block_table.names())
-    assert releases.sub("", rows.sub("", page)) == releases.sub("", block_table.page([]))
+    families = re.compile(r"^\| [^|]+ \| \w+ \| \d+ \|.* (yes|no) \|\n", re.MULTILINE)
+    text = releases.sub("", families.sub("", rows.sub("", page)))
+    assert text == releases.sub("", block_table.page([], []))
+    assert len(families.findall(page)) == len(block_table.FAMILIES) >= 30
     assert len(rows.findall(page.split(block_table.REFUSED)[0])) >= 40
 
 
@@ -306,16 +316,22 @@ def test_layers_behind_a_block_are_counted_and_most_of_them_refused() -> None:
         find_blocks(frozen(nn.Sequential(*parts, Tokens(4))), noise())
 
 
-@pytest.mark.parametrize("name", ["vit_b_32", "swin_t"])
-def test_networks_without_such_maps_are_told_what_to_do(name: str) -> None:
-    with pytest.raises(ValueError, match=r"no two sizes of feature maps .* in `blocks`"):
-        find_blocks(on_meta(name), noise(224).to("meta"))
+def test_a_network_of_one_layer_is_told_what_to_do() -> None:
+    with pytest.raises(ValueError, match=r"no two places at which all later layers read .* in `blocks`"):
+        find_blocks(sequence(conv(3), nn.ReLU()), noise())
 
 
-def test_a_network_of_one_size_is_refused() -> None:
-    module = frozen(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
-    with pytest.raises(ValueError, match="no two sizes"):
-        find_blocks(module, noise())
+def test_a_network_of_one_size_is_read_behind_each_quarter_of_its_layers() -> None:
+    six = [part for _ in range(5) for part in (conv(padding=1), nn.ReLU())]
+    module = sequence(conv(3, padding=1), nn.ReLU(), *six)
+    assert find_blocks(module, noise()) == ("3", "5", "9", "11")  # 2, 3, 5 and 6 layers of 6
+    assert find_blocks(sequence(conv(3), nn.ReLU(), conv(), nn.ReLU()), noise()) == ("1", "3")
+
+
+def test_torchvisions_swin_is_read_where_its_channels_come_last() -> None:
+    assert find_blocks(on_meta("swin_t"), noise(224).to("meta")) == (
+        "features.1", "features.3", "features.5", "permute"
+    )  # fmt: skip
 
 
 def test_named_blocks_come_in_the_order_of_the_pass() -> None:

@@ -142,6 +142,42 @@ def test_timm_with_safetensors(tmp_path: Path) -> None:
     assert classifier.definition == f"timm {timm.__version__} resnet18"
 
 
+VIT = {"img_size": 48, "patch_size": 8, "embed_dim": 24, "depth": 4, "num_heads": 3, "reg_tokens": 2}
+
+
+def vit(**settings: Any) -> dict[str, Any]:
+    return {"source": "timm", "arch": "vit_tiny_patch16_224", "options": VIT} | settings
+
+
+def test_a_vision_transformer_of_timm() -> None:
+    classifier = load(vit())
+    assert classifier.blocks == ("blocks.0", "blocks.1", "blocks.2")
+    assert classifier.maps == (24, 24, 24)
+    assert classifier.prefixes[0] == 3
+    assert load(vit(tokens=3, blocks=["blocks.3.norm1", "blocks.1"])).blocks == ("blocks.1", "blocks.3.norm1")
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        (
+            {"blocks": ["blocks.3"]},
+            "blocks: 'blocks.3': the output does not depend on its tokens of positions",
+        ),
+        (
+            {"tokens": 1, "blocks": ["blocks.1"]},
+            "blocks: 'blocks.1' gives no feature maps (N, C, h, w), and no",
+        ),
+        ({"tokens": 1}, "blocks: the network has no two places at which all later layers read feature maps"),
+        ({"options": VIT | {"img_size": 32}}, "48"),
+    ],
+)
+def test_a_transformer_that_does_not_fit_is_refused_in_one_line(
+    settings: dict[str, Any], problem: str
+) -> None:
+    refused(lambda: load(vit(**settings)), "models.mine", problem, kind=ConfigError)
+
+
 def test_random_weights_are_the_same_each_time_and_traced() -> None:
     entry = {"source": "torchvision", "arch": "squeezenet1_1"}
     torch.manual_seed(4)

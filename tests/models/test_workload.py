@@ -75,8 +75,8 @@ def test_other_methods_fill_no_batches(name: str) -> None:
 
 def test_measures_score_their_steps() -> None:
     own = range(3, 9)
-    asked = scored_inputs(["insertion", "deletion", "head_sensitivity"], 224, own)
-    assert asked == [range(225, 226), range(225, 226), own]
+    asked = scored_inputs(["insertion", "deletion", "head_sensitivity", "road", "adcc"], 224, own)
+    assert asked == [range(225, 226), range(225, 226), own, range(18, 19), own]
 
 
 def test_a_pass_with_gradients_counts_as_three_forwards() -> None:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from adasise_bench.records import reading
+from adasise_bench.records import finished_file, reading
 from adasise_bench.records import store as record_store
 from adasise_bench.records.folder_names import FINISHED, IN_FLIGHT
 from adasise_bench.records.planned_keys import PlannedKeys
@@ -73,7 +73,8 @@ def test_folders_of_before_a_column_was_added_are_read(tmp_path: Path) -> None:
     store.close()
     table = pq.read_table(tmp_path / FINISHED)
     added = ["peak_memory_mb", "seconds_plain_forward", "pointing", "pointing_difficult", "average_gain",
-             "insertion", "deletion", "head_sensitivity", "maps_live", "rank", "class_scores",
+             "insertion", "deletion", "head_sensitivity", "road", "adcc", "sparseness", "complexity",
+             "maps_live", "rank", "class_scores",
              "classes_annotated", "classes_difficult", "mask_precision"]  # fmt: skip
     pq.write_table(table.drop_columns(added), tmp_path / FINISHED)
     finished = read_records(tmp_path)
@@ -97,7 +98,7 @@ def test_the_finished_file_is_the_one_written_in_one_go_whatever_the_pieces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(record_store, "_ROWS_AT_ONCE", 3)
-    monkeypatch.setattr(record_store, "_ROWS_PER_GROUP", 6)
+    monkeypatch.setattr(finished_file, "ROWS_PER_GROUP", 6)
     every = [record(number, error="torn" if number % 3 else None) for number in range(20)]
     store = RecordStore(tmp_path, planned(*range(20)))
     store.append(reversed(every))

@@ -133,7 +133,7 @@ def test_lacking_doubled_and_misplaced_records_are_named(tmp_path: Path, shards:
     records = [Record(**row) for row in _rows(shards[2])]
     assert len(records) == 6
     rewritten(shards[2], records[:5])
-    assert "lacks 1 records, the first resnet50 ada_sise 000003 cat" in call(tmp_path / "m", *shards).output
+    assert "lacks 1 record, the first resnet50 ada_sise 000003 cat" in call(tmp_path / "m", *shards).output
     rewritten(shards[2], records[:1])
     assert "has 1 of 3 image-class pairs" in call(tmp_path / "m", *shards).output
     rewritten(shards[3], records)

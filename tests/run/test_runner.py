@@ -452,7 +452,8 @@ def test_failed_records_carry_no_measure() -> None:
     assert filled == {"model", "method", "image_id", "error", "published_model", "weights"}
 
 
-BEYOND = ["pointing", "pointing_difficult", "average_gain", "insertion", "deletion", "head_sensitivity"]
+EXTRA = ["insertion", "deletion", "head_sensitivity", "road", "adcc"]
+BEYOND = ["pointing", "pointing_difficult", "average_gain", "sparseness", "complexity", *EXTRA]
 
 
 def test_metrics_beyond_table1_are_recorded_where_they_are_asked_for(
@@ -462,10 +463,13 @@ def test_metrics_beyond_table1_are_recorded_where_they_are_asked_for(
     from adasise_bench.data.loading import open_dataset
     from adasise_bench.data.transforms import to_input
     from adasise_bench.methods import Request
+    from adasise_bench.metrics.adcc import adcc
+    from adasise_bench.metrics.complexity import complexity
+    from adasise_bench.metrics.pixels import pixel_order
+    from adasise_bench.metrics.road import road
+    from adasise_bench.metrics.sparseness import sparseness
 
-    settings = config(
-        methods=["sise"], save_maps=True, extra_metrics=["insertion", "deletion", "head_sensitivity"]
-    )
+    settings = config(methods=["sise"], save_maps=True, extra_metrics=EXTRA)
     run(settings, tmp_path / "out")
     record = read_records(tmp_path / "out").iloc[0]
     dataset = open_dataset(settings.data)
@@ -485,17 +489,25 @@ def test_metrics_beyond_table1_are_recorded_where_they_are_asked_for(
     assert record["deletion"] == pytest.approx(
         metrics.deletion(classifier, image, target, saliency), abs=1e-3
     )
-    found = metrics.head_sensitivity(
-        classifier, image, saliency,
-        lambda other: request.method.explain(other, request, PhaseClock(other.device)).saliency,
-    )  # fmt: skip
+
+    def explain(other: Classifier, picture: torch.Tensor) -> torch.Tensor:
+        asked = request._replace(image=picture)
+        return asked.method.explain(other, asked, PhaseClock(other.device)).saliency
+
+    found = metrics.head_sensitivity(classifier, image, saliency, explain)
     assert record["head_sensitivity"] == pytest.approx(found, abs=1e-3)
+    order = pixel_order(saliency)
+    assert record["road"] == pytest.approx(road(classifier, image, target, order), abs=1e-3)
+    found = adcc(classifier, image, target, saliency, record["score"], explain)
+    assert record["adcc"] == pytest.approx(found, abs=1e-3)
+    assert record["sparseness"] == sparseness(saliency, order)
+    assert record["complexity"] == complexity(saliency)
     plain = read_records(tmp_path / "out")
     run(config(methods=["sise"]), tmp_path / "plain")
     pd.testing.assert_frame_equal(values(tmp_path / "plain"), values(tmp_path / "out"), check_exact=True)
     plain = read_records(tmp_path / "plain")
-    assert plain[BEYOND[3:]].isna().all(axis=None)
-    assert plain[["pointing", "average_gain"]].notna().all(axis=None)
+    assert plain[EXTRA].isna().all(axis=None)
+    assert plain[["pointing", "average_gain", "sparseness", "complexity"]].notna().all(axis=None)
     assert plain["pointing_difficult"].notna().tolist() == [True, False, False, False]
     with pytest.raises(OutputError, match="measures"):
         run(config(methods=["sise"], extra_metrics=["insertion"]), tmp_path / "out")
@@ -504,7 +516,7 @@ def test_metrics_beyond_table1_are_recorded_where_they_are_asked_for(
 def test_sharing_forwards_and_batches_change_no_metric(
     config: Callable[..., RunConfig], tmp_path: Path
 ) -> None:
-    settings = {"methods": ["sise", "ada_sise"], "extra_metrics": BEYOND[3:]}
+    settings = {"methods": ["sise", "ada_sise"], "extra_metrics": EXTRA}
     engine = {"layout": "contiguous", "batch_size": 9}
     run(config(**settings, engine=engine), tmp_path / "alone")
     run(config(**settings, engine=engine, share_forwards=True), tmp_path / "shared")

@@ -212,13 +212,16 @@ def tokens(text: str) -> Iterator[str]:
 
 
 def latex_cells(body: str) -> list[list[str]]:
-    """The rows of a tabular, split where TeX splits them; no line's end may be followed by an argument."""
+    """The rows of a tabular, split where TeX splits them; no line's end may be followed by an argument.
+
+    In braces, a line's end is one within a cell.
+    """
     rows, depth, after_end = [[""]], 0, False
     for token in tokens(body):
         assert token != "%"
         if token == r"\\":
-            assert depth == 0
-            rows.append([""])
+            if depth == 0:
+                rows.append([""])
             after_end = True
             continue
         if after_end and token.strip():
@@ -248,5 +251,7 @@ def test_latex(text: str) -> None:
     rows = latex_cells(head) + latex_cells(rest)
     assert {len(row) for row in rows} == {3}
     words = {token.strip() for token in tokens(latex(text)) if re.match(r"\\[A-Za-z]", token)}
-    names = "textbackslash textasciitilde textasciicircum textless textgreater textbar uparrow downarrow circ"
+    names = (
+        "textbackslash textasciitilde textasciicircum textless textgreater textbar uparrow downarrow circ pm"
+    )
     assert words <= {f"\\{name}" for name in names.split()}

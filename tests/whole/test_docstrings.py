@@ -18,7 +18,9 @@ from adasise_bench.metrics.registry import COMPUTED, METRICS
 
 PACKAGE = Path(adasise_bench.__file__).parent
 ROOMS = ("data", "models", "methods", "metrics")
-METRIC_MODULES = ("localisation", "faithfulness", "randomisation", "pixels")
+METRIC_MODULES = (
+    "localisation", "faithfulness", "randomisation", "pixels", "road", "adcc", "sparseness", "complexity",
+)  # fmt: skip
 
 
 def modules_with_examples() -> list[str]:

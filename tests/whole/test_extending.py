@@ -262,7 +262,7 @@ def test_one_file_one_entry_and_one_test_add_each(extended: Extended) -> None:
     assert len(extended.tests) == len(REGISTRIES)
     assert "3 passed" in extended.call("pytest", "-q", "-p", "no:cacheprovider", *extended.tests)
     listed = extended.call("adasise_bench", "ls").splitlines()
-    assert {line.split()[0] for line in listed} >= {"occlusion", "sparseness", "scenes_resnet"}
+    assert {line.split()[0] for line in listed} >= {"occlusion", "hoyer", "scenes_resnet"}
 
 
 def test_what_was_added_runs_and_stands_in_the_tables(extended: Extended) -> None:
@@ -277,8 +277,8 @@ def test_what_was_added_runs_and_stands_in_the_tables(extended: Extended) -> Non
     assert set(records["model"]) == {"scenes_resnet"}
     assert set(records["method"]) == {"occlusion", "sise"}
     assert records["error"].isna().all()
-    assert records["sparseness"].between(1, 99).all()
-    mean = records.loc[records["method"] == "occlusion", "sparseness"].mean()
-    table = extended.call("adasise_bench", "table", "out", "--metrics", "sparseness", "--format", "csv")
-    (row,) = [line for line in table.splitlines() if ",occlusion,sparseness," in line]
+    assert records["hoyer"].between(1, 99).all()
+    mean = records.loc[records["method"] == "occlusion", "hoyer"].mean()
+    table = extended.call("adasise_bench", "table", "out", "--metrics", "hoyer", "--format", "csv")
+    (row,) = [line for line in table.splitlines() if ",occlusion,hoyer," in line]
     assert float(row.split(",")[4]) == pytest.approx(mean)

@@ -1,1 +1,1 @@
-"""Class activation maps: the weighted feature maps of one layer (CAM, Grad-CAM, Score-CAM, Ablation-CAM)."""
+"""Class activation maps: weighted feature maps (CAM, Grad-CAM, Score-CAM, Ablation-CAM and others)."""

@@ -19,7 +19,7 @@ def weighted_maps(maps: torch.Tensor, weights: torch.Tensor, size: tuple[int, in
 
     Args:
         maps: (K, h, w) float32 feature maps A; K may be 0.
-        weights: (T, K) float64 weights of T classes.
+        weights: (T, K) float64 weights of T classes, or (T, K, h, w) weights of their positions.
         size: height and width of the input.
 
     Returns:
@@ -28,7 +28,8 @@ def weighted_maps(maps: torch.Tensor, weights: torch.Tensor, size: tuple[int, in
     Raises:
         BenchError: maps or weights that are not finite.
     """
-    small = torch.einsum("tk,khw->thw", weights, maps.double()).clamp_(min=0)
+    product = "tk,khw->thw" if weights.ndim == 2 else "tkhw,khw->thw"
+    small = torch.einsum(product, weights, maps.double()).clamp_(min=0)
     refuse_not_finite(small)
     return F.interpolate(small[None], size, mode="bilinear", align_corners=False)[0].float()
 

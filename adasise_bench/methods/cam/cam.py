@@ -87,8 +87,9 @@ def averaged_maps(classifier: Classifier, image: torch.Tensor) -> tuple[torch.Te
     def watch(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         if isinstance(module, nn.Linear | nn.Conv2d) and last_maps:
             head[:] = [(module, inputs[0], output, last_maps[0])]
-        if isinstance(output, torch.Tensor) and output.ndim == 4 and output.shape[2:].numel() > 1:
-            last_maps[:] = [output]
+        layout = classifier.layout_of(output, image)
+        if layout is not None and layout.size != (1, 1):
+            last_maps[:] = [layout.maps(output)]
 
     hooks = [module.register_forward_hook(watch) for module in classifier.module.modules()]
     try:

@@ -49,7 +49,7 @@ class GradCam(LayerActivation):
         return [Explanation(saliency[targets.index(request.target)], 1, 1) for request in requests]
 
     def weights(self, maps: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
-        """α: (T, K) float64 of (K, h, w) maps and (T, K, h, w) gradients."""
+        """What :func:`.weighted_maps` takes, of (K, h, w) maps and (T, K, h, w) gradients; here α, (T, K)."""
         return gradients.double().mean(dim=(2, 3))
 
     def expected_forwards(self, maps_available: tuple[int, ...]) -> int:

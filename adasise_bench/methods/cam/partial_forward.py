@@ -37,7 +37,7 @@ def forward_behind(
     """
 
     def whole(maps: torch.Tensor) -> torch.Tensor:
-        with replaced_output(classifier, layer, lambda _output: maps):
+        with replaced_output(classifier, image, layer, lambda *_: maps):
             return classifier.outputs(image.expand(len(maps), -1, -1, -1))
 
     traced = traced_behind(classifier.module, layer)
@@ -45,7 +45,7 @@ def forward_behind(
         return whole
 
     def behind(maps: torch.Tensor) -> torch.Tensor:
-        return image_level(traced(maps))
+        return image_level(traced(found.layout.output(maps, found.output)))
 
     difference = (behind(found.maps[None].clone())[0] - found.outputs).abs().max()
     return behind if difference <= _SAME * found.outputs.abs().max() else whole

@@ -131,7 +131,7 @@ class InformationBottleneck(Method):
             with torch.enable_grad(), arithmetic("fp32", classifier.device):
                 hidden = self._hidden(alpha)
                 restricted = mixed(maps, hidden, statistics, self.samples, noise)
-                with replaced_output(classifier, layer, lambda _output: restricted):  # noqa: B023
+                with replaced_output(classifier, image, layer, lambda *_: restricted):  # noqa: B023
                     outputs = classifier.outputs(image)
                 loss = _surprise(outputs, request.target, classifier.score)
                 loss = loss + self.beta * information(maps, hidden, statistics).mean()

@@ -117,7 +117,9 @@ def _measured(classifier: Classifier, layer: str, inputs: Iterable[torch.Tensor]
 
 @torch.no_grad()
 def layer_output(classifier: Classifier, layer: str, inputs: torch.Tensor) -> torch.Tensor:
-    """The output of a layer for (N, 3, H, W) inputs, computed in fp32. The layers behind it do not run.
+    """The maps of a layer for (N, 3, H, W) inputs, computed in fp32. The layers behind it do not run.
+
+    An output that holds no feature maps is returned as it is.
 
     Raises:
         ConfigError: the layer does not run in a forward pass.
@@ -126,7 +128,8 @@ def layer_output(classifier: Classifier, layer: str, inputs: torch.Tensor) -> to
     reached: list[torch.Tensor] = []
 
     def stop(_module: nn.Module, _inputs: object, output: torch.Tensor) -> NoReturn:
-        reached.append(output)
+        layout = classifier.layout_of(output, inputs)
+        reached.append(output if layout is None else layout.maps(output))
         raise _ReachedError
 
     hook = classifier.module.get_submodule(layer).register_forward_hook(stop)

@@ -16,6 +16,7 @@ from adasise_bench.reporting.export.scores import NetworkResults, Score
 from adasise_bench.reporting.report.provenance import provenance_of
 from adasise_bench.reporting.tables import title_of
 from adasise_bench.reporting.tables.formats import render
+from adasise_bench.reporting.tables.look import Look
 from adasise_bench.utils.file_names import file_name
 from adasise_bench.utils.files import write_text_atomically
 from adasise_bench.utils.messages import markdown, printable
@@ -50,7 +51,7 @@ def card(results: NetworkResults) -> str:
         f"# Saliency maps of {markdown(results.title)}\n\n"
         f"How well saliency methods explain this network, measured with adasise-bench "
         f"{markdown(tool['version'])}.\n\n"
-        f"## Results\n\n{render(results.tables, 'md')}\n"
+        f"## Results\n\n{render(results.tables, 'md', look=Look(notes='all'))}\n"
         f"## How it was measured\n\n{facts}\n"
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from adasise_bench.records.columns import NetworkRecords, join, present_codes
@@ -52,7 +53,7 @@ class MethodRecords:
         chosen = self.chosen
         for place, name in enumerate((image_id, class_name)):
             if name is not None:
-                numbers = self.network.pairs.levels[place].get_indexer([name])
+                numbers = self.network.pairs.levels[place].get_indexer(pd.Index([name], dtype=object))
                 chosen = chosen & (self.network.pairs.codes[place] == numbers[0]) & (numbers[0] >= 0)
         return replace(self, chosen=chosen)
 

@@ -27,7 +27,7 @@ from adasise_bench.reporting.report.provenance import provenance_of
 from adasise_bench.reporting.report.sample import choose
 from adasise_bench.reporting.report.thumbnails import MAP_SIDE
 from adasise_bench.reporting.tables import build_tables, caveats, control_labels, title_of, usual_metrics
-from adasise_bench.reporting.tables.footnotes import all_footnotes, divided
+from adasise_bench.reporting.tables.footnotes import all_footnotes, counted_notes, divided
 from adasise_bench.reporting.tables.grid import deviation_line, title
 from adasise_bench.utils.files import write_atomically
 from adasise_bench.utils.progress_bar import Bar
@@ -137,7 +137,12 @@ def _stream(content: dict[str, Any], path: Path) -> None:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    environment.globals |= {"title": title, "deviation_line": deviation_line, "html_grid": html_grid}
+    environment.globals |= {
+        "title": title,
+        "deviation_line": deviation_line,
+        "counted_notes": counted_notes,
+        "html_grid": html_grid,
+    }
     script = _asset("report.js")
     assets = {
         "style": Markup(_asset("report.css")),  # noqa: S704 - our own file

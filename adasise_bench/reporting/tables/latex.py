@@ -261,6 +261,6 @@ def _marked(text: str) -> str:
 def _stack(lines: Sequence[str], place: str, side: str) -> str:
     """Lines below each other in one cell."""
     text = r" \\ ".join(map(_marked, lines))
-    return (
-        text if len(lines) == 1 else rf"\begin{{tabular}}[{place}]{{@{{}}{side}@{{}}}}{text}\end{{tabular}}"
-    )
+    if len(lines) == 1:
+        return text
+    return rf"{{\begin{{tabular}}[{place}]{{@{{}}{side}@{{}}}}{text}\end{{tabular}}}}"

@@ -110,7 +110,7 @@ class Tables:
 def number(value: float, unit: Unit) -> str:
     """A number as it is printed: percentages have 2 decimals, seconds below 1 have 2 significant digits.
 
-    Correlations have 3 decimals.
+    Nats have 2 decimals as well, and correlations have 3.
     """
     if isinstance(value, int):
         return str(value)
@@ -118,7 +118,7 @@ def number(value: float, unit: Unit) -> str:
         return f"{value:#.2g}"
     if unit == "correlation":
         return f"{value:.3f}"
-    return f"{value:.2f}" if unit in ("percent", "seconds") else f"{value:.1f}"
+    return f"{value:.2f}" if unit in ("percent", "seconds", "nats") else f"{value:.1f}"
 
 
 def title_of(name: str) -> str:

@@ -53,12 +53,14 @@ class Scores:
         def read(column: str) -> pd.DataFrame:
             return pd.DataFrame(records.values(column)[chosen], index, methods)
 
-        shared = {name: records.shared(name)[chosen] for name in (*_OF_PAIRS, *CHANCE)}
+        shared = {name: records.shared(name)[chosen] for name in _OF_PAIRS}
+        levels = {name: records.shared(name)[chosen] for name in CHANCE}
+        known = {name: values for name, values in levels.items() if not np.isnan(values).all()}
         return cls(
             methods,
             read,
-            pd.DataFrame({name: shared[name] for name in _OF_PAIRS}, index),
-            pd.DataFrame({name: shared[name] for name in CHANCE}, index),
+            pd.DataFrame(shared, index),
+            pd.DataFrame(known, index),
             dict(zip(records.methods, records.devices, strict=True)),
             controls=controls,
         )

@@ -11,7 +11,9 @@ from torch import nn
 
 from adasise_bench.models.classifier import Classifier
 
-METHODS = ("cam", "grad_cam", "grad_cam_pp", "score_cam", "ablation_cam")
+METHODS = (
+    "cam", "grad_cam", "grad_cam_pp", "hires_cam", "layer_cam", "refine_cam", "score_cam", "ablation_cam",
+)  # fmt: skip
 
 
 def grad_cam(classifier: Classifier, image: torch.Tensor, target: int, layer: str) -> torch.Tensor:
@@ -34,6 +36,21 @@ def grad_cam_pp(classifier: Classifier, image: torch.Tensor, target: int, layer:
             weight += alpha * max(float(first), 0.0)
         weights.append(weight / float(scale))
     return _combined(maps, weights, image)
+
+
+def hires_cam(classifier: Classifier, image: torch.Tensor, target: int, layer: str) -> torch.Tensor:
+    """Each pixel of each map times its own gradient."""
+    maps, gradients = _maps_and_gradients(classifier, image, target, layer)
+    return _combined(
+        [one * slope for one, slope in zip(maps, gradients, strict=True)], [1.0] * len(maps), image
+    )
+
+
+def layer_cam(classifier: Classifier, image: torch.Tensor, target: int, layer: str) -> torch.Tensor:
+    """The same where the gradient is positive."""
+    maps, gradients = _maps_and_gradients(classifier, image, target, layer)
+    kept = [torch.where(slope > 0, one * slope, 0) for one, slope in zip(maps, gradients, strict=True)]
+    return _combined(kept, [1.0] * len(maps), image)
 
 
 def score_cam(

@@ -20,7 +20,7 @@ from adasise_bench.models.classifier import Classifier
 from adasise_bench.utils.errors import BenchError, ConfigError, DeviceError
 from adasise_bench.utils.timing import PhaseClock
 
-LAYERED = tuple(method for method in METHODS if method != "cam")
+LAYERED = tuple(method for method in METHODS if method not in ("cam", "refine_cam"))
 
 
 def close(found: torch.Tensor, expected: torch.Tensor, tolerance: float) -> None:
@@ -64,7 +64,8 @@ def test_classes_together_get_the_maps_they_get_alone(
         assert (got.forwards, got.backwards) == (alone.forwards, alone.backwards)
 
 
-@pytest.mark.parametrize(("method", "limit"), [("cam", 1), ("grad_cam", 1), ("score_cam", 11),
+@pytest.mark.parametrize(("method", "limit"), [("cam", 1), ("grad_cam", 1), ("hires_cam", 1),
+                                               ("refine_cam", 3), ("score_cam", 11),
                                                ("ablation_cam", 1)])  # fmt: skip
 def test_classes_together_share_every_pass_of_the_network(
     tiny: Classifier, image: torch.Tensor, method: str, limit: int
@@ -187,6 +188,7 @@ def test_a_layer_that_runs_more_than_once_is_refused(resnet_layout: Classifier) 
 
 
 @pytest.mark.parametrize(("method", "forwards"), [("cam", 1), ("grad_cam", 1), ("grad_cam_pp", 1),
+                                                  ("hires_cam", 1), ("layer_cam", 1), ("refine_cam", 3),
                                                   ("score_cam", 11), ("ablation_cam", 11)])  # fmt: skip
 def test_forwards_are_those_expected_where_all_maps_vary(
     tiny: Classifier, image: torch.Tensor, method: str, forwards: int
@@ -194,7 +196,8 @@ def test_forwards_are_those_expected_where_all_maps_vary(
     options = parse_method(method)
     got = explained(method, tiny, image, 0)
     assert options.expected_forwards((6, 8, 10)) == got.forwards == forwards
-    assert got.backwards == method.startswith("grad")
+    gradients = ("grad_cam", "grad_cam_pp", "hires_cam", "layer_cam", "refine_cam")
+    assert got.backwards == (forwards if method in gradients else 0)
 
 
 def test_groups_hold_what_can_share_passes() -> None:
@@ -203,11 +206,12 @@ def test_groups_hold_what_can_share_passes() -> None:
         for entry in (
             "grad_cam", {"name": "grad_cam", "label": "again"}, {"name": "grad_cam", "layer": "layer3"},
             "grad_cam_pp", "score_cam", {"name": "score_cam", "weighting": "channel_softmax"}, "cam",
+            "hires_cam", "layer_cam", "refine_cam", {"name": "refine_cam", "layers": ["layer3", "layer4"]},
         )
     ]  # fmt: skip
     assert groups[0] == groups[1]
     assert groups[4] == groups[5]
-    assert len(set(groups)) == 5
+    assert len(set(groups)) == 9
 
 
 def test_a_pass_that_never_fits_is_an_error_of_one_line(
@@ -257,11 +261,11 @@ def test_a_larger_head_gives_a_map_of_the_same_shape(
 ) -> None:
     """Doubling the head's weights and biases doubles y: the normalised map stays.
 
-    Grad-CAM++ and Score-CAM are not invariant: their weights are not linear in y.
+    Grad-CAM++, RefineCAM and Score-CAM are not invariant: their weights are not linear in y.
     """
     doubled = copy.deepcopy(tiny)
     doubled.module.head.weight.mul_(2)
     doubled.module.head.bias.mul_(2)
     one, two = (explained(method, network, image, 2).saliency for network in (tiny, doubled))
     same = torch.allclose(two / two.max(), one / one.max(), atol=1e-5)
-    assert same == (method not in ("grad_cam_pp", "score_cam"))
+    assert same == (method not in ("grad_cam_pp", "refine_cam", "score_cam"))
