@@ -341,7 +341,7 @@ def load_model(
         model: name of a network that comes with the tool, such as ``resnet50``; any name, with ``source``;
             or a torch module, of which a copy is used. A module needs ``mean`` and ``std``, and ``classes``.
         name: how a module is called; by default, as its class.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         settings: other keys of a configuration, such as ``{"data.input_size": 96, "score": "sigmoid"}``;
             those that ``adasise-bench explain --set`` takes.
         entry: keys of the configuration below ``models.NAME``: ``checkpoint``, ``sha256``, ``blocks``,

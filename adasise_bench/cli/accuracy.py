@@ -20,7 +20,7 @@ from adasise_bench.utils.streams import prints_aside
               help="Override any key, e.g. data.root=/data.")  # fmt: skip
 @click.option("--models", type=COMMA_LIST, default="", help="Use only these models of the configuration.")
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after the first N pictures.")
-@click.option("--device", help="auto, cpu, cuda or cuda:N.")
+@click.option("--device", help="auto, cpu, cuda, cuda:N or mps.")
 @rendering_options
 def accuracy(
     config_path: Path,

@@ -32,7 +32,7 @@ from adasise_bench.utils.streams import prints_aside
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
               help="Any setting of `run` below models, methods, score, precision, engine, data.resize or"
               " data.input_size.")  # fmt: skip
-@click.option("--device", help="auto, cpu, cuda or cuda:N. Default: auto.")
+@click.option("--device", help="auto, cpu, cuda, cuda:N or mps. Default: auto.")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False),
               help="Folder for the results. Default: explain-NAME; NAME is the picture's.")  # fmt: skip
 def explain(

@@ -36,6 +36,12 @@ _model = click.option("--model", help="Name of the network, if there are several
 _methods = click.option(
     "--methods", type=COMMA_LIST, default="", help="Show only these methods, in this order."
 )
+_footer = click.option(
+    "--footer/--no-footer",
+    default=True,
+    show_default=True,
+    help="Whether the line at the foot is drawn; the file's metadata hold it in any case.",
+)
 
 
 @click.group()
@@ -59,7 +65,7 @@ def figure() -> None:
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change any setting, as in `run`."
 )
-@click.option("--device", help="auto, cpu, cuda or cuda:N. Default: the configuration's.")
+@click.option("--device", help="auto, cpu, cuda, cuda:N or mps. Default: the configuration's.")
 @_model
 @click.option(
     "--image",
@@ -67,6 +73,7 @@ def figure() -> None:
     metavar="ID[:CLASS]",
     help="Picture; also the class, if the picture shows several.",
 )
+@_footer
 @_output
 def gradients(
     config_path: Path,
@@ -74,6 +81,7 @@ def gradients(
     device: str | None,
     model: str | None,
     image: str,
+    footer: bool,
     output: Path,
 ) -> None:
     """Draw the positive gradients of each block, and the threshold of each selector (Fig. 1).
@@ -94,7 +102,7 @@ def gradients(
     if len(config.models) > 1:
         raise ConfigError(f"{config_path}: has {', '.join(config.models)}; name one with --model")
     measured = of_picture(config, next(iter(config.models)), *_image_and_class(image))
-    save(gradients.draw(measured), output)
+    save(gradients.draw(measured), output, footer=footer)
 
 
 @figure.command()
@@ -102,8 +110,9 @@ def gradients(
               help="Configuration that names the data, as in `run`; its networks and methods are not "
               "used.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override any key, as in `run`.")
+@_footer
 @_output
-def chance(config_path: Path, overrides: tuple[str, ...], output: Path) -> None:
+def chance(config_path: Path, overrides: tuple[str, ...], footer: bool, output: Path) -> None:
     """Where the objects are, and what one gets without looking at the picture, from annotations alone.
 
     \b
@@ -115,7 +124,7 @@ def chance(config_path: Path, overrides: tuple[str, ...], output: Path) -> None:
     from adasise_bench.run.chance import chance_levels
     from adasise_bench.run.config_file import load_config
 
-    save(draw(chance_levels(load_config(config_path, overrides))), output)
+    save(draw(chance_levels(load_config(config_path, overrides))), output, footer=footer)
 
 
 @figure.command()
@@ -133,6 +142,7 @@ def chance(config_path: Path, overrides: tuple[str, ...], output: Path) -> None:
     show_default=True,
     help="Seed that decides which rows are drawn.",
 )
+@_footer
 @_output
 def maps(
     folders: tuple[Path, ...],
@@ -141,6 +151,7 @@ def maps(
     images: tuple[str, ...],
     count: int | None,
     seed: int,
+    footer: bool,
     output: Path,
 ) -> None:
     """Draw pictures with boxes, and the map of every method (Fig. 3), from runs with --save-maps.
@@ -161,15 +172,18 @@ def maps(
         pairs = saved.sample(count, seed)
     else:
         pairs = [pair for image in images for pair in saved.pairs(*_image_and_class(image))]
-    save(draw([saved.row(pair) for pair in pairs], saved.note), output)
+    save(draw([saved.row(pair) for pair in pairs], saved.note), output, footer=footer)
 
 
 @figure.command()
 @_folders
 @_model
 @_methods
+@_footer
 @_output
-def phases(folders: tuple[Path, ...], model: str | None, methods: list[str], output: Path) -> None:
+def phases(
+    folders: tuple[Path, ...], model: str | None, methods: list[str], footer: bool, output: Path
+) -> None:
     """Draw the run-time of each phase (Fig. 4), from runs that measured it.
 
     \b
@@ -178,14 +192,15 @@ def phases(folders: tuple[Path, ...], model: str | None, methods: list[str], out
     """
     from adasise_bench.reporting.figures.phases import draw
 
-    _draw_runs(draw, folders, model, output, methods=methods)
+    _draw_runs(draw, folders, model, output, footer, methods=methods)
 
 
 @figure.command()
 @_folders
 @_model
+@_footer
 @_output
-def mu(folders: tuple[Path, ...], model: str | None, output: Path) -> None:
+def mu(folders: tuple[Path, ...], model: str | None, footer: bool, output: Path) -> None:
     """Draw metrics and run-time over SISE's threshold mu, beside those of the adaptive selectors.
 
     \b
@@ -194,15 +209,18 @@ def mu(folders: tuple[Path, ...], model: str | None, output: Path) -> None:
     """
     from adasise_bench.reporting.figures.mu_ablation import draw
 
-    _draw_runs(draw, folders, model, output)
+    _draw_runs(draw, folders, model, output, footer)
 
 
 @figure.command()
 @_folders
 @_model
 @_methods
+@_footer
 @_output
-def kept(folders: tuple[Path, ...], model: str | None, methods: list[str], output: Path) -> None:
+def kept(
+    folders: tuple[Path, ...], model: str | None, methods: list[str], footer: bool, output: Path
+) -> None:
     """Draw how many feature maps were kept in each block, beside the values of Table 2.
 
     \b
@@ -211,16 +229,21 @@ def kept(folders: tuple[Path, ...], model: str | None, methods: list[str], outpu
     """
     from adasise_bench.reporting.figures.kept_maps import draw
 
-    _draw_runs(draw, folders, model, output, methods=methods)
+    _draw_runs(draw, folders, model, output, footer, methods=methods)
 
 
 def _draw_runs(
-    draw: Callable[..., Any], folders: tuple[Path, ...], model: str | None, output: Path, **options: Any
+    draw: Callable[..., Any],
+    folders: tuple[Path, ...],
+    model: str | None,
+    output: Path,
+    footer: bool,
+    **options: Any,
 ) -> None:
     from adasise_bench.reporting.figures import save
 
     runs, model = _runs_and_model(folders, model)
-    save(draw(runs, model, **options), output)
+    save(draw(runs, model, **options), output, footer=footer)
 
 
 def _runs_and_model(folders: tuple[Path, ...], model: str | None) -> tuple[list[Run], str]:

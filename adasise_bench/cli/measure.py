@@ -30,7 +30,7 @@ from adasise_bench.utils.streams import prints_aside
 @click.option("--negative", type=click.Choice(["refuse", "clamp"]), default="refuse", show_default=True,
               help="Count a map with negative values as an error, or the values as 0.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after the first N pictures.")
-@click.option("--device", help="auto, cpu, cuda or cuda:N. Default: the configuration's.")
+@click.option("--device", help="auto, cpu, cuda, cuda:N or mps. Default: the configuration's.")
 @click.option("--devices", type=COMMA_LIST, metavar="LIST", help="One worker for each device, as in `run`.")
 @click.option("--shard", metavar="I/N", help="Measure only part I of N of the pictures, as in `run`.")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--models", type=COMMA_LIST, default="", help="Use only these models of the configuration.")
 @click.option("--methods", type=COMMA_LIST, default="", help="Use only these methods of the configuration.")
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after the first N pictures.")
-@click.option("--device", help="auto, cpu, cuda or cuda:N. Default: the configuration's.")
+@click.option("--device", help="auto, cpu, cuda, cuda:N or mps. Default: the configuration's.")
 @click.option("--devices", type=COMMA_LIST, metavar="LIST",
               help="One worker for each of these devices: all, or a list such as cuda:0,cuda:1 or "
               "cpu,cpu. Default: all GPUs; without GPUs, the CPU.")  # fmt: skip

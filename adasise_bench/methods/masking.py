@@ -17,6 +17,7 @@ import torch.nn.functional as F
 
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.scoring import filled_batch, in_batches
+from adasise_bench.utils.devices import float64_device, on_float64_device, to_float64
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class ScoredMaps:
         maps: (K, h, w) float32 feature maps, none of them constant.
         scores: (K, C) float32, Ψ of the masked input for every class.
         spans: (K,) float32, maximum minus minimum of the resized map.
-        sums: (K,) float64, Σm of the mask over all pixels.
+        sums: (K,) float64, Σm of the mask over all pixels, where :func:`.float64_device` says.
     """
 
     maps: torch.Tensor
@@ -37,7 +38,8 @@ class ScoredMaps:
 
     def subset(self, chosen: torch.Tensor) -> ScoredMaps:
         """The maps with the numbers in ``chosen``, (N,) int64."""
-        return ScoredMaps(self.maps[chosen], self.scores[chosen], self.spans[chosen], self.sums[chosen])
+        sums = self.sums[chosen.to(self.sums.device)]
+        return ScoredMaps(self.maps[chosen], self.scores[chosen], self.spans[chosen], sums)
 
 
 def numbers_of(masks: Sequence[torch.Tensor], device: torch.device) -> list[torch.Tensor]:
@@ -112,7 +114,8 @@ def score_masks(
     counts = [len(maps) for maps in blocks]
     total = sum(counts)
     scores = image.new_empty(total, len(classifier.classes))
-    spans, sums = image.new_empty(total), image.new_empty(total, dtype=torch.float64)
+    spans = image.new_empty(total)
+    sums = torch.empty(total, dtype=torch.float64, device=float64_device(image.device))
 
     def score(start: int, stop: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         return _score_batch(classifier, image, _pieces(blocks, start, stop))
@@ -130,7 +133,8 @@ def _score_batch(
     built = [build_masks(maps, (image.shape[2], image.shape[3])) for maps in pieces]
     masks = torch.cat([masks for masks, _ in built])
     scores = masked_scores(classifier, image, masks)
-    return scores, torch.cat([spans for _, spans in built]), masks.sum(dim=(1, 2), dtype=torch.float64)
+    sums = on_float64_device(masks).sum(dim=(1, 2), dtype=torch.float64)
+    return scores, torch.cat([spans for _, spans in built]), sums
 
 
 def _pieces(blocks: Sequence[torch.Tensor], start: int, stop: int) -> list[torch.Tensor]:
@@ -152,12 +156,13 @@ def layer_map(scored: ScoredMaps, target: int, size: tuple[int, int]) -> torch.T
         size: height and width of the input.
 
     Returns:
-        (H, W) float64; zero when the block has no maps.
+        (H, W) float64, where :func:`.float64_device` says; zero when the block has no maps.
     """
     if not len(scored.maps):
-        return scored.spans.new_zeros(size, dtype=torch.float64)
+        return scored.sums.new_zeros(size)
     # A mask is (map - minimum) / span. The minimum only adds a constant to V, so that the map itself is
     # summed.
-    weights = scored.scores[:, target].double() / (scored.spans.double() * scored.sums * len(scored.maps))
-    small = torch.einsum("k,khw->hw", weights, scored.maps.double())
+    areas = to_float64(scored.spans) * scored.sums * len(scored.maps)
+    weights = to_float64(scored.scores[:, target]) / areas
+    small = torch.einsum("k,khw->hw", weights, to_float64(scored.maps))
     return F.interpolate(small[None, None], size, mode="bilinear", align_corners=False)[0, 0]

@@ -11,6 +11,7 @@ from adasise_bench.data.rules import Ties
 from adasise_bench.metrics.pixels import pixel_order, share_of_pixels, top_pixels
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.scoring import filled_batch, in_batches
+from adasise_bench.utils.devices import to_float64
 from adasise_bench.utils.errors import BenchError
 from adasise_bench.utils.precision import arithmetic
 
@@ -135,7 +136,7 @@ def area_under_curve(scores: torch.Tensor) -> float:
         >>> area_under_curve(torch.tensor([0.0, 1.0, 1.0]))  # (0 + 1) / 2 and (1 + 1) / 2, each half as wide
         75.0
     """
-    curve = scores.double()
+    curve = to_float64(scores)
     return float(100 * (curve.sum() - (curve[0] + curve[-1]) / 2) / (len(curve) - 1))
 
 

@@ -21,6 +21,7 @@ from adasise_bench.models.engine import LAYOUTS, Engine, LayoutName
 from adasise_bench.models.kernel_choice import kernels_timed
 from adasise_bench.models.score import ScoreName, image_level, monotone_psi, psi
 from adasise_bench.models.tokens import MapLayout, layout_of
+from adasise_bench.utils.devices import to_float64
 from adasise_bench.utils.precision import PrecisionName, arithmetic
 
 
@@ -197,7 +198,7 @@ class Classifier:
             objectives = monotone_psi(outputs, self.score, add_up=self.outputs_add_up)[0]
             gradients = [
                 [
-                    gradient[0].double().sum(dim=(1, 2))
+                    to_float64(gradient[0]).sum(dim=(1, 2))
                     for gradient in torch.autograd.grad(objectives[target], captured, retain_graph=True)
                 ]
                 for target in targets

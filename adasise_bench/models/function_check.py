@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from adasise_bench.models.score import image_level
+from adasise_bench.utils.devices import to_float64
 from adasise_bench.utils.errors import ConfigError
 from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.process_state import seeded
@@ -114,7 +115,8 @@ def _is_rounding(module: nn.Module, probes: torch.Tensor) -> bool:
     float64, the answer is no.
     """
     try:
-        return not _mixes(copy.deepcopy(module).double(), probes.double(), _ROUNDING_OF_DOUBLE)
+        exact = to_float64(probes)
+        return not _mixes(copy.deepcopy(module).to(exact.device).double(), exact, _ROUNDING_OF_DOUBLE)
     except Exception:  # foreign code may fail in any way
         return False
 

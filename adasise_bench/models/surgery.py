@@ -9,6 +9,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from adasise_bench.utils.devices import float64_device
 from adasise_bench.utils.precision import arithmetic
 
 _ROUNDING = 1e-3
@@ -54,8 +55,10 @@ def folded_where_exact(module: nn.Module, image: torch.Tensor) -> nn.Module:
 
 
 def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
-    fused = torch.nn.utils.fusion.fuse_conv_bn_eval(conv.double(), norm.double())
-    return fused.to(torch.float32).requires_grad_(False)
+    device = conv.weight.device
+    host = float64_device(device)
+    fused = torch.nn.utils.fusion.fuse_conv_bn_eval(conv.to(host).double(), norm.to(host).double())
+    return fused.to(torch.float32).to(device).requires_grad_(False)
 
 
 class MatrixAveragePool(nn.Module):

@@ -31,7 +31,7 @@ LONG_RUN = 5_000_000
 """Forward passes from which compiling is tried unasked, on a GPU. An estimate, not measured: some 20
 minutes of a large GPU, where compiling ResNet-50 in two modes takes about two."""
 
-_BATCHES = {"cpu": (8, 16, 32), "cuda": (32, 64, 128, 256, 512)}
+_BATCHES = {"cpu": (8, 16, 32), "cuda": (32, 64, 128, 256, 512), "mps": (8, 16, 32, 64)}
 _MEASURED_SECONDS = 0.4
 _MEASURED_BATCHES = 2
 """The fewest whole batches of a measurement, the first of which only warms up."""

@@ -16,20 +16,39 @@ DIMMING = 0.6
 """Brightness of the grey picture below it."""
 
 
+PERCENTILE = 99
+"""Pixels above this percentile of a map get the highest colour, as in SmoothGrad (arXiv 1706.03825)."""
+
+LEAST_SHARE = 0.1
+"""Share of a map's range that the colours span at least; else faint noise could get the highest colour."""
+
+COLOURING = (
+    f"Colours run from a map's lowest value to its {PERCENTILE}th percentile "
+    f"(or {LEAST_SHARE:.0%} of its range, if that is more)."
+)
+"""What a reader of a drawn map must know."""
+
+
 def normalized(saliency: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The (H, W) map scaled to [0, 1]; a constant map becomes zero."""
+    """The (H, W) map scaled to [0, 1] for viewing; a constant map becomes zero.
+
+    The percentile stretch of :data:`COLOURING` makes maps visible whose evidence lies on few pixels, as that
+    of a gradient does. Scaled by their highest pixel, they would look empty.
+    """
     low, high = float(saliency.min()), float(saliency.max())
     if high <= low:
         return np.zeros_like(saliency)
-    scaled: NDArray[np.float32] = (saliency - low) / (high - low)
+    stretched = float(np.percentile(saliency, PERCENTILE, method="higher"))
+    top = max(stretched, low + LEAST_SHARE * (high - low))
+    scaled: NDArray[np.float32] = np.clip((saliency - low) / (top - low), 0, 1).astype(np.float32)
     return scaled
 
 
-def colored(saliency: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """A (H, W) map as (H, W, 3) uint8 colours of :data:`COLORMAP`, black lowest."""
+def colored(weights: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """(H, W) numbers from 0 to 1 as (H, W, 3) uint8 colours of :data:`COLORMAP`, black lowest."""
     import matplotlib as mpl
 
-    rgba = mpl.colormaps[COLORMAP](normalized(saliency), bytes=True)
+    rgba = mpl.colormaps[COLORMAP](weights, bytes=True)
     rgb: NDArray[np.uint8] = rgba[..., :3]
     return rgb
 

@@ -11,14 +11,20 @@ from PIL import Image
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_AREA = 9.0
-_LEAST, _MOST = 1.8, 7.0
-_WIDE = 2.2
-_MARGIN, _GAP = 0.15, 0.12
-_TITLE_POINTS, _PRINT_POINTS = 9.0, 6.5
+_PAGE = 6.9
+"""Inches of a page's text width. More panels than fit beside each other go to the next line."""
+
+_NARROWEST, _LOWEST, _HIGHEST = 1.25, 0.9, 4.0
+"""Inches: the least width of a panel, the least height of a picture with others beside it, and the most."""
+
+_MARGIN, _GAP = 0.06, 0.08
+_POINTS = 7.0
 _LINE = 1.3 / 72
 _LETTER = 0.6 / 72
 """Height and width of one letter, in inches per point."""
+
+_DPI, _MOST_DOTS = 300, 60_000
+"""Dots per inch, and of the height of the whole picture, of which matplotlib can draw 65536."""
 
 
 class Panel(NamedTuple):
@@ -31,27 +37,31 @@ class Panel(NamedTuple):
 def side_by_side(rows: Sequence[Sequence[Panel]], small_print: str) -> Figure:
     """Lay out rows of panels in inches, so that neither pictures nor text are clipped.
 
+    The result is at most as wide as a page's text, and its letters have 7 points, so that it can be printed
+    as it is.
+
     Args:
         rows: panels from left to right, rows from top to bottom; all pictures have one aspect ratio.
-            Wide pictures are placed one below the other.
+            A row with more panels than fit goes on in the next line.
         small_print: lines below everything, wrapped to the width.
     """
     from matplotlib.figure import Figure
 
     picture = rows[0][0].picture
     aspect = picture.width / picture.height
-    if aspect > _WIDE:
-        rows = [[panel] for row in rows for panel in row]
-    width = min(max((_AREA * aspect) ** 0.5, _LEAST), _MOST)
-    height = min(width / aspect, _MOST)
+    rows = _wrapped_rows(rows, aspect)
     columns = max(map(len, rows))
+    room = (_PAGE - 2 * _MARGIN - (columns - 1) * _GAP) / columns
+    width = min(room, max(_NARROWEST, _HIGHEST * aspect))
+    height = min(width / aspect, _HIGHEST)
     total_width = 2 * _MARGIN + columns * width + (columns - 1) * _GAP
-    titles = [[_wrapped(panel.title, width, _TITLE_POINTS) for panel in row] for row in rows]
-    above = [max(title.count("\n") + 1 for title in row) * _TITLE_POINTS * _LINE + 0.06 for row in titles]
-    footer = _wrapped(small_print, total_width - 2 * _MARGIN, _PRINT_POINTS)
-    below = (footer.count("\n") + 1) * _PRINT_POINTS * _LINE
+    titles = [[_wrapped(panel.title, width) for panel in row] for row in rows]
+    above = [max(title.count("\n") + 1 for title in row) * _POINTS * _LINE + 0.04 for row in titles]
+    footer = _wrapped(small_print, total_width - 2 * _MARGIN)
+    below = (footer.count("\n") + 1) * _POINTS * _LINE
     total_height = 2 * _MARGIN + sum(above) + len(rows) * (height + _GAP) + below
-    figure = Figure(figsize=(total_width, total_height), dpi=200, facecolor="white")
+    dpi = min(_DPI, _MOST_DOTS / total_height)
+    figure = Figure(figsize=(total_width, total_height), dpi=dpi, facecolor="white")
     for row_number, row in enumerate(rows):
         top = total_height - _MARGIN - sum(above[: row_number + 1]) - row_number * (height + _GAP)
         for column, panel in enumerate(row):
@@ -67,16 +77,25 @@ def side_by_side(rows: Sequence[Sequence[Panel]], small_print: str) -> Figure:
             axes.set_axis_off()
             axes.imshow(panel.picture)
             figure.text(
-                (left + width / 2) / total_width, (top + 0.05) / total_height, titles[row_number][column],
-                ha="center", va="bottom", size=_TITLE_POINTS, linespacing=1.15, parse_math=False,
+                (left + width / 2) / total_width, (top + 0.04) / total_height, titles[row_number][column],
+                ha="center", va="bottom", size=_POINTS, linespacing=1.15, parse_math=False,
             )  # fmt: skip
     figure.text(
         _MARGIN / total_width, _MARGIN / total_height, footer,
-        ha="left", va="bottom", size=_PRINT_POINTS, color="0.35", linespacing=1.15, parse_math=False,
+        ha="left", va="bottom", size=_POINTS, color="0.35", linespacing=1.15, parse_math=False,
     )  # fmt: skip
     return figure
 
 
-def _wrapped(text: str, width: float, points: float) -> str:
-    letters = max(8, int(width / (points * _LETTER)))
+def _wrapped_rows(rows: Sequence[Sequence[Panel]], aspect: float) -> list[Sequence[Panel]]:
+    """The rows in lines of panels that fit on a page; the lines of one row are about equally long."""
+    most = max(1, int(_PAGE / max(_NARROWEST + _GAP, _LOWEST * aspect + _GAP)))
+    longest = max(map(len, rows))
+    lines = -(-longest // most)
+    columns = -(-longest // lines)
+    return [row[start : start + columns] for row in rows for start in range(0, len(row), columns)]
+
+
+def _wrapped(text: str, width: float) -> str:
+    letters = max(8, int(width / (_POINTS * _LETTER)))
     return "\n".join(textwrap.fill(line, letters) for line in text.splitlines())

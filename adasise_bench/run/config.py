@@ -59,8 +59,8 @@ def _model_entries(value: Any) -> Any:
 
 
 def _device(name: str) -> str:
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
-        raise ValueError(f"device: must be auto, cpu, cuda or cuda:N, not {name!r}")
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", name):
+        raise ValueError(f"device: must be auto, cpu, cuda, cuda:N or mps, not {name!r}")
     return name
 
 
@@ -140,6 +140,16 @@ class RunConfig(Section):
             )
         if self.deterministic and self.engine.backend == "torch-compile":
             raise ValueError("deterministic: compiled networks are not; set engine.backend to torch")
+        if self.device == "mps" and self.precision != "fp32":
+            raise ValueError(
+                f"precision: {self.precision} has not been compared with fp32 on mps; set precision to fp32, "
+                "or device to cpu"
+            )
+        if self.device == "mps" and self.deterministic:
+            raise ValueError(
+                "deterministic: torch does not promise to repeat its results on mps; set deterministic to "
+                "false, or device to cpu"
+            )
         for name, model in self.models.items():
             if type(model) is not ModelConfig:
                 continue

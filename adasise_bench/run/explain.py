@@ -19,7 +19,7 @@ from adasise_bench.models.lost_device import named_if_lost
 from adasise_bench.records import environment
 from adasise_bench.records import folder as run_folder
 from adasise_bench.records.maps import write_map
-from adasise_bench.reporting.overlay import overlay
+from adasise_bench.reporting.overlay import COLOURING, overlay
 from adasise_bench.reporting.panels import Panel, side_by_side
 from adasise_bench.reporting.tables import title_of
 from adasise_bench.run import network
@@ -165,7 +165,7 @@ def _small_print(subject: Subject) -> str:
     lines = [
         f"{subject.weights_note()}.",
         f"Ψ: {subject.config.score}. Input {width}x{height} px ({data.resize}), {subject.config.precision}. "
-        "Each map is coloured from its own lowest to its own highest value.",
+        f"{COLOURING}",
         *(
             f"{title}: {', '.join(f'{o}={v}' for o, v in changed.items())}."
             for title, changed in options

@@ -162,6 +162,7 @@ def _devices() -> dict[str, Find]:
         "auto": _automatic,
         "cpu": cpu_name,
         **_gpus(),
+        "mps": _mps,
         "CUDA of torch": _cuda,
         "cuDNN": _cudnn,
         "NVIDIA driver": lambda: nvidia_driver() or "not loaded",
@@ -173,6 +174,14 @@ def _automatic() -> str:
     from adasise_bench.utils.devices import pick_device
 
     return str(pick_device("auto"))
+
+
+def _mps() -> str:
+    _torch()
+    from adasise_bench.utils.devices import missing_mps
+
+    problem = missing_mps()
+    return f"none: {problem}" if problem else "Apple's GPU, which `auto` does not choose"
 
 
 def _gpus() -> dict[str, Find]:

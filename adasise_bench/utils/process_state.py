@@ -80,6 +80,7 @@ def restored(where: str, *, keep: tuple[str, ...] = ()) -> Iterator[list[str]]:
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Start the random numbers of Python, NumPy and torch at ``seed``, and restore them afterwards."""
     python, numpy = random.getstate(), np.random.get_state()
+    on_mps = torch.mps.get_rng_state() if device.type == "mps" else None  # fork_rng knows CUDA's states only
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         random.seed(seed)
         np.random.seed(seed % 2**32)
@@ -89,6 +90,8 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         finally:
             random.setstate(python)
             np.random.set_state(numpy)
+            if on_mps is not None:
+                torch.mps.set_rng_state(on_mps)
 
 
 def put_back(registry: dict[Any, Any], content: Mapping[Any, Any]) -> None:

@@ -13,13 +13,15 @@ def synchronize(device: torch.device) -> None:
     """Wait until the device has finished all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 def watch_peak_memory(device: torch.device) -> Callable[[], float | None]:
     """Start to watch the device's peak memory; the function returned gives the peak since then.
 
     The peak is the most memory that tensors took at once, with the run's networks, in 10^6 bytes. It is
-    ``None`` on the CPU, for which only the peak of the whole process is known.
+    ``None`` on the CPU and on MPS, which do not count it.
     """
     if device.type != "cuda":
         return lambda: None

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from figure_checks import ADA_SISE, SISE, make_run, record
+from PIL import Image
 
 from adasise_bench.cli import main
 from adasise_bench.methods.masking import score_masks
@@ -53,6 +54,20 @@ def test_phases_are_drawn(tmp_path: Path) -> None:
     timed = make_run(tmp_path / "run", [record("sise", "1", seconds=1.0, seconds_scoring=0.9)])
     assert call("figure", "phases", timed.folder, "--output", tmp_path / "a.svg").exit_code == 0
     assert (tmp_path / "a.svg").read_text().rstrip().endswith("</svg>")
+
+
+def test_the_line_at_the_foot_can_be_left_out(tmp_path: Path) -> None:
+    timed = make_run(tmp_path / "run", [record("sise", "1", seconds=1.0, seconds_scoring=0.9)])
+    heights = []
+    for option in ("--footer", "--no-footer"):
+        path = tmp_path / f"{option}.png"
+        assert call("figure", "phases", timed.folder, "--output", path, option).exit_code == 0
+        with Image.open(path) as picture:
+            heights.append(picture.height)
+            assert "Measured on Some CPU, fp32." in picture.info["Description"]
+    assert heights[0] > heights[1] + 60
+    for name in ("gradients", "chance", "maps", "phases", "mu", "kept"):
+        assert "--no-footer" in call("figure", name, "--help").output
 
 
 def test_the_ablation_scores_no_more_masks_than_sise_alone(

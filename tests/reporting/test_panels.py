@@ -33,5 +33,29 @@ def test_titles_pictures_and_small_print_fit(size: tuple[int, int], rows: int, c
         assert box.y1 <= height
     for one, other in itertools.combinations([*texts, *boxes], 2):
         assert not one.shrunk(0.98, 0.98).overlaps(other)
+    assert width <= 6.9 * figure.dpi + 1
     stacked = len({round(box.x0) for box in boxes}) == 1
     assert stacked == (columns == 1 or size[0] > size[1] * 2.2)
+
+
+@pytest.mark.parametrize(
+    ("size", "lines"), [((100, 100), 4), ((300, 200), 5), ((200, 300), 4), ((240, 100), 6)]
+)
+def test_many_panels_go_on_in_the_next_lines(size: tuple[int, int], lines: int) -> None:
+    picture = Image.new("RGB", size, "red")
+    names = [f"method {number}" for number in range(18)]
+    figure = side_by_side([[Panel(name, picture) for name in names]] * 2, "small print")
+    FigureCanvasAgg(figure).draw()
+    assert figure.get_figwidth() <= 6.9
+    boxes = [axes.get_window_extent() for axes in figure.axes]
+    assert len({round(box.y0) for box in boxes}) == 2 * lines
+    assert boxes == sorted(boxes, key=lambda box: (-round(box.y0), box.x0))
+    assert min(box.width for box in boxes) >= 1.25 * figure.dpi
+    assert [text.get_text() for text in figure.texts[:-1]] == [*names, *names]
+    assert {text.get_fontsize() for text in figure.texts} == {7.0}
+
+
+def test_a_picture_of_many_rows_can_be_drawn() -> None:
+    picture = Image.new("RGB", (10, 10), "red")
+    figure = side_by_side([[Panel("a", picture)] * 18] * 80, "small print")
+    assert figure.get_figheight() * figure.dpi < 2**16

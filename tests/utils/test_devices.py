@@ -13,8 +13,10 @@ from adasise_bench.cli import main
 from adasise_bench.run.launchers.choice import choose_launcher
 from adasise_bench.run.launchers.dispatcher import Dispatcher
 from adasise_bench.run.launchers.in_process import InProcess
-from adasise_bench.utils.devices import pick_devices
+from adasise_bench.utils.devices import float64_device, machine, pick_device, pick_devices
 from adasise_bench.utils.errors import ConfigError, DeviceError
+from adasise_bench.utils.process_state import seeded
+from adasise_bench.utils.timing import PhaseClock, watch_peak_memory
 
 
 @pytest.mark.parametrize(
@@ -76,3 +78,76 @@ def test_options_that_do_not_belong_together(tmp_path: Path, options: list[str])
     result = CliRunner().invoke(main, ["run", "--config", str(config), "--output", str(tmp_path), *options])
     assert result.exit_code == 2
     assert result.output.count("\n") == 1
+
+
+def test_apples_gpu_is_taken_where_torch_offers_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert pick_device("mps") == torch.device("mps:0")
+    assert pick_devices(None, "mps") == ["mps"]
+    assert pick_device("auto") == torch.device("cpu")
+    assert float64_device(pick_device("mps")) == torch.device("cpu")
+    assert float64_device(torch.device("cuda:1")) == torch.device("cuda:1")
+    assert machine(pick_device("mps"))[0].startswith("GPU of ")
+
+
+@pytest.mark.parametrize(
+    ("built", "reason"), [(False, "was built without MPS"), (True, "finds no GPU by Apple")]
+)
+def test_where_torch_has_no_mps_the_reason_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, built: bool, reason: str
+) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_built", lambda: built)
+    config = tmp_path / "scenes.json"
+    config.write_text(settings(device="auto").model_dump_json())
+    arguments = ["run", "--config", str(config), "--output", str(tmp_path / "run"), "--device", "mps"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert reason in result.stderr
+    assert "use --device cpu" in result.stderr
+    assert sum(line.startswith("Error:") for line in result.stderr.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        *(
+            (f"precision={name}", "has not been compared with fp32")
+            for name in ("tf32", "bf16", "fp16", "int8")
+        ),
+        ("deterministic=true", "does not promise to repeat"),
+    ],
+)
+def test_what_mps_cannot_promise_is_refused_in_one_line(tmp_path: Path, setting: str, reason: str) -> None:
+    config = tmp_path / "scenes.json"
+    config.write_text(settings(device="auto").model_dump_json())
+    arguments = ["run", "--config", str(config), "--output", str(tmp_path / "run"), "--device", "mps"]
+    result = CliRunner().invoke(main, [*arguments, "--set", setting])
+    assert result.exit_code == 2
+    assert reason in result.stderr
+    assert result.output.count("\n") == 1
+
+
+def test_ray_does_not_fall_back_to_the_cpu_for_mps(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    with pytest.raises(ConfigError, match="Ray does not hand out Apple's GPU"):
+        choose_launcher(settings(device="mps"), tmp_path, "ray", None, None)
+
+
+def test_time_on_mps_is_taken_when_its_work_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[str] = []
+    monkeypatch.setattr(torch.mps, "synchronize", lambda: waits.append("waited"))
+    with PhaseClock(torch.device("mps:0")).phase("scoring"):
+        waits.append("work")
+    assert waits == ["waited", "work", "waited"]
+    assert watch_peak_memory(torch.device("mps:0"))() is None
+
+
+def test_random_numbers_of_mps_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    restored: list[torch.Tensor] = []
+    monkeypatch.setattr(torch.mps, "get_rng_state", lambda: torch.tensor([3, 4], dtype=torch.uint8))
+    monkeypatch.setattr(torch.mps, "set_rng_state", restored.append)
+    with seeded(1, torch.device("mps:0")):
+        assert not restored
+    assert [state.tolist() for state in restored] == [[3, 4]]

@@ -13,6 +13,7 @@ from adasise_bench.methods.cam.partial_forward import PartialForward, forward_be
 from adasise_bench.methods.layer_maps import layer_maps
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.scoring import filled_batch, in_batches
+from adasise_bench.utils.devices import to_float64
 from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.timing import PhaseClock
 
@@ -52,7 +53,7 @@ class AblationCam(LayerActivation):
             active = found.maps.ne(0).any(dim=2).any(dim=1).nonzero()[:, 0]
         with clock.phase("scoring"), torch.no_grad(), arithmetic("fp32", classifier.device):
             forward = forward_behind(classifier, image, layer, found)
-            outputs = ablated_outputs(classifier, forward, found.maps, active).double()
+            outputs = to_float64(ablated_outputs(classifier, forward, found.maps, active))
         with clock.phase("fusion"):
             whole, without = outputs[0], outputs[1:]
             weights = (whole - without) / torch.where(whole == 0, 1, whole.abs())

@@ -11,6 +11,7 @@ from pydantic import Field
 from adasise_bench.methods.base import Explanation, Method, Request
 from adasise_bench.methods.layer_maps import layer_maps, refuse_not_finite
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.utils.devices import to_float64
 from adasise_bench.utils.timing import PhaseClock
 
 
@@ -29,9 +30,9 @@ def weighted_maps(maps: torch.Tensor, weights: torch.Tensor, size: tuple[int, in
         BenchError: maps or weights that are not finite.
     """
     product = "tk,khw->thw" if weights.ndim == 2 else "tkhw,khw->thw"
-    small = torch.einsum(product, weights, maps.double()).clamp_(min=0)
+    small = torch.einsum(product, to_float64(weights), to_float64(maps)).clamp_(min=0)
     refuse_not_finite(small)
-    return F.interpolate(small[None], size, mode="bilinear", align_corners=False)[0].float()
+    return F.interpolate(small[None], size, mode="bilinear", align_corners=False)[0].float().to(maps.device)
 
 
 class ClassActivation(Method):

@@ -12,6 +12,7 @@ from adasise_bench.methods.base import Explanation, Request
 from adasise_bench.methods.cam.base import ClassActivation, weighted_maps
 from adasise_bench.methods.layer_maps import refuse_not_finite
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.utils.devices import to_float64
 from adasise_bench.utils.errors import ConfigError
 from adasise_bench.utils.precision import arithmetic
 from adasise_bench.utils.timing import PhaseClock
@@ -50,7 +51,7 @@ class Cam(ClassActivation):
         with clock.phase("feature_maps"):
             maps, weights = averaged_maps(classifier, image)
         with clock.phase("fusion"):
-            asked = torch.stack([weights[request.target] for request in requests]).double()
+            asked = to_float64(torch.stack([weights[request.target] for request in requests]))
             saliency = weighted_maps(maps, asked, (image.shape[2], image.shape[3]))
         return [Explanation(one, 1, 0) for one in saliency]
 

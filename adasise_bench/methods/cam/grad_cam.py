@@ -11,6 +11,7 @@ from adasise_bench.methods.base import Explanation, Request
 from adasise_bench.methods.cam.base import LayerActivation, weighted_maps
 from adasise_bench.methods.layer_maps import layer_maps
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.utils.devices import to_float64
 from adasise_bench.utils.timing import PhaseClock
 
 
@@ -50,7 +51,7 @@ class GradCam(LayerActivation):
 
     def weights(self, maps: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
         """What :func:`.weighted_maps` takes, of (K, h, w) maps and (T, K, h, w) gradients; here α, (T, K)."""
-        return gradients.double().mean(dim=(2, 3))
+        return to_float64(gradients).mean(dim=(2, 3))
 
     def expected_forwards(self, maps_available: tuple[int, ...]) -> int:
         """One."""
@@ -86,7 +87,7 @@ class GradCamPlusPlus(GradCam):
 
     def weights(self, maps: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
         """w: (T, K) float64 of (K, h, w) maps and (T, K, h, w) gradients; α is 0 where it is not defined."""
-        gradients = gradients.double()
-        denominators = 2 + gradients * maps.double().sum(dim=(1, 2))[:, None, None]
+        gradients = to_float64(gradients)
+        denominators = 2 + gradients * to_float64(maps).sum(dim=(1, 2))[:, None, None]
         alphas = torch.where(denominators == 0, 0, 1 / denominators)
         return (alphas * gradients.clamp(min=0)).sum(dim=(2, 3))

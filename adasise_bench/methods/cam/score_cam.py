@@ -20,6 +20,7 @@ from adasise_bench.methods.precision_check import (
     told,
 )
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.utils.devices import to_float64
 from adasise_bench.utils.timing import PhaseClock
 
 
@@ -66,7 +67,9 @@ class ScoreCam(LayerActivation):
             sample = partial(sample_of_maps, [maps], (image.shape[2], image.shape[3]))
             precisions = agreeing_precisions(classifier, image, sample, targets)
             scores = {
-                precision: score_masks(in_precision(classifier, precision), image, [maps])[0].scores.double()
+                precision: to_float64(
+                    score_masks(in_precision(classifier, precision), image, [maps])[0].scores
+                )
                 for precision in dict.fromkeys(precisions)
             }
         with clock.phase("fusion"):

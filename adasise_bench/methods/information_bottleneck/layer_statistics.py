@@ -18,6 +18,7 @@ from adasise_bench.data.pictures import read_picture
 from adasise_bench.data.scenes import draw_scene
 from adasise_bench.data.transforms import to_input
 from adasise_bench.models.classifier import Classifier
+from adasise_bench.utils.devices import to_float64
 from adasise_bench.utils.errors import ConfigError, DataError
 from adasise_bench.utils.precision import arithmetic
 
@@ -109,10 +110,11 @@ def pictures_sha256(folder: str, count: int) -> str:
 def _measured(classifier: Classifier, layer: str, inputs: Iterable[torch.Tensor]) -> LayerStatistics:
     moments = []
     for one in inputs:
-        values = layer_output(classifier, layer, one.to(classifier.device))[0].double().flatten(1)
+        values = to_float64(layer_output(classifier, layer, one.to(classifier.device))[0]).flatten(1)
         moments.append(torch.stack([values, values**2, (values != 0).double()]).mean(dim=2))
     mean, square, nonzero = torch.stack(moments).mean(dim=0)[:, :, None, None]
-    return LayerStatistics(mean.float(), (square - mean**2).clamp(min=0).sqrt().float(), nonzero.float())
+    deviation = (square - mean**2).clamp(min=0).sqrt()
+    return LayerStatistics(*(one.float().to(classifier.device) for one in (mean, deviation, nonzero)))
 
 
 @torch.no_grad()

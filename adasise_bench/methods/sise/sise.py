@@ -22,6 +22,7 @@ from adasise_bench.methods.precision_check import (
 from adasise_bench.methods.sise.fusion import RAISED_DEFINITION, FusionName, fuse, min_max
 from adasise_bench.methods.sise.selectors import SelectorName, normalized, threshold
 from adasise_bench.models.classifier import BlockMaps, Classifier
+from adasise_bench.utils.devices import to_float64
 from adasise_bench.utils.errors import BenchError
 from adasise_bench.utils.precision import PrecisionName
 from adasise_bench.utils.timing import PhaseClock
@@ -214,7 +215,7 @@ def _on_host(blocks: Sequence[BlockMaps]) -> tuple[list[torch.Tensor], list[torc
     Returns:
         Per block the (T, K) float64 summed gradients, and which maps can be masks, (K,) bool.
     """
-    tables = [torch.cat([block.gradients, varying(block.maps)[None].double()]) for block in blocks]
+    tables = [torch.cat([block.gradients, to_float64(varying(block.maps)[None])]) for block in blocks]
     parts = torch.split(torch.cat(tables, dim=1).cpu(), [len(block.maps) for block in blocks], dim=1)
     return [part[:-1] for part in parts], [part[-1] > 0 for part in parts]
 
@@ -252,6 +253,6 @@ class _Selection:
         if not torch.cat([maps.scores[:, self.target] for maps in own]).isfinite().all():
             raise BenchError("the network's scores of masked inputs are not finite for this picture")
         layers = [min_max(layer_map(maps, self.target, size)) for maps in own]
-        saliency = fuse(layers, self.method.fusion, self.method.otsu).float()
+        saliency = fuse(layers, self.method.fusion, self.method.otsu).float().to(scored[0].maps.device)
         live = [len(maps.maps) for maps in own]
         return Explanation(saliency, 1 + sum(live), 1, self.maps_kept, self.maps_positive, live)

@@ -44,6 +44,11 @@ class MethodRecords:
         """A column of these records, (records,), NaN where there is no value; see :class:`NetworkRecords`."""
         return self._column(column, element)[self.chosen]
 
+    def by_pair(self, column: str) -> pd.Series[float]:
+        """A column of these records over all pairs of the network, NaN where there is none or no value."""
+        values = np.where(self.chosen, self._column(column), np.nan)
+        return pd.Series(values, self.network.pairs)
+
     def having(self, column: str) -> MethodRecords:
         """Those that have a value in a column."""
         return replace(self, chosen=self.chosen & ~np.isnan(self._column(column)))

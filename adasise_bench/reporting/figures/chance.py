@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from adasise_bench.metrics.chance import centre_pixel
@@ -87,7 +88,8 @@ def _mark_pixels(axes: Axes, covered: NDArray[np.float64]) -> None:
         row, column = divmod(pixel, width)
         share = covered[row, column]
         label = f"{title} (row {row}, column {column}): {share:.2f} %"
-        axes.plot(column, row, linestyle="", color="#D55E00", label=label, **look)
+        outline = [withStroke(linewidth=2.5, foreground="white")]
+        axes.plot(column, row, linestyle="", color="black", path_effects=outline, label=label, **look)
 
 
 def _write_levels(axes: Axes, levels: ChanceLevels) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -18,7 +19,16 @@ from adasise_bench.reporting.figures.basis import (
     folders,
     records_of,
 )
-from adasise_bench.reporting.figures.style import PUBLISHED, blank, legend_above, look, named, note, styled
+from adasise_bench.reporting.figures.style import (
+    PUBLISHED,
+    blank,
+    legend_above,
+    logarithmic,
+    look,
+    named,
+    note,
+    styled,
+)
 from adasise_bench.reporting.published import VOC, published, published_table1
 from adasise_bench.reporting.tables import number
 from adasise_bench.utils.errors import DataError
@@ -32,14 +42,15 @@ PHASES = {
 
 _UNDIVIDED = "all phases"
 _THICKNESS = 0.42
+_APART = 0.2
 
 
 @styled
 def draw(runs: Sequence[Run], model: str, methods: Iterable[str] = ()) -> Figure:
-    """Draw mean seconds per explanation as stacked bars of phases, and published totals as markers.
+    """Draw mean seconds per explanation as stacked bars of phases.
 
-    The published totals have an axis of their own. Another machine made them, so only their proportions can
-    be compared, and not their lengths.
+    Where the paper has totals, a second panel shows them beside the measured totals, on one logarithmic axis.
+    The bars are not on it, because the parts of a bar have no true lengths on a logarithmic axis.
 
     Args:
         runs: in order of precedence.
@@ -61,18 +72,16 @@ def draw(runs: Sequence[Run], model: str, methods: Iterable[str] = ()) -> Figure
     totals = {label: group.mean("seconds") for label, group in timed.items()}
     paper = published_totals(runs, model, timed)
 
-    figure = blank(0.4 + 0.44 * len(means) + (0.3 if paper else 0))
-    axes = figure.add_subplot()
-    _bars(axes, means, totals)
-    axes.set_yticks(range(len(means)), [named(label) for label in means])
-    axes.set_ylim(len(means) - 0.35, -0.6)
-    axes.set_xlim(0, 1.22 * max(totals.values()))
-    axes.set_xlabel("run-time per explanation, s")
-    if paper:
-        _published(axes, list(means), totals, paper)
+    heights = [0.4 + 0.44 * len(means), 0.4 + 0.34 * len(paper)][: 2 if paper else 1]
+    figure = blank(sum(heights))
+    panels = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    _bars(panels[0], means, totals)
+    for axes in panels[1:]:
+        _compare(axes, totals, paper)
     legend_above(figure)
     devices = dict.fromkeys(str(group.timed_on) for group in timed.values())
-    note(figure, f"{basis(runs, model, timed.values())} Measured on {'; '.join(devices)}.")
+    text = f"{basis(runs, model, timed.values())} Measured on {'; '.join(devices)}."
+    note(figure, f"{text} Published: {published('ada_sise')['figure4']['device']}." if paper else text)
     return figure
 
 
@@ -112,16 +121,28 @@ def _bars(axes: Axes, means: Mapping[str, Mapping[str, float]], totals: Mapping[
             axes.annotate(
                 parts, (0, position + _THICKNESS / 2), (2, -1), textcoords="offset points", va="top"
             )
+    _name_rows(axes, list(means))
+    axes.set_xlim(0, 1.22 * max(totals.values()))
+    axes.set_xlabel("measured run-time per explanation, s")
 
 
-def _published(
-    axes: Axes, labels: Sequence[str], totals: Mapping[str, float], paper: Mapping[str, float]
-) -> None:
-    """Markers over the bars; the largest published total is at the end of the same method's bar."""
-    longest = max(paper, key=lambda label: paper[label])
-    above = axes.twiny()
-    above.set_xlim(0, axes.get_xlim()[1] * paper[longest] / totals[longest])
-    above.spines.top.set_visible(True)
-    above.set_xlabel(f"published, s ({published('ada_sise')['figure4']['device']})")
-    places = [labels.index(label) - _THICKNESS / 2 - 0.1 for label in paper]
-    above.plot(list(paper.values()), places, linestyle="none", label="published", **PUBLISHED)
+def _compare(axes: Axes, totals: Mapping[str, float], paper: Mapping[str, float]) -> None:
+    """The measured and the published total of every method that the paper has, both on one axis."""
+    rows = np.arange(len(paper))
+    axes.plot([totals[label] for label in paper], rows - _APART, linestyle="none", color="black",
+              marker="o", label="measured total")  # fmt: skip
+    axes.plot(list(paper.values()), rows + _APART, linestyle="none", label="published total", **PUBLISHED)
+    _name_rows(axes, list(paper))
+    logarithmic(axes, "x", [*(totals[label] for label in paper), *paper.values()])
+    middle = math.prod(axes.get_xlim()) ** 0.5
+    for row, seconds in enumerate(paper.values()):
+        inwards = 5 if seconds < middle else -5
+        axes.annotate(f"{number(seconds, 'seconds')} s", (seconds, row + _APART), (inwards, 0), va="center",
+                      textcoords="offset points", ha="left" if inwards > 0 else "right")  # fmt: skip
+    axes.grid(axis="x")
+    axes.set_xlabel("run-time per explanation, s (logarithmic)")
+
+
+def _name_rows(axes: Axes, labels: Sequence[str]) -> None:
+    axes.set_yticks(range(len(labels)), [named(label) for label in labels])
+    axes.set_ylim(len(labels) - 0.35, -0.6)

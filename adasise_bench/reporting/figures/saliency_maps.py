@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,7 +21,7 @@ from adasise_bench.records.record import Key
 from adasise_bench.records.run import Run
 from adasise_bench.reporting.figures.basis import MethodRecords, caveat, folders, records_of
 from adasise_bench.reporting.figures.style import COLUMN, TWO_COLUMNS, blank, named, note, styled
-from adasise_bench.reporting.overlay import overlay
+from adasise_bench.reporting.overlay import COLOURING, overlay
 from adasise_bench.reporting.tables import title_of
 from adasise_bench.utils.errors import ConfigError, DataError
 from adasise_bench.utils.settings import suggest
@@ -29,6 +30,7 @@ Pair = tuple[str, str]
 """Image id and class name."""
 
 _METHODS_IN_A_COLUMN = 3
+_METHODS_ON_A_PAGE = 7
 _TEXT = 0.17
 _LETTERS_PER_INCH = 17
 _BOX = "#56B4E9"
@@ -166,7 +168,8 @@ class SavedMaps:
 def draw(rows: Sequence[Row], text: str) -> Figure:
     """One row per explanation: the picture with the class's boxes and its score, then every method's overlay.
 
-    The figure is one paper column wide for up to three methods, and two for more.
+    The figure is one paper column wide for up to three methods, and two for more. More methods than seven go
+    on in further lines, which then all have the methods' names above them.
 
     Args:
         rows: at least one, all with the same methods.
@@ -177,31 +180,65 @@ def draw(rows: Sequence[Row], text: str) -> Figure:
     """
     methods = list(rows[0].maps)
     width = COLUMN if len(methods) <= _METHODS_IN_A_COLUMN else TWO_COLUMNS
-    side = (width - _TEXT) / (len(methods) + 1)
-    headers = ["Picture", *(named(label, int(_LETTERS_PER_INCH * side)) for label in methods)]
-    ratios = [_bounded(row.picture.height / row.picture.width) for row in rows]
-    header_lines = max(header.count("\n") for header in headers) + 1
-    height = side * sum(ratios) + _TEXT * len(rows) + 0.12 * header_lines
+    lines_of_row = -(-len(methods) // _METHODS_ON_A_PAGE)
+    columns = -(-len(methods) // lines_of_row)
+    side = (width - _TEXT) / (columns + 1)
+    headers = {label: named(label, int(_LETTERS_PER_INCH * side)) for label in methods}
+    lines = [
+        Line(row, methods[start : start + columns], start == 0, lines_of_row > 1 or row is rows[0])
+        for row in rows
+        for start in range(0, len(methods), columns)
+    ]
+    ratios = [_bounded(line.row.picture.height / line.row.picture.width) for line in lines]
+    header_lines = max(header.count("\n") for header in headers.values()) + 1
+    titled = sum(line.titled for line in lines)
+    height = side * sum(ratios) + _TEXT * len(rows) + 0.12 * header_lines * titled
     if height > _MAX_INCHES:
         raise ConfigError(
             f"{len(rows)} rows would be {height:.0f} inches high, and {_MAX_INCHES} can be drawn; draw fewer"
         )
     figure = blank(height, width, "compressed")
-    grid = figure.subplots(len(rows), len(methods) + 1, squeeze=False, height_ratios=ratios)
-    for line, row, ratio in zip(grid, rows, ratios, strict=True):
-        _picture(line[0], row, int(_LETTERS_PER_INCH * side * ratio))
-        for axes, saliency in zip(line[1:], row.maps.values(), strict=True):
-            axes.imshow(overlay(row.picture, saliency))
-        for axes in line:
-            _bound_proportions(axes)
-    for axes in grid.flat:
+    grid = figure.subplots(len(lines), columns + 1, squeeze=False, height_ratios=ratios)
+    for cells, line, ratio in zip(grid, lines, ratios, strict=True):
+        _draw_line(cells, line, headers, int(_LETTERS_PER_INCH * side * ratio))
+    note(figure, f"{text} {COLOURING}")
+    return figure
+
+
+class Line(NamedTuple):
+    """A line of cells: the picture, if it begins a row, and some methods' overlays.
+
+    Attributes:
+        row: the explanation.
+        methods: labels.
+        begins: whether the picture is shown.
+        titled: whether the cells have titles.
+    """
+
+    row: Row
+    methods: Sequence[str]
+    begins: bool
+    titled: bool
+
+
+def _draw_line(cells: Sequence[Axes], line: Line, headers: Mapping[str, str], letters: int) -> None:
+    first, *others = cells
+    if line.begins:
+        _picture(first, line.row, letters)
+    shown = dict(zip(others, line.methods, strict=False))
+    for axes, label in shown.items():
+        axes.imshow(overlay(line.row.picture, line.row.maps[label]))
+    titles = {
+        first: "Picture" if line.begins else "",
+        **{axes: headers[label] for axes, label in shown.items()},
+    }
+    for axes in cells:
+        _bound_proportions(axes)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[:].set_visible(False)
-    for axes, header in zip(grid[0], headers, strict=True):
-        axes.set_title(header)
-    note(figure, text)
-    return figure
+        if line.titled:
+            axes.set_title(titles.get(axes, ""))
 
 
 def shortened(image_id: str, letters: int) -> str:

@@ -7,14 +7,17 @@ settings of matplotlib, and these stay unchanged.
 
 from __future__ import annotations
 
+import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from matplotlib import style
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from adasise_bench.reporting.tables import title_of
 
@@ -26,6 +29,9 @@ TWO_COLUMNS = 6.9
 Layout = Literal["constrained", "compressed"]
 
 _POINTS = 7.0
+
+_DECADE_MARGIN = 1.2
+"""A value within this factor of the end of a decade opens the next one, so that its marker is not cut."""
 
 _SETTINGS: Mapping[str, Any] = {
     "font.family": "DejaVu Sans",
@@ -107,6 +113,25 @@ def named(label: str, letters: int = 20) -> str:
     return textwrap.fill(title_of(label), letters)
 
 
+def logarithmic(axes: Axes, direction: Literal["x", "y"], values: Iterable[float]) -> None:
+    """Make an axis logarithmic, over whole decades that hold all values, with plain numbers at the ticks.
+
+    Args:
+        axes: where.
+        direction: which of its two axes.
+        values: what it shows. Values that are not positive have no place on it.
+    """
+    positive = [value for value in values if value > 0] or [1.0]
+    low, high = (math.log10(end) for end in (min(positive) / _DECADE_MARGIN, max(positive) * _DECADE_MARGIN))
+    axes.set(
+        **{f"{direction}scale": "log", f"{direction}lim": (10 ** math.floor(low), 10 ** math.ceil(high))}
+    )
+    axis = axes.xaxis if direction == "x" else axes.yaxis
+    axis.set_major_locator(LogLocator(numticks=6))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
 def legend_above(figure: Figure) -> None:
     """Put one legend above all axes, which names everything once: bars first, then lines and markers."""
     handles = {
@@ -124,20 +149,40 @@ def named_handles(figure: Figure, handles: Sequence[Artist], labels: Sequence[st
         legend = figure.legend(handles, labels, loc="outside upper center", ncols=columns)
         extent = legend.get_window_extent()
         if extent.width <= 0.97 * figure.bbox.width or columns == 1:
-            _grow(figure, extent.height)
+            _heighten(figure, _room(figure, legend))
             return
         legend.remove()
 
 
 def note(figure: Figure, text: str) -> None:
-    """Write what a reader must know at the foot of a figure, in lines that fit."""
+    """Write what a reader must know at the foot of a figure, in lines that fit.
+
+    A figure has one note. :func:`note_of` reads it, and :func:`drop_note` takes it away again.
+    """
     label = figure.supxlabel("", x=0.01, ha="left", fontsize=_POINTS, color="0.25", parse_math=False)
     for letters in range(int(25 * figure.get_figwidth()), 10, -1):
         label.set_text(textwrap.fill(text, letters))
         if label.get_window_extent().width <= 0.97 * figure.bbox.width:
             break
-    _grow(figure, label.get_window_extent().height)
+    _heighten(figure, _room(figure, label))
 
 
-def _grow(figure: Figure, pixels: float) -> None:
-    figure.set_figheight(figure.get_figheight() + pixels / figure.dpi + 0.05)
+def note_of(figure: Figure) -> str:
+    """The text of :func:`note` on one line; empty if the figure has none."""
+    return " ".join(figure.get_supxlabel().split())
+
+
+def drop_note(figure: Figure) -> None:
+    """Take away what :func:`note` wrote, and the height that it added."""
+    label = figure.supxlabel(figure.get_supxlabel(), x=0.01, ha="left", fontsize=_POINTS, parse_math=False)
+    _heighten(figure, -_room(figure, label))
+    label.set_text("")
+
+
+def _room(figure: Figure, text: Artist) -> float:
+    """Inches that a legend or a note adds to a figure's height."""
+    return float(text.get_window_extent().height) / figure.dpi + 0.05
+
+
+def _heighten(figure: Figure, inches: float) -> None:
+    figure.set_figheight(figure.get_figheight() + inches)

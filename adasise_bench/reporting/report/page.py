@@ -18,7 +18,7 @@ from markupsafe import Markup
 from adasise_bench import __version__
 from adasise_bench.records.columns import join
 from adasise_bench.records.run import Run
-from adasise_bench.reporting.overlay import DIMMING, OPACITY, colored
+from adasise_bench.reporting.overlay import COLOURING, DIMMING, OPACITY, colored
 from adasise_bench.reporting.report.cells import html_grid
 from adasise_bench.reporting.report.drawings import drawings_of
 from adasise_bench.reporting.report.index import Pair, Places, build_index, index_json
@@ -80,6 +80,7 @@ def write_report(runs: Sequence[Run], path: Path) -> None:
         ],
         "provenance": [provenance_of(run) for run in runs],
         "map_side": MAP_SIDE,
+        "colouring": COLOURING,
         "held_count": len(held),
         "index": index_json(index, [image_id for _, image_id in names], places.pictures.tolist())
         | {"overlay": _overlay(), "held": held if len(held) < every.picture_count else None},

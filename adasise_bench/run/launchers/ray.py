@@ -59,6 +59,8 @@ class RayWorkerPool:
             ) from None
         if config.device.startswith("cuda:"):
             raise ConfigError(f"--device {config.device}: Ray chooses the GPUs; use cuda or cpu")
+        if config.device == "mps":
+            raise ConfigError("--device mps: Ray does not hand out Apple's GPU; leave out --launcher ray")
         self.devices: Sequence[str] = ()
         self._ray: Any = ray
         self._config, self._folder, self._wanted = config, folder.absolute(), workers

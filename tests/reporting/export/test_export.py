@@ -110,7 +110,13 @@ def test_model_hubs_read_the_card(
 
 def test_the_card_shows_tables_and_provenance(results: NetworkResults) -> None:
     body = card(results).split("---\n", 2)[2]
-    for text in ("# Saliency maps of", "| Ada-SISE", "EBPG, %", "not the published model", "bold: best measured value"):
+    for text in (
+        "# Saliency maps of",
+        "| Ada-SISE",
+        "EBPG, %",
+        "not the published model",
+        "bold: best measured value",
+    ):
         assert text.lower() in body.lower(), text
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from figure_checks import ADA_SISE, EP, SISE, assert_legible, make_run, record, texts
 from matplotlib.axes import Axes
@@ -11,6 +12,7 @@ from matplotlib.axes import Axes
 from adasise_bench.records.run import Run
 from adasise_bench.reporting.figures import mu_ablation
 from adasise_bench.reporting.published import published_scores
+from adasise_bench.reporting.statistics import estimate_means
 from adasise_bench.utils.errors import DataError
 
 METHODS = (
@@ -42,17 +44,76 @@ def panel(run: list[Run], title: str) -> Axes:
 
 
 def test_points_and_lines_are_means_of_the_records(tmp_path: Path) -> None:
-    measured, paper, *lines = panel([shared_run(tmp_path / "run")], "EBPG").lines
+    drawn = panel([shared_run(tmp_path / "run")], "EBPG").lines
+    measured, paper, *others = drawn
+    assert [line.get_label() for line in drawn[:2]] == ["SISE, measured", "SISE, published"]
     assert list(measured.get_xdata()) == [0, 0.3, 0.5]
     assert list(measured.get_ydata()) == [65, 62.5, 50.5]
     slides = published_scores("sise", "mu_ablation")["resnet50"]
     assert dict(zip(paper.get_xdata(), paper.get_ydata(), strict=True)) == {
         float(mu): row["ebpg"] for mu, row in slides.items()
     }
-    assert {line.get_label(): set(line.get_ydata()) for line in lines} == {
-        "Ada-SISE": {67},
-        "ada_sise_otsu": {64.5},
-    }
+    assert [set(line.get_ydata()) for line in others] == [{67}, {67}, {64.5}, {64.5}]
+    beside = {line.get_label(): list(line.get_xdata()) for line in others[1::2]}
+    assert list(beside) == ["Ada-SISE", "ada_sise_otsu"]
+    assert all(x > 0.75 for (x,) in beside.values())
+
+
+def many_images(folder: Path) -> Run:
+    """Enough images for intervals, as :func:`estimate_means` gives them."""
+    noise = np.random.default_rng(0)
+    records = [
+        record(label, str(image), ebpg=float(noise.uniform(*ends)), bbox=float(noise.uniform(80, 99)),
+               drop=float(noise.uniform(0, 9)), increase=0.0, miou=20.0, seconds=float(noise.uniform(1, 2)))
+        for label, ends in EBPG.items()
+        for image in range(30)
+    ]  # fmt: skip
+    return make_run(folder, records, METHODS)
+
+
+def test_bars_are_the_intervals_of_the_tables(tmp_path: Path) -> None:
+    run = many_images(tmp_path / "run")
+    bars = [bar for lines in panel([run], "EBPG").collections for bar in lines.get_segments()]
+    expected = []
+    for label in ("sise", "fixed", "half", "ada_sise", "ada_sise_otsu"):
+        group = run.records[run.records["method"] == label]
+        values = group.set_index(["image_id", "class_name"])[["ebpg"]]
+        estimate = estimate_means(values)["ebpg"]
+        expected.append((estimate.low, estimate.high))
+    assert [tuple(bar[:, 1]) for bar in bars] == [pytest.approx(ends) for ends in expected]
+    assert [bar[0, 0] for bar in bars[:3]] == [0, 0.3, 0.5]
+    assert not panel([run], "mIoU").collections
+    assert "Bars: 95 % intervals." in texts(mu_ablation.draw([run], "resnet50"))
+    few = texts(mu_ablation.draw([shared_run(tmp_path / "few")], "resnet50"))
+    assert "intervals" not in few
+
+
+def test_axes_in_percent_have_one_span_and_cut_nothing(tmp_path: Path) -> None:
+    figure = mu_ablation.draw([many_images(tmp_path / "run")], "resnet50")
+    percent = [axes for axes in figure.axes if "%" in axes.get_title()]
+    assert len(percent) == 5
+    spans = [axes.get_ylim()[1] - axes.get_ylim()[0] for axes in percent]
+    assert spans == pytest.approx([spans[0]] * 5)
+    assert f"All axes in % span {spans[0]:.3g} points and need not start at 0" in texts(figure)
+    for axes in figure.axes:
+        low, high = axes.get_ylim()
+        shown = [value for line in axes.lines for value in line.get_ydata()]
+        shown += [value for lines in axes.collections for bar in lines.get_segments() for value in bar[:, 1]]
+        assert low < min(shown)
+        assert max(shown) < high
+        if axes in percent:
+            assert low >= -0.05 * spans[0] - 1e-9
+            assert high <= 100 + 0.05 * spans[0] + 1e-9
+
+
+def test_the_logarithmic_axis_has_whole_decades_in_plain_numbers(tmp_path: Path) -> None:
+    figure = mu_ablation.draw([many_images(tmp_path / "run")], "resnet50")
+    assert_legible(figure)
+    axes = next(axes for axes in figure.axes if axes.get_title().startswith("Run-time"))
+    assert axes.get_ylim() == (0.1, 100)
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert [label for label in labels if label in ("0.1", "1", "10", "100")] == ["0.1", "1", "10", "100"]
+    assert not any("$" in label for label in labels)
 
 
 def test_run_times_come_from_another_run(tmp_path: Path) -> None:

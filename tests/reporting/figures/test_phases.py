@@ -67,14 +67,24 @@ def test_methods_are_in_the_papers_order_with_their_totals(run: Run) -> None:
         assert part in written
 
 
-def test_published_totals_are_markers_on_their_own_axis(run: Run) -> None:
-    figure = phases.draw([run], "resnet50", ["sise", "ada_sise"])
-    measured, paper = figure.axes
-    (markers,) = paper.lines
-    assert list(markers.get_xdata()) == [9.21, 6.29]
+def test_published_and_measured_totals_are_markers_on_one_axis(run: Run) -> None:
+    figure = phases.draw([run], "resnet50", ["extremal_perturbation", "sise", "ada_sise"])
+    bars, totals = figure.axes
+    assert not bars.get_position().overlaps(totals.get_position())
+    assert not bars.lines
+    measured, paper = totals.lines
+    assert list(paper.get_xdata()) == [78.37, 9.21, 6.29]
     assert published("ada_sise")["figure4"]["seconds"] == {"sise": 9.21, "ada_sise": 6.29}
-    assert paper.get_xlim()[1] / 9.21 == pytest.approx(measured.get_xlim()[1] / 0.691)
-    assert "NVIDIA Tesla T4" in paper.get_xlabel()
+    assert list(measured.get_xdata()) == pytest.approx([4.0, 0.691, 0.391])
+    assert all(markers.get_transform() == totals.transData for markers in (measured, paper))
+    assert totals.get_xscale() == "log"
+    assert totals.get_xlim() == (0.1, 100)
+    assert [label.get_text() for label in totals.get_yticklabels()] == [
+        label.get_text() for label in bars.get_yticklabels()
+    ]
+    written = texts(figure)
+    assert "78.37 s" in written
+    assert "Published: NVIDIA Tesla T4 16 GB." in written
 
 
 def test_own_labels_and_other_networks_have_no_published_totals(tmp_path: Path) -> None:
@@ -84,7 +94,7 @@ def test_own_labels_and_other_networks_have_no_published_totals(tmp_path: Path) 
     assert len(phases.draw([other], "scenes_vgg").axes) == 1
     vgg16 = make_run(tmp_path / "vgg16", [record("sise", "1", "vgg16", seconds=1.0)])
     total = published_table1()["vgg16"]["sise"]["seconds"]
-    assert list(phases.draw([vgg16], "vgg16").axes[1].lines[0].get_xdata()) == [total]
+    assert list(phases.draw([vgg16], "vgg16").axes[1].lines[1].get_xdata()) == [total]
 
 
 def test_a_method_without_phases_is_one_bar(tmp_path: Path) -> None:

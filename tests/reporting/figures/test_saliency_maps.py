@@ -150,9 +150,28 @@ def test_text_is_legible(methods: list[str], width: float) -> None:
     assert "SISE" in written
 
 
+def test_many_methods_go_on_in_further_lines() -> None:
+    methods = [f"method_{number}" for number in range(10)]
+    figure = draw(rows(*methods), "Some network.")
+    assert figure.get_figwidth() == TWO_COLUMNS
+    assert_legible(figure)
+    grid = np.array(figure.axes).reshape(4, 6)
+    titles = [[axes.get_title() for axes in line] for line in grid]
+    assert titles == [["Picture", *methods[:5]], ["", *methods[5:]]] * 2
+    shown = [[bool(axes.images) for axes in line] for line in grid]
+    assert shown == [[True] * 6, [False, *[True] * 5]] * 2
+    drawn = rows(*methods)[1]
+    for axes, label in zip(grid[3, 1:], methods[5:], strict=True):
+        np.testing.assert_array_equal(
+            axes.images[0].get_array(), np.asarray(overlay(drawn.picture, drawn.maps[label]))
+        )
+
+
 def test_the_note_says_what_the_maps_are_of(saved: SavedMaps) -> None:
     figure = draw([saved.row(pair) for pair in saved.sample(1, 0)], saved.note)
-    assert "scenes_vgg, drawn scenes. Not photographs: not comparable with the paper." in texts(figure)
+    written = texts(figure)
+    assert "scenes_vgg, drawn scenes. Not photographs: not comparable with the paper." in written
+    assert "Colours run from a map's lowest value to its 99th percentile" in written
 
 
 def test_long_ids_keep_the_end_that_tells_them_apart() -> None:

@@ -2,25 +2,56 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from defusedxml.ElementTree import fromstring
+from figure_checks import texts
 from matplotlib.figure import Figure
 from PIL import Image
 
 from adasise_bench.reporting.figures import save, to_svg
-from adasise_bench.reporting.figures.style import blank, styled
+from adasise_bench.reporting.figures.style import blank, note, styled
 from adasise_bench.utils.errors import ConfigError, OutputError
 
 
 @styled
-def bars() -> Figure:
+def bars(text: str = "") -> Figure:
     figure = blank(1.5)
     figure.add_subplot().bar([0, 1], [1, 2], hatch="//", label="some")
     figure.legend(loc="outside upper center")
+    if text:
+        note(figure, text)
     return figure
+
+
+@pytest.mark.parametrize("footer", [True, False])
+@pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
+def test_the_note_goes_into_the_metadata(tmp_path: Path, suffix: str, footer: bool) -> None:
+    text = "Some network, some pictures: a note that takes more than one line of the figure. (μ = 0)"
+    path = tmp_path / f"a.{suffix}"
+    figure = bars(text)
+    save(figure, path, footer=footer)
+    assert (text in texts(figure)) == footer
+    assert figure.get_figheight() == pytest.approx(1.5) or footer
+    if suffix == "png":
+        with Image.open(path) as picture:
+            assert picture.info["Description"] == text
+    elif suffix == "svg":
+        root = fromstring(path.read_text())
+        found = root.find(".//{http://purl.org/dc/elements/1.1/}description")
+        assert found is not None
+        assert found.text == text
+    else:
+        assert b"/Subject" in path.read_bytes()
+        assert text.encode("utf-16-be") in unescaped(path.read_bytes())
+
+
+def unescaped(pdf: bytes) -> bytes:
+    """The file with the escapes of its strings resolved (ISO 32000, 7.3.4.2)."""
+    return re.sub(rb"\\([()\\])", rb"\1", pdf)
 
 
 @pytest.mark.parametrize(
