@@ -390,7 +390,7 @@ def report_memory(folder: Path, driver: int) -> list[tuple[float, ...]]:
     except (OSError, ValueError, LookupError):
         return []  # not begun, or just ended
     click.echo(f"{records:7} records: driver, workers: " + ", ".join(f"{size:.0f} MB" for size in sizes))
-    return [(records, *sizes)] if len(workers) == len(session["workers"]) else []
+    return [(records, *sizes)] if len(workers) == len(session["workers"]) and all(sizes) else []
 
 
 def draw_curve(rows: Sequence[tuple[float, ...]], output: Path) -> None:
