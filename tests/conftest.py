@@ -23,6 +23,8 @@ from adasise_bench.models.classifier import Classifier, Weights
 from adasise_bench.models.engine import Engine
 from adasise_bench.utils.timing import PhaseClock
 
+pytest_plugins = ["table_folder"]  # a second conftest.py would hide this one from `from conftest import`
+
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 """Threads make slow work of small networks, and runs in other processes must round as those in this one."""

@@ -27,7 +27,7 @@ class MapLayout(NamedTuple):
             return output
         if self.kind == "channels-last":
             return output.permute(0, 3, 1, 2)
-        return output[:, self.prefix :].transpose(1, 2).unflatten(2, self.size)
+        return output[:, self.prefix :].transpose(1, 2).reshape(len(output), -1, *self.size)
 
     def output(self, maps: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
         """An output that holds these maps, with the tokens in front of another.
