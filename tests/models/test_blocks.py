@@ -183,7 +183,7 @@ def test_the_page_of_blocks_has_the_scripts_text_and_networks(block_table: Modul
     families = re.compile(r"^\| [^|]+ \| \w+ \| \d+ \|.* (yes|no) \|\n", re.MULTILINE)
     text = releases.sub("", families.sub("", rows.sub("", page)))
     assert text == releases.sub("", block_table.page([], []))
-    assert len(families.findall(page)) == len(block_table.FAMILIES)
+    assert len(families.findall(page)) == len(block_table.FAMILIES) >= 30
     assert len(rows.findall(page.split(block_table.REFUSED)[0])) >= 40
 
 
