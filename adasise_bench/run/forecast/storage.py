@@ -17,8 +17,8 @@ from adasise_bench.run.forecast.networks import Trial
 from adasise_bench.run.forecast.pictures import Pictures
 
 _RECORD_BYTES = 1500
-"""A record takes about 1200 bytes in ``records.jsonl`` and 300 in ``records.parquet``: those of the
-quickstart."""
+"""A record takes about 1200 bytes in ``records.jsonl`` and 300 in ``records.parquet`` where drawn
+scenes were explained."""
 
 _MAP_HEADER_BYTES = 128
 """Of a file in NumPy's format."""
