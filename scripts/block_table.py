@@ -33,7 +33,7 @@ NETWORKS = {
     "torchvision": """
         alexnet convnext_tiny densenet121 efficientnet_b0 efficientnet_v2_s googlenet inception_v3 maxvit_t
         mnasnet0_5 mobilenet_v2 mobilenet_v3_small regnet_x_400mf resnet18 resnet50 resnext50_32x4d
-        shufflenet_v2_x0_5 squeezenet1_1 swin_t vgg11_bn vgg16 wide_resnet50_2
+        shufflenet_v2_x0_5 squeezenet1_1 swin_t vgg11_bn vgg16 vit_b_32 wide_resnet50_2
     """,
     "timm": """
         bat_resnext26ts botnet26t_256 caformer_s18 coat_tiny coatnet_nano_rw_224 convformer_s18 convit_tiny
@@ -251,8 +251,9 @@ def build(library: str, name: str) -> tuple[nn.Module, int]:
         own = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
         network = torchvision.models.get_model(name, weights=None, **own)
         side = 299 if name == "inception_v3" else 224
-        if name.startswith("vit"):  # its head begins as zeros, behind which no token matters
-            nn.init.normal_(network.heads.head.weight)
+    for module in network.modules():  # a head that begins as zeros says nothing of what is before it
+        if isinstance(module, nn.Linear) and not module.weight.any():
+            nn.init.normal_(module.weight)
     return network.eval().requires_grad_(False), side
 
 

@@ -91,4 +91,4 @@ def test_the_container_copies_what_there_is_onto_a_torch_that_suffices() -> None
 def test_the_readme_begins_with_the_quickstart_by_name() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     first = text.partition("```sh\n")[2].partition("\n```")[0]
-    assert first.endswith(" && pip install . && adasise-bench run --config quickstart")
+    assert first.endswith(" && pip install '.[openvino]' && adasise-bench run --config quickstart")
