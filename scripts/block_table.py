@@ -252,7 +252,7 @@ def build(library: str, name: str) -> tuple[nn.Module, int]:
         network = torchvision.models.get_model(name, weights=None, **own)
         side = 299 if name == "inception_v3" else 224
     for module in network.modules():  # a head that begins as zeros says nothing of what is before it
-        if isinstance(module, nn.Linear) and not module.weight.any():
+        if isinstance(module, nn.Linear) and not module.weight.is_meta and not module.weight.any():
             nn.init.normal_(module.weight)
     return network.eval().requires_grad_(False), side
 

@@ -44,4 +44,6 @@ def chance(
     levels = chance_levels(config)
     show(chance_tables(levels, by_class=by is not None), look)
     if (unusable := len(levels.unusable)) > config.tolerated_errors:
-        raise BenchError(f"{unusable} of the annotations cannot be used; the last note says why of one")
+        raise BenchError(
+            f"{unusable} of the annotations cannot be used; a note under the table says why of one"
+        )

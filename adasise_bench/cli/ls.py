@@ -50,7 +50,7 @@ def list_(what: tuple[str, ...], config_path: Path | None, overrides: tuple[str,
     title = len(listed) > 1
     for section, entries in listed.items():
         rows = [_row(name, entries, "  " * title) for name in entries]
-        lines = text_table("l" * len(rows[0]), rows)
+        lines = text_table("l" * len(rows[0]), rows) if rows else ""
         click.echo(terminal(f"{section.capitalize()}\n{lines}" if title else lines))
 
 

@@ -63,7 +63,11 @@ def measure_accuracy(config: RunConfig) -> tuple[Tables, int]:
             facts = network.facts(classifier)
             tables.append(accuracy_table(name, plan.dataset.name, found, [*_deviations(plan, facts)]))
             reasons += weights_reasons(name, facts)
-    notes = [*incomparable(reasons), *rules_notes(_rules(config))]
+    unusable = [
+        f"Pictures that cannot be used: {len(errors)}, for example {error}."
+        for error in [*errors.values()][:1]
+    ]
+    notes = [*unusable, *incomparable(reasons), *rules_notes(_rules(config))]
     notes += [*accuracy_notes(tables), *statistics_notes(tables), *_notes(plan, device, errors)]
     return Tables(tuple(tables), tuple(map(printable, notes))), len(errors)
 
@@ -165,5 +169,3 @@ def _notes(plan: Plan, device: torch.device, errors: dict[str, DataError]) -> It
         f"{machine(device)[0]}, fp32, torch {torch.__version__}."
     )
     yield from (f"{note}." for note in plan.notes)
-    example = f", for example {next(iter(errors.values()))}" if errors else ""
-    yield f"Pictures that cannot be used: {len(errors)}{example}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from adasise_bench.utils.errors import ConfigError
@@ -24,8 +25,11 @@ def find_config(given: Path) -> Path:
     Raises:
         ConfigError: the text is no path, and no such configuration comes with the tool.
     """
-    if (given.exists() and not given.is_dir()) or len(given.parts) > 1 or given.suffix:
+    if len(given.parts) > 1 or given.suffix:
         return given
+    with suppress(OSError, ValueError):  # too long or with a zero byte: certainly no file's name
+        if given.exists() and not given.is_dir():
+            return given
     shipped = shipped_configs()
     if given.name not in shipped:
         raise ConfigError(

@@ -104,7 +104,7 @@ def block_table() -> ModuleType:
          ("features.1", "features.2", "features.4.0.block.0", "features.6.0.block.0", "features")),
         ("timm coatnet_nano_rw_224", ("stem", "stages.0", "stages.1", "stages.2", "stages")),
         ("timm efficientformer_l1",
-         ("stem.act1", "stages.0", "stages.1", "stages.2", "stages.3.blocks.2")),
+         ("stem.act1", "stages.0", "stages.1", "stages.2", "stages")),
         ("timm fastvit_t8", ("stem.0", "stages.0", "stages.1", "stages.2", "final_conv")),
         ("timm inception_v4", ("features.2", "features.4", "features.9", "features.17", "features")),
         ("timm mobilevitv2_050",

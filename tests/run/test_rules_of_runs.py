@@ -84,7 +84,7 @@ def test_a_run_is_not_resumed_by_other_rules(folders: dict[str, Path]) -> None:
 
 def test_tables_say_which_rules(folders: dict[str, Path]) -> None:
     def table(name: str) -> str:
-        result = CliRunner().invoke(main, ["table", str(folders[name]), "--format", "md"])
+        result = CliRunner().invoke(main, ["table", str(folders[name]), "--format", "md", "--notes", "all"])
         assert result.exit_code == 0
         return result.stdout
 

@@ -50,15 +50,15 @@ class Done(NamedTuple):
     output: str
 
     def records(self, name: str) -> pd.DataFrame:
-        return read_records(self._results(name))
+        return read_records(self.results(name))
 
     def environment(self, name: str) -> dict[str, dict[str, object]]:
         found: dict[str, dict[str, object]] = json.loads(
-            (self._results(name) / "environment.json").read_text()
+            (self.results(name) / "environment.json").read_text()
         )
         return found
 
-    def _results(self, name: str) -> Path:
+    def results(self, name: str) -> Path:
         (found,) = (self.folder / "results").glob(f"{name}-*")
         return found
 
@@ -185,7 +185,8 @@ def test_library_networks(do: Callable[[str], Done]) -> None:
     assert isinstance(facts, dict)
     assert facts["weights_file"] == "resnet18.pth"
     assert facts["blocks"] == ["relu", "layer1", "layer2", "layer3", "layer4"]
-    assert "feature maps are read after relu, layer1" in " ".join(done.output.split())
+    notes = CliRunner().invoke(main, ["table", str(done.results("networks")), "--notes", "all"]).stdout
+    assert "feature maps are read after relu, layer1" in " ".join(notes.split())
 
 
 def test_a_network_of_ones_own(do: Callable[[str], Done]) -> None:
@@ -254,7 +255,8 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Extended:
         registry_file.write_text(before + end + entry + after)
     save_file(resnet18(num_classes=6).state_dict(), package / "models/scenes_resnet.safetensors")
     tests = sorted(str(path.relative_to(folder)) for path in (folder / "tests").rglob("test_*.py"))
-    shutil.copy(ROOT / "tests/conftest.py", folder / "tests")
+    for name in ("conftest", "table_folder", "table_runs"):  # what every test needs
+        shutil.copy(ROOT / f"tests/{name}.py", folder / "tests")
     return Extended(folder, tests)
 
 

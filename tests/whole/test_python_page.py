@@ -39,7 +39,7 @@ def test_the_page_runs_as_a_script(capsys: pytest.CaptureFixture[str]) -> None:
     assert isinstance(names["saliency"], api.SaliencyMap)
     assert isinstance(names["results"], api.Results)
     assert len(names["records"]) == 3 * names["records"].groupby("method").size().iloc[0]
-    assert names["latex"].startswith(r"\par")
+    assert r"\begin{table" in names["latex"]
     assert {"insertion", "deletion"} <= set(names["metrics"])
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 
 from adasise_bench.methods.cam.grad_cam import GradCam
+from adasise_bench.utils.devices import to_float64
 
 
 class HiResCam(GradCam):
@@ -32,4 +33,4 @@ class HiResCam(GradCam):
 
     def weights(self, maps: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
         """The gradients themselves: (T, K, h, w) float64."""
-        return gradients.double()
+        return to_float64(gradients)

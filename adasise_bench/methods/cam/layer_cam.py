@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 
 from adasise_bench.methods.cam.grad_cam import GradCam
+from adasise_bench.utils.devices import to_float64
 
 
 class LayerCam(GradCam):
@@ -31,4 +32,4 @@ class LayerCam(GradCam):
 
     def weights(self, maps: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
         """The positive gradients: (T, K, h, w) float64."""
-        return gradients.double().clamp(min=0)
+        return to_float64(gradients).clamp(min=0)

@@ -102,6 +102,8 @@ def chance_tables(levels: ChanceLevels, *, by_class: bool = False) -> Tables:
 
 
 def _notes(levels: ChanceLevels, tables: Sequence[Table]) -> Iterator[str]:
+    if levels.unusable:
+        yield f"Annotations that cannot be used: {len(levels.unusable)}, the first: {levels.unusable[0]}"
     yield f"{levels.data}, input {levels.input}; from the annotations alone, without pictures or a network."
     yield (
         "Cross-fitted: the pictures of the whole data set are divided into two halves by their names, and "
@@ -116,5 +118,3 @@ def _notes(levels: ChanceLevels, tables: Sequence[Table]) -> Iterator[str]:
     if levels.covered is None:
         yield "Maps are fitted only where all inputs have one shape (data.resize: stretch)."
     yield from statistics_notes(tables)
-    if levels.unusable:
-        yield f"Annotations that cannot be used: {len(levels.unusable)}, the first: {levels.unusable[0]}"

@@ -452,10 +452,13 @@ def run(tmp_path: Path) -> Callable[..., Any]:
     return call
 
 
-def test_a_run_records_values_and_failures_and_the_source(run: Callable[..., Any], mine: Path) -> None:
+def test_a_run_records_values_and_failures_and_the_source(
+    run: Callable[..., Any], mine: Path, tmp_path: Path
+) -> None:
     labelled = entry("saliency", power=2.0) | {"label": "squared"}
-    result = run("mine:saliency", labelled, "mine:fails", code=1)
-    assert "squared: options that are not the default: power=2.0" in " ".join(result.stdout.split())
+    run("mine:saliency", labelled, "mine:fails", code=1)
+    notes = command("table", tmp_path / "out", "--notes", "all").stdout
+    assert "squared: options that are not the default: power=2.0" in " ".join(notes.split())
     records = read_records(Path("out"))
     good, bad = records[records["method"] != "fails"], records[records["method"] == "fails"]
     assert good["error"].isna().all()

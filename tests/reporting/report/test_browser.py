@@ -26,7 +26,7 @@ if CHROMIUM is None:
 
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
-ORDER = ("extremal_perturbation", "sise", "ada_sise")
+ORDER = ("sise", "ada_sise", "extremal_perturbation")
 
 
 @dataclass
