@@ -246,6 +246,7 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Extended:
     folder = tmp_path_factory.mktemp("extended")
     package = folder / "adasise_bench"
     shutil.copytree(ROOT / "adasise_bench", package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "configs", folder / "configs")
     for section, (name, path) in REGISTRIES.items():
         (entry,) = write_files(section, folder)
         registry_file = package / path
