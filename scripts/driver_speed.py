@@ -63,7 +63,7 @@ class SimulatedService:
         made: Iterator[list[Record]] = (
             [fake_record(key.model, key.method, key.image_id)] for key in chunk.keys
         )
-        return in_groups(made)
+        yield from in_groups(made)  # Ray streams the results of generator functions only
 
 
 class SimulatedLocalPool(LocalWorkerPool):
