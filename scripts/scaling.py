@@ -4,7 +4,7 @@
     python scripts/scaling.py costs                  seconds to hand out, write, read, decode, hash
     python scripts/scaling.py synthetic FOLDER --pairs 333250   a finished run of random values, in seconds
     python scripts/scaling.py report FOLDER          size of a run's report, seconds to open it
-    python scripts/scaling.py start                  seconds and memory of starting with 200,000 pictures
+    python scripts/scaling.py start TREE             seconds and memory of starting with 200,000 pictures
     python scripts/scaling.py curve                  memory of driver and workers during a long run
     python scripts/scaling.py efficiency             1 and 2 CPU workers, each on a core of its own
     python scripts/scaling.py predict --forwards 4000 --forwards-per-second 8000 --costs costs.json
