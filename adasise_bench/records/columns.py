@@ -118,7 +118,12 @@ class _Rows(NamedTuple):
 
 
 def join(runs: Sequence[Run]) -> dict[str, NetworkRecords]:
-    """The records of several runs by network, joined as :func:`~adasise_bench.records.joining.combine` does.
+    """The records of several runs by network.
+
+    Records with equal keys become one record. Each column takes the first value that is not null, in the
+    order of ``runs``. There are two exceptions. All run-times and the memory of one method on one model
+    come from the first run that has run-times for them. And an error is dropped if another run has the
+    explanation.
 
     Raises:
         ConfigError: two runs measured one model, or one method on it, under different settings, on other

@@ -1,4 +1,4 @@
-"""Joins the records of several runs."""
+"""Which runs fit together, so that their records can be joined."""
 
 from __future__ import annotations
 
@@ -6,46 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from adasise_bench.data.rules import Rules
 from adasise_bench.records import evidence
-from adasise_bench.records.record import Key
 from adasise_bench.records.run import Run
 from adasise_bench.utils.errors import ConfigError, DataError
-
-
-def combine(runs: Sequence[Run]) -> pd.DataFrame:
-    """The records of several runs as one frame, with the columns of a record and ``timed_on``.
-
-    Records with equal keys become one record. Each column takes the first value that is not null, in the
-    order of ``runs``. There are two exceptions. All run-times and the memory of one method on one model
-    come from the first run that has run-times for them. And an error is dropped if another run has the
-    explanation. ``timed_on`` names the device and precision with which ``seconds`` was measured.
-
-    Raises:
-        ConfigError: two runs measured one model, or one method on it, under different settings, on other
-            pictures, or for other classes.
-        DataError: there is not one record.
-    """
-    refuse_disagreement(runs)
-    frames = [run.records.assign(timed_on=_timed_on(run)) for run in runs if not run.records.empty]
-    refuse_nothing(runs, len(frames))
-    joined = _times_of_one_run(pd.concat(frames, keys=range(len(frames)), names=["run", "row"]))
-    records = joined.groupby(list(Key._fields), sort=False, dropna=False).first().reset_index()
-    records["error"] = records["error"].where(records["score"].isna(), None)
-    return records
-
-
-def _times_of_one_run(joined: pd.DataFrame) -> pd.DataFrame:
-    """Drop the run-times (and memory) of a model and method from all but the first run that has any."""
-    times = [column for column in joined.columns if column.startswith("seconds")]
-    times += ["timed_on", "peak_memory_mb"]
-    run = pd.Series(joined.index.get_level_values("run"), index=joined.index)
-    timed = run.where(joined["seconds"].notna())
-    first = timed.groupby([joined["model"], joined["method"]]).transform("min")
-    joined[times] = joined[times].where(run == first, axis=0)
-    return joined
 
 
 def refuse_nothing(runs: Sequence[Run], records: int) -> None:
@@ -59,17 +23,13 @@ def refuse_nothing(runs: Sequence[Run], records: int) -> None:
         raise DataError(f"{names}: no records yet; wait for the first, or start the run again")
 
 
-def _timed_on(run: Run) -> pd.Series[Any]:
-    return run.records["seconds"].notna().map({True: of_measuring(run), False: None})
-
-
 def of_measuring(run: Run) -> str:
     """The device and precision with which a run's seconds were measured."""
     return f"{run.environment['device_name']}, {run.environment['precision']}"
 
 
 def refuse_disagreement(runs: Sequence[Run]) -> None:
-    """Refuse runs that do not fit together, as :func:`combine` says.
+    """Refuse runs that do not fit together, as :func:`~adasise_bench.records.columns.join` says.
 
     Raises:
         ConfigError: names what differs.

@@ -81,11 +81,6 @@ def sources(data: str, figures: Iterable[tuple[str, str, str]]) -> Iterator[str]
             yield _SOURCES[paper, table]
 
 
-def paper_order() -> list[str]:
-    """The methods of both papers in the order of their tables."""
-    return list(dict.fromkeys(method for methods in published_on(VOC).values() for method in methods))
-
-
 def published_table2(model: str = "resnet50", data: str = VOC) -> dict[str, list[int]]:
     """Table 2 of Ada-SISE: feature maps per block, ``available`` and kept by method.
 

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from joined_frames import combine
 
 from adasise_bench.records.columns import NetworkRecords, join
-from adasise_bench.records.joining import combine
 from adasise_bench.records.record import SCHEMA
 from adasise_bench.records.run import Run
 

@@ -6,7 +6,6 @@ import yaml
 from adasise_bench.reporting.published import (
     COCO,
     VOC,
-    paper_order,
     published,
     published_accuracy,
     published_on,
@@ -64,13 +63,6 @@ def test_sources_are_named_where_something_is_shown() -> None:
     assert [text.split(",")[0] for text in sources(VOC, both)] == ["arXiv 2102.07799", "arXiv 2010.00672"]
     assert list(sources(VOC, both[2:])) == list(sources("own", both)) == []
     assert "slides" in next(sources(COCO, both))
-
-
-def test_methods_come_in_the_order_of_the_papers() -> None:
-    assert paper_order() == [
-        "grad_cam", "grad_cam_pp", "extremal_perturbation", "rise", "score_cam", "integrated_gradients",
-        "full_grad", "sise", "ada_sise",
-    ]  # fmt: skip
 
 
 def test_unknown_paper_is_refused() -> None:

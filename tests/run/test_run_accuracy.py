@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 from click.testing import CliRunner, Result
+from joined_frames import combine
 from small_runs import settings, tiny_network, twenty_classes
 
 from adasise_bench.cli import main
@@ -20,7 +21,6 @@ from adasise_bench.data.transforms import CAFFE, to_input
 from adasise_bench.data.voc import VOC_CLASSES
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.records.folder_names import FINISHED, IN_FLIGHT
-from adasise_bench.records.joining import combine
 from adasise_bench.records.reading import read_records
 from adasise_bench.records.run import load_run
 from adasise_bench.reporting.tables import build_tables

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from adasise_bench.records.columns import NetworkRecords, join, present_codes
 from adasise_bench.records.joining import refuse_disagreement, refuse_nothing
 from adasise_bench.records.run import Run
-from adasise_bench.reporting.published import paper_order
-from adasise_bench.reporting.tables import control_labels, in_paper_order, title_of
+from adasise_bench.reporting.tables import title_of, usual_order
 from adasise_bench.utils.errors import ConfigError, DataError
 from adasise_bench.utils.settings import suggest
 
@@ -105,7 +104,7 @@ def the_model(runs: Sequence[Run]) -> str:
 
 
 def records_of(runs: Sequence[Run], model: str, methods: Iterable[str] = ()) -> dict[str, MethodRecords]:
-    """The joined records of one model by method, in the paper's order or that of ``methods``.
+    """The joined records of one model by method, in the tables' order or that of ``methods``.
 
     Args:
         runs: in order of precedence, as :func:`adasise_bench.records.columns.join` takes them.
@@ -120,8 +119,7 @@ def records_of(runs: Sequence[Run], model: str, methods: Iterable[str] = ()) -> 
     if model not in networks:
         raise DataError(f"{folders(runs)}: no records of model {model!r}{suggest(model, networks)}")
     network = networks[model]
-    usual = sorted(in_paper_order(network.methods, paper_order()), key=control_labels(runs).__contains__)
-    order = list(methods) or usual
+    order = list(methods) or usual_order(runs, network.methods)
     for label in order:
         if label not in network.methods:
             raise ConfigError(

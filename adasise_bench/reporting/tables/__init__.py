@@ -3,8 +3,7 @@
 from adasise_bench.reporting.tables.breakdown import SIZES, Grouping
 from adasise_bench.reporting.tables.build import build_tables, usual_metrics
 from adasise_bench.reporting.tables.model import Cell, Row, Table, Tables, counted_pairs, number, title_of
-from adasise_bench.reporting.tables.scores import in_paper_order
-from adasise_bench.reporting.tables.setting_notes import caveats, control_labels
+from adasise_bench.reporting.tables.setting_notes import caveats, control_labels, usual_order
 
 __all__ = [
     "SIZES",
@@ -17,8 +16,8 @@ __all__ = [
     "caveats",
     "control_labels",
     "counted_pairs",
-    "in_paper_order",
     "number",
     "title_of",
     "usual_metrics",
+    "usual_order",
 ]

@@ -20,7 +20,7 @@ from adasise_bench.reporting.tables.notes import notes
 from adasise_bench.reporting.tables.origins import maker_of
 from adasise_bench.reporting.tables.rows import Published
 from adasise_bench.reporting.tables.scores import Scores, in_paper_order
-from adasise_bench.reporting.tables.setting_notes import control_labels
+from adasise_bench.reporting.tables.setting_notes import control_labels, usual_order
 from adasise_bench.reporting.tables.table1 import difference_table, table1
 from adasise_bench.reporting.tables.table2 import table2
 from adasise_bench.utils.errors import ConfigError, DataError
@@ -117,9 +117,7 @@ def _with_methods(
             raise ConfigError(
                 f"--methods: no method {label!r} in these runs{suggest(label, sorted(present))}"
             )
-    configured = dict.fromkeys(entry["label"] for run in runs for entry in run.config["methods"])
-    usual = sorted(dict.fromkeys([*configured, *sorted(present)]), key=set(control_labels(runs)).__contains__)
-    order = list(dict.fromkeys(methods)) or usual
+    order = list(dict.fromkeys(methods)) or usual_order(runs, present)
     chosen = {model: network.only(order) for model, network in networks.items()}
     return {model: network for model, network in chosen.items() if network.methods}
 

@@ -166,6 +166,15 @@ def control_labels(runs: Iterable[Run]) -> list[str]:
     ]
 
 
+def usual_order(runs: Iterable[Run], present: Iterable[str]) -> list[str]:
+    """The labels that are present in the order of the configurations, controls last."""
+    runs = list(runs)
+    configured = dict.fromkeys(entry["label"] for run in runs for entry in run.config["methods"])
+    there = set(present)
+    every = [label for label in dict.fromkeys([*configured, *sorted(there)]) if label in there]
+    return sorted(every, key=set(control_labels(runs)).__contains__)
+
+
 def control_notes(runs: Iterable[Run], labels: Iterable[str]) -> Iterator[str]:
     """Which of these methods are controls."""
     controls = set(control_labels(runs))

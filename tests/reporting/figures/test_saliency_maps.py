@@ -53,7 +53,7 @@ def test_a_row_holds_what_the_run_recorded_and_saved(folder: Path, saved: SavedM
     pair = (first["image_id"], first["class_name"])
     row = saved.row(pair)
     assert row.score == first["score"]
-    assert list(row.maps) == ["sise", "ada_sise"]
+    assert list(row.maps) == ["ada_sise", "sise"]
     for label, saliency in row.maps.items():
         saved = np.load(map_path(folder, Key("scenes_vgg", label, *pair)))
         np.testing.assert_array_equal(saliency, saved)

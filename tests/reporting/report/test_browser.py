@@ -11,10 +11,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from joined_frames import combine
 from run_folders import draw_pictures, some_records, write_run
 
 from adasise_bench.data.voc import VOC_CLASSES
-from adasise_bench.records.joining import combine
 from adasise_bench.records.record import Record
 from adasise_bench.records.run import load_run
 from adasise_bench.reporting.report.page import write_report

@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from joined_frames import combine
 from PIL import Image
 from run_folders import METHODS, SIZE, draw_pictures, some_records, write_run
 
 from adasise_bench.cli import main
 from adasise_bench.metrics.registry import DEFAULT
-from adasise_bench.records.joining import combine
 from adasise_bench.records.record import Record
 from adasise_bench.records.run import load_run
 from adasise_bench.reporting.report import sample

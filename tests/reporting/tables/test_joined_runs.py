@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from joined_frames import combine
 from table_runs import Folder, build, record
 
-from adasise_bench.records.joining import combine
 from adasise_bench.records.run import load_run
 from adasise_bench.utils.errors import ConfigError
 
