@@ -84,12 +84,13 @@ def compare(
     from adasise_bench.metrics.registry import QUALITY
     from adasise_bench.regression import comparison, output
     from adasise_bench.regression.baseline import refuse_incomparable, why_untimed
+    from adasise_bench.regression.values import MAPS
     from adasise_bench.utils.files import write_text_atomically
 
     before, now = (_opened(path, methods) for path in (base, new))
     refuse_incomparable(before, now)
-    known = {*QUALITY, comparison.MAPS, *before.identity["methods"]}
-    zero = [(what, 0.0) for what in ("", *QUALITY, comparison.MAPS)] if exact else []
+    known = {*QUALITY, MAPS, *before.identity["methods"]}
+    zero = [(what, 0.0) for what in ("", *QUALITY, MAPS)] if exact else []
     limits = comparison.Limits(
         [*comparison.TOLERANCES, *zero, *_rules("--tolerance", tolerances, known)],
         [*comparison.BOUNDS, *zero, *_rules("--bound", bounds, known)],

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from adasise_bench.metrics.registry import COMPUTED, QUALITY
 from adasise_bench.records.folder_names import FINISHED, IN_FLIGHT
 from adasise_bench.records.record import _CHECKSUM, CHANCE, SCHEMA, ChangedLineError, Key, Record, parse_line
-from adasise_bench.records.row_groups import RowGroupTooLargeError, row_groups, small_tables
+from adasise_bench.records.row_groups import (
+    ALL_ROWS,
+    RowGroupTooLargeError,
+    row_groups,
+    small_tables,
+    within,
+)
 from adasise_bench.utils.errors import DataError
 from adasise_bench.utils.files import regular, whole_lines
 
@@ -32,8 +40,11 @@ _ADDED = {
 """Columns that run folders of earlier versions lack."""
 
 
-Read = Callable[[Sequence[str] | None], Iterator[pa.Table]]
-"""Reads some columns of the records, or all, a group of rows after the other."""
+class Read(Protocol):
+    """Reads some columns of some rows of the records, or all, a group of rows after the other."""
+
+    def __call__(self, columns: Sequence[str] | None, rows: slice = ALL_ROWS) -> Iterator[pa.Table]:
+        """Tables with these columns, at least one, which may be empty."""
 
 
 def reader(folder: Path) -> Read:
@@ -54,7 +65,7 @@ def reader(folder: Path) -> Read:
 
 def in_memory(table: pa.Table) -> Read:
     """Reads a table that is in memory."""
-    return lambda columns: iter([table.select(columns or table.column_names)])
+    return lambda columns, rows=ALL_ROWS: iter([table.select(columns or table.column_names)[rows]])
 
 
 def read_records(folder: Path) -> pd.DataFrame:
@@ -76,12 +87,12 @@ def all_records(read: Read, folder: Path) -> pd.DataFrame:
         return frame(pa.concat_tables(read(None)))
 
 
-def compact_frame(read: Read, columns: Sequence[str]) -> pd.DataFrame:
-    """Some columns of all records in little memory.
+def compact_frame(read: Read, columns: Sequence[str], rows: slice = ALL_ROWS) -> pd.DataFrame:
+    """Some columns of records in little memory.
 
     Texts are categories, in the order of their names. Lists are lists of Arrow and no objects.
     """
-    table = pa.concat_tables(map(_encoded, read(columns))).unify_dictionaries()
+    table = pa.concat_tables(map(_encoded, read(columns, rows))).unify_dictionaries()
     records: pd.DataFrame = table.to_pandas(types_mapper=_compact_type, split_blocks=True)
     del table
     pa.default_memory_pool().release_unused()
@@ -115,9 +126,11 @@ def _last_of_each(records: Iterable[Record]) -> pa.Table:
     return pa.concat_tables(pieces).take(pa.array(last.values(), pa.int64()))
 
 
-def _finished_columns(path: Path, columns: Sequence[str] | None) -> Iterator[pa.Table]:
+def _finished_columns(
+    path: Path, columns: Sequence[str] | None, rows: slice = ALL_ROWS
+) -> Iterator[pa.Table]:
     with as_damage(path):
-        yield from _finished_groups(path, columns)
+        yield from _finished_groups(path, columns, rows)
 
 
 def record_batches(folder: Path) -> Iterator[pd.DataFrame]:
@@ -192,11 +205,18 @@ def cure(folder: Path, name: str) -> str:
     return "delete it and resume"
 
 
-def _finished_groups(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+def _finished_groups(
+    path: Path, columns: Sequence[str] | None = None, rows: slice = ALL_ROWS
+) -> Iterator[pa.Table]:
     """The row groups of the finished file with the columns of a record, their checksums verified."""
-    for part in parts_of(path):
+    parts, before = parts_of(path), 0
+    for part in parts:
         with regular(part, within=path.parent) as file:
-            for group in row_groups(file, columns):
+            here = rows
+            if len(parts) > 1 and rows != ALL_ROWS:
+                length = pq.read_metadata(file).num_rows
+                here, before = within(rows, before, length), before + length
+            for group in row_groups(file, columns, here):
                 yield _complete(group, columns or SCHEMA.names)
 
 

@@ -15,6 +15,8 @@ MOST_ROWS = 2**20
 MOST_BYTES = 2**30
 """The most bytes of one row group after unpacking; one that this tool wrote takes about 50 million."""
 
+ALL_ROWS = slice(0, None)
+
 _BUFFER = 2**16
 
 
@@ -22,8 +24,12 @@ class RowGroupTooLargeError(ValueError):
     """A row group is larger than this tool unpacks. The file may be sound."""
 
 
-def row_groups(file: BufferedReader, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+def row_groups(
+    file: BufferedReader, columns: Sequence[str] | None = None, rows: slice = ALL_ROWS
+) -> Iterator[pa.Table]:
     """The row groups of a Parquet file in order, at least one; checksums of pages are verified.
+
+    Groups without any of ``rows`` are not unpacked, and of the others only these rows are given.
 
     A file of a few kilobytes can unpack to more than any memory holds. Therefore the size of a group is
     checked before it is unpacked; the number of groups is not limited. Texts are read as numbers that refer
@@ -35,12 +41,23 @@ def row_groups(file: BufferedReader, columns: Sequence[str] | None = None) -> It
         OSError, pyarrow.ArrowException: the file is damaged.
     """
     with _opened(file) as reader:
+        yielded, before = False, 0
         for index in range(reader.num_row_groups):
-            yield _read(reader, index, columns)
-        if not reader.num_row_groups:
+            here = within(rows, before, reader.metadata.row_group(index).num_rows)
+            before += reader.metadata.row_group(index).num_rows
+            if here.start < here.stop or rows == ALL_ROWS:
+                yield _read(reader, index, columns)[here]
+                yielded = True
+        if not yielded:
             yield _written_out(
                 reader.schema_arrow.empty_table().select(columns or reader.schema_arrow.names), 0
             )
+
+
+def within(rows: slice, before: int, length: int) -> slice:
+    """Which rows of a part these rows of the whole are, where the part follows ``before`` rows."""
+    stop = before + length if rows.stop is None else rows.stop
+    return slice(min(max(0, rows.start - before), length), min(max(0, stop - before), length))
 
 
 def small_tables(file: BufferedReader, rows: int) -> Iterator[pa.Table]:

@@ -6,23 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
 from adasise_bench.methods.registry import METHODS
-from adasise_bench.metrics.registry import DEFINITIONS, QUALITY
+from adasise_bench.metrics.registry import DEFINITIONS
 from adasise_bench.records import environment, evidence
 from adasise_bench.records.folder_names import FINISHED
-from adasise_bench.records.reading import compact_frame
 from adasise_bench.records.run import Run
-from adasise_bench.regression.comparison import KEY, VALUES, with_equal_keys
+from adasise_bench.regression.matching import have_a_pair_in_common
+from adasise_bench.regression.values import VALUES, Values, sorted_values
 from adasise_bench.utils.errors import ConfigError, DataError
 from adasise_bench.utils.settings import suggest
 
-DECIMALS = 6
-"""Of percentages; finer than two runs agree."""
-
-_TIME_DIGITS = 4
 _SHOWN = 4
 
 
@@ -33,16 +26,14 @@ class Baseline:
     Attributes:
         identity: what must be equal for two runs to be comparable: configuration, weights, data, definitions.
         made_by: what may differ between them: tool, versions, device.
-        values: one row per explanation, sorted, with :data:`KEY` and :data:`VALUES` as columns. Texts are
-            categories, numbers are float64, and ``maps_kept`` has lists of Arrow, so that a million rows
-            take about 0.15 GB.
+        values: the values that are compared.
         planned_pairs: number of pairs that each method was to explain on each network, if the run had not
             finished; ``None`` if it had.
     """
 
     identity: dict[str, Any]
     made_by: dict[str, Any]
-    values: pd.DataFrame
+    values: Values
     planned_pairs: int | None = None
 
     def only(self, methods: list[str]) -> Baseline:
@@ -62,21 +53,19 @@ class Baseline:
         identity = self.identity | {"methods": kept, "definitions": definitions}
         if evidence.NAME in identity:
             identity[evidence.NAME] = _evidence(identity[evidence.NAME], kept)
-        return replace(self, identity=identity, values=self.values[self.values["method"].isin(methods)])
+        return replace(self, identity=identity, values=self.values.only(methods))
 
     def untimed(self) -> Baseline:
         """The same values without run-times, which only an idle machine can measure."""
-        return replace(self, values=self.values.assign(seconds=np.nan, seconds_plain_forward=np.nan))
+        return replace(self, values=replace(self.values, timed=False))
 
     @property
     def unfinished(self) -> str:
         """A phrase that says that the run had not finished; empty if it had."""
         if self.planned_pairs is None:
             return ""
-        made = self.values.groupby(["model", "method"], observed=True).size()
-        return (
-            f"made of an unfinished run, with {made.sum()} of {self.planned_pairs * len(made)} explanations"
-        )
+        made, planned = len(self.values), self.planned_pairs * len(self.values.groups)
+        return f"made of an unfinished run, with {made} of {planned} explanations"
 
 
 def baseline_of(run: Run) -> Baseline:
@@ -88,8 +77,8 @@ def baseline_of(run: Run) -> Baseline:
         DataError: the run has no records, or an earlier version wrote it, which did not say what it ran.
     """
     facts = run.environment
-    values = compact_frame(run.read, [*KEY, *VALUES])
-    if values.empty:
+    values = sorted_values(run.read)
+    if not len(values):
         raise DataError(f"{run.folder}: has no records yet; let the run finish")
     if "identity" not in facts or "fingerprint" not in facts["data"]:
         path = run.folder / "environment.json"
@@ -104,23 +93,9 @@ def baseline_of(run: Run) -> Baseline:
     made_by = {key: facts.get(key) for key in ("tool", "torch", "device", "device_name", "precision")}
     made_by["backends"] = environment.backend_versions(facts)
     made_by[_YARDSTICKS] = {name: _backend(model) for name, model in sorted(facts["models"].items())}
-    values["class_name"] = _never_null(values["class_name"])
-    for name in QUALITY:
-        values[name] = values[name].astype(float).round(DECIMALS)
-    for name in ("seconds", "seconds_plain_forward"):
-        values[name] = [float(f"{number:.{_TIME_DIGITS}g}") for number in values[name].astype(float)]
-    values = values.sort_values(KEY, ignore_index=True)
-    pairs, made = facts["data"]["pairs"], values.groupby(["model", "method"], observed=True).size()
-    finished = (run.folder / FINISHED).exists() or (made >= pairs).all()
+    pairs, made = facts["data"]["pairs"], [rows.stop - rows.start for rows in values.groups.values()]
+    finished = (run.folder / FINISHED).exists() or min(made) >= pairs
     return Baseline(identity, made_by, values, None if finished else pairs)
-
-
-def _never_null(classes: pd.Series[Any]) -> pd.Series[Any]:
-    """The names of classes, with an empty one where there is none."""
-    if not classes.hasnans:
-        return classes
-    categories = classes.cat.categories
-    return classes.cat.set_categories(["", *categories[categories != ""]]).fillna("")
 
 
 def _evidence(every: Mapping[str, Any], methods: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,8 +145,7 @@ def refuse_incomparable(base: Baseline, new: Baseline) -> None:
     if found or lacking:
         cure = [] if shared and not found else ["run with the same settings, or make a new baseline"]
         raise ConfigError(f"cannot be compared: {'; '.join([*lacking, *found[:_SHOWN], *cure])}")
-    one, other = with_equal_keys(base.values[KEY], new.values[KEY])
-    if one.merge(other, on=KEY).empty:
+    if not have_a_pair_in_common(base.values, new.values):
         raise ConfigError("cannot be compared: they have no pair in common; run the same pictures")
 
 
@@ -180,7 +154,7 @@ def why_untimed(base: Baseline, new: Baseline) -> str:
     before, now = base.made_by.get("device"), new.made_by.get("device")
     if before != now:
         return f"the baseline was timed on {before}, this run on {now}"
-    for model in sorted({*base.values["model"].unique(), *new.values["model"].unique()}):
+    for model in sorted({model for side in (base, new) for model, _ in side.values.groups}):
         ours, theirs = (side.made_by.get(_YARDSTICKS, {}).get(model, "torch") for side in (base, new))
         if ours != theirs:
             return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -11,14 +11,24 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from adasise_bench.metrics.registry import QUALITY
-from adasise_bench.records.checks import named, out_of_range, ranges
+from adasise_bench.records.checks import out_of_range, ranges
+from adasise_bench.records.reading import in_memory
 from adasise_bench.records.record import SCHEMA
 from adasise_bench.records.run import load_run
-from adasise_bench.regression.baseline import DECIMALS, Baseline, baseline_of
-from adasise_bench.regression.comparison import KEY, MAPS, PAIR, VALUES
+from adasise_bench.regression.baseline import Baseline, baseline_of
+from adasise_bench.regression.values import (
+    DECIMALS,
+    VALUES,
+    Values,
+    aligned,
+    places_among,
+    sorted_values,
+)
 from adasise_bench.utils.errors import DataError
 from adasise_bench.utils.files import regular, write_atomically
 from adasise_bench.utils.settings import first_problem
@@ -78,20 +88,23 @@ def write_baseline(baseline: Baseline, path: Path) -> None:
         OutputError: the file cannot be written.
     """
     values = baseline.values
-    pairs = values[PAIR].drop_duplicates().sort_values(PAIR)
-    columns: dict[str, dict[str, Callable[[], Mapping[str, Any]]]] = {}
+    pairs = np.unique(np.concatenate([values.pairs(rows) for rows in values.groups.values()]))
+    images, classes = values.pair_names(pairs)
+    columns: dict[str, dict[str, dict[str, Callable[[], pd.Series[Any]]]]] = {}
     means: dict[str, dict[str, dict[str, float | None]]] = {}
-    for (model, method), group in values.groupby(["model", "method"], observed=True):
-        columns.setdefault(str(model), {})[str(method)] = partial(_aligned, pairs, group)
-        means.setdefault(str(model), {})[str(method)] = {
-            name: _plain(round(float(group[name].mean()), DECIMALS)) for name in QUALITY
+    for (model, method), rows in values.groups.items():
+        columns.setdefault(model, {})[method] = {
+            name: partial(_aligned, values, name, rows, pairs) for name in VALUES
+        }
+        means.setdefault(model, {})[method] = {
+            name: _plain(round(float(values.column(name, rows).mean()), DECIMALS)) for name in QUALITY
         }
     tree = {
         "format": 1,
         "identity": baseline.identity,
         "made_by": baseline.made_by,
         "means": means,
-        "pairs": {name: pairs[name].tolist() for name in PAIR},
+        "pairs": {"image_id": images.to_pylist, "class_name": classes.to_pylist},
         "values": columns,
     }
     if baseline.planned_pairs is not None:
@@ -99,10 +112,9 @@ def write_baseline(baseline: Baseline, path: Path) -> None:
     write_atomically(path, partial(_write_json, tree))
 
 
-def _aligned(pairs: pd.DataFrame, group: pd.DataFrame) -> Mapping[str, pd.Series[Any]]:
-    """The values of one method on one network, by column, a row for each of the pairs."""
-    aligned = pairs.merge(group, how="left", on=PAIR)
-    return {name: aligned[name] for name in VALUES}
+def _aligned(values: Values, name: str, rows: slice, pairs: NDArray[np.int64]) -> pd.Series[Any]:
+    """A column of one method on one network, a row for each of these pairs."""
+    return aligned(values.column(name, rows), places_among(pairs, values.pairs(rows)))
 
 
 def _write_json(tree: Any, path: Path) -> None:
@@ -154,56 +166,47 @@ def read_baseline(path: Path) -> Baseline:
         raise DataError(f"{path}: cannot be read: {reason}; name a baseline or a run folder") from None
     except ValidationError as error:
         raise _damaged(path, first_problem(error, _File)) from None
-    frames = []
-    pairs = {name: _category(texts) for name, texts in stored.pairs}
+    tables = []
+    pairs = {name: pa.array(texts, pa.string()).dictionary_encode() for name, texts in stored.pairs}
     for model, methods in stored.values.items():
         for method in list(methods):
             columns = methods.pop(method)  # so that the lists of one method after the other are freed
             try:
-                frame = pd.DataFrame(pairs | {name: _array(name, cells) for name, cells in columns})
-            except OverflowError:
+                arrays = {name: pa.array(cells, SCHEMA.field(name).type) for name, cells in columns}
+            except (OverflowError, pa.ArrowInvalid):
                 raise _damaged(path, f"a number of {method} is too large") from None
-            except ValueError:
-                raise _damaged(path, f"the columns of {method} differ in length") from None
-            present = frame["ebpg"].notna() | frame["error"].notna()
-            frames.append(frame[present].assign(model=model, method=method))
-    if not frames:
+            if {len(array) for array in arrays.values()} != {len(stored.pairs.image_id)}:
+                raise _damaged(path, f"the columns of {method} differ in length")
+            table = pa.table(pairs | arrays)
+            table = table.filter(pc.or_(table["ebpg"].is_valid(), table["error"].is_valid()))
+            for name, label in (("model", model), ("method", method)):
+                table = table.append_column(name, pa.array([label] * len(table), pa.string()))
+            tables.append(table)
+    if not tables:
         raise _damaged(path, "it has no values")
-    values = pd.concat(frames)[[*KEY, *VALUES]]
-    for name in ("model", "method", "error"):
-        values[name] = values[name].astype("category")
-    values = values.sort_values(KEY, ignore_index=True)
+    values = sorted_values(in_memory(pa.concat_tables(tables)))
     _refuse_edited(path, stored, values)
     return Baseline(stored.identity, stored.made_by, values, stored.planned_pairs)
 
 
-def _category(texts: Sequence[str]) -> pd.Categorical[str]:
-    return pd.Categorical(list(texts), categories=sorted(set(texts)))
-
-
-def _array(name: str, cells: Sequence[Any]) -> Any:
-    """The cells of a column of a baseline file as an array of the type that the column has in memory."""
-    if name == MAPS:
-        return pd.arrays.ArrowExtensionArray(pa.array(cells, SCHEMA.field(MAPS).type))
-    return np.array(cells, object if name in ("degenerate", "error") else float)
-
-
-def _refuse_edited(path: Path, stored: _File, values: pd.DataFrame) -> None:
+def _refuse_edited(path: Path, stored: _File, values: Values) -> None:
     """Refuse values that a metric cannot have, and values whose mean is not the one that the file holds.
 
     Raises:
         DataError: names the first of them.
     """
     possible = ranges(str(stored.identity.get("score")))
-    for name in QUALITY:
-        impossible = out_of_range(values[name], possible[name])
-        if impossible.any():
-            first = values[impossible].iloc[0]
-            raise _damaged(path, f"{named(first)}: {name} cannot be {first[name]:g}")
-    for (model, method), group in values.groupby(["model", "method"], observed=True):
-        means = stored.means.get(str(model), {}).get(str(method), {})
+    for (model, method), rows in values.groups.items():
+        means = stored.means.get(model, {}).get(method, {})
         for name in QUALITY:
-            stated, found = means.get(name), group[name].astype(float).mean()
+            column = values.column(name, rows)
+            impossible = out_of_range(column, possible[name])
+            if impossible.any():
+                first = int(impossible.to_numpy().argmax())
+                image, of_class = values.pair_names(values.pairs(rows)[first : first + 1])
+                pair = f"{model} {method} {image[0]} {of_class[0]}".strip()
+                raise _damaged(path, f"{pair}: {name} cannot be {column[first]:g}")
+            stated, found = means.get(name), column.mean()
             if pd.isna(found) != (stated is None) or (stated is not None and abs(found - stated) > _ROUNDED):
                 raise _damaged(path, f"the mean of {name} of {method} on {model} is not that of its values")
 

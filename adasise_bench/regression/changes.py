@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import pandas as pd
-
 from adasise_bench.metrics.registry import METRICS, QUALITY
 from adasise_bench.records import environment
 from adasise_bench.regression.baseline import Baseline
-from adasise_bench.regression.comparison import MAPS, SPEED, Finding, Limits, compare
+from adasise_bench.regression.comparison import SPEED, Finding, Limits, compare
+from adasise_bench.regression.values import MAPS
 from adasise_bench.reporting.tables.model import counted_pairs, title_of
 
 _ANY_CHANGE = Limits([("", 0.0)], [("", 0.0)], untimed="run-times are never equal")
@@ -27,20 +26,15 @@ def changes(old: Baseline, new: Baseline) -> Iterator[str]:
     """
     yield from environment.differences(old.identity, new.identity)
     yield from environment.differences(old.made_by, new.made_by)
-    before, now = (_explained(side.values) for side in (old, new))
+    before, now = (side.values.groups.keys() for side in (old, new))
     for word, gone in (("removed", before - now), ("added", now - before)):
         yield from (f"{title_of(method)} on {title_of(model)}: {word}" for model, method in sorted(gone))
     for finding in compare(old.values, new.values, _ANY_CHANGE):
         if (finding.model, finding.method) in before & now and (change := _change(finding)):
             yield f"{title_of(finding.method)} on {title_of(finding.model)}: {change}"
-    timed = [bool(side.values["seconds"].notna().any()) for side in (old, new)]
+    timed = [bool(side.values.column("seconds").notna().any()) for side in (old, new)]
     if timed[0] != timed[1]:
         yield f"run-times: {'removed' if timed[0] else 'added'}"
-
-
-def _explained(values: pd.DataFrame) -> set[tuple[str, str]]:
-    pairs = values[["model", "method"]].drop_duplicates()
-    return {(str(model), str(method)) for model, method in pairs.itertuples(index=False, name=None)}
 
 
 def _change(finding: Finding) -> str:

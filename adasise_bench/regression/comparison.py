@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -13,13 +14,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from adasise_bench.metrics.registry import METRICS, QUALITY
+from adasise_bench.regression.matching import SIDES, Pairs, Side, matched
+from adasise_bench.regression.values import MAPS, TIMES, Values
 
-PAIR = ["image_id", "class_name"]
-KEY = ["model", "method", *PAIR]
-MAPS = "maps_kept"
 SPEED = "speed"
-VALUES = (*QUALITY, MAPS, "degenerate", "error", "seconds", "forwards", "seconds_plain_forward")
-"""Columns of the records that are compared. An error is a text; a pair with an error has no other value."""
 
 Rule = tuple[str, float | None]
 """What a limit holds for (a check, the label of a method, or everything if empty), and the limit."""
@@ -30,7 +28,6 @@ BOUNDS: tuple[Rule, ...] = (
 )  # fmt: skip
 SLOWER = 10.0
 
-_NAMED = 3
 _ROUNDING = 1e-9
 
 Verdict = Literal["passed", "failed", "skipped"]
@@ -91,85 +88,82 @@ class Finding:
     pairs: int = 0
 
 
-def compare(base: pd.DataFrame, new: pd.DataFrame, limits: Limits) -> list[Finding]:
+def compare(base: Values, new: Values, limits: Limits) -> list[Finding]:
     """Make every check of every method on every network that is in either of the two.
 
     A change for the better fails as well if it is beyond the limits, because it is a change. A gain in speed
-    does not fail.
+    does not fail. Memory holds what both have of one column of one method.
 
     Args:
-        base, new: one row per pair, with :data:`KEY` and :data:`VALUES` as columns; ``class_name`` is empty
-            if the annotation could not be used.
+        base, new: the values of two runs.
         limits: how much values may differ.
     """
-    sides = with_equal_keys(base, new)
-    made: set[tuple[str, str]] = set()
-    for side in sides:
-        made |= set(side[["model", "method"]].drop_duplicates().itertuples(index=False, name=None))
-    return [
-        finding
-        for model, method in sorted(made)
-        for finding in _Method(model, method, _side_by_side(sides, model, method), limits).findings()
-    ]
-
-
-def with_equal_keys(base: pd.DataFrame, new: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both frames with keys that are categories, the same in both and sorted, so that joining is cheap."""
-    base, new = base.copy(deep=False), new.copy(deep=False)
-    for name in KEY:
-        one, other = base[name].astype("category"), new[name].astype("category")
-        categories = one.cat.categories.union(other.cat.categories).sort_values()
-        base[name], new[name] = one.cat.set_categories(categories), other.cat.set_categories(categories)
-    return base, new
-
-
-def _side_by_side(sides: Sequence[pd.DataFrame], model: str, method: str) -> pd.DataFrame:
-    """The pairs of one method on one network, sorted, with the values of both sides and where they are."""
-    base, new = (
-        side.loc[(side["model"] == model) & (side["method"] == method), [*PAIR, *VALUES]] for side in sides
-    )
-    pairs = base.merge(new, how="outer", on=PAIR, suffixes=("_base", "_new"))
-    for side in ("base", "new"):
-        pairs[f"in_{side}"] = pairs[[f"ebpg_{side}", f"error_{side}"]].notna().any(axis=1)
-    return pairs
+    return [finding for pairs in matched(base, new) for finding in _Method(pairs, limits).findings()]
 
 
 @dataclass(frozen=True)
 class _Method:
     """One method on one network, with its pairs of both runs side by side."""
 
-    model: str
-    method: str
-    pairs: pd.DataFrame
+    pairs: Pairs
     limits: Limits
 
     def findings(self) -> Iterator[Finding]:
-        both = self.pairs.dropna(subset=["ebpg_base", "ebpg_new"])
         for metric in QUALITY:
-            yield self._quality(metric, both)
-        counted = both[both[[f"{MAPS}_base", f"{MAPS}_new"]].notna().any(axis=1)]
-        if self.pairs[[f"{MAPS}_base", f"{MAPS}_new"]].notna().any(axis=None):
-            yield self._maps(counted)
+            yield self._quality(metric)
+        if (maps := self._maps()) is not None:
+            yield maps
         yield self._present()
         yield self._errors()
         yield self._degenerate()
-        yield self._speed(both)
+        yield self._speed()
 
-    def _quality(self, metric: str, both: pd.DataFrame) -> Finding:
-        base, new = (both[f"{metric}_{side}"].astype(float) for side in ("base", "new"))
+    @cached_property
+    def _failed(self) -> dict[Side, NDArray[np.bool_]]:
+        """Which pairs are errors."""
+        return {side: self.pairs.column("error", side).notna().to_numpy() for side in SIDES}
+
+    @cached_property
+    def _measured(self) -> dict[Side, NDArray[np.bool_]]:
+        """Which pairs have values."""
+        return {side: self.pairs.column("ebpg", side).notna().to_numpy() for side in SIDES}
+
+    @cached_property
+    def _present_in(self) -> dict[Side, NDArray[np.bool_]]:
+        """Which pairs have values or an error."""
+        return {side: self._failed[side] | self._measured[side] for side in SIDES}
+
+    @cached_property
+    def _both(self) -> NDArray[np.bool_]:
+        """Which pairs have values in both."""
+        return self._measured["base"] & self._measured["new"]
+
+    def _numbers(self, name: str) -> list[pd.Series[float]]:
+        """A column of both, for the pairs that have values in both."""
+        return [self.pairs.column(name, side)[self._both].astype(float) for side in SIDES]
+
+    def _quality(self, metric: str) -> Finding:
+        base, new = self._numbers(metric)
         difference = new - base
         better = None if METRICS[metric].direction is None else METRICS[metric].direction == "up"
         mean = difference.mean()
         word = "" if better is None else " (better)" if (mean > 0) == better else " (worse)"
-        return self._judged(metric, base, new, difference, both, word)
+        return self._judged(metric, base, new, difference, word)
 
-    def _maps(self, both: pd.DataFrame) -> Finding:
-        base, new = (_lists(both[f"{MAPS}_{side}"]) for side in ("base", "new"))
+    def _maps(self) -> Finding | None:
+        """The finding for the numbers of maps; ``None`` if no pair has any."""
+        columns = [self.pairs.column(MAPS, side) for side in SIDES]
+        present = [column.notna().to_numpy() for column in columns]
+        if not any(there.any() for there in present):
+            return None
+        counted = self._both & (present[0] | present[1])
+        base, new = (_lists(column[counted]) for column in columns)
+        del columns
         kept, kept_now, apart = (
-            pd.Series(numbers, index=both.index)
+            pd.Series(numbers, np.flatnonzero(counted))
             for numbers in (_sums(base), _sums(new), _maps_apart(base, new))
         )
-        return self._judged(MAPS, kept, kept_now, apart, both, "")
+        return self._judged(MAPS, kept, kept_now, apart, "")
 
     def _judged(
         self,
@@ -177,26 +171,27 @@ class _Method:
         base: pd.Series[float],
         new: pd.Series[float],
         difference: pd.Series[float],
-        both: pd.DataFrame,
         word: str,
     ) -> Finding:
-        in_base = self.pairs[self.pairs["in_base"]]
-        if len(in_base) and in_base["error_base"].notna().all():
+        in_base = self._present_in["base"]
+        if in_base.any() and self._failed["base"][in_base].all():
             return self._finding(check, "skipped", "the base has only errors")
-        if both.empty:
+        if difference.empty:
             return self._finding(check, "failed", "no pair has a value in both")
-        allowed, bound = (_limit(rules, self.method, check) for rules in self.limits[:2])
-        mean, at = float(difference.mean(skipna=False)), difference.abs().to_numpy().argmax()
-        largest = float(difference.iloc[at])
+        allowed, bound = (_limit(rules, self.pairs.method, check) for rules in self.limits[:2])
+        mean, at = float(difference.mean(skipna=False)), int(difference.abs().to_numpy().argmax())
+        largest, name = float(difference.iloc[at]), self.pairs.name(difference.index[at])
         reasons = []
-        lacking = both[difference.isna()]
-        if len(lacking):
-            have = "1 pair has" if len(lacking) == 1 else f"{len(lacking)} pairs have"
-            reasons.append(f"{have} no value in one of the two: {_names(lacking)}")
+        lacking = difference.isna()
+        if lacking.any():
+            number, chosen = int(lacking.sum()), np.zeros(len(self.pairs), bool)
+            chosen[difference.index[lacking]] = True
+            have = "1 pair has" if number == 1 else f"{number} pairs have"
+            reasons.append(f"{have} no value in one of the two: {self.pairs.first_names(chosen)}")
         elif _beyond(mean, allowed):
             reasons.append(f"the mean differs by {mean:+.4g}{word}, allowed {allowed:g}")
-        if not len(lacking) and _beyond(largest, bound):
-            reasons.append(f"{_name(both.iloc[at])} differs by {largest:+.4g}, allowed {bound:g}")
+        if not lacking.any() and _beyond(largest, bound):
+            reasons.append(f"{name} differs by {largest:+.4g}, allowed {bound:g}")
         return self._finding(
             check,
             "failed" if reasons else "passed",
@@ -207,24 +202,23 @@ class _Method:
             allowed=allowed,
             largest=largest,
             bound=bound,
-            at=_name(both.iloc[at]) if largest else "",
-            pairs=len(both),
+            at=name if largest else "",
+            pairs=len(difference),
         )
 
     def _present(self) -> Finding:
-        in_base, in_new = self.pairs["in_base"], self.pairs["in_new"]
-        missing = self.pairs[in_base & ~in_new & self.pairs["error_base"].isna()]
-        added = self.pairs[in_new & ~in_base]
-        empty = self.pairs[~in_new & ~in_base]
+        in_base, in_new = (self._present_in[side] for side in SIDES)
+        missing = in_base & ~in_new & ~self._failed["base"]
+        empty = ~in_new & ~in_base
         unmade = max(0, (self.limits.planned_pairs or 0) - int(in_base.sum()))
         parts = [
-            f"{len(rows)} {word}: {_names(rows)}"
-            for rows, word in (
+            f"{chosen.sum()} {word}: {self.pairs.first_names(chosen)}"
+            for chosen, word in (
                 (missing, "missing"),
-                (added, "new"),
+                (in_new & ~in_base, "new"),
                 (empty, "without values or an error in both"),
             )
-            if len(rows)
+            if chosen.any()
         ]
         if unmade:
             parts.append(
@@ -232,7 +226,7 @@ class _Method:
             )
         return self._finding(
             "pairs",
-            "failed" if unmade or len(empty) or (len(missing) and not self.limits.partial) else "passed",
+            "failed" if unmade or empty.any() or (missing.any() and not self.limits.partial) else "passed",
             "; ".join(parts),
             base=int(in_base.sum()),
             new=int(in_new.sum()),
@@ -240,35 +234,38 @@ class _Method:
         )
 
     def _errors(self) -> Finding:
-        base, new = self.pairs["error_base"].notna(), self.pairs["error_new"].notna()
-        added = self._turned(base, new)
-        reason = f"; {added['error_new'].iloc[0]}" if len(added) else ""
-        return self._counted("errors", base, new, added, reason)
+        added = self._turned(self._failed)
+        first = np.flatnonzero(added)[:1]
+        reason = "".join(f"; {text}" for text in self.pairs.column("error", "new")[first])
+        return self._counted("errors", self._failed, added, reason)
 
     def _degenerate(self) -> Finding:
-        base, new = (self.pairs[f"degenerate_{side}"].eq(True) for side in ("base", "new"))
-        return self._counted("degenerate", base, new, self._turned(base, new), "")
+        flat = {side: self.pairs.column("degenerate", side).eq(True).fillna(False).to_numpy(bool)
+                for side in SIDES}  # fmt: skip
+        return self._counted("degenerate", flat, self._turned(flat), "")
 
-    def _turned(self, base: pd.Series[bool], new: pd.Series[bool]) -> pd.DataFrame:
+    def _turned(self, true: dict[Side, NDArray[np.bool_]]) -> NDArray[np.bool_]:
         """The pairs of the base for which this is true now and was not before."""
-        return self.pairs[new & ~base & self.pairs["in_base"]]
+        return true["new"] & ~true["base"] & self._present_in["base"]
 
     def _counted(
-        self, check: str, base: pd.Series[bool], new: pd.Series[bool], added: pd.DataFrame, reason: str
+        self, check: str, true: dict[Side, NDArray[np.bool_]], added: NDArray[np.bool_], reason: str
     ) -> Finding:
         return self._finding(
             check,
-            "failed" if len(added) else "passed",
-            f"{len(added)} new: {_names(added)}{reason}" if len(added) else "",
-            base=int(base.sum()),
-            new=int(new.sum()),
+            "failed" if added.any() else "passed",
+            f"{added.sum()} new: {self.pairs.first_names(added)}{reason}" if added.any() else "",
+            base=int(true["base"].sum()),
+            new=int(true["new"].sum()),
             pairs=len(self.pairs),
         )
 
-    def _speed(self, both: pd.DataFrame) -> Finding:
+    def _speed(self) -> Finding:
         if self.limits.untimed:
             return self._finding(SPEED, "skipped", self.limits.untimed)
-        costs = pd.DataFrame({side: _cost(both, side) for side in ("base", "new")}).dropna()
+        seconds, plain = (self._numbers(name) for name in TIMES)
+        costs = pd.DataFrame({side: seconds[number] / plain[number] for number, side in enumerate(SIDES)})
+        costs = costs.dropna()
         if costs.empty:
             return self._finding(
                 SPEED,
@@ -293,7 +290,7 @@ class _Method:
     def _finding(
         self, check: str, verdict: Verdict, detail: str, **numbers: float | int | str | None
     ) -> Finding:
-        return Finding(self.model, self.method, check, verdict, detail, **numbers)  # type: ignore[arg-type]
+        return Finding(self.pairs.model, self.pairs.method, check, verdict, detail, **numbers)  # type: ignore[arg-type]
 
 
 def _limit(rules: Sequence[Rule], method: str, check: str) -> float | None:
@@ -344,18 +341,3 @@ def _maps_apart(one: pa.ListArray, other: pa.ListArray) -> NDArray[np.float64]:
     first, second = (lists.filter(pa.array(equal)).flatten().to_numpy() for lists in (one, other))
     apart[equal] = _sums_of_pieces(np.abs(first - second), lengths[equal])
     return apart
-
-
-def _cost(pairs: pd.DataFrame, side: str) -> pd.Series[float]:
-    """How many plain forward passes take as long as an explanation."""
-    seconds, plain = (pairs[f"{name}_{side}"].astype(float) for name in ("seconds", "seconds_plain_forward"))
-    return seconds / plain
-
-
-def _name(pair: pd.Series[str]) -> str:
-    return f"{pair['image_id']} {pair['class_name']}".strip()
-
-
-def _names(pairs: pd.DataFrame) -> str:
-    named = [_name(pair) for _, pair in pairs.head(_NAMED).iterrows()]
-    return ", ".join(named) + (", ..." if len(pairs) > _NAMED else "")

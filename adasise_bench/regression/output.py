@@ -10,7 +10,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 from adasise_bench.metrics.registry import METRICS
-from adasise_bench.regression.comparison import MAPS, SPEED, Finding
+from adasise_bench.regression.comparison import SPEED, Finding
+from adasise_bench.regression.values import MAPS
 from adasise_bench.reporting.tables.model import title_of
 from adasise_bench.utils.messages import json_text, printable, terminal
 from adasise_bench.utils.text_tables import ENDLESS, text_table

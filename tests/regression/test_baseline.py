@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from baseline_folders import ADA_SISE, IDENTITY, RECORDS, SISE, call, run_folder
 
 from adasise_bench.records.run import load_run
 from adasise_bench.regression.baseline import Baseline, baseline_of, refuse_incomparable, why_untimed
 from adasise_bench.regression.baseline_file import open_baseline, read_baseline, write_baseline
-from adasise_bench.regression.comparison import KEY
+from adasise_bench.regression.values import KEY
 from adasise_bench.utils.errors import ConfigError, DataError
 
 
@@ -27,7 +28,7 @@ def test_a_baseline_reads_back_as_it_was(made: Baseline, tmp_path: Path) -> None
     write_baseline(made, tmp_path / "base.json")
     read = read_baseline(tmp_path / "base.json")
     assert (read.identity, read.made_by) == (made.identity, made.made_by)
-    for one, other in zip(made.values.to_dict("records"), read.values.to_dict("records"), strict=True):
+    for one, other in zip(*(side.values.frame().to_dict("records") for side in (made, read)), strict=True):
         for name, value in one.items():
             plain = value.tolist() if hasattr(value, "tolist") else value
             assert (
@@ -35,10 +36,11 @@ def test_a_baseline_reads_back_as_it_was(made: Baseline, tmp_path: Path) -> None
                 if plain is None or plain != plain
                 else other[name] == plain
             )
-    assert read.values["class_name"].tolist() == ["dog", "", "dog", "dog"]
-    assert read.values["ebpg"].tolist()[2:] == [33.333333, 33.333333]
-    assert read.values["seconds"].tolist()[2:] == [1.235, 1.235]
-    assert read.values["seconds_plain_forward"].tolist()[2:] == [0.01235, 0.01235]
+    values = read.values.frame()
+    assert values["class_name"].tolist() == ["dog", "", "dog", "dog"]
+    assert values["ebpg"].tolist()[2:] == [33.333333, 33.333333]
+    assert values["seconds"].tolist()[2:] == [1.235, 1.235]
+    assert values["seconds_plain_forward"].tolist()[2:] == [0.01235, 0.01235]
     tree = json.loads((tmp_path / "base.json").read_text())
     assert tree["means"]["resnet50"]["ada_sise"]["ebpg"] == 33.333333
     assert tree["pairs"]["image_id"] == ["1", "2", "2"]
@@ -46,8 +48,8 @@ def test_a_baseline_reads_back_as_it_was(made: Baseline, tmp_path: Path) -> None
 
 def test_a_baseline_holds_neither_texts_nor_lists_as_objects(made: Baseline, tmp_path: Path) -> None:
     write_baseline(made, tmp_path / "base.json")
-    read = read_baseline(tmp_path / "base.json").values
-    assert read.dtypes.map(str).tolist() == made.values.dtypes.map(str).tolist()
+    read = read_baseline(tmp_path / "base.json").values.frame()
+    assert read.dtypes.map(str).tolist() == made.values.frame().dtypes.map(str).tolist()
     for name in read:
         texts = name in (*KEY, "error")
         kind = "category" if texts else {"maps_kept": "list<item: int64>[pyarrow]", "degenerate": "object"}
@@ -173,7 +175,13 @@ def test_methods_can_be_chosen_whatever_others_the_runs_had(tmp_path: Path) -> N
 
 
 def test_runs_without_a_common_pair_are_refused(made: Baseline) -> None:
-    elsewhere = replace(made, values=made.values.assign(image_id="x"))
+    others = made.values.frame()["image_id"].cat.categories + "x"
+    elsewhere = replace(
+        made,
+        values=replace(
+            made.values, names=made.values.names | {"image_id": pa.array(others.tolist(), pa.string())}
+        ),
+    )
     with pytest.raises(ConfigError, match="no pair in common"):
         refuse_incomparable(made, elsewhere)
 
