@@ -33,6 +33,7 @@ from adasise_bench.cli.status import status
 from adasise_bench.cli.table import table
 from adasise_bench.cli.validate import validate
 from adasise_bench.utils.errors import BenchError, CrashError, OutputError
+from adasise_bench.utils.idle_threads import let_idle_threads_sleep
 from adasise_bench.utils.messages import terminal
 from adasise_bench.utils.streams import open_closed_streams, outlive_readers
 
@@ -58,6 +59,7 @@ class _Group(click.Group):
     def main(self, *args: Any, **extra: Any) -> Any:
         open_closed_streams()
         outlive_readers()
+        let_idle_threads_sleep()
         return super().main(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -13,12 +13,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from adasise_bench.models.backends.base import Backend, Forward, Gradient, is_channels_last
 from adasise_bench.models.backends.gradient_graph import Objective, gradient_graph
-from adasise_bench.models.backends.large_product import cut_at_large_product
+from adasise_bench.models.backends.large_product import cut_at_large_product, multiplied
 from adasise_bench.models.backends.quantisation import nncf_version, quantised
 from adasise_bench.models.engine import BackendName
 from adasise_bench.utils.precision import PrecisionName
@@ -83,7 +82,7 @@ class OpenVino(Backend):
             _compiled(_in_layout(cut.before, channels_last), precision),
             _compiled(cut.after, precision),
         )
-        return lambda inputs: after(F.linear(before(_as_read(inputs, channels_last)), weights))
+        return lambda inputs: after(multiplied(before(_as_read(inputs, channels_last)), weights))
 
     def prepare_gradient(
         self, inputs: torch.Tensor, targets: torch.Tensor, objective: Objective, precision: PrecisionName

@@ -74,3 +74,23 @@ def test_what_cannot_be_cut_or_is_not_in_fp32_is_one_model(
     torch.testing.assert_close(found, module(inputs), atol=1e-6 if precision == "fp32" else 0.05, rtol=1e-5)
     assert len(compiled) == 1
     assert constants(compiled[0]) > 100e3
+
+
+@pytest.mark.parametrize("rows", [1, 4, 16])
+@pytest.mark.parametrize("has_onednn", [True, False])
+def test_products_are_those_of_double_precision(
+    monkeypatch: pytest.MonkeyPatch, rows: int, has_onednn: bool
+) -> None:
+    if not has_onednn:
+        monkeypatch.setattr(large_product, "_has_onednn", lambda: False)
+    generator = torch.Generator().manual_seed(0)
+    features, weights = (torch.randn(n, 300, generator=generator) for n in (rows, 70))
+    expected = (features.double() @ weights.double().T).float()
+    for given in (weights, weights.T.contiguous().T):
+        found = large_product.multiplied(features, given)
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
+
+
+def test_torch_calls_onednn_by_this_operator() -> None:
+    if torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        assert large_product._has_onednn(), "it has another name in this torch; see large_product.multiplied"
