@@ -1,4 +1,4 @@
-"""Time whole explanations by SISE with every backend and precision, in turns, and the metrics of their maps.
+"""Time whole explanations with every backend and precision, in turns, and the metrics of their maps.
 
 Each round takes every way once, so that a slow spell of the machine falls on all; the first round does not
 count. Run it while nothing else runs.
@@ -8,7 +8,8 @@ count. Run it while nothing else runs.
 
 With ``--memory`` every way makes one explanation in a process of its own instead, and the process's peak
 resident memory is printed, with its ratio to that of the first way. The peak hardly depends on how many
-masks are scored, as long as there is more than one batch: ``--mu 0.5`` scores few, in little time.
+masks are scored, as long as there is more than one batch: ``--method '{name: sise, mu: 0.5}'`` scores few,
+in little time.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 
 import click
 import torch
+import yaml
 from tabulate import tabulate
 
 from adasise_bench.cli.parameters import COMMA_LIST
@@ -48,9 +50,8 @@ from adasise_bench.utils.timing import PhaseClock
 @click.option("--size", default=160, show_default=True, help="Pixels of the input's side.")
 @click.option("--batch", default=8, show_default=True)
 @click.option("--rounds", default=3, show_default=True)
-@click.option(
-    "--mu", default=0.0, show_default=True, help="SISE's threshold; a higher one scores fewer masks."
-)
+@click.option("--method", default="sise", show_default=True,
+              help="Its name, or its entry in a configuration, with settings.")  # fmt: skip
 @click.option("--memory", is_flag=True, help="Measure peak memory in place of time.")
 @click.option("--peak-only", is_flag=True, hidden=True)
 def main(
@@ -63,7 +64,7 @@ def main(
     size: int,
     batch: int,
     rounds: int,
-    mu: float,
+    method: str,
     memory: bool,
     peak_only: bool,
 ) -> None:
@@ -80,7 +81,7 @@ def main(
         precision="fp32", device=device,
     )  # fmt: skip
     request = Request(
-        parse_method({"name": "sise", "mu": mu}), inputs, network.classes.index(class_name), inside=inside
+        parse_method(yaml.safe_load(method)), inputs, network.classes.index(class_name), inside=inside
     )
     classifiers, seconds, rows = {}, {way: list[float]() for way in ways}, dict[str, list[Any]]()
     for way in ways:

@@ -35,6 +35,8 @@ from adasise_bench.utils.streams import prints_aside
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps. Default: auto.")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False),
               help="Folder for the results. Default: explain-NAME; NAME is the picture's.")  # fmt: skip
+@click.option("--footer/--no-footer", default=True, show_default=True,
+              help="Show the small print at the foot of side_by_side.png; it is in the metadata, too.")  # fmt: skip
 def explain(
     image: Path,
     model: str,
@@ -46,6 +48,7 @@ def explain(
     overrides: tuple[str, ...],
     device: str | None,
     output: Path | None,
+    footer: bool,
 ) -> None:
     """Explain a picture of your own.
 
@@ -81,6 +84,6 @@ def explain(
     for note in subject.notes():
         click.echo(note, err=True)
     with prints_aside():
-        explain_picture(subject, folder)
+        explain_picture(subject, folder, footer=footer)
     made = counted(len(subject.classes) * len(config.methods), "explanation")
     click.echo(f"{made} in {folder}", err=True)

@@ -43,7 +43,7 @@ def side_by_side(rows: Sequence[Sequence[Panel]], small_print: str) -> Figure:
     Args:
         rows: panels from left to right, rows from top to bottom; all pictures have one aspect ratio.
             A row with more panels than fit goes on in the next line.
-        small_print: lines below everything, wrapped to the width.
+        small_print: lines below everything, wrapped to the width; empty for none.
     """
     from matplotlib.figure import Figure
 
@@ -58,7 +58,7 @@ def side_by_side(rows: Sequence[Sequence[Panel]], small_print: str) -> Figure:
     titles = [[_wrapped(panel.title, width) for panel in row] for row in rows]
     above = [max(title.count("\n") + 1 for title in row) * _POINTS * _LINE + 0.04 for row in titles]
     footer = _wrapped(small_print, total_width - 2 * _MARGIN)
-    below = (footer.count("\n") + 1) * _POINTS * _LINE
+    below = len(footer.splitlines()) * _POINTS * _LINE
     total_height = 2 * _MARGIN + sum(above) + len(rows) * (height + _GAP) + below
     dpi = min(_DPI, _MOST_DOTS / total_height)
     figure = Figure(figsize=(total_width, total_height), dpi=dpi, facecolor="white")

@@ -45,12 +45,18 @@ def refuse_foreign(folder: Path) -> None:
     run_folder.refuse_foreign(folder, (FACTS,), "explanation")
 
 
-def explain_picture(subject: Subject, folder: Path) -> None:
+def explain_picture(subject: Subject, folder: Path, *, footer: bool = True) -> None:
     """Explain the subject's classes with every method, and write the results.
 
     The folder gets ``explanation.json``, ``METHOD_CLASS.npy`` (float32 at the input's resolution),
     ``METHOD_CLASS.png`` (overlay at the picture's resolution, at most 2048 pixels a side) and
-    ``side_by_side.png``. Earlier explanations in it are renamed to ``<folder>.1``, ``.2``, ...
+    ``side_by_side.png``, whose metadata say in ``Description`` what stands at its foot. Earlier explanations
+    in it are renamed to ``<folder>.1``, ``.2``, ...
+
+    Args:
+        subject: the picture and how it is explained.
+        folder: is made, or its earlier explanation is moved aside.
+        footer: whether the small print at the foot is shown.
 
     Raises:
         OutputError: the folder holds other files, is in use or cannot be written.
@@ -81,8 +87,10 @@ def explain_picture(subject: Subject, folder: Path) -> None:
             ]
             for name in subject.classes
         ]
-        figure = side_by_side(rows, _small_print(subject))
-        write_atomically(folder / "side_by_side.png", partial(figure.savefig, format="png"))
+        small_print = _small_print(subject)
+        figure = side_by_side(rows, small_print if footer else "")
+        write = partial(figure.savefig, format="png", metadata={"Description": small_print})
+        write_atomically(folder / "side_by_side.png", write)
 
 
 def finite_map(request: Request, explanation: Explanation, name: str) -> NDArray[np.float32]:

@@ -201,6 +201,17 @@ def test_several_frames_are_said(folder: Path) -> None:
     assert "moving.gif: holds several frames; the first is explained" in result.stderr
 
 
+def test_the_small_print_can_be_left_out_and_stays_in_the_metadata(scene: Path) -> None:
+    heights = {}
+    for option in ("--footer", "--no-footer"):
+        result = call(scene, "--methods", "gradient", option, "--output", option[2:])
+        assert result.exit_code == 0, result.output
+        with Image.open(f"{option[2:]}/side_by_side.png") as drawn:
+            heights[option] = drawn.height
+            assert "not the published weights" in drawn.info["Description"]
+    assert heights["--no-footer"] < heights["--footer"]
+
+
 def test_a_bar_counts_the_masks_on_a_terminal(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

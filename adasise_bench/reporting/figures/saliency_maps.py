@@ -115,7 +115,11 @@ class SavedMaps:
         first = next(iter(self.records.values()))
         classes = [name for _, name in first.of(image_id).pairs()]
         if not classes:
-            raise DataError(f"--image {image_id}: {self._where()} explained no such picture")
+            example = next(iter(first.pairs()), ("none", ""))[0]
+            raise DataError(
+                f"--image {image_id}: {self._where()} explained no such picture; it explained {example}, for "
+                "example, and `report` lists all"
+            )
         if class_name is not None and class_name not in classes:
             raise DataError(f"--image {image_id}:{class_name}: not explained{suggest(class_name, classes)}")
         return [(image_id, name) for name in classes if class_name in (None, name)]
@@ -132,7 +136,8 @@ class SavedMaps:
         complete = [pair for pair in pairs if all(self._holders(label, pair) for label in self.records)]
         if count > len(complete):
             raise ConfigError(
-                f"--random {count}: {self._where()} has all methods' maps of {len(complete)} explanations"
+                f"--random {count}: {self._where()} has all methods' maps of {len(complete)} explanations; "
+                "ask for fewer rows, or for fewer methods with --methods"
             )
         drawn = set(random.Random(seed).sample(complete, count))  # noqa: S311 - not for security
         return [pair for pair in complete if pair in drawn]
@@ -148,7 +153,9 @@ class SavedMaps:
         for label, group in self.records.items():
             score = group.of(image_id, class_name).values("score")
             if not len(score):
-                raise DataError(f"--image {image_id}:{class_name}: not explained by {label}")
+                raise DataError(
+                    f"--image {image_id}:{class_name}: not explained by {label}; leave it out with --methods"
+                )
             scores.append(float(score[0]))
             gallery = (self._holders(label, pair) or self.galleries)[0]
             maps[label] = gallery.saliency(Key(self.model, label, *pair))
