@@ -36,7 +36,7 @@ from adasise_bench.utils.streams import prints_aside
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False),
               help="Folder for the results. Default: explain-NAME; NAME is the picture's.")  # fmt: skip
 @click.option("--footer/--no-footer", default=True, show_default=True,
-              help="Show the small print at the foot of side_by_side.png; it is in the metadata, too.")  # fmt: skip
+              help="Whether side_by_side.png shows the small print; its metadata always do.")  # fmt: skip
 def explain(
     image: Path,
     model: str,
