@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from click.testing import CliRunner, Result
 
 from adasise_bench.cli import main
 from adasise_bench.records.record import Key, Record
 from adasise_bench.records.store import RecordStore
+from adasise_bench.regression.values import VALUES, Values
 
 SISE, ADA_SISE = ({"name": name, "mu": 0.0} for name in ("sise", "ada_sise"))
 IDENTITY = {"score": "softmax", "seed": 0, "share_forwards": False, "timing": {"warmup": 0},
@@ -54,3 +56,12 @@ def run_folder(folder: Path, records: list[Record] = RECORDS, **facts: Any) -> P
 
 def call(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def all_of(values: Values) -> pd.DataFrame:
+    """All values in memory, with their keys as categories."""
+    keys = {
+        name: pd.Categorical.from_codes(codes, values.names[name].to_pylist())
+        for name, codes in values.codes.items()
+    }
+    return pd.DataFrame(keys | {name: values.column(name) for name in VALUES})

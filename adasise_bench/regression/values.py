@@ -107,14 +107,6 @@ class Values:
         images, classes = (self.names[name] for name in PAIR)
         return images.take(pa.array(pairs // len(classes))), classes.take(pa.array(pairs % len(classes)))
 
-    def frame(self) -> pd.DataFrame:
-        """All values in memory, with the columns :data:`KEY` and :data:`VALUES`."""
-        keys = {
-            name: pd.Categorical.from_codes(codes, self.names[name].to_pylist())
-            for name, codes in self.codes.items()
-        }
-        return pd.DataFrame(keys | {name: self.column(name) for name in VALUES})
-
 
 def _short(seconds: float) -> float:
     return float(f"{seconds:.{_TIME_DIGITS}g}")

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
-from baseline_folders import ADA_SISE, IDENTITY, RECORDS, SISE, call, run_folder
+from baseline_folders import ADA_SISE, IDENTITY, RECORDS, SISE, all_of, call, run_folder
 
 from adasise_bench.records.run import load_run
 from adasise_bench.regression.baseline import Baseline, baseline_of, refuse_incomparable, why_untimed
@@ -28,7 +28,7 @@ def test_a_baseline_reads_back_as_it_was(made: Baseline, tmp_path: Path) -> None
     write_baseline(made, tmp_path / "base.json")
     read = read_baseline(tmp_path / "base.json")
     assert (read.identity, read.made_by) == (made.identity, made.made_by)
-    for one, other in zip(*(side.values.frame().to_dict("records") for side in (made, read)), strict=True):
+    for one, other in zip(*(all_of(side.values).to_dict("records") for side in (made, read)), strict=True):
         for name, value in one.items():
             plain = value.tolist() if hasattr(value, "tolist") else value
             assert (
@@ -36,7 +36,7 @@ def test_a_baseline_reads_back_as_it_was(made: Baseline, tmp_path: Path) -> None
                 if plain is None or plain != plain
                 else other[name] == plain
             )
-    values = read.values.frame()
+    values = all_of(read.values)
     assert values["class_name"].tolist() == ["dog", "", "dog", "dog"]
     assert values["ebpg"].tolist()[2:] == [33.333333, 33.333333]
     assert values["seconds"].tolist()[2:] == [1.235, 1.235]
@@ -48,8 +48,8 @@ def test_a_baseline_reads_back_as_it_was(made: Baseline, tmp_path: Path) -> None
 
 def test_a_baseline_holds_neither_texts_nor_lists_as_objects(made: Baseline, tmp_path: Path) -> None:
     write_baseline(made, tmp_path / "base.json")
-    read = read_baseline(tmp_path / "base.json").values.frame()
-    assert read.dtypes.map(str).tolist() == made.values.frame().dtypes.map(str).tolist()
+    read = all_of(read_baseline(tmp_path / "base.json").values)
+    assert read.dtypes.map(str).tolist() == all_of(made.values).dtypes.map(str).tolist()
     for name in read:
         texts = name in (*KEY, "error")
         kind = "category" if texts else {"maps_kept": "list<item: int64>[pyarrow]", "degenerate": "object"}
@@ -175,7 +175,7 @@ def test_methods_can_be_chosen_whatever_others_the_runs_had(tmp_path: Path) -> N
 
 
 def test_runs_without_a_common_pair_are_refused(made: Baseline) -> None:
-    others = made.values.frame()["image_id"].cat.categories + "x"
+    others = all_of(made.values)["image_id"].cat.categories + "x"
     elsewhere = replace(
         made,
         values=replace(

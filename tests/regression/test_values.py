@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from baseline_folders import all_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,7 +45,7 @@ def table(keys: tuple[tuple[str, ...], ...]) -> pa.Table:
 
 def rows(values: Values) -> list[dict[str, Any]]:
     """All values as plain data, nothing as ``None``."""
-    frame = values.frame()
+    frame = all_of(values)
     cells = {
         name: [None if cell is pd.NA or cell != cell else cell for cell in frame[name]]
         for name in frame.columns.difference(["maps_kept"])
