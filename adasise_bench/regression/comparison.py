@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from adasise_bench.metrics.registry import METRICS, QUALITY
 from adasise_bench.regression.matching import SIDES, Pairs, Side, matched
-from adasise_bench.regression.values import MAPS, TIMES, Values
+from adasise_bench.regression.values import MAPS, Values
 
 SPEED = "speed"
 
@@ -29,6 +29,7 @@ BOUNDS: tuple[Rule, ...] = (
 SLOWER = 10.0
 
 _ROUNDING = 1e-9
+_PAIRS_AT_ONCE = 2**18
 
 Verdict = Literal["passed", "failed", "skipped"]
 
@@ -138,12 +139,16 @@ class _Method:
         """Which pairs have values in both."""
         return self._measured["base"] & self._measured["new"]
 
-    def _numbers(self, name: str) -> list[pd.Series[float]]:
-        """A column of both, for the pairs that have values in both."""
-        return [self.pairs.column(name, side)[self._both].astype(float) for side in SIDES]
+    def _numbers(self, name: str, side: Side) -> pd.Series[float]:
+        """A column of one side, for the pairs that have values in both."""
+        return self.pairs.column(name, side)[self._both].astype(float)
+
+    def _cost(self, side: Side) -> pd.Series[float]:
+        """How many plain forward passes take as long as an explanation."""
+        return self._numbers("seconds", side) / self._numbers("seconds_plain_forward", side)
 
     def _quality(self, metric: str) -> Finding:
-        base, new = self._numbers(metric)
+        base, new = (self._numbers(metric, side) for side in SIDES)
         difference = new - base
         better = None if METRICS[metric].direction is None else METRICS[metric].direction == "up"
         mean = difference.mean()
@@ -152,18 +157,20 @@ class _Method:
 
     def _maps(self) -> Finding | None:
         """The finding for the numbers of maps; ``None`` if no pair has any."""
-        columns = [self.pairs.column(MAPS, side) for side in SIDES]
-        present = [column.notna().to_numpy() for column in columns]
-        if not any(there.any() for there in present):
+        found, any_counted = [], False
+        for start in range(0, len(self.pairs), _PAIRS_AT_ONCE):
+            part = self.pairs.part(start, start + _PAIRS_AT_ONCE)
+            columns = [part.column(MAPS, side) for side in SIDES]
+            counted = columns[0].notna().to_numpy() | columns[1].notna().to_numpy()
+            any_counted |= bool(counted.any())
+            counted &= self._both[start : start + _PAIRS_AT_ONCE]
+            base, new = (_lists(column[counted]) for column in columns)
+            numbers = {"base": _sums(base), "new": _sums(new), "apart": _maps_apart(base, new)}
+            found.append(pd.DataFrame(numbers, start + np.flatnonzero(counted)))
+        if not any_counted:
             return None
-        counted = self._both & (present[0] | present[1])
-        base, new = (_lists(column[counted]) for column in columns)
-        del columns
-        kept, kept_now, apart = (
-            pd.Series(numbers, np.flatnonzero(counted))
-            for numbers in (_sums(base), _sums(new), _maps_apart(base, new))
-        )
-        return self._judged(MAPS, kept, kept_now, apart, "")
+        maps = pd.concat(found)
+        return self._judged(MAPS, maps["base"], maps["new"], maps["apart"], "")
 
     def _judged(
         self,
@@ -263,9 +270,7 @@ class _Method:
     def _speed(self) -> Finding:
         if self.limits.untimed:
             return self._finding(SPEED, "skipped", self.limits.untimed)
-        seconds, plain = (self._numbers(name) for name in TIMES)
-        costs = pd.DataFrame({side: seconds[number] / plain[number] for number, side in enumerate(SIDES)})
-        costs = costs.dropna()
+        costs = pd.DataFrame({side: self._cost(side) for side in SIDES}).dropna()
         if costs.empty:
             return self._finding(
                 SPEED,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -48,6 +48,19 @@ class Pairs:
     def column(self, name: str, side: Side) -> pd.Series[Any]:
         """A column of one run, with a row for each pair; nothing where the run lacks the pair."""
         return aligned(self.values[side].column(name, self.rows[side]), self.places[side])
+
+    def part(self, start: int, stop: int) -> Pairs:
+        """The pairs from number ``start`` up to ``stop``."""
+        rows, places = dict[Side, slice](), dict[Side, NDArray[np.int64] | None]()
+        for side, own in self.places.items():
+            first, last, places[side] = start, min(stop, len(self)), None
+            if own is not None:
+                wanted = own[start:stop]
+                there = wanted[wanted != ABSENT]
+                first, last = (int(there[0]), int(there[-1]) + 1) if len(there) else (0, 0)
+                places[side] = np.where(wanted == ABSENT, ABSENT, wanted - first)
+            rows[side] = slice(self.rows[side].start + first, self.rows[side].start + last)
+        return replace(self, pairs=self.pairs[start:stop], rows=rows, places=places)
 
     def has(self, side: Side) -> NDArray[np.bool_]:
         """Which pairs this run has, with a value or not."""

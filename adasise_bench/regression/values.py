@@ -89,8 +89,8 @@ class Values:
         if name in QUALITY:
             return column.astype(float).round(DECIMALS)
         if name in TIMES:
-            numbers = column.astype(float) if self.timed else pd.Series(np.nan, column.index)
-            return numbers.map(_short, na_action="ignore")
+            numbers = column.to_numpy(float) if self.timed else np.full(len(column), np.nan)
+            return pd.Series(np.fromiter(map(_short, numbers), float, len(numbers)))
         return column.astype(float) if name == "forwards" else column
 
     def pairs(self, rows: slice) -> NDArray[np.int64]:

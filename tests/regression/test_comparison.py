@@ -308,6 +308,16 @@ def test_selections_are_compared_as_a_plain_loop_does(
     )
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_maps_are_compared_in_parts_as_at_once(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    base = frame({}, {"maps_kept": None}, broken("torn"), {"maps_kept": [7, 5]}, {"maps_kept": [1, 1]})
+    new = frame({"maps_kept": [3, 5]}, {"maps_kept": None}, {}, {}, {"maps_kept": [1, 1]}).iloc[[0, 1, 2, 4]]
+    expected = [finding for pair in ((base, new), (new, base)) for finding in compare(*pair, LIMITS)]
+    assert {finding.check: finding.difference for finding in expected}["maps_kept"] == pytest.approx(0.5)
+    monkeypatch.setattr(comparison, "_PAIRS_AT_ONCE", at_once)
+    assert [finding for pair in ((base, new), (new, base)) for finding in compare(*pair, LIMITS)] == expected
+
+
 def test_pairs_are_told_in_the_order_of_their_names_in_whatever_order_they_come() -> None:
     base = frame(*({"image_id": name} for name in "cbad"))
     new = base[base["image_id"] != "d"].assign(ebpg=lambda rows: rows["ebpg"] + 1)

@@ -110,6 +110,23 @@ def test_pairs_are_matched_as_a_plain_loop_matches_them(
     assert have_a_pair_in_common(base, new) == bool({*one} & {*other})
 
 
+@settings(max_examples=40, deadline=None)
+@given(CHOSEN.filter(len), CHOSEN.filter(len), st.integers(1, 5))
+def test_pairs_in_parts_are_the_pairs(
+    one: tuple[tuple[str, ...], ...], other: tuple[tuple[str, ...], ...], size: int
+) -> None:
+    base, new = (sorted_values(in_memory(table(keys))) for keys in (one, other))
+    for pairs in matched(base, new):
+        parts = [pairs.part(start, start + size) for start in range(0, len(pairs), size)]
+        assert sum(map(len, parts)) == len(pairs)
+        names = [part.name(number) for part in parts for number in range(len(part))]
+        assert names == [pairs.name(number) for number in range(len(pairs))]
+        for side, name in product(SIDES, ("maps_kept", "bbox", "error")):
+            found = [cell for part in parts for cell in part.column(name, side).astype(object)]
+            whole = list(pairs.column(name, side).astype(object))
+            assert list(map(str, found)) == list(map(str, whole))
+
+
 def test_only_the_groups_of_rows_that_are_asked_for_are_read(tmp_path: Path, monkeypatch: Any) -> None:
     keys = tuple(KEYS)
     pq.write_table(table(keys), tmp_path / "records.parquet", row_group_size=4, write_page_checksum=True)
