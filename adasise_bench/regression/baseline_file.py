@@ -33,6 +33,8 @@ from adasise_bench.utils.errors import DataError
 from adasise_bench.utils.files import regular, write_atomically
 from adasise_bench.utils.settings import first_problem
 
+_CELLS_AT_ONCE = 2**16
+
 _ROUNDED = 1.01 * 10**-DECIMALS
 
 _ONE_PERPAIR: Any = (list[float | None], ...)
@@ -104,7 +106,7 @@ def write_baseline(baseline: Baseline, path: Path) -> None:
         "identity": baseline.identity,
         "made_by": baseline.made_by,
         "means": means,
-        "pairs": {"image_id": images.to_pylist, "class_name": classes.to_pylist},
+        "pairs": {"image_id": images, "class_name": classes},
         "values": columns,
     }
     if baseline.planned_pairs is not None:
@@ -139,8 +141,9 @@ def _json(tree: Any, indent: str = "") -> Iterator[str]:
     """
     if callable(tree):
         tree = tree()
-    if isinstance(tree, pd.Series):
-        tree = [_plain(value) for value in tree]
+    if isinstance(tree, pd.Series | pa.Array):
+        yield from _list(pd.Series(tree))
+        return
     if not isinstance(tree, Mapping) or not tree:
         yield json.dumps(tree, separators=(",", ":"), allow_nan=False)
         return
@@ -150,6 +153,15 @@ def _json(tree: Any, indent: str = "") -> Iterator[str]:
         yield from _json(tree[key], inner)
         before = ",\n"
     yield f"\n{indent}}}"
+
+
+def _list(values: pd.Series[Any]) -> Iterator[str]:
+    """Pieces of a list, so that its cells never are Python objects all together."""
+    yield "["
+    for start in range(0, len(values), _CELLS_AT_ONCE):
+        cells = [_plain(value) for value in values.iloc[start : start + _CELLS_AT_ONCE]]
+        yield ("," if start else "") + json.dumps(cells, separators=(",", ":"), allow_nan=False)[1:-1]
+    yield "]"
 
 
 def read_baseline(path: Path) -> Baseline:

@@ -79,6 +79,16 @@ def test_equal_values_give_equal_bytes_in_any_order(made: Baseline, tmp_path: Pa
     assert (tmp_path / "again.json").read_bytes() == one
 
 
+def test_lists_in_pieces_give_the_same_bytes(
+    made: Baseline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_baseline(made, tmp_path / "whole.json")
+    monkeypatch.setattr("adasise_bench.regression.baseline_file._CELLS_AT_ONCE", 2)
+    write_baseline(made, tmp_path / "pieces.json")
+    assert (tmp_path / "pieces.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
+    assert json.loads((tmp_path / "pieces.json").read_text())["pairs"]["class_name"] == ["dog", "", "dog"]
+
+
 def test_the_command_writes_after_the_configuration_s_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
