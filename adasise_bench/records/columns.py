@@ -155,7 +155,7 @@ def join(runs: Sequence[Run]) -> dict[str, NetworkRecords]:
         keys *= len(class_names) + 1
         keys += class_codes[own]
         keys += 1
-        pairs: Any = _distinct(keys)
+        pairs: Any = distinct(keys)
         index = pd.MultiIndex(
             levels=levels,
             codes=[pairs // (len(class_names) + 1), pairs % (len(class_names) + 1) - 1],
@@ -307,7 +307,7 @@ def sorted_codes(reads: Sequence[Read], name: str) -> tuple[NDArray[np.signedint
     return codes, chunks[0].dictionary.take(pa.array(order))
 
 
-def _distinct(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+def distinct(keys: NDArray[np.int64]) -> NDArray[np.int64]:
     """The different values, sorted. np.unique hashes them, which takes longer the more there are."""
     ordered = np.sort(keys)
     different: NDArray[np.int64] = ordered[

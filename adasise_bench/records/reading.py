@@ -57,7 +57,8 @@ def reader(folder: Path) -> Read:
         DataError: not a run folder, or its records are damaged; the returned function raises it as well.
     """
     if (folder / FINISHED).exists():
-        return partial(_finished_columns, folder / FINISHED)
+        with as_damage(folder / FINISHED):
+            return partial(_finished_columns, folder / FINISHED, _stamps(folder / FINISHED))
     if not (folder / IN_FLIGHT).exists():
         raise DataError(f"{folder}: not a run folder (neither {FINISHED} nor {IN_FLIGHT})")
     return in_memory(_last_of_each(record for _, record in in_flight(folder / IN_FLIGHT)))
@@ -87,12 +88,12 @@ def all_records(read: Read, folder: Path) -> pd.DataFrame:
         return frame(pa.concat_tables(read(None)))
 
 
-def compact_frame(read: Read, columns: Sequence[str], rows: slice = ALL_ROWS) -> pd.DataFrame:
-    """Some columns of records in little memory.
+def compact_frame(tables: Iterable[pa.Table]) -> pd.DataFrame:
+    """Columns of records in little memory.
 
     Texts are categories, in the order of their names. Lists are lists of Arrow and no objects.
     """
-    table = pa.concat_tables(map(_encoded, read(columns, rows))).unify_dictionaries()
+    table = pa.concat_tables(map(_encoded, tables)).unify_dictionaries()
     records: pd.DataFrame = table.to_pandas(types_mapper=_compact_type, split_blocks=True)
     del table
     pa.default_memory_pool().release_unused()
@@ -127,10 +128,24 @@ def _last_of_each(records: Iterable[Record]) -> pa.Table:
 
 
 def _finished_columns(
-    path: Path, columns: Sequence[str] | None, rows: slice = ALL_ROWS
+    path: Path, stamps: _Stamps, columns: Sequence[str] | None, rows: slice = ALL_ROWS
 ) -> Iterator[pa.Table]:
     with as_damage(path):
+        if _stamps(path) != stamps:
+            raise DataError(f"{path}: was replaced while it was read; give the command again")
         yield from _finished_groups(path, columns, rows)
+
+
+_Stamps = list[tuple[str, int, int, int]]
+
+
+def _stamps(path: Path) -> _Stamps:
+    """What changes when a finished file does, so that columns of two states are never put together."""
+    stamps = []
+    for part in parts_of(path):
+        found = part.stat()
+        stamps.append((part.name, found.st_size, found.st_mtime_ns, found.st_ino))
+    return stamps
 
 
 def record_batches(folder: Path) -> Iterator[pd.DataFrame]:

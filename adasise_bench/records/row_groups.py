@@ -29,7 +29,8 @@ def row_groups(
 ) -> Iterator[pa.Table]:
     """The row groups of a Parquet file in order, at least one; checksums of pages are verified.
 
-    Groups without any of ``rows`` are not unpacked, and of the others only these rows are given.
+    Groups without any of ``rows`` are not unpacked, and of the others only these rows are given. Columns that
+    the file lacks are left out.
 
     A file of a few kilobytes can unpack to more than any memory holds. Therefore the size of a group is
     checked before it is unpacked; the number of groups is not limited. Texts are read as numbers that refer
@@ -41,6 +42,10 @@ def row_groups(
         OSError, pyarrow.ArrowException: the file is damaged.
     """
     with _opened(file) as reader:
+        known = reader.schema_arrow.names
+        if columns is not None:
+            # One that is not asked for tells how many rows there are if the file has none that is.
+            columns = [name for name in columns if name in known] or known[:1]
         yielded, before = False, 0
         for index in range(reader.num_row_groups):
             here = within(rows, before, reader.metadata.row_group(index).num_rows)
@@ -49,9 +54,7 @@ def row_groups(
                 yield _read(reader, index, columns)[here]
                 yielded = True
         if not yielded:
-            yield _written_out(
-                reader.schema_arrow.empty_table().select(columns or reader.schema_arrow.names), 0
-            )
+            yield _written_out(reader.schema_arrow.empty_table().select(columns or known), 0)
 
 
 def within(rows: slice, before: int, length: int) -> slice:

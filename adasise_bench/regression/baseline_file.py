@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from adasise_bench.metrics.registry import QUALITY
-from adasise_bench.records.checks import out_of_range, ranges
+from adasise_bench.records.checks import named, out_of_range, ranges
+from adasise_bench.records.columns import distinct
 from adasise_bench.records.reading import in_memory
 from adasise_bench.records.record import SCHEMA
 from adasise_bench.records.run import load_run
 from adasise_bench.regression.baseline import Baseline, baseline_of
 from adasise_bench.regression.values import (
     DECIMALS,
+    KEY,
     VALUES,
     Values,
     aligned,
@@ -90,14 +92,12 @@ def write_baseline(baseline: Baseline, path: Path) -> None:
         OutputError: the file cannot be written.
     """
     values = baseline.values
-    pairs = np.unique(np.concatenate([values.pairs(rows) for rows in values.groups.values()]))
+    pairs = distinct(np.concatenate([values.pairs(rows) for rows in values.groups.values()]))
     images, classes = values.pair_names(pairs)
-    columns: dict[str, dict[str, dict[str, Callable[[], pd.Series[Any]]]]] = {}
+    columns: dict[str, dict[str, Callable[[], Mapping[str, Any]]]] = {}
     means: dict[str, dict[str, dict[str, float | None]]] = {}
     for (model, method), rows in values.groups.items():
-        columns.setdefault(model, {})[method] = {
-            name: partial(_aligned, values, name, rows, pairs) for name in VALUES
-        }
+        columns.setdefault(model, {})[method] = partial(_aligned, values, rows, pairs)
         means.setdefault(model, {})[method] = {
             name: _plain(round(float(values.column(name, rows).mean()), DECIMALS)) for name in QUALITY
         }
@@ -114,9 +114,16 @@ def write_baseline(baseline: Baseline, path: Path) -> None:
     write_atomically(path, partial(_write_json, tree))
 
 
-def _aligned(values: Values, name: str, rows: slice, pairs: NDArray[np.int64]) -> pd.Series[Any]:
-    """A column of one method on one network, a row for each of these pairs."""
-    return aligned(values.column(name, rows), places_among(pairs, values.pairs(rows)))
+def _aligned(
+    values: Values, rows: slice, pairs: NDArray[np.int64]
+) -> Mapping[str, Callable[[], pd.Series[Any]]]:
+    """The columns of one method on one network, made when their turn comes, a row for each of these pairs."""
+    places = places_among(pairs, values.pairs(rows))
+
+    def column(name: str) -> pd.Series[Any]:
+        return aligned(values.column(name, rows), places)
+
+    return {name: partial(column, name) for name in VALUES}
 
 
 def _write_json(tree: Any, path: Path) -> None:
@@ -187,12 +194,12 @@ def read_baseline(path: Path) -> Baseline:
                 arrays = {name: pa.array(cells, SCHEMA.field(name).type) for name, cells in columns}
             except (OverflowError, pa.ArrowInvalid):
                 raise _damaged(path, f"a number of {method} is too large") from None
-            if {len(array) for array in arrays.values()} != {len(stored.pairs.image_id)}:
+            if len({len(array) for array in (pairs | arrays).values()}) > 1:
                 raise _damaged(path, f"the columns of {method} differ in length")
             table = pa.table(pairs | arrays)
             table = table.filter(pc.or_(table["ebpg"].is_valid(), table["error"].is_valid()))
             for name, label in (("model", model), ("method", method)):
-                table = table.append_column(name, pa.array([label] * len(table), pa.string()))
+                table = table.append_column(name, pa.repeat(pa.scalar(label, pa.string()), len(table)))
             tables.append(table)
     if not tables:
         raise _damaged(path, "it has no values")
@@ -215,9 +222,9 @@ def _refuse_edited(path: Path, stored: _File, values: Values) -> None:
             impossible = out_of_range(column, possible[name])
             if impossible.any():
                 first = int(impossible.to_numpy().argmax())
-                image, of_class = values.pair_names(values.pairs(rows)[first : first + 1])
-                pair = f"{model} {method} {image[0]} {of_class[0]}".strip()
-                raise _damaged(path, f"{pair}: {name} cannot be {column[first]:g}")
+                pair = (names[0].as_py() for names in values.pair_names(values.pairs(rows)[[first]]))
+                key = pd.Series(dict(zip(KEY, (model, method, *pair), strict=True)))
+                raise _damaged(path, f"{named(key)}: {name} cannot be {column[first]:g}")
             stated, found = means.get(name), column.mean()
             if pd.isna(found) != (stated is None) or (stated is not None and abs(found - stated) > _ROUNDED):
                 raise _damaged(path, f"the mean of {name} of {method} on {model} is not that of its values")

@@ -32,7 +32,10 @@ def changes(old: Baseline, new: Baseline) -> Iterator[str]:
     for finding in compare(old.values, new.values, _ANY_CHANGE):
         if (finding.model, finding.method) in before & now and (change := _change(finding)):
             yield f"{title_of(finding.method)} on {title_of(finding.model)}: {change}"
-    timed = [bool(side.values.column("seconds").notna().any()) for side in (old, new)]
+    timed = [
+        any(side.values.column("seconds", rows).notna().any() for rows in side.values.groups.values())
+        for side in (old, new)
+    ]
     if timed[0] != timed[1]:
         yield f"run-times: {'removed' if timed[0] else 'added'}"
 

@@ -93,7 +93,7 @@ def compare(base: Values, new: Values, limits: Limits) -> list[Finding]:
     """Make every check of every method on every network that is in either of the two.
 
     A change for the better fails as well if it is beyond the limits, because it is a change. A gain in speed
-    does not fail. Memory holds what both have of one column of one method.
+    does not fail. Of each run, memory holds the keys, and one column of one method at a time.
 
     Args:
         base, new: the values of two runs.
@@ -242,13 +242,11 @@ class _Method:
 
     def _errors(self) -> Finding:
         added = self._turned(self._failed)
-        first = np.flatnonzero(added)[:1]
-        reason = "".join(f"; {text}" for text in self.pairs.column("error", "new")[first])
+        reason = f"; {self.pairs.column('error', 'new')[added].iloc[0]}" if added.any() else ""
         return self._counted("errors", self._failed, added, reason)
 
     def _degenerate(self) -> Finding:
-        flat = {side: self.pairs.column("degenerate", side).eq(True).fillna(False).to_numpy(bool)
-                for side in SIDES}  # fmt: skip
+        flat = {side: self.pairs.column("degenerate", side).eq(True).to_numpy(bool) for side in SIDES}
         return self._counted("degenerate", flat, self._turned(flat), "")
 
     def _turned(self, true: dict[Side, NDArray[np.bool_]]) -> NDArray[np.bool_]:

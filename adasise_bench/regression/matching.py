@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from adasise_bench.records.columns import distinct
 from adasise_bench.regression.values import ABSENT, PAIR, Values, aligned, places_among
 
 Side = Literal["base", "new"]
@@ -24,9 +25,9 @@ class Pairs:
     """The pairs of one method on one network that either of two runs has, sorted.
 
     Attributes:
-        pairs: which of all pairs of the two runs each is.
-        names: the names of pictures and of classes; a pair's number is the place of its picture among them,
-            times the number of classes, plus the place of its class.
+        pairs: the number of each pair: the place of its picture among ``names``, times the number of classes,
+            plus the place of its class.
+        names: the names of pictures and of classes of both runs.
         values: the values of each run.
         rows: where this method on this network stands in them.
         places: for each pair its place among these rows, -1 if the run does not have it; ``None`` if the
@@ -102,7 +103,7 @@ def matched(base: Values, new: Values) -> Iterator[Pairs]:
             numbers[side] = image * len(classes) + of_class
         pairs = numbers["base"]
         if not np.array_equal(pairs, numbers["new"]):
-            pairs = np.union1d(*numbers.values())
+            pairs = distinct(np.concatenate(list(numbers.values())))
         places = {side: places_among(pairs, own) for side, own in numbers.items()}
         yield Pairs(*group, pairs, (images, classes), values, rows, places)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -29,6 +29,9 @@ DECIMALS = 6
 """Of percentages; finer than two runs agree."""
 
 ABSENT = -1
+_GAP = 2**17
+"""Rows that are not wanted, from which on they are left out: as many as one group of rows of a file has."""
+
 _TIME_DIGITS = 4
 
 
@@ -47,7 +50,7 @@ class Values:
 
     names: Mapping[str, pa.Array]
     codes: Mapping[str, NDArray[np.signedinteger[Any]]]
-    places: NDArray[np.int64]
+    places: NDArray[np.integer[Any]]
     read: Read
     timed: bool = True
 
@@ -59,8 +62,8 @@ class Values:
     def groups(self) -> dict[tuple[str, str], slice]:
         """The rows of each method on each network, sorted."""
         models, methods = self.names["model"], self.names["method"]
-        both = self.codes["model"].astype(np.int64) * len(methods) + self.codes["method"]
-        starts = np.flatnonzero(np.diff(both, prepend=-1))
+        both = self.codes["model"].astype(np.int32) * len(methods) + self.codes["method"]
+        starts = np.flatnonzero(_starts(both))
         return {
             (models[both[start] // len(methods)].as_py(), methods[both[start] % len(methods)].as_py()): slice(
                 int(start), int(stop)
@@ -82,15 +85,18 @@ class Values:
         rounded to :data:`DECIMALS` decimals and seconds to 4 digits.
         """
         places = self.places[rows]
-        first, last = (int(places.min()), int(places.max()) + 1) if len(places) else (0, 0)
-        column = compact_frame(self.read, [name], slice(first, last))[name]
-        if not np.array_equal(places, np.arange(first, last)):
-            column = column.take(places - first).reset_index(drop=True)
+        if name in TIMES and not self.timed:
+            return pd.Series(np.full(len(places), np.nan))
+        is_sorted = bool((places[1:] > places[:-1]).all())
+        order = None if is_sorted else np.argsort(places)
+        wanted = places if order is None else places[order]
+        column = compact_frame(_rows_at(self.read, name, wanted.astype(np.int64)))[name]
+        if order is not None:
+            column = column.take(np.argsort(order)).reset_index(drop=True)
         if name in QUALITY:
             return column.astype(float).round(DECIMALS)
         if name in TIMES:
-            numbers = column.to_numpy(float) if self.timed else np.full(len(column), np.nan)
-            return pd.Series(np.fromiter(map(_short, numbers), float, len(numbers)))
+            return pd.Series(np.fromiter(map(_short, column.to_numpy(float)), float, len(column)))
         return column.astype(float) if name == "forwards" else column
 
     def pairs(self, rows: slice) -> NDArray[np.int64]:
@@ -108,6 +114,17 @@ class Values:
         return images.take(pa.array(pairs // len(classes))), classes.take(pa.array(pairs % len(classes)))
 
 
+def _rows_at(read: Read, name: str, places: NDArray[np.int64]) -> Iterator[pa.Table]:
+    """A column of the rows at these places, which are sorted; what lies in large gaps is not read."""
+    for span in np.split(places, np.flatnonzero(np.diff(places) > _GAP) + 1):
+        before, stop = (int(span[0]), int(span[-1]) + 1) if len(span) else (0, 0)
+        for table in read([name], slice(before, stop)):
+            first, last = np.searchsorted(span, [before, before + len(table)])
+            whole = last - first == len(table)
+            yield table if whole else table.take(pa.array(span[first:last] - before))
+            before += len(table)
+
+
 def _short(seconds: float) -> float:
     return float(f"{seconds:.{_TIME_DIGITS}g}")
 
@@ -123,10 +140,17 @@ def sorted_values(read: Read) -> Values:
         key *= len(names[name])
         key += codes[name]
     places = np.argsort(key, kind="stable")
-    if len(key):
-        key = key[places]
-        places = places[np.diff(key, prepend=key[0] - 1) > 0]
-    return Values(names, {name: own[places] for name, own in codes.items()}, places, read)
+    places = places[_starts(key[places])]
+    del key
+    kept = places.astype(np.min_scalar_type(max(1, len(places))))  # a smaller type takes half of the memory
+    return Values(names, {name: own[places] for name, own in codes.items()}, kept, read)
+
+
+def _starts(numbers: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where sorted numbers differ from the one before."""
+    starts = np.ones(len(numbers), bool)
+    np.not_equal(numbers[1:], numbers[:-1], out=starts[1:])
+    return starts
 
 
 def _never_null(codes: NDArray[Any], names: pa.Array) -> tuple[NDArray[Any], pa.Array]:
@@ -135,7 +159,9 @@ def _never_null(codes: NDArray[Any], names: pa.Array) -> tuple[NDArray[Any], pa.
         return codes, names
     if len(names) and names[0].as_py() == "":
         return np.maximum(codes, 0), names
-    return codes.astype(np.int64) + 1, pa.concat_arrays([pa.array([""], names.type), names])
+    return codes.astype(np.min_scalar_type(-len(names) - 1)) + 1, pa.concat_arrays(
+        [pa.array([""], names.type), names]
+    )
 
 
 def places_among(pairs: NDArray[np.int64], own: NDArray[np.int64]) -> NDArray[np.int64] | None:

@@ -219,7 +219,10 @@ def test_unreadable_data_ends_in_exit_code_3(made: Baseline, tmp_path: Path) -> 
     tree = json.loads(good)
     shorter = json.loads(good)
     shorter["values"]["resnet50"]["sise"]["ebpg"].pop()
+    fewer = json.loads(good)
+    fewer["pairs"]["class_name"].pop()
     damaged = {
+        "fewer classes": json.dumps(fewer),
         "torn": good[:300],
         "empty": "",
         "list": "[]",

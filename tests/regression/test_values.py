@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from baseline_folders import all_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from adasise_bench.records.record import SCHEMA
 from adasise_bench.records.row_groups import within
 from adasise_bench.regression.matching import SIDES, have_a_pair_in_common, matched
 from adasise_bench.regression.values import KEY, VALUES, Values, places_among, sorted_values
+from adasise_bench.utils.errors import DataError
 
 KEYS = [*product(["resnet50", "vgg16"], ["ada_sise", "sise"], ["000001", "000002", "000010"],
                  ["", "bird", "person"])]  # fmt: skip
@@ -156,6 +158,50 @@ def test_rows_are_read_across_the_parts_of_a_folder(tmp_path: Path) -> None:
     for start, stop in ((0, 36), (8, 12), (9, 31), (10, 20), (35, 36), (5, 5), (0, 0)):
         found = pa.concat_tables(read(["image_id", "ebpg"], slice(start, stop)))
         assert found.equals(whole.select(["image_id", "ebpg"])[start:stop]), (start, stop)
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_runs_of_earlier_versions_lack_columns_that_are_then_empty(tmp_path: Path, parts: int) -> None:
+    whole = table(tuple(KEYS)).drop_columns(["seconds_plain_forward"])
+    file = tmp_path / "records.parquet"
+    if parts > 1:
+        file.mkdir()
+    for number in range(parts):
+        start, stop = (len(whole) * place // parts for place in (number, number + 1))
+        pq.write_table(whole[start:stop], file / f"{number}.parquet" if parts > 1 else file)
+    values = sorted_values(reader(tmp_path))
+    for rows in (*values.groups.values(), slice(0, 0), slice(0, None)):
+        found = values.column("seconds_plain_forward", rows)
+        assert len(found) == len(values.places[rows])
+        assert found.isna().all()
+    assert values.column("seconds").notna().any()
+
+
+def test_rows_far_from_the_others_do_not_make_those_between_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adasise_bench.regression.values._GAP", 3)
+    order = [1, 2, *range(4, len(KEYS)), 3, 0]
+    shuffled = table(tuple(KEYS[number] for number in order))
+    read: list[tuple[int, int]] = []
+    plain = in_memory(shuffled)
+
+    def noted(columns: Any, rows: slice = slice(0, None)) -> Any:
+        if columns == ["bbox"]:
+            read.append((rows.start, rows.stop))
+        return plain(columns, rows)
+
+    values, expected = sorted_values(noted), sorted_values(in_memory(table(tuple(KEYS))))
+    group = values.groups["resnet50", "ada_sise"]
+    assert values.column("bbox", group).equals(expected.column("bbox", group))
+    assert read == [(0, 7), (34, 36)]
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "records.parquet"
+    pq.write_table(table(tuple(KEYS)), file)
+    values = sorted_values(reader(tmp_path))
+    pq.write_table(table(tuple(KEYS[1:])), file)
+    with pytest.raises(DataError, match="was replaced while it was read; give the command again"):
+        values.column("bbox")
 
 
 def test_of_two_rows_with_one_key_the_first_counts() -> None:

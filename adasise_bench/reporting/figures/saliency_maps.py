@@ -115,10 +115,10 @@ class SavedMaps:
         first = next(iter(self.records.values()))
         classes = [name for _, name in first.of(image_id).pairs()]
         if not classes:
-            example = next(iter(first.pairs()), ("none", ""))[0]
+            explained = "".join(f"; one that is there is {other}" for other, _ in first.pairs()[:1])
             raise DataError(
-                f"--image {image_id}: {self._where()} explained no such picture; it explained {example}, for "
-                "example, and `report` lists all"
+                f"--image {image_id}: {self._where()} explained no such picture{explained}; "
+                "`report` lists all"
             )
         if class_name is not None and class_name not in classes:
             raise DataError(f"--image {image_id}:{class_name}: not explained{suggest(class_name, classes)}")
@@ -154,7 +154,8 @@ class SavedMaps:
             score = group.of(image_id, class_name).values("score")
             if not len(score):
                 raise DataError(
-                    f"--image {image_id}:{class_name}: not explained by {label}; leave it out with --methods"
+                    f"--image {image_id}:{class_name}: not explained by {label}; "
+                    "leave this method out with --methods"
                 )
             scores.append(float(score[0]))
             gallery = (self._holders(label, pair) or self.galleries)[0]

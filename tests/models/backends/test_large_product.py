@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from adasise_bench.models.backends import large_product, openvino
@@ -81,6 +82,8 @@ def test_what_cannot_be_cut_or_is_not_in_fp32_is_one_model(
 def test_products_are_those_of_double_precision(
     monkeypatch: pytest.MonkeyPatch, rows: int, has_onednn: bool
 ) -> None:
+    by_torch, linear = list[bool](), F.linear
+    monkeypatch.setattr(F, "linear", lambda *given: by_torch.append(True) or linear(*given))
     if not has_onednn:
         monkeypatch.setattr(large_product, "_has_onednn", lambda: False)
     generator = torch.Generator().manual_seed(0)
@@ -89,6 +92,8 @@ def test_products_are_those_of_double_precision(
     for given in (weights, weights.T.contiguous().T):
         found = large_product.multiplied(features, given)
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)
+    there = has_onednn and large_product._has_onednn()
+    assert len(by_torch) == (1 if there else 2)  # weights that are not in order are torch's
 
 
 def test_torch_calls_onednn_by_this_operator() -> None:
