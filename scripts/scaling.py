@@ -407,7 +407,8 @@ def draw_curve(rows: Sequence[tuple[float, ...]], output: Path) -> None:
     figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
     for column, title in enumerate(titles, 1):
         axes.plot([row[0] for row in rows], [row[column] for row in rows], label=title)
-    axes.set(xlabel="records written", ylabel="resident memory (MB)", ylim=0)
+    axes.set(xlabel="records written", ylabel="resident memory (MB)")
+    axes.set_ylim(0, 1.1 * max(max(row[1:]) for row in rows))
     axes.legend()
     figure.savefig(output.with_suffix(".png"), dpi=120)
 
