@@ -30,8 +30,8 @@ from adasise_bench.utils.streams import prints_aside
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True,
               help="Number of classes to print.")  # fmt: skip
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
-              help="Any setting of `run` below models, methods, score, precision, engine, data.resize or"
-              " data.input_size.")  # fmt: skip
+              help="Any setting of `run` below models, methods, score, precision, engine, data.layout,"
+              " data.resize or data.input_size.")  # fmt: skip
 @click.option("--device", help="auto, cpu, cuda, cuda:N or mps. Default: auto.")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False),
               help="Folder for the results. Default: explain-NAME; NAME is the picture's.")  # fmt: skip

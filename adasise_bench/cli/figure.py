@@ -84,7 +84,7 @@ def gradients(
     footer: bool,
     output: Path,
 ) -> None:
-    """Draw the positive gradients of each block, and the threshold of each selector (Fig. 1).
+    """Draw the positive gradients of each block, and the threshold of each selector (figure 1).
 
     \b
     Examples:
@@ -154,7 +154,7 @@ def maps(
     footer: bool,
     output: Path,
 ) -> None:
-    """Draw pictures with boxes, and the map of every method (Fig. 3), from runs with --save-maps.
+    """Draw pictures with boxes, and the map of every method (figure 3), from runs with --save-maps.
 
     \b
     Examples:
@@ -184,7 +184,7 @@ def maps(
 def phases(
     folders: tuple[Path, ...], model: str | None, methods: list[str], footer: bool, output: Path
 ) -> None:
-    """Draw the run-time of each phase (Fig. 4), from runs that measured it.
+    """Draw the run-time of each phase (figure 4), from runs that measured it.
 
     \b
     Example:

@@ -55,7 +55,13 @@ def list_(what: tuple[str, ...], config_path: Path | None, overrides: tuple[str,
 
 
 def _row(name: str, entries: Entries | list[str], indent: str) -> tuple[str, ...]:
-    return (f"{indent}{name}", entries[name]["summary"]) if isinstance(entries, Mapping) else (indent + name,)
+    if not isinstance(entries, Mapping):
+        return (indent + name,)
+    entry = entries[name]
+    if "direction" not in entry:
+        return (indent + name, entry["summary"])
+    arrow = "↑" if entry["direction"] == "up" else "↓"
+    return (indent + name, f"{arrow} {entry['unit']:12} {entry['summary']}")
 
 
 def _methods() -> Entries:
@@ -85,7 +91,7 @@ def _metrics() -> Entries:
 
     return {
         name: {
-            "summary": f"{'↑' if metric.direction == 'up' else '↓'} {metric.unit:12} {metric.summary}",
+            "summary": metric.summary,
             "direction": metric.direction,
             "unit": metric.unit,
             "definition": metric.definition or None,

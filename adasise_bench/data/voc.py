@@ -161,7 +161,10 @@ def _listed(
     except ValueError as error:
         raise ConfigError(f"data.year={year}, data.image_set={image_set}: {error}") from None
     except URLError as error:
-        raise DataError(f"{root}: download of VOC {year} failed ({error.reason}); {cure}") from None
+        raise DataError(
+            f"{root}: download of VOC {year} failed ({error.reason}); try again with a connection to the "
+            "internet, or set data.root to the folder that holds VOCdevkit"
+        ) from None
     except (OSError, RuntimeError, HTTPException, tarfile.TarError, EOFError) as error:
         detail = f" ({error})" if download else ""
         raise DataError(f"{root}: no VOC {year} {image_set} set here{detail}; {cure}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def load_config(
     Raises:
         ConfigError: one line naming the file or key and the nearest valid one.
     """
-    path = find_config(path)
+    path, models, methods = find_config(path), list(models), list(methods)
     try:
         text = plain_yaml.read_text(path)
     except (OSError, ValueError) as error:
@@ -56,7 +57,19 @@ def load_config(
     if methods and isinstance(tree.get("methods"), list):
         entries = {_label(entry): entry for entry in tree["methods"]}
         tree["methods"] = list(_pick(entries, methods, "--methods").values())
-    return validate(tree, str(path))
+    try:
+        return validate(tree, str(path))
+    except ConfigError:
+        return validate(tree, _at_fault(path, overrides, models, methods))
+
+
+def _at_fault(path: Path, overrides: Sequence[str], models: Iterable[str], methods: Iterable[str]) -> str:
+    """What a message about a configuration names: the file, or ``--set`` where the file alone can be used."""
+    if overrides:
+        with suppress(ConfigError):
+            load_config(path, (), models, methods)
+            return f"--set, over {path}"
+    return str(path)
 
 
 def apply_overrides(tree: dict[str, Any], overrides: Sequence[str]) -> None:

@@ -137,7 +137,7 @@ def status_facts(status: Status, now: float) -> dict[str, Any]:
         "seconds_since_last_record": None if status.last_record is None else now - status.last_record,
         "host": status.session.get("host"),
         "pid": status.session.get("pid"),
-        "workers": status.session.get("workers", []),
+        "workers": [] if status.state == "finished" else status.session.get("workers", []),
     }
 
 

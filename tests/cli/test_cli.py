@@ -117,6 +117,7 @@ def test_ls_lists_one_kind_alone_and_as_json() -> None:
     told = json.loads(call("ls", "--json").output)
     assert list(told) == ["methods", "models", "metrics", "configs"]
     assert told["metrics"]["drop"]["direction"] == "down"
+    assert not told["metrics"]["drop"]["summary"].startswith(("↑", "↓"))
     assert told["methods"]["sise"]["definition"] == METHODS["sise"].definition
     assert Path(told["configs"]["quickstart"]["file"]) == QUICKSTART
 

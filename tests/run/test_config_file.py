@@ -138,6 +138,15 @@ def test_mistakes_are_named(table1: Path, override: str, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_mistake_is_told_of_the_file_or_of_set(table1: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"^--set, over {table1}: key 'limit'"):
+        load_config(table1, ["seed=1", "limit=abc"])
+    own = tmp_path / "own.yaml"
+    own.write_text(table1.read_text() + "\nlimit: abc\n")
+    with pytest.raises(ConfigError, match=rf"^{own}: key 'limit'"):
+        load_config(own, ["seed=1"])
+
+
 @pytest.mark.parametrize("override", ["methods=5", "methods=sise", "models=[vgg16]", "models=3"])
 def test_picks_from_what_is_no_list_leave_the_message_to_validation(table1: Path, override: str) -> None:
     with pytest.raises(ConfigError, match=r"key '(models|methods)'"):

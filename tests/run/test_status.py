@@ -21,7 +21,7 @@ from adasise_bench.records.folder import exclusive
 from adasise_bench.records.record import Record
 from adasise_bench.records.store import RecordStore
 from adasise_bench.run import progress
-from adasise_bench.run.status import describe_status, read_status
+from adasise_bench.run.status import describe_status, read_status, status_facts
 from adasise_bench.utils.errors import DataError
 
 
@@ -103,6 +103,15 @@ def test_a_finished_run_is_counted_without_reading_a_row(
     (folder / "records.jsonl").write_text("torn\n")
     monkeypatch.setattr(row_groups, "_read", None)
     assert [(count.made, count.failed) for count in read_status(folder).counts] == [(2, 0), (1, 1)]
+
+
+def test_a_finished_run_has_no_workers(folder: Path) -> None:
+    assert status_facts(read_status(folder), 0.0)["workers"]
+    store = RecordStore(folder)
+    store.finish()
+    store.close()
+    told = status_facts(read_status(folder), 0.0)
+    assert (told["state"], told["workers"]) == ("finished", [])
 
 
 def test_damage_of_a_finished_file_is_one_line(folder: Path) -> None:

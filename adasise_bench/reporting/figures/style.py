@@ -161,7 +161,7 @@ def note(figure: Figure, text: str) -> None:
     """
     label = figure.supxlabel("", x=0.01, ha="left", fontsize=_POINTS, color="0.25", parse_math=False)
     for letters in range(int(25 * figure.get_figwidth()), 10, -1):
-        label.set_text(textwrap.fill(text, letters))
+        label.set_text(textwrap.fill(text, letters, break_on_hyphens=False))
         if label.get_window_extent().width <= 0.97 * figure.bbox.width:
             break
     _heighten(figure, _room(figure, label))

@@ -49,6 +49,13 @@ def test_the_note_goes_into_the_metadata(tmp_path: Path, suffix: str, footer: bo
         assert text.encode("utf-16-be") in unescaped(path.read_bytes())
 
 
+def test_words_with_hyphens_are_whole_in_the_metadata(tmp_path: Path) -> None:
+    text = " ".join(["run-time"] * 40)
+    save(bars(text), tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.info["Description"] == text
+
+
 def unescaped(pdf: bytes) -> bytes:
     """The file with the escapes of its strings resolved (ISO 32000, 7.3.4.2)."""
     return re.sub(rb"\\([()\\])", rb"\1", pdf)
