@@ -21,17 +21,6 @@ def counted(count: int, thing: str, things: str = "") -> str:
     return f"{count:,} {thing if count == 1 else things or thing + 's'}"
 
 
-def estimated(count: int) -> str:
-    """An estimate of a number, with no more digits than it can stand for: three.
-
-    Example:
-        >>> from adasise_bench.utils.quantities import estimated
-        >>> estimated(65_351_884), estimated(999), estimated(1_234)
-        ('65,400,000', '999', '1,230')
-    """
-    return f"{int(float(f'{count:.3g}')):,}"
-
-
 def duration(seconds: float) -> str:
     """A time in the unit that suits it.
 

@@ -11,7 +11,7 @@ from adasise_bench.run.forecast.passes import Passes, expected_passes
 from adasise_bench.run.forecast.pictures import Pictures, pictures_of
 from adasise_bench.run.forecast.storage import downloads, free_bytes, map_bytes, record_bytes
 from adasise_bench.utils.devices import machine, pick_device
-from adasise_bench.utils.quantities import counted, duration, estimated, file_size
+from adasise_bench.utils.quantities import counted, duration, file_size
 from adasise_bench.utils.text_tables import text_table
 
 FORWARDS_PER_BACKWARD = 2
@@ -70,8 +70,8 @@ def _passes(config: RunConfig, passes: Sequence[Passes]) -> Iterator[str]:
     forwards = sum(one.forwards or 0 for one in passes)
     backwards = sum(one.backwards or 0 for one in passes)
     yield (
-        f"about {estimated(forwards)} forward passes and {estimated(backwards)} gradients in all, estimated "
-        "from the feature-map counts of Ada-SISE, Table 2"
+        f"about {forwards:,} forward passes and {backwards:,} gradients in all, estimated from the "
+        "feature-map counts of Ada-SISE, Table 2"
     )
     if config.share_forwards:
         yield "methods in one row share their forward passes, and so do the classes of a picture"
@@ -80,7 +80,7 @@ def _passes(config: RunConfig, passes: Sequence[Passes]) -> Iterator[str]:
 
 
 def _number(count: int | None) -> str:
-    return "unknown" if count is None else estimated(count)
+    return "unknown" if count is None else f"{count:,}"
 
 
 def _time(
