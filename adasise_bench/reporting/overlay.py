@@ -24,7 +24,7 @@ LEAST_SHARE = 0.1
 
 COLOURING = (
     f"Colours run from a map's lowest value to its {PERCENTILE}th percentile "
-    f"(or {LEAST_SHARE:.0%} of its range, if that is more)."
+    f"(or {100 * LEAST_SHARE:.0f} % of its range, if that is more)."
 )
 """What a reader of a drawn map must know."""
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from matplotlib.figure import Figure
 from PIL import Image
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from adasise_bench.reporting.figures.style import fill, in_lines, styled
 
 _PAGE = 6.9
 """Inches of a page's text width. More panels than fit beside each other go to the next line."""
@@ -21,7 +20,10 @@ _MARGIN, _GAP = 0.06, 0.08
 _POINTS = 7.0
 _LINE = 1.3 / 72
 _LETTER = 0.6 / 72
-"""Height and width of one letter, in inches per point."""
+"""Height of a line and width of a letter, in inches per point."""
+
+_DESCENT = 0.25
+"""How far letters reach below their line, as a share of its height."""
 
 _DPI, _MOST_DOTS = 300, 60_000
 """Dots per inch, and of the height of the whole picture, of which matplotlib can draw 65536."""
@@ -34,6 +36,7 @@ class Panel(NamedTuple):
     picture: Image.Image
 
 
+@styled
 def side_by_side(rows: Sequence[Sequence[Panel]], small_print: str) -> Figure:
     """Lay out rows of panels in inches, so that neither pictures nor text are clipped.
 
@@ -43,10 +46,8 @@ def side_by_side(rows: Sequence[Sequence[Panel]], small_print: str) -> Figure:
     Args:
         rows: panels from left to right, rows from top to bottom; all pictures have one aspect ratio.
             A row with more panels than fit goes on in the next line.
-        small_print: lines below everything, wrapped to the width; empty for none.
+        small_print: stands below everything, in lines as long as the whole is wide; empty for none.
     """
-    from matplotlib.figure import Figure
-
     picture = rows[0][0].picture
     aspect = picture.width / picture.height
     rows = _wrapped_rows(rows, aspect)
@@ -55,10 +56,11 @@ def side_by_side(rows: Sequence[Sequence[Panel]], small_print: str) -> Figure:
     width = min(room, max(_NARROWEST, _HIGHEST * aspect))
     height = min(width / aspect, _HIGHEST)
     total_width = 2 * _MARGIN + columns * width + (columns - 1) * _GAP
-    titles = [[_wrapped(panel.title, width) for panel in row] for row in rows]
+    letters = int(width / (_POINTS * _LETTER))
+    titles = [[in_lines(panel.title, letters) for panel in row] for row in rows]
     above = [max(title.count("\n") + 1 for title in row) * _POINTS * _LINE + 0.04 for row in titles]
-    footer = _wrapped(small_print, total_width - 2 * _MARGIN)
-    below = len(footer.splitlines()) * _POINTS * _LINE
+    footer = _lines(small_print, total_width - 2 * _MARGIN)
+    below = len(footer) * _POINTS * _LINE
     total_height = 2 * _MARGIN + sum(above) + len(rows) * (height + _GAP) + below
     dpi = min(_DPI, _MOST_DOTS / total_height)
     figure = Figure(figsize=(total_width, total_height), dpi=dpi, facecolor="white")
@@ -80,10 +82,12 @@ def side_by_side(rows: Sequence[Sequence[Panel]], small_print: str) -> Figure:
                 (left + width / 2) / total_width, (top + 0.04) / total_height, titles[row_number][column],
                 ha="center", va="bottom", size=_POINTS, linespacing=1.15, parse_math=False,
             )  # fmt: skip
-    figure.text(
-        _MARGIN / total_width, _MARGIN / total_height, footer,
-        ha="left", va="bottom", size=_POINTS, color="0.35", linespacing=1.15, parse_math=False,
-    )  # fmt: skip
+    for number, line in enumerate(footer, 1):
+        bottom = _MARGIN + (len(footer) - number + _DESCENT) * _POINTS * _LINE
+        figure.text(
+            _MARGIN / total_width, bottom / total_height, line,
+            ha="left", va="baseline", size=_POINTS, color="0.25", parse_math=False,
+        )  # fmt: skip
     return figure
 
 
@@ -96,6 +100,12 @@ def _wrapped_rows(rows: Sequence[Sequence[Panel]], aspect: float) -> list[Sequen
     return [row[start : start + columns] for row in rows for start in range(0, len(row), columns)]
 
 
-def _wrapped(text: str, width: float) -> str:
-    letters = max(8, int(width / (_POINTS * _LETTER)))
-    return "\n".join(textwrap.fill(line, letters) for line in text.splitlines())
+def _lines(text: str, width: float) -> list[str]:
+    """A text in lines of at most this width in inches.
+
+    They are drawn one by one, because matplotlib sets the lines of one text unevenly: a line without letters
+    that reach below it stands nearer to the next.
+    """
+    label = Figure(figsize=(width, 1), dpi=_DPI).text(0, 0, "", size=_POINTS, parse_math=False)
+    fill(label, text, width * _DPI)
+    return label.get_text().splitlines()

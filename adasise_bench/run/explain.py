@@ -19,6 +19,7 @@ from adasise_bench.models.lost_device import named_if_lost
 from adasise_bench.records import environment
 from adasise_bench.records import folder as run_folder
 from adasise_bench.records.maps import write_map
+from adasise_bench.reporting.captions import score_line, score_note
 from adasise_bench.reporting.overlay import COLOURING, overlay
 from adasise_bench.reporting.panels import Panel, side_by_side
 from adasise_bench.reporting.tables import title_of
@@ -82,7 +83,7 @@ def explain_picture(subject: Subject, folder: Path, *, footer: bool = True) -> N
             write_atomically(folder / f"{stem}.png", partial(drawn.save, format="PNG"))
         rows = [
             [
-                Panel(f"{name}\nΨ = {subject.scores[name]:.4f}", shown),
+                Panel(f"{name}\n{score_line(subject.scores[name])}", shown),
                 *(panels[name, method.label] for method in subject.config.methods),
             ]
             for name in subject.classes
@@ -167,17 +168,19 @@ def _facts(subject: Subject) -> dict[str, Any]:
 
 
 def _small_print(subject: Subject) -> str:
+    """What the maps rest on, in sentences."""
     data = subject.config.data
     height, width = subject.image.shape[2:]
-    options = [(title_of(method.label), method.changed_options()) for method in subject.config.methods]
-    lines = [
+    changed = ((title_of(method.label), method.changed_options()) for method in subject.config.methods)
+    sentences = [
         f"{subject.weights_note()}.",
-        f"Ψ: {subject.config.score}. Input {width}x{height} px ({data.resize}), {subject.config.precision}. "
-        f"{COLOURING}",
+        score_note(subject.config.score),
+        f"Input {width}x{height} px ({data.resize}), {subject.config.precision}.",
+        COLOURING,
         *(
-            f"{title}: {', '.join(f'{o}={v}' for o, v in changed.items())}."
-            for title, changed in options
-            if changed
+            f"{title}: {', '.join(f'{name}={value}' for name, value in options.items())}."
+            for title, options in changed
+            if options
         ),
     ]
-    return "\n".join(lines)
+    return " ".join(sentences)

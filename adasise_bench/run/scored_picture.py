@@ -138,7 +138,7 @@ class Subject:
         elif self.config.data.kind == "scenes":
             title = f"{title} (for drawn scenes; it says nothing about photographs)"
         kind = "TorchRay's published weights" if weights.published else "not the published weights"
-        return f"{title}: {kind}: {weights.file}, SHA-256 {weights.sha256[:12]}"
+        return f"{title}, {kind}: {weights.file}, SHA-256 {weights.sha256[:12]}"
 
 
 def open_subject(path: Path, config: RunConfig, classes: Sequence[str] = ()) -> Subject:

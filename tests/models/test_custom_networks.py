@@ -405,7 +405,7 @@ def test_explaining_a_picture_with_it(tmp_path: Path) -> None:
     options = [word for setting in settings for word in ("--set", setting)]
     result = command(*shared, "--set", "models.mine.source=nets:scenes", *options, "--methods", "sise")
     assert result.exit_code == 0, result.output
-    assert "mine: not the published weights: weights of nets:scenes" in result.stderr
+    assert "mine, not the published weights: weights of nets:scenes" in result.stderr
     facts = json.loads(Path("explain-noise/explanation.json").read_text())
     assert facts["model"]["preprocessing"]["scale"] == 255
     assert facts["definitions"]["models.mine"] == plugins.definition("nets:scenes")

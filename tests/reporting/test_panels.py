@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
@@ -18,14 +19,21 @@ TITLE = "Extremal Perturbation\nno evidence: flat map"
 def test_titles_pictures_and_small_print_fit(size: tuple[int, int], rows: int, columns: int) -> None:
     picture = Image.new("RGB", size, "red")
     grid = [[Panel(TITLE, picture)] * columns for _ in range(rows)]
-    figure = side_by_side(grid, "weights $0.5 and _not_ the published ones; " * 8)
+    small_print = "weights $0.5 and _not_ the published ones; " * 8
+    figure = side_by_side(grid, small_print)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     width, height = canvas.get_width_height()
     texts = [text.get_window_extent(canvas.get_renderer()) for text in figure.texts]
     boxes = [axes.get_window_extent() for axes in figure.axes]
     assert len(boxes) == rows * columns
-    assert len(texts) == rows * columns + 1
+    lines = figure.texts[rows * columns :]
+    assert " ".join(line.get_text() for line in lines) == small_print.strip()
+    steps = np.diff([line.get_position()[1] for line in lines])
+    np.testing.assert_allclose(steps, steps[0])
+    if len(lines) > 2:
+        longest = max(text.width for text in texts[rows * columns :])
+        assert longest > 0.8 * min(width, 6.9 * figure.dpi)
     for box in (*texts, *boxes):
         assert box.x0 >= 0
         assert box.y0 >= 0

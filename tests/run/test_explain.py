@@ -17,6 +17,7 @@ from adasise_bench.cli import main
 from adasise_bench.data.scenes import SCENE_CLASSES, draw_scene, embedded_root
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.records import folder as run_folder
+from adasise_bench.reporting.captions import score_line
 from adasise_bench.run import explain, scored_picture
 from adasise_bench.run.config_file import validate
 from adasise_bench.run.runner import run
@@ -125,7 +126,7 @@ def test_side_by_side_holds_classes_and_methods_in_the_order_asked_for(
     rows, small_print = seen[0]
     scores = json.loads(Path("explain-scene/explanation.json").read_text())["scores"]
     assert [[panel.title for panel in row] for row in rows] == [
-        [f"{name}\nΨ = {scores[name]:.4f}", "Ada-SISE", "Extremal Perturbation", "SISE"]
+        [f"{name}\n{score_line(scores[name])}", "Ada-SISE", "Extremal Perturbation", "SISE"]
         for name in ("star", "ring")
     ]
     assert "not the published weights" in small_print

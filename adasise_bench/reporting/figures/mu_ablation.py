@@ -152,10 +152,10 @@ def _panel(axes: Axes, name: str, curves: Curves, span: float) -> None:
     axes.set_title(f"{metric.title}{arrow}" + ("" if curves.measured else "\n(published)"))
     mus = sorted({*curves.measured, *curves.published})
     style = look(0)
-    _points(axes, list(curves.measured), list(curves.measured.values()), style, "SISE, measured")
+    _points(axes, list(curves.measured), list(curves.measured.values()), style, named("sise"))
     if curves.published:
         axes.plot(list(curves.published), list(curves.published.values()), color="0.45", linewidth=0.8,
-                  zorder=1.9, label="SISE, published", **PUBLISHED)  # fmt: skip
+                  zorder=1.9, label=f"{named('sise')}, published", **PUBLISHED)  # fmt: skip
     for position, (label, one) in enumerate(curves.adaptive.items(), 1):
         style = look(position)
         axes.axhline(cast(float, one.mean), color=style.color, linestyle=style.dashes, linewidth=0.8)

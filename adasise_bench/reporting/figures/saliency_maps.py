@@ -19,8 +19,9 @@ from adasise_bench.records.maps import kept_map
 from adasise_bench.records.pictures import Gallery
 from adasise_bench.records.record import Key
 from adasise_bench.records.run import Run
+from adasise_bench.reporting.captions import score_line, score_note
 from adasise_bench.reporting.figures.basis import MethodRecords, caveat, folders, records_of
-from adasise_bench.reporting.figures.style import COLUMN, TWO_COLUMNS, blank, named, note, styled
+from adasise_bench.reporting.figures.style import COLUMN, TWO_COLUMNS, blank, in_lines, named, note, styled
 from adasise_bench.reporting.overlay import COLOURING, overlay
 from adasise_bench.reporting.tables import title_of
 from adasise_bench.utils.errors import ConfigError, DataError
@@ -31,7 +32,7 @@ Pair = tuple[str, str]
 
 _METHODS_IN_A_COLUMN = 3
 _METHODS_ON_A_PAGE = 7
-_TEXT = 0.17
+_TEXT, _LINE = 0.17, 0.12
 _LETTERS_PER_INCH = 17
 _BOX = "#56B4E9"
 _FLATTEST, _HIGHEST = 0.05, 4.0
@@ -68,7 +69,7 @@ class SavedMaps:
         model: architecture.
         records: explanations without error by method, in the order of the columns.
         galleries: of the runs, in order of precedence.
-        note: which network and data they belong to.
+        note: which network and data they belong to, and what Ψ is.
     """
 
     model: str
@@ -101,10 +102,10 @@ class SavedMaps:
             raise DataError(
                 f"{folders(runs)}: no saliency maps of {model}; give the run again with --save-maps"
             )
-        environment = next(run.environment for run in runs if model in run.environment["models"])
-        weights, data = environment["models"][model], environment["data"]
+        run = next(run for run in runs if model in run.environment["models"])
+        weights, data = run.environment["models"][model], run.environment["data"]
         text = f"{title_of(model)}, {data['name']}. {caveat(weights['published'], data['embedded'])}"
-        return cls(model, groups, galleries, text.rstrip())
+        return cls(model, groups, galleries, f"{text.rstrip()} {score_note(run.config['score'])}")
 
     def pairs(self, image_id: str, class_name: str | None) -> list[Pair]:
         """The explained classes of one picture, or one of them.
@@ -191,7 +192,8 @@ def draw(rows: Sequence[Row], text: str) -> Figure:
     lines_of_row = -(-len(methods) // _METHODS_ON_A_PAGE)
     columns = -(-len(methods) // lines_of_row)
     side = (width - _TEXT) / (columns + 1)
-    headers = {label: named(label, int(_LETTERS_PER_INCH * side)) for label in methods}
+    letters = int(_LETTERS_PER_INCH * side)
+    headers = {label: named(label, letters) for label in methods}
     lines = [
         Line(row, methods[start : start + columns], start == 0, lines_of_row > 1 or row is rows[0])
         for row in rows
@@ -200,7 +202,8 @@ def draw(rows: Sequence[Row], text: str) -> Figure:
     ratios = [_bounded(line.row.picture.height / line.row.picture.width) for line in lines]
     header_lines = max(header.count("\n") for header in headers.values()) + 1
     titled = sum(line.titled for line in lines)
-    height = side * sum(ratios) + _TEXT * len(rows) + 0.12 * header_lines * titled
+    below = sum(_caption(row, letters).count("\n") for row in rows)
+    height = side * sum(ratios) + _TEXT * len(rows) + _LINE * (header_lines * titled + below)
     if height > _MAX_INCHES:
         raise ConfigError(
             f"{len(rows)} rows would be {height:.0f} inches high, and {_MAX_INCHES} can be drawn; draw fewer"
@@ -208,7 +211,7 @@ def draw(rows: Sequence[Row], text: str) -> Figure:
     figure = blank(height, width, "compressed")
     grid = figure.subplots(len(lines), columns + 1, squeeze=False, height_ratios=ratios)
     for cells, line, ratio in zip(grid, lines, ratios, strict=True):
-        _draw_line(cells, line, headers, int(_LETTERS_PER_INCH * side * ratio))
+        _draw_line(cells, line, headers, letters, int(letters * ratio))
     note(figure, f"{text} {COLOURING}")
     return figure
 
@@ -229,10 +232,15 @@ class Line(NamedTuple):
     titled: bool
 
 
-def _draw_line(cells: Sequence[Axes], line: Line, headers: Mapping[str, str], letters: int) -> None:
+def _draw_line(
+    cells: Sequence[Axes], line: Line, headers: Mapping[str, str], across: int, upwards: int
+) -> None:
+    """Draw a line's cells, whose sides have place for so many letters."""
     first, *others = cells
     if line.begins:
-        _picture(first, line.row, letters)
+        _picture(first, line.row)
+        first.set_xlabel(_caption(line.row, across), labelpad=3, parse_math=False)
+        first.set_ylabel(shortened(line.row.image_id, upwards), parse_math=False)
     shown = dict(zip(others, line.methods, strict=False))
     for axes, label in shown.items():
         axes.imshow(overlay(line.row.picture, line.row.maps[label]))
@@ -271,7 +279,12 @@ def _bound_proportions(axes: Axes) -> None:
     axes.set_ylim(y + down / 2, y - down / 2)
 
 
-def _picture(axes: Axes, row: Row, letters: int) -> None:
+def _caption(row: Row, letters: int) -> str:
+    """The class and its score, which stand below the picture."""
+    return f"{in_lines(row.class_name, letters)}\n{score_line(row.score)}"
+
+
+def _picture(axes: Axes, row: Row) -> None:
     axes.imshow(row.picture)
     for box in row.boxes:
         corner = (box.xmin - 1.5, box.ymin - 1.5)
@@ -279,6 +292,3 @@ def _picture(axes: Axes, row: Row, letters: int) -> None:
             outline = Rectangle(corner, *box.length, angle=box.rotation, rotation_point="center")
             outline.set(fill=False, edgecolor=color, linewidth=line)
             axes.add_patch(outline)
-    score = f"{row.score:.3f}" if abs(row.score) >= 0.001 else f"{row.score:.1e}"
-    axes.set_xlabel(f"{row.class_name} {score}", labelpad=3, parse_math=False)
-    axes.set_ylabel(shortened(row.image_id, letters), parse_math=False)

@@ -8,6 +8,7 @@ settings of matplotlib, and these stay unchanged.
 from __future__ import annotations
 
 import math
+import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
@@ -17,6 +18,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from adasise_bench.reporting.tables import title_of
@@ -29,6 +31,9 @@ TWO_COLUMNS = 6.9
 Layout = Literal["constrained", "compressed"]
 
 _POINTS = 7.0
+
+_MOST_LETTERS = 25
+"""Letters that can stand on an inch of a line, if all are narrow."""
 
 _DECADE_MARGIN = 1.2
 """A value within this factor of the end of a decade opens the next one, so that its marker is not cut."""
@@ -99,8 +104,9 @@ PUBLISHED: Mapping[str, Any] = {
 
 
 def look(position: int) -> Look:
-    """The look of the n-th of several things; after the last it begins again."""
-    return LOOKS[position % len(LOOKS)]
+    """The look of the n-th of several things; after the last, colours return with other signs."""
+    around, place = divmod(position, len(LOOKS))
+    return LOOKS[(place + around) % len(LOOKS)]._replace(color=LOOKS[place].color)
 
 
 def blank(height: float, width: float = COLUMN, layout: Layout = "constrained") -> Figure:
@@ -110,7 +116,24 @@ def blank(height: float, width: float = COLUMN, layout: Layout = "constrained") 
 
 def named(label: str, letters: int = 20) -> str:
     """The papers' name of a method, or its label, in lines of at most this many letters."""
-    return textwrap.fill(title_of(label), letters)
+    return in_lines(title_of(label), letters)
+
+
+class _Wrapper(textwrap.TextWrapper):
+    """Lines end at spaces, or else behind a sign that joins the words of a label."""
+
+    wordsep_re = re.compile(r"(\s+|[^\s_/-]*[_/-]+)")
+
+
+def in_lines(text: str, letters: int) -> str:
+    """A text in lines of at most this many letters; its own lines stay lines.
+
+    Example:
+        >>> from adasise_bench.reporting.figures.style import in_lines
+        >>> in_lines("sise_with_a_long_label", 16)
+        'sise_with_a_\\nlong_label'
+    """
+    return "\n".join(_Wrapper(letters).fill(line) for line in text.splitlines())
 
 
 def logarithmic(axes: Axes, direction: Literal["x", "y"], values: Iterable[float]) -> None:
@@ -144,9 +167,15 @@ def legend_above(figure: Figure) -> None:
 
 
 def named_handles(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> None:
-    """Put a legend above all axes, in as many columns as fit, but at most three."""
+    """Put a legend above all axes, in as many columns as fit, but at most three; it reads line by line."""
     for columns in range(min(3, len(labels)), 0, -1):
-        legend = figure.legend(handles, labels, loc="outside upper center", ncols=columns)
+        order = [place for column in range(columns) for place in range(column, len(labels), columns)]
+        legend = figure.legend(
+            [handles[place] for place in order],
+            [labels[place] for place in order],
+            loc="outside upper center",
+            ncols=columns,
+        )
         extent = legend.get_window_extent()
         if extent.width <= 0.97 * figure.bbox.width or columns == 1:
             _heighten(figure, _room(figure, legend))
@@ -160,11 +189,16 @@ def note(figure: Figure, text: str) -> None:
     A figure has one note. :func:`note_of` reads it, and :func:`drop_note` takes it away again.
     """
     label = figure.supxlabel("", x=0.01, ha="left", fontsize=_POINTS, color="0.25", parse_math=False)
-    for letters in range(int(25 * figure.get_figwidth()), 10, -1):
-        label.set_text(textwrap.fill(text, letters, break_on_hyphens=False))
-        if label.get_window_extent().width <= 0.97 * figure.bbox.width:
-            break
+    fill(label, text, 0.97 * figure.bbox.width)
     _heighten(figure, _room(figure, label))
+
+
+def fill(label: Text, text: str, width: float) -> None:
+    """Give a label a text, in lines of at most this width in pixels."""
+    for letters in range(int(_MOST_LETTERS * width / label.get_figure().dpi), 10, -1):
+        label.set_text(textwrap.fill(text, letters, break_on_hyphens=False))
+        if label.get_window_extent().width <= width:
+            return
 
 
 def note_of(figure: Figure) -> str:

@@ -46,7 +46,7 @@ def panel(run: list[Run], title: str) -> Axes:
 def test_points_and_lines_are_means_of_the_records(tmp_path: Path) -> None:
     drawn = panel([shared_run(tmp_path / "run")], "EBPG").lines
     measured, paper, *others = drawn
-    assert [line.get_label() for line in drawn[:2]] == ["SISE, measured", "SISE, published"]
+    assert [line.get_label() for line in drawn[:2]] == ["SISE", "SISE, published"]
     assert list(measured.get_xdata()) == [0, 0.3, 0.5]
     assert list(measured.get_ydata()) == [65, 62.5, 50.5]
     slides = published_scores("sise", "mu_ablation")["resnet50"]

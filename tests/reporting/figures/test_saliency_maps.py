@@ -146,7 +146,8 @@ def test_text_is_legible(methods: list[str], width: float) -> None:
     assert figure.get_figwidth() == width
     assert_legible(figure)
     written = {text.text for text in drawn_texts(figure)}
-    assert {"Picture", "diningtable 0.996", "dog 2.0e-05", "000001", "2008_$x$"} <= written
+    assert {"Picture", "dog\nΨ = 2.0e-05", "000001", "2008_$x$"} <= written
+    assert any(text.replace("\n", "") == "diningtableΨ = 0.9956" for text in written)
     assert "SISE" in written
 
 
@@ -172,6 +173,7 @@ def test_the_note_says_what_the_maps_are_of(saved: SavedMaps) -> None:
     written = texts(figure)
     assert "scenes_vgg, drawn scenes. Not photographs: not comparable with the paper." in written
     assert "Colours run from a map's lowest value to its 99th percentile" in written
+    assert "Ψ: the network's score of the class for the whole picture (softmax)." in written
 
 
 def test_long_ids_keep_the_end_that_tells_them_apart() -> None:
@@ -184,7 +186,17 @@ def test_dollars_in_a_class_are_letters() -> None:
     row = rows("sise")[0]
     odd = replace(row, class_name="a $^$ b", boxes=())
     written = {text.text for text in drawn_texts(draw([odd], "Some network."))}
-    assert "a $^$ b 0.996" in written
+    assert "a $^$ b\nΨ = 0.9956" in written
+
+
+def test_a_long_name_of_a_class_goes_on_below_its_picture() -> None:
+    row = replace(rows("sise", "b", "c", "d", "e")[0], class_name="a class with_a_name without_any_end " * 2)
+    figure = draw([row, row], "Some network.")
+    assert_legible(figure)
+    width = figure.axes[0].get_window_extent().width
+    below = figure.axes[0].xaxis.label
+    assert below.get_window_extent().width < 1.1 * width
+    assert " ".join(below.get_text().split()).endswith("end Ψ = 0.9956")
 
 
 @pytest.mark.parametrize("size", [(1, 5000), (5000, 1)])

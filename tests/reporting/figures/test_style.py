@@ -7,7 +7,17 @@ import pytest
 from figure_checks import assert_legible, drawn_texts
 from matplotlib.figure import Figure
 
-from adasise_bench.reporting.figures.style import COLUMN, LOOKS, TWO_COLUMNS, blank, look, note, styled
+from adasise_bench.reporting.figures.style import (
+    COLUMN,
+    LOOKS,
+    TWO_COLUMNS,
+    blank,
+    in_lines,
+    legend_above,
+    look,
+    note,
+    styled,
+)
 
 
 @styled
@@ -32,7 +42,41 @@ def test_the_check_of_texts_finds_clipped_small_and_covered_ones() -> None:
 def test_looks_differ_in_everything() -> None:
     for values in zip(*LOOKS, strict=True):
         assert len(set(values)) == len(LOOKS)
-    assert look(len(LOOKS)) == LOOKS[0]
+    many = [look(position) for position in range(5 * len(LOOKS))]
+    assert many[: len(LOOKS)] == list(LOOKS)
+    for sign in ("hatch", "marker", "dashes"):
+        assert len({(one.color, getattr(one, sign)) for one in many}) == len(many)
+
+
+def test_legends_read_line_by_line() -> None:
+    @styled
+    def drawn() -> Figure:
+        figure = blank(2.0, TWO_COLUMNS)
+        axes = figure.add_subplot()
+        for name in "abcd":
+            axes.plot([0, 1], [0, 1], label=name)
+        legend_above(figure)
+        return figure
+
+    places = {
+        text: (-round(extent.y0), extent.x0) for text, _, extent in drawn_texts(drawn()) if text in "abcd"
+    }
+    assert sorted(places, key=places.__getitem__) == list("abcd")
+    assert len({row for row, _ in places.values()}) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("Extremal Perturbation", ["Extremal", "Perturbation"]),
+        ("sise_with_long_label", ["sise_with_", "long_label"]),
+        ("Grad-CAM++ of/some-layer", ["Grad-CAM++", "of/some-", "layer"]),
+        ("nosignsanywhere", ["nosignsanywh", "ere"]),
+        ("own\nlines", ["own", "lines"]),
+    ],
+)
+def test_lines_end_where_words_do(text: str, lines: list[str]) -> None:
+    assert in_lines(text, 12).splitlines() == lines
 
 
 def test_settings_are_ours_inside_and_the_users_outside(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,7 +86,7 @@ def write_run(
     tree = {
         "data": {"root": str(root), "input_size": 32},
         "models": {"resnet50": {}},
-        "methods": [{"name": name} for name in methods],
+        "methods": [{"name": name if name in METHODS else METHODS[0], "label": name} for name in methods],
     }
     dataset = open_voc(root, "2007", "test")
     folder.mkdir()

@@ -65,11 +65,16 @@ class Opened:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+def driver() -> Iterator[Any]:
+    with playwright.sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def chromium(driver: Any) -> Iterator[Any]:
+    browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
@@ -100,6 +105,21 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Report:
     records[3] = Record("resnet50", "sise", records[3].image_id, records[3].class_name, error="<b>broke</b>")
     records[5] = replace(records[5], degenerate=True)
     run = load_run(write_run(base / "run", base / "voc", records))
+    write_report([run], base / "report.html")
+    return Report(base / "report.html", combine([run]))
+
+
+@pytest.fixture(scope="module")
+def wordy(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """Eighty pairs by a method with a long name."""
+    base = tmp_path_factory.mktemp("wordy")
+    named = [
+        replace(record, method="a_label_of_a_method_that_has_no_space_anywhere" * 2)
+        if record.method == "sise"
+        else record
+        for record in some_records(draw_pictures(base / "voc", 40))
+    ]
+    run = load_run(write_run(base / "run", base / "voc", named, with_maps=[]))
     write_report([run], base / "report.html")
     return Report(base / "report.html", combine([run]))
 
@@ -298,6 +318,34 @@ def test_fits_a_phone_and_answers_to_fingers(open_report: Any, small: Report) ->
     assert opened.page.locator("#pair").evaluate("dialog => [dialog.open, dialog.scrollWidth]") == [True, 390]
     opened.page.get_by_role("button", name="Next pair").tap()
     assert opened.page.locator("#position").inner_text() == "2 / 12"
+
+
+@pytest.fixture(scope="module")
+def chromium_with_bars(driver: Any) -> Iterator[Any]:
+    options: dict[str, Any] = {"args": ["--no-sandbox"], "ignore_default_args": ["--hide-scrollbars"]}
+    browser = driver.chromium.launch(executable_path=CHROMIUM, **options)
+    yield browser
+    browser.close()
+
+
+@pytest.mark.parametrize("height", [900, 4000])
+@pytest.mark.parametrize("width", [390, 768, 1024, 1400, 1920])
+def test_nothing_sticks_out_beside_a_scroll_bar(
+    chromium_with_bars: Any, wordy: Report, width: int, height: int
+) -> None:
+    """In the high window, the bar appears only when the list of pairs makes the page longer than it."""
+    page = chromium_with_bars.new_page(viewport={"width": width, "height": height})
+    page.goto(wordy.path.as_uri())
+    page.locator("li.pair").first.wait_for()
+    inside = page.evaluate("document.documentElement.clientWidth")
+    assert inside < width
+    rightmost = """() => {
+        const free = [...document.querySelectorAll("body *")].filter((one) => !one.closest(".scroll, pre"));
+        return Math.max(...free.map((one) => one.getBoundingClientRect().right));
+    }"""
+    until(page, f"({rightmost})() <= {inside}")
+    assert page.evaluate("document.scrollingElement.scrollWidth") == inside
+    page.close()
 
 
 def test_5000_pairs_keep_the_document_small(open_report: Any, large: Report) -> None:

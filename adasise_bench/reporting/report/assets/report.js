@@ -251,6 +251,7 @@
     width: 0,
     height: 0,
     gap: 16,
+    laidOutFor: 0,
 
     fill(pairs) {
       this.pairs = pairs;
@@ -261,7 +262,7 @@
     layOut() {
       this.items.clear();
       this.element.replaceChildren();
-      const width = this.element.clientWidth;
+      const width = this.laidOutFor = this.element.clientWidth;
       const wanted = 148 * (methods.length + 1);
       this.columns = Math.max(1, Math.floor((width + this.gap) / (wanted + this.gap)));
       this.width = (width - this.gap * (this.columns - 1)) / this.columns;
@@ -426,11 +427,8 @@
 
   fillControls();
   choose();
-  let width = list.element.clientWidth;
   new ResizeObserver(() => {
-    if (list.element.clientWidth === width) return;
-    width = list.element.clientWidth;
-    list.layOut();
+    if (list.element.clientWidth !== list.laidOutFor) list.layOut();
   }).observe(list.element);
   let waiting = false;
   addEventListener("scroll", () => {
