@@ -184,13 +184,14 @@ class SaliencyMap:
 
     def figure(self) -> Figure:
         """The picture and the map over it, side by side, for matplotlib."""
+        from adasise_bench.reporting.captions import score_line
         from adasise_bench.reporting.overlay import overlay
         from adasise_bench.reporting.panels import Panel, side_by_side
         from adasise_bench.reporting.tables import title_of
 
         shown = self.picture.copy()
         shown.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE))
-        score = "" if self.score is None else f"\nΨ = {self.score:.4f}"
+        score = "" if self.score is None else f"\n{score_line(self.score)}"
         over = Panel(title_of(self.method), overlay(shown, self.values))
         return side_by_side([[Panel(f"{self.class_name}{score}", shown), over]], self._small_print())
 
@@ -227,7 +228,7 @@ class Metrics(dict[str, "float | None"]):
             arrow = ARROWS[metric.direction] if metric.direction else ""
             shown = "-" if value is None else number(value, metric.unit)
             lines.append((f"{escape(metric.title)} {arrow}", [shown, str(escape(metric.summary))]))
-        return html_table(["value", "meaning"], lines)
+        return html_table(["value", "meaning"], lines, words=["meaning"])
 
 
 @dataclass(frozen=True, repr=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from markupsafe import escape
@@ -15,6 +15,10 @@ from adasise_bench.reporting.tables.grid import deviation_line, title
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+_LEFT = ' style="text-align: left"'
+"""Written into every cell, because viewers of notebooks drop style sheets."""
 
 
 def tables_html(tables: Tables) -> str:
@@ -39,25 +43,27 @@ def _table_html(table: Table) -> str:
     return f"{heading}{html_table(grid.header, lines)}{shared}"
 
 
-def html_table(header: Iterable[str], lines: Iterable[tuple[str, Iterable[str]]]) -> str:
+def html_table(
+    header: Sequence[str], lines: Iterable[tuple[str, Iterable[str]]], words: Collection[str] = ()
+) -> str:
     """A table of cells that are HTML already.
 
     Args:
         header: the titles of the columns, without that of the lines' titles.
         lines: every line's title and its cells.
+        words: titles of the columns that hold words. These begin at the left, as the lines' titles do;
+            notebooks set everything at the right otherwise.
     """
-    return (
-        f"<table>\n<thead>{_line('', header, 'th')}</thead>\n<tbody>{''.join(_body(lines))}</tbody>\n</table>"
-    )
+    sides = [_LEFT if title in words else "" for title in header]
+    titles = (f'<th scope="col"{side}>{title}</th>' for title, side in zip(header, sides, strict=True))
+    head = f"<tr><td></td>{''.join(titles)}</tr>"
+    body = "\n".join(_line(name, cells, sides) for name, cells in lines)
+    return f"<table>\n<thead>{head}</thead>\n<tbody>{body}</tbody>\n</table>"
 
 
-def _body(lines: Iterable[tuple[str, Iterable[str]]]) -> Iterator[str]:
-    for name, cells in lines:
-        yield _line(name, cells, "td")
-
-
-def _line(name: str, cells: Iterable[str], tag: str) -> str:
-    return f"<tr><th>{name}</th>{''.join(f'<{tag}>{cell}</{tag}>' for cell in cells)}</tr>\n"
+def _line(name: str, cells: Iterable[str], sides: Iterable[str]) -> str:
+    texts = (f"<td{side}>{cell}</td>" for cell, side in zip(cells, sides, strict=True))
+    return f'<tr><th scope="row"{_LEFT}>{name}</th>{"".join(texts)}</tr>'
 
 
 def figure_png(figure: Figure, dots_per_inch: int = 100) -> bytes:

@@ -106,6 +106,7 @@ def _lines(text: str, width: float) -> list[str]:
     They are drawn one by one, because matplotlib sets the lines of one text unevenly: a line without letters
     that reach below it stands nearer to the next.
     """
-    label = Figure(figsize=(width, 1), dpi=_DPI).text(0, 0, "", size=_POINTS, parse_math=False)
-    fill(label, text, width * _DPI)
+    figure = Figure(figsize=(width, 1), dpi=_DPI)
+    label = figure.text(0, 0, "", size=_POINTS, parse_math=False)
+    fill(figure, label, text, width * _DPI)
     return label.get_text().splitlines()

@@ -165,12 +165,16 @@ def basis(runs: Sequence[Run], model: str, used: Iterable[MethodRecords]) -> str
     images = len(np.unique(np.concatenate([group.images for group in used])))
     whole = max(data["full_images"] or data["images"] for data in facts)
     of_whole = f" of {whole}" if images < whole else ""
+    shown = "image" if whole == 1 else "images"
+    text = f"{title_of(model)}, {facts[0]['name']}: {images}{of_whole} {shown}, {explanations_each(used)}."
+    return f"{text} {caveat(weights[0]['published'], facts[0]['embedded'])}".rstrip()
+
+
+def explanations_each(used: Iterable[MethodRecords]) -> str:
+    """On how many explanations a method's mean rests, or from how many to how many."""
     counts = sorted({len(group) for group in used})
     number = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    text = (
-        f"{title_of(model)}, {facts[0]['name']}: {images}{of_whole} images, {number} explanations per method."
-    )
-    return f"{text} {caveat(weights[0]['published'], facts[0]['embedded'])}".rstrip()
+    return f"{number} {'explanation' if number == '1' else 'explanations'} per method"
 
 
 def caveat(published_weights: bool, embedded: bool) -> str:

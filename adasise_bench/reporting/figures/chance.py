@@ -56,11 +56,12 @@ def draw(levels: ChanceLevels) -> Figure:
     """
     if levels.covered is None:
         raise ConfigError("data.resize: the figure needs inputs of one shape; set data.resize=stretch")
-    lines = len(_SHORT) + 1
-    figure = blank(_HEIGHT + _LINE * lines)
-    axes, below = figure.subplots(2, 1, height_ratios=[_HEIGHT, _LINE * lines])
+    height = _LINE * (len(_SHORT) + 1)
+    figure = blank(_HEIGHT + height)
+    axes, below = figure.subplots(2, 1, height_ratios=[_HEIGHT, height])
     image = axes.imshow(levels.covered, cmap="cividis", vmin=0)
-    axes.contour(levels.covered, range(10, 100, 10), colors="white", linewidths=0.5, alpha=0.7)
+    lines = axes.contour(levels.covered, range(10, 100, 10), colors="white", linewidths=0.5)
+    lines.set_path_effects([withStroke(linewidth=1.1, foreground="black")])
     bar = figure.colorbar(image, ax=axes)
     bar.set_label("pairs with the pixel in their region, %")
     _mark_pixels(axes, levels.covered)

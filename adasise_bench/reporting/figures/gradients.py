@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from adasise_bench.reporting.figures.style import blank, look, named, named_handles, note, styled
+from adasise_bench.utils.quantities import counted
 
 _BINS = 40
 
@@ -53,7 +54,9 @@ def _panel(axes: Axes, values: NDArray[np.float64], thresholds: Sequence[float])
     for position, mu in enumerate(thresholds):
         style = look(position)
         kept = int((values > mu).sum())
-        axes.axvline(mu, color=style.color, linestyle=style.dashes, label=f"μ = {mu:.3g}: {kept} maps")
+        axes.axvline(
+            mu, color=style.color, linestyle=style.dashes, label=f"μ = {mu:.3g}: {counted(kept, 'map')}"
+        )
     axes.set_xlim(-0.02, 1.02)
     axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))

@@ -17,6 +17,7 @@ from adasise_bench.reporting.figures.basis import (
     basis,
     data_of,
     entries_of,
+    explanations_each,
     folders,
     records_of,
 )
@@ -38,8 +39,9 @@ from adasise_bench.utils.errors import DataError
 
 _COLUMNS = 2
 
-_BESIDE = 0.13
-"""How far beside the last μ an adaptive selector's interval stands, as a share of the span of μ."""
+_BESIDE, _FARTHEST = 0.13, 0.52
+"""How far beside the last μ the adaptive selectors' intervals stand, as shares of the span of μ: the first
+one, each of the others beside the one before it, and the last."""
 
 _LEAST_SPAN = 5.0
 """Percentage points of an axis; fewer would make noise look like a trend."""
@@ -156,10 +158,11 @@ def _panel(axes: Axes, name: str, curves: Curves, span: float) -> None:
     if curves.published:
         axes.plot(list(curves.published), list(curves.published.values()), color="0.45", linewidth=0.8,
                   zorder=1.9, label=f"{named('sise')}, published", **PUBLISHED)  # fmt: skip
+    step = min(_BESIDE, _FARTHEST / max(1, len(curves.adaptive)))
     for position, (label, one) in enumerate(curves.adaptive.items(), 1):
         style = look(position)
         axes.axhline(cast(float, one.mean), color=style.color, linestyle=style.dashes, linewidth=0.8)
-        beside = mus[-1] + _BESIDE * position * (mus[-1] - mus[0])
+        beside = mus[-1] + step * position * (mus[-1] - mus[0])
         _points(axes, [beside], [one], style, named(label))
     axes.set_xticks(mus, [f"{mu:g}" for mu in mus])
     axes.margins(x=0.06)
@@ -213,6 +216,4 @@ def _timing_note(used: Mapping[str, MethodRecords]) -> str:
     if not timed:
         return " Run-time was not measured."
     devices = "; ".join(dict.fromkeys(str(group.timed_on) for group in timed))
-    per_method = sorted(set(map(len, timed)))
-    number = str(per_method[0]) if len(per_method) == 1 else f"{per_method[0]} to {per_method[-1]}"
-    return f" Run-time of {number} explanations per method on {devices}."
+    return f" Run-time of {explanations_each(timed)} on {devices}."

@@ -200,10 +200,9 @@ def draw(rows: Sequence[Row], text: str) -> Figure:
         for start in range(0, len(methods), columns)
     ]
     ratios = [_bounded(line.row.picture.height / line.row.picture.width) for line in lines]
-    header_lines = max(header.count("\n") for header in headers.values()) + 1
-    titled = sum(line.titled for line in lines)
+    above = sum(line.header_lines(headers) for line in lines)
     below = sum(_caption(row, letters).count("\n") for row in rows)
-    height = side * sum(ratios) + _TEXT * len(rows) + _LINE * (header_lines * titled + below)
+    height = side * sum(ratios) + _TEXT * len(rows) + _LINE * (above + below)
     if height > _MAX_INCHES:
         raise ConfigError(
             f"{len(rows)} rows would be {height:.0f} inches high, and {_MAX_INCHES} can be drawn; draw fewer"
@@ -230,6 +229,10 @@ class Line(NamedTuple):
     methods: Sequence[str]
     begins: bool
     titled: bool
+
+    def header_lines(self, headers: Mapping[str, str]) -> int:
+        """How many lines of text stand above the cells; ``headers`` are the titles by method."""
+        return max(headers[label].count("\n") + 1 for label in self.methods) if self.titled else 0
 
 
 def _draw_line(

@@ -1,8 +1,8 @@
 """The look of all figures: one paper column wide, and legible at that width in colour and in grey.
 
 The colours are those of Okabe and Ito (Color Universal Design, 2008), which people with any colour vision
-can tell apart. Hatches, markers and dashes do the same without colour. Nothing here depends on the user's
-settings of matplotlib, and these stay unchanged.
+can tell apart, with grey for black, on which hatches could not be seen. Hatches, markers and dashes do the
+same without colour. Nothing here depends on the user's settings of matplotlib, and these stay unchanged.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ LOOKS = (
     Look("#CC79A7", "xxxx", "v", "-."),
     Look("#56B4E9", "\\\\\\\\", "P", (0, (9, 1.5))),
     Look("#D55E00", "----", "X", (0, (3, 1, 1, 1, 1, 1))),
-    Look("#000000", "oooo", ">", (0, (1, 3))),
+    Look("#777777", "oooo", ">", (0, (1, 3))),
     Look("#F0E442", "++++", "<", (0, (6, 1, 1, 1, 1, 1, 1, 1))),
 )
 
@@ -189,13 +189,13 @@ def note(figure: Figure, text: str) -> None:
     A figure has one note. :func:`note_of` reads it, and :func:`drop_note` takes it away again.
     """
     label = figure.supxlabel("", x=0.01, ha="left", fontsize=_POINTS, color="0.25", parse_math=False)
-    fill(label, text, 0.97 * figure.bbox.width)
+    fill(figure, label, text, 0.97 * figure.bbox.width)
     _heighten(figure, _room(figure, label))
 
 
-def fill(label: Text, text: str, width: float) -> None:
-    """Give a label a text, in lines of at most this width in pixels."""
-    for letters in range(int(_MOST_LETTERS * width / label.get_figure().dpi), 10, -1):
+def fill(figure: Figure, label: Text, text: str, width: float) -> None:
+    """Give a figure's label a text, in lines of at most this width in pixels."""
+    for letters in range(int(_MOST_LETTERS * width / figure.dpi), 10, -1):
         label.set_text(textwrap.fill(text, letters, break_on_hyphens=False))
         if label.get_window_extent().width <= width:
             return

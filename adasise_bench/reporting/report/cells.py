@@ -10,8 +10,8 @@ from adasise_bench.reporting.tables.grid import Grid, Style, legible
 _HTML = Style(
     escape=lambda text: str(escape(text)),
     emphasise=lambda text: f"<strong>{text}</strong>",
-    subtitle=lambda text: f'<span class="minor">{text}</span>',
-    minor=lambda text: f'<span class="minor">{text}</span>',
+    subtitle=lambda text: f'<small class="minor">{text}</small>',
+    minor=lambda text: f'<small class="minor">{text}</small>',
 )
 
 

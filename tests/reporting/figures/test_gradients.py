@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from figure_checks import assert_legible, texts
+from figure_checks import assert_legible, drawn_texts, texts
 
 from adasise_bench.records.run import load_run
 from adasise_bench.reporting.figures.gradients import Gradients, draw
@@ -81,6 +81,11 @@ def test_bars_count_the_positive_values_and_lines_lie_at_the_thresholds() -> Non
     written = texts(figure)
     for part in ("block 1: v > 0 for 4 of 5 maps", "μ = 0.02: 2 maps", "μ = 0: 0 maps", "A note."):
         assert part in written
+
+
+def test_one_map_is_no_maps() -> None:
+    figure = draw(Gradients((np.array([1.0, -0.5]),), {"sise": [0.0]}, "A note."))
+    assert [text.text for text in drawn_texts(figure) if text.text.startswith("μ = ")] == ["μ = 0: 1 map"]
 
 
 @pytest.mark.parametrize("methods", [1, 9])

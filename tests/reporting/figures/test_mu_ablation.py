@@ -129,7 +129,7 @@ def test_run_times_come_from_another_run(tmp_path: Path) -> None:
     assert panel([timed, shared], "EBPG").lines[0].get_ydata() == pytest.approx([65, 62.5, 50.5])
     written = texts(mu_ablation.draw([shared, timed], "resnet50"))
     assert "2 of 4952 images, 2 explanations per method." in written
-    assert "Run-time of 1 explanations per method on Some CPU, fp32." in written
+    assert "Run-time of 1 explanation per method on Some CPU, fp32." in written
     assert "Run-time was not measured." in texts(mu_ablation.draw([shared], "resnet50"))
 
 
@@ -146,6 +146,19 @@ def test_text_is_legible_with_six_panels_and_with_five(tmp_path: Path) -> None:
     assert "Not photographs: not comparable with the paper." in texts(figure)
     labelled = [axes for axes in figure.axes if axes.get_xlabel() == "μ"]
     assert [axes.get_title() for axes in labelled] == ["Increase, % ↑", "mIoU, % ↑"]
+
+
+def test_many_adaptive_selectors_leave_room_for_the_thresholds(tmp_path: Path) -> None:
+    others = [ADA_SISE | {"label": f"adaptive_{number}", "selector": "otsu"} for number in range(13)]
+    methods = [SISE, SISE | {"label": "half", "mu": 0.5}, *others]
+    records = [record(entry["label"], "0", ebpg=60.0) for entry in methods]
+    figure = mu_ablation.draw([make_run(tmp_path / "run", records, methods)], "resnet50")
+    assert_legible(figure)
+    assert "1 of 4952 images, 1 explanation per method." in texts(figure)
+    beside = [x for line in figure.axes[0].lines if len(line.get_xdata()) == 1 for x in line.get_xdata()]
+    assert len(set(beside)) == len(others)
+    assert beside == sorted(beside)
+    assert max(beside) <= 0.75 + 0.52 * 0.75 + 1e-9
 
 
 def test_one_threshold_makes_no_curve(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import matplotlib as mpl
 import pytest
 from figure_checks import assert_legible, drawn_texts
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from adasise_bench.reporting.figures.style import (
@@ -42,6 +43,7 @@ def test_the_check_of_texts_finds_clipped_small_and_covered_ones() -> None:
 def test_looks_differ_in_everything() -> None:
     for values in zip(*LOOKS, strict=True):
         assert len(set(values)) == len(LOOKS)
+    assert all(to_rgb(one.color) != (0, 0, 0) for one in LOOKS)  # hatches are black
     many = [look(position) for position in range(5 * len(LOOKS))]
     assert many[: len(LOOKS)] == list(LOOKS)
     for sign in ("hatch", "marker", "dashes"):
