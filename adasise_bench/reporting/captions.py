@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-_LEAST = 0.0001
-"""Smaller scores are written with an exponent, because four decimals would make them 0."""
+_LEAST = 0.001
+"""Smaller scores are written with an exponent, because four decimals would leave one digit of them or none."""
 
 
 def score_line(score: float) -> str:
