@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _LEAST = 0.001
-"""Smaller scores are written with an exponent, because four decimals would leave one digit of them or none."""
+"""Smaller scores are written with an exponent, because four decimals would leave them one digit or none."""
 
 
 def score_line(score: float) -> str:

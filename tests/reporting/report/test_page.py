@@ -98,7 +98,7 @@ def test_tables_are_those_of_the_table_command(root: Path, tmp_path: Path) -> No
     page = report_of(folder)
     cells = [text for _, text in page.all("td")]
     strong = [text for _, text in page.all("strong")]
-    minor = [text for attributes, text in page.all("span") if attributes.get("class") == "minor"]
+    minor = [text for attributes, text in page.all("small") if attributes.get("class") == "minor"]
     (table,) = build_tables([load_run(folder)]).tables
     for row in table.rows:
         for cell in row.cells:
