@@ -344,6 +344,10 @@ def test_nothing_sticks_out_beside_a_scroll_bar(
         return Math.max(...free.map((one) => one.getBoundingClientRect().right));
     }"""
     until(page, f"({rightmost})() <= {inside}")
+    ends = """() => [...document.querySelectorAll("li.pair"), document.getElementById("list")]
+        .map((one) => one.getBoundingClientRect().right)"""
+    *cards, end = page.evaluate(ends)
+    assert max(cards) <= end + 0.5
     assert page.evaluate("document.scrollingElement.scrollWidth") == inside
     page.close()
 
