@@ -18,7 +18,7 @@ from rich.cells import cell_len
 from tabulate import tabulate
 
 from adasise_bench.reporting.tables import Cell, Table, Tables
-from adasise_bench.reporting.tables.blocks import blocks
+from adasise_bench.reporting.tables.blocks import Cost, blocks, together
 from adasise_bench.reporting.tables.footnotes import footnotes, in_letters
 from adasise_bench.reporting.tables.grid import (
     Grid,
@@ -77,7 +77,7 @@ class _Layout(NamedTuple):
     shared: str
 
     @property
-    def cost(self) -> tuple[int, bool]:
+    def cost(self) -> Cost:
         """The fewer blocks, the better; methods are rather columns than lines."""
         return len(self.blocks), self.transposed
 
@@ -91,7 +91,7 @@ def _layouts(tables: Sequence[Table], look: Look, width: int) -> list[_Layout]:
     style = replace(_TERMINAL, intervals=look.intervals)
     every = [[_layout(table, style, stacked, width) for table in tables] for stacked in (False, True)]
     if look.intervals == "pm":
-        return min(every, key=lambda layouts: sum(len(layout.blocks) for layout in layouts))
+        return min(every, key=lambda layouts: together(layout.cost for layout in layouts))
     return [min(places, key=lambda layout: layout.cost) for places in zip(*every, strict=True)]
 
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from adasise_bench.reporting.tables import Table
-from adasise_bench.reporting.tables.blocks import blocks
+from adasise_bench.reporting.tables.blocks import Cost, blocks, together
 from adasise_bench.reporting.tables.grid import Grid, Line, Style, deviation_line, grid, title, transposed
 from adasise_bench.reporting.tables.latex_notes import NOTHING, SIZE, WIDTHS, Piece, apart, foot
 from adasise_bench.reporting.tables.letter_widths import BOLD, SMALL, width, wrapped
@@ -134,19 +134,19 @@ def _layouts(tables: Sequence[Table], look: Look) -> list[_Layout]:
     """The tables in the fewest blocks, with the intervals in the same place in all of them."""
     places = (True,) if look.intervals == "brackets" else (False, True)
     every = ([_layout(table, look, stacked) for table in tables] for stacked in places)
-    return min(every, key=lambda layouts: sum(len(layout.blocks) for layout in layouts))
+    return min(every, key=lambda layouts: together(layout.cost for layout in layouts))
 
 
 def _layout(table: Table, look: Look, stacked: bool) -> _Layout:
     """The table in the fewest blocks: methods as columns or lines."""
     style = _style(look.intervals)
     candidates = [
-        _Layout.of(content, look.span, share)
+        _Layout.of(content, look.span, share, lay_out is transposed)
         for lay_out in (grid, transposed)
         for share in _TITLE_SHARES
         if (content := lay_out(table, style, stacked=stacked)).lines
     ]
-    return min(candidates, key=lambda layout: len(layout.blocks))
+    return min(candidates, key=lambda layout: layout.cost)
 
 
 class _Layout(NamedTuple):
@@ -157,9 +157,10 @@ class _Layout(NamedTuple):
     header: list[list[str]]
     blocks: list[slice]
     shared: Piece
+    transposed: bool
 
     @classmethod
-    def of(cls, content: Grid, span: Span, share: float) -> _Layout:
+    def of(cls, content: Grid, span: Span, share: float, transposed: bool) -> _Layout:
         room = WIDTHS[span]
         titles = [_title_lines(line.title, share * room) for line in content.lines]
         title_width = max(_width(part) for lines in titles for part in lines)
@@ -177,7 +178,12 @@ class _Layout(NamedTuple):
             for lines, widest in zip(header, cells, strict=True)
         ]
         shared = foot([content.shared] if content.shared else [], span)
-        return cls(content, titles, header, blocks(widths, room - title_width), shared)
+        return cls(content, titles, header, blocks(widths, room - title_width), shared, transposed)
+
+    @property
+    def cost(self) -> Cost:
+        """The fewer blocks, the better; methods are rather columns than lines."""
+        return len(self.blocks), self.transposed
 
     def takes(self, notes: Piece) -> bool:
         """Whether notes can stand below the table: without another float, or as they are few."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import shutil
 import socket
 import sqlite3
@@ -21,6 +22,7 @@ import yaml
 from click.testing import CliRunner, Result
 from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.repocard_data import EvalResult
+from markdown_it import MarkdownIt
 
 from adasise_bench.cli import main
 from adasise_bench.metrics.registry import METRICS
@@ -118,6 +120,20 @@ def test_the_card_shows_tables_and_provenance(results: NetworkResults) -> None:
         "bold: best measured value",
     ):
         assert text.lower() in body.lower(), text
+
+
+def test_a_reader_of_the_card_sees_text_and_tables_without_signs_of_markdown(
+    results: NetworkResults,
+) -> None:
+    body = card(results).split("---\n", 2)[2]
+    tokens = MarkdownIt("commonmark").enable("table").parse(body)
+    texts = [child.content for token in tokens for child in token.children or () if child.type == "text"]
+    assert texts
+    assert not re.findall(r"[`\\*|]", "\n".join(texts))
+    assert not [child for token in tokens for child in token.children or () if child.type == "html_inline"]
+    headings = [tokens[n + 1].content for n, token in enumerate(tokens) if token.type == "heading_open"]
+    assert len(headings) == 3 + len(results.tables.tables)
+    assert sum(token.type == "table_open" for token in tokens) == len(results.tables.tables)
 
 
 def test_names_from_a_hostile_folder_stay_text(results: NetworkResults) -> None:
