@@ -57,10 +57,14 @@ def card(results: NetworkResults) -> str:
 
 
 def _facts(results: NetworkResults) -> list[str]:
+    """What is known of the runs, but for the weights of other networks."""
+    networks = {model for run in results.runs for model in run.environment["models"]}
+    others = {title_of(model) for model in networks if model != results.model}
     return [
         f"- {markdown(name)}: {markdown(value)}"
         for run in results.runs
         for name, value in provenance_of(run).facts
+        if name not in others
     ]
 
 

@@ -136,6 +136,15 @@ def test_a_reader_of_the_card_sees_text_and_tables_without_signs_of_markdown(
     assert sum(token.type == "table_open" for token in tokens) == len(results.tables.tables)
 
 
+def test_the_card_names_the_weights_of_its_own_network_only(results: NetworkResults) -> None:
+    run = results.runs[0]
+    models = run.environment["models"] | {"vgg16": run.environment["models"]["scenes_vgg"]}
+    both = replace(results, runs=(replace(run, environment=run.environment | {"models": models}),))
+    text = card(both).replace("\\", "")
+    assert "- scenes_vgg: not the published weights" in text
+    assert "- VGG16: " not in text
+
+
 def test_names_from_a_hostile_folder_stay_text(results: NetworkResults) -> None:
     """A label can hold no such letters, but what a foreign file says of the data can."""
     run = results.runs[0]
