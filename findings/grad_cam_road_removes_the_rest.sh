@@ -10,7 +10,7 @@
 #   percentile    removed of all, of the disc    change of the score
 #   50                  1.000           1.000                 -0.251
 #   80                  0.208           1.000                 -0.151
-#   auto                0.827           0.096                  0.649
+#   auto                0.827           0.083                  0.649
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
