@@ -13,7 +13,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet torch==2.14.1 openvino==2026.4.1
+"$folder/venv/bin/pip" install --quiet torch==2.14.1 openvino==2026.4.1 packaging==25.0
 "$folder/venv/bin/python" - <<'PY'
 import sys
 import warnings
