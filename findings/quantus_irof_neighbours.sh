@@ -10,6 +10,7 @@
 # their own attributions, and networks that give 1 and the picture's brightness:
 #   network       batch_size    values of the four pictures
 #   constant      1                 1.000    1.000    1.000    1.000
+#   constant      2                 0.500    1.000    1.000    1.000
 #   constant      4                 0.500    1.000    1.000    1.000
 #   brightness    1                 6.347    7.386   17.892   18.064
 #   brightness    2               -30.346   22.748   26.712    5.177
