@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from adasise_bench.reporting.export.files import TextFile, json_without
 from adasise_bench.reporting.export.scores import NetworkResults, Score
 from adasise_bench.reporting.statistics import CONFIDENCE, RESAMPLES
 from adasise_bench.reporting.tables import title_of
 from adasise_bench.utils.file_names import file_name
-from adasise_bench.utils.files import write_text_atomically
 from adasise_bench.utils.messages import json_text, printable
 
 SCHEMA_VERSION = "0.3.0"
@@ -31,26 +31,23 @@ _SOURCES = {
 """Where public data sets come from, by the names that runs give them."""
 
 
-def write_log(results: NetworkResults, folder: Path, organization: str) -> Path:
-    """Write the log as ``data/adasise-bench/DEVELOPER/MODEL/UUID.json``, as the data store asks for.
+def log_file(results: NetworkResults, folder: Path, organization: str) -> TextFile:
+    """The log as ``data/adasise-bench/DEVELOPER/MODEL/UUID.json``, as the data store asks for.
 
-    The UUID is made from the results, so that the same results get the same file.
+    The UUID is made from the results, so that the same results get the same file. When the log was made does
+    not count where it is asked whether the file is there already.
 
     Args:
         results: of one network.
         folder: gets ``data``.
         organization: who ran the evaluation.
-
-    Raises:
-        OutputError: it cannot be written.
     """
     content = log(results, organization, int(time.time()))
     developer, model = content["model_info"]["id"].split("/", 1)
     stable = json.dumps([content["model_info"], content["evaluation_results"]], sort_keys=True)
     name = uuid.UUID(bytes=hashlib.sha256(stable.encode()).digest()[:16], version=4)
     path = folder / "data" / COLLECTION / file_name(developer) / file_name(model) / f"{name}.json"
-    write_text_atomically(path, json_text(content) + "\n")
-    return path
+    return TextFile(path, json_text(content) + "\n", json_without("evaluation_id", "retrieved_timestamp"))
 
 
 def log(results: NetworkResults, organization: str, now: int) -> dict[str, Any]:
