@@ -8,12 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from adasise_bench.data.coco import MASKS
 from adasise_bench.reporting.export.files import TextFile, json_without
 from adasise_bench.reporting.export.scores import NetworkResults, Score
 from adasise_bench.reporting.statistics import CONFIDENCE, RESAMPLES
@@ -29,6 +31,9 @@ _SOURCES = {
     "COCO 2014 val": "https://cocodataset.org/",
 }
 """Where public data sets come from, by the names that runs give them."""
+
+_NO_FOLDER = re.compile(r"data|(con|prn|aux|nul|com[1-9]|lpt[1-9])(\..*)?|.*[. ]", re.IGNORECASE)
+"""Names that the data store takes for no folder: its own, and those that Windows cannot make."""
 
 
 def log_file(results: NetworkResults, folder: Path, organization: str) -> TextFile:
@@ -46,8 +51,13 @@ def log_file(results: NetworkResults, folder: Path, organization: str) -> TextFi
     developer, model = content["model_info"]["id"].split("/", 1)
     stable = json.dumps([content["model_info"], content["evaluation_results"]], sort_keys=True)
     name = uuid.UUID(bytes=hashlib.sha256(stable.encode()).digest()[:16], version=4)
-    path = folder / "data" / COLLECTION / file_name(developer) / file_name(model) / f"{name}.json"
+    path = folder / "data" / COLLECTION / _folder_name(developer) / _folder_name(model) / f"{name}.json"
     return TextFile(path, json_text(content) + "\n", json_without("evaluation_id", "retrieved_timestamp"))
+
+
+def _folder_name(name: str) -> str:
+    safe = file_name(name)
+    return f"~{safe}~" if _NO_FOLDER.fullmatch(safe) else safe
 
 
 def log(results: NetworkResults, organization: str, now: int) -> dict[str, Any]:
@@ -109,7 +119,7 @@ def _result(results: NetworkResults, score: Score) -> dict[str, Any]:
     config = results.runs[0].config
     return {
         "evaluation_result_id": printable(f"{score.method}.{score.name}"),
-        "evaluation_name": printable(f"{data['name']}: {metric.title} of {title_of(score.method)}"),
+        "evaluation_name": printable(f"{data['name']}: {metric.title} ({title_of(score.method)})"),
         "source_data": _data(results),
         "metric_config": {
             "evaluation_description": metric.summary,
@@ -170,8 +180,8 @@ def _data(results: NetworkResults) -> dict[str, Any]:
     data = results.environment["data"]
     facts = {name: data.get(name) for name in ("images", "pairs", "full_images", "full_pairs", "fingerprint")}
     source = {"dataset_name": printable(data["name"]), "additional_details": _texts(facts)}
-    if data["name"] in _SOURCES:
-        return source | {"source_type": "url", "url": [_SOURCES[data["name"]]]}
+    if public := _SOURCES.get(data["name"].removesuffix(MASKS)):
+        return source | {"source_type": "url", "url": [public]}
     return source | {"source_type": "other"}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import shutil
 import socket
 import sqlite3
@@ -179,9 +180,10 @@ def test_the_schema_refuses_a_log_that_lacks_what_it_asks_for(results: NetworkRe
     assert not jsonschema.Draft7Validator(SCHEMA).is_valid(broken)
 
 
-def test_a_public_data_set_is_named_with_its_source(results: NetworkResults) -> None:
+@pytest.mark.parametrize("name", ["VOC 2007 test", "COCO 2014 val", "COCO 2014 val, masks"])
+def test_a_public_data_set_is_named_with_its_source(results: NetworkResults, name: str) -> None:
     run = results.runs[0]
-    data = run.environment["data"] | {"name": "VOC 2007 test"}
+    data = run.environment["data"] | {"name": name}
     weights = {"scenes_vgg": run.environment["models"]["scenes_vgg"] | {"published": True}}
     public = replace(run, environment=run.environment | {"data": data, "models": weights})
     log = every_eval_ever.log(replace(results, runs=(public,)), "me", 7)
@@ -189,6 +191,28 @@ def test_a_public_data_set_is_named_with_its_source(results: NetworkResults) -> 
     assert log["evaluation_results"][0]["source_data"]["source_type"] == "url"
     assert log["model_info"]["id"] == "TorchRay/scenes_vgg"
     assert log["evaluation_id"] == "adasise-bench/TorchRay/scenes_vgg/7"
+
+
+@pytest.mark.parametrize(
+    "name", ["data", "Data", "con", "con.v1", "LPT1", "a.", "a ", "x/y", "..", "net:1", "é"]
+)
+def test_the_data_store_takes_every_networks_folder(
+    results: NetworkResults, tmp_path: Path, name: str
+) -> None:
+    """Its rules: five parts, none of them ``data`` but the first, and all of them possible on Windows."""
+    run = results.runs[0]
+    models = {name: run.environment["models"]["scenes_vgg"]}
+    named = replace(run, environment=run.environment | {"models": models})
+    network = replace(results, model=name, runs=(named,))
+    file = every_eval_ever.log_file(network, tmp_path, "me")
+    parts = file.path.relative_to(tmp_path).parts
+    assert (len(parts), parts[0]) == (5, "data")
+    for part in parts[1:4]:
+        assert part.lower() != "data"
+        assert not set(part) & set('<>:"\\|?*/')
+        assert not part.endswith((".", " "))
+        assert not re.fullmatch(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", part, re.IGNORECASE)
+    assert json.loads(file.text)["model_info"]["id"] == f"unknown/{name}"
 
 
 def test_a_tracker_gets_a_run_for_each_method(
