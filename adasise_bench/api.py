@@ -412,7 +412,7 @@ def explain(
 
     model = _loaded(model)
     path, picture = _picture(image)
-    config = _changed(model.config, "method", methods=[method])
+    config = _changed(model.config, "explain", methods=[method])
     refuse_regions(config, "method")
     network.check_methods(config, model.classifier)
     subject = scored(path, picture, config, model.classifier, [class_name] if class_name else ())
@@ -469,13 +469,15 @@ def evaluate(
     """
     from adasise_bench.metrics.registry import COMPUTED, EXTRA, METRICS
     from adasise_bench.run.evaluation import evaluated
+    from adasise_bench.utils.settings import suggest
 
     given = saliency.model if model is None else model
     if given is None:
         raise ConfigError("evaluate: no network is known for this map; give `model`, whose scores it needs")
     loaded = _loaded(given)
     if saliency.class_name not in loaded.classes:
-        raise ConfigError(f"evaluate: {loaded.name} has no class {saliency.class_name!r}")
+        nearest = suggest(saliency.class_name, loaded.classes)
+        raise ConfigError(f"evaluate: {loaded.name} has no class {saliency.class_name!r}{nearest}")
     config = _changed(loaded.config, "evaluate", extra_metrics=list(extra_metrics))
     record = evaluated(
         saliency.values,

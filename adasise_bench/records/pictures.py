@@ -59,7 +59,9 @@ class Gallery:
             DataError: it cannot be used.
         """
         if image_id not in self.dataset.images:
-            raise DataError(f"{self.folder}: no picture {image_id!r} in {self.dataset.name}")
+            raise DataError(
+                f"{self.folder}: no picture {image_id!r} in {self.dataset.name}; bring it back or run again"
+            )
         return self.dataset.annotation(image_id)
 
     def picture(self, image_id: str) -> Image.Image:

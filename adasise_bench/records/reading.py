@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from adasise_bench.metrics.registry import COMPUTED, QUALITY
-from adasise_bench.records.folder_names import FINISHED, IN_FLIGHT
+from adasise_bench.records.folder_names import FINISHED, IN_FLIGHT, no_run_folder
 from adasise_bench.records.record import _CHECKSUM, CHANCE, SCHEMA, ChangedLineError, Key, Record, parse_line
 from adasise_bench.records.row_groups import (
     ALL_ROWS,
@@ -60,7 +60,7 @@ def reader(folder: Path) -> Read:
         with as_damage(folder / FINISHED):
             return partial(_finished_columns, folder / FINISHED, _stamps(folder / FINISHED))
     if not (folder / IN_FLIGHT).exists():
-        raise DataError(f"{folder}: not a run folder (neither {FINISHED} nor {IN_FLIGHT})")
+        raise no_run_folder(folder)
     return in_memory(_last_of_each(record for _, record in in_flight(folder / IN_FLIGHT)))
 
 

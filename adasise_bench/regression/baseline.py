@@ -47,7 +47,7 @@ class Baseline:
         known = self.identity["methods"]
         for name in methods:
             if name not in known:
-                raise ConfigError(f"no method {name!r} in the run{suggest(name, known)}")
+                raise ConfigError(f"no method {name!r} in the run{suggest(name, known, methods)}")
         kept = {name: known[name] for name in methods}
         definitions = _definitions(self.identity["definitions"], kept)
         identity = self.identity | {"methods": kept, "definitions": definitions}

@@ -231,9 +231,12 @@ class _Method:
             parts.append(
                 f"the base was made of an unfinished run and lacks {unmade} pair{'' if unmade == 1 else 's'}"
             )
+        refused = bool(missing.any()) and not self.limits.partial
+        if refused:
+            parts.append("--partial allows pairs to be missing")
         return self._finding(
             "pairs",
-            "failed" if unmade or empty.any() or (missing.any() and not self.limits.partial) else "passed",
+            "failed" if unmade or empty.any() or refused else "passed",
             "; ".join(parts),
             base=int(in_base.sum()),
             new=int(in_new.sum()),

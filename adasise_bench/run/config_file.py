@@ -49,7 +49,10 @@ def load_config(
         raise ConfigError(f"{path}: cannot read the configuration: {error}{named}") from None
     tree = _parse_yaml(text, str(path))
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: not a configuration, which maps keys to values")
+        raise ConfigError(
+            f"{path}: not a configuration, which maps keys to values, such as `seed: 0`; `ls configs` names "
+            "those that come with the tool"
+        )
     apply_overrides(tree, overrides)
     tree.setdefault("name", re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("._-")[:100] or "run")
     if models and isinstance(tree.get("models"), dict):
@@ -116,11 +119,12 @@ def _label(entry: Any) -> str:
 
 
 def _pick(available: dict[str, Any], wanted: Iterable[str], flag: str) -> dict[str, Any]:
-    picked = {}
+    picked, wanted = {}, list(wanted)
     for name in wanted:
         if name not in available:
             others = "; --set methods=[...] runs others" if flag == "--methods" else ""
-            raise ConfigError(f"{flag}: this configuration has no {name!r}{suggest(name, available)}{others}")
+            nearest = suggest(name, available, wanted)
+            raise ConfigError(f"{flag}: this configuration has no {name!r}{nearest}{others}")
         picked[name] = available[name]
     return picked
 

@@ -18,7 +18,7 @@ from adasise_bench.records import environment, manifest
 from adasise_bench.records import folder as run_folder
 from adasise_bench.records.checks import refuse_impossible
 from adasise_bench.records.description import read_config, read_environment
-from adasise_bench.records.folder_names import CONFIG, FINISHED, IN_FLIGHT, MAPS
+from adasise_bench.records.folder_names import CONFIG, FINISHED, IN_FLIGHT, MAPS, no_run_folder
 from adasise_bench.records.reading import checked_batches, cure, reader
 from adasise_bench.records.record import Key
 from adasise_bench.run.config import RunConfig
@@ -94,6 +94,8 @@ def _opened(folder: Path) -> Shard:
     manifest.verify(folder)
     try:
         tree, facts = read_config(folder), read_environment(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        raise no_run_folder(folder) from None
     except (OSError, ValueError) as error:
         raise DataError(f"{folder}: not a run folder ({error})") from None
     try:

@@ -39,7 +39,10 @@ def of_picture(config: RunConfig, model: str, image_id: str, class_name: str | N
         raise ConfigError("methods: none of them selects feature maps; add sise or ada_sise")
     dataset = open_dataset(config.data)
     if image_id not in dataset.images:
-        raise DataError(f"{config.data.root}: no picture {image_id!r} in {dataset.name}")
+        raise DataError(
+            f"{config.data.root}: no picture {image_id!r} in {dataset.name}; "
+            "`ls pictures --config FILE` lists all"
+        )
     annotation = dataset.annotation(image_id)
     if class_name is None and len(annotation.class_names) > 1:
         choices = ", ".join(f"{image_id}:{name}" for name in annotation.class_names)

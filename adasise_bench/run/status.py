@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from adasise_bench.records.description import read_config, read_environment
-from adasise_bench.records.folder_names import CONFIG, ENVIRONMENT, FINISHED, IN_FLIGHT, LOCK, LOGS, PROGRESS
+from adasise_bench.records.folder_names import (
+    CONFIG,
+    ENVIRONMENT,
+    FINISHED,
+    IN_FLIGHT,
+    LOCK,
+    LOGS,
+    PROGRESS,
+    no_run_folder,
+)
 from adasise_bench.utils.errors import DataError
 from adasise_bench.utils.files import read_text, regular, whole_lines
 from adasise_bench.utils.messages import printable, terminal
@@ -160,10 +169,10 @@ def _headline(status: Status) -> str:
 def _read(path: Path, read: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     try:
         return read(path.parent)
+    except (FileNotFoundError, NotADirectoryError):
+        raise no_run_folder(path.parent) from None
     except OSError as error:
-        raise DataError(
-            f"{path}: not a run folder, or its run has not begun: {error.strerror or error}"
-        ) from None
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except ValueError as error:
         raise DataError(f"{path}: damaged: {error}") from None
 

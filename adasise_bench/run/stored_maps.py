@@ -114,7 +114,9 @@ def measuring(
     """
     for name in methods:
         if name not in maps.entries:
-            raise ConfigError(f"--methods: no maps of {name!r} in {maps.root}{suggest(name, maps.entries)}")
+            raise ConfigError(
+                f"--methods: no maps of {name!r} in {maps.root}{suggest(name, maps.entries, methods)}"
+            )
     again = [name for name in config.extra_metrics if METRICS[name].explains_again]
     options = {"resize": resize, "negative": negative}
     tree = config.model_dump(mode="json") | {

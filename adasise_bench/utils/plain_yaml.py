@@ -57,8 +57,21 @@ def parse(text: str) -> Any:
         return yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - derives from SafeLoader
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    except yaml.MarkedYAMLError as error:
+        raise ValueError(_located(error)) from None
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise ValueError(" ".join(str(error).split())) from None
+        raise ValueError(" ".join(str(error).split()).replace(' in "<unicode string>"', "")) from None
+
+
+def _located(error: yaml.MarkedYAMLError) -> str:
+    """The problem and where it is; PyYAML's own text has the lines of the file with an arrow below them."""
+    parts = ((error.problem, error.problem_mark), (error.context, error.context_mark))
+    told = [
+        f"{what} (line {mark.line + 1}, column {mark.column + 1})" if mark else what
+        for what, mark in parts
+        if what
+    ]
+    return " ".join(", ".join(told).split())
 
 
 def read_text(path: Path) -> str:

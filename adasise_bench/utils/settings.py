@@ -13,9 +13,14 @@ from pydantic import (
 )
 
 
-def suggest(name: str, valid: Iterable[str]) -> str:
-    """A clause that names the nearest of the ``valid`` names, or all of them if none is near."""
-    valid = [str(other) for other in valid]
+def suggest(name: str, valid: Iterable[str], given: Iterable[str] = ()) -> str:
+    """A clause that names the nearest of the ``valid`` names, or all of them if none is near.
+
+    Names that are ``given`` already are not proposed again, as long as others are left.
+    """
+    named = {str(other) for other in given}
+    every = [str(other) for other in valid]
+    valid = [other for other in every if other not in named] or every
     nearest = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
     return f"; did you mean {nearest[0]!r}?" if nearest else f"; valid: {', '.join(valid)}"
 

@@ -22,6 +22,7 @@ from adasise_bench.records.folder_names import FINISHED, IN_FLIGHT
 from adasise_bench.records.planned_keys import PlannedKeys
 from adasise_bench.records.reading import read_records, record_batches
 from adasise_bench.records.record import SCHEMA, Record
+from adasise_bench.records.run import load_run
 from adasise_bench.records.store import RecordStore
 from adasise_bench.utils.errors import DataError, OutputError
 from adasise_bench.utils.files import write_atomically
@@ -206,9 +207,23 @@ def test_atomic_writing_leaves_the_old_file_and_no_litter(tmp_path: Path) -> Non
     assert [entry.name for entry in tmp_path.iterdir()] == ["config.yaml"]
 
 
+def test_what_is_no_run_folder_is_named_with_what_to_give_instead(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "runs" / "one").mkdir(parents=True)
+    (tmp_path / "runs" / "one" / "config.yaml").touch()
+    for name, cure in (
+        ("nowhere", "no such folder; give the one that `run` printed"),
+        ("empty", "has not begun; give the folder that `run` printed"),
+        ("runs", f"has not begun; it holds that of {tmp_path / 'runs' / 'one'}"),
+        ("runs/one/config.yaml", "has not begun; give the folder"),
+    ):
+        for read in (read_records, load_run):
+            with pytest.raises(DataError, match=re.escape(f"{tmp_path / name}: ")) as caught:
+                read(tmp_path / name)
+            assert cure in str(caught.value)
+
+
 def test_damage_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="not a run folder"):
-        read_records(tmp_path)
     (tmp_path / IN_FLIGHT).write_text('{"nonsense": 1}\n')
     with pytest.raises(DataError, match="line 1"):
         read_records(tmp_path)

@@ -138,7 +138,7 @@ def test_only_pairs_of_both_are_compared_and_the_others_named() -> None:
     assert check("ebpg", base, new).verdict == "passed"
     pairs = check("pairs", base, new)
     assert pairs.verdict == "failed"
-    assert pairs.detail == "1 missing: 2 dog; 1 new: 7 dog"
+    assert pairs.detail == "1 missing: 2 dog; 1 new: 7 dog; --partial allows pairs to be missing"
     assert check("pairs", base, new, Limits(partial=True)).verdict == "passed"
     errors = check("errors", base, new)
     assert (errors.verdict, errors.base, errors.new) == ("failed", 0, 1)
@@ -260,7 +260,10 @@ def test_records_without_values_and_without_an_error_are_missing() -> None:
     nothing = dict.fromkeys(MEASURES)
     base, new = frame({}, {}, {}), frame({}, nothing, {})
     pairs = check("pairs", base, new)
-    assert (pairs.verdict, pairs.detail) == ("failed", "1 missing: 1 dog")
+    assert (pairs.verdict, pairs.detail) == (
+        "failed",
+        "1 missing: 1 dog; --partial allows pairs to be missing",
+    )
     assert check("pairs", frame({}, nothing), frame({}, nothing)).verdict == "failed"
     assert check("pairs", new, base).verdict == "passed"
 

@@ -184,6 +184,8 @@ def test_unknown_picks_are_named(table1: Path) -> None:
         load_config(table1, [], ["resnet5"])
     with pytest.raises(ConfigError, match="valid: extremal_perturbation, sise, ada_sise"):
         load_config(table1, [], [], ["xyz"])
+    with pytest.raises(ConfigError, match="no 'rize'; valid: extremal_perturbation, ada_sise;"):
+        load_config(table1, [], [], ["sise", "rize"])
 
 
 @pytest.mark.parametrize(
@@ -192,7 +194,16 @@ def test_unknown_picks_are_named(table1: Path) -> None:
         ("a: &x [1]\nb: *x", "anchors"),
         ("seed: 1\nseed: 2", "given twice"),
         ("!!python/object/apply:os.system ['touch hacked']", "not valid YAML"),
-        ("- a\n- b", "maps keys to values"),
+        ("- a\n- b", "maps keys to values, such as `seed: 0`; `ls configs` names"),
+        ("5", "maps keys to values"),
+        (
+            "name: x\nmethods: [a\nseed: 1",
+            r"got ':' \(line 3, column 5\), while parsing a flow seq.* \(line 2, column 10\)$",
+        ),
+        (
+            "a: \x07",
+            r"not valid YAML: unacceptable character #x0007: special characters are not allowed, position 3$",
+        ),
         ("", "mapping"),
         ("a: [", "not valid YAML"),
         ("1: x\nmodels: {}", "1"),

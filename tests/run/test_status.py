@@ -207,7 +207,7 @@ def test_what_a_progress_file_says_is_no_order_for_a_ci_server(folder: Path) -> 
 def test_no_run_folder(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["status", str(tmp_path)])
     assert result.exit_code == 3
-    assert "not a run folder" in result.output
+    assert "not a run folder, or its run has not begun; give the folder that `run` printed" in result.output
 
 
 def test_status_imports_nothing_heavy(folder: Path) -> None:

@@ -115,7 +115,7 @@ def _with_methods(
     for label in methods:
         if label not in present:
             raise ConfigError(
-                f"--methods: no method {label!r} in these runs{suggest(label, sorted(present))}"
+                f"--methods: no method {label!r} in these runs{suggest(label, sorted(present), methods)}"
             )
     order = list(dict.fromkeys(methods)) or usual_order(runs, present)
     chosen = {model: network.only(order) for model, network in networks.items()}

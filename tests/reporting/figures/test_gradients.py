@@ -59,7 +59,7 @@ def test_the_class_must_be_clear_and_the_picture_there() -> None:
         of_picture(config(), "scenes_vgg", several, None)
     with pytest.raises(ConfigError, match=r":disk: no such class; did you mean 'disc'\?"):
         of_picture(config(), "scenes_vgg", several, "disk")
-    with pytest.raises(DataError, match="embedded: no picture 'nowhere' in drawn scenes"):
+    with pytest.raises(DataError, match="embedded: no picture 'nowhere' in drawn scenes; `ls pictures"):
         of_picture(config(), "scenes_vgg", "nowhere", None)
     with pytest.raises(ConfigError, match="methods: none of them selects feature maps"):
         of_picture(config("extremal_perturbation"), "scenes_vgg", single, None)
