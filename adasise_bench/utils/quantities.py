@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 _SIZES = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 _SCALES = ((10**12, "trillion"), (10**9, "billion"), (10**6, "million"))
 _DAY = 86_400
@@ -35,7 +37,7 @@ def about(count: int, thing: str) -> str:
     things = thing + ("es" if thing.endswith("s") else "s")
     for scale, word in _SCALES:
         if count >= 0.9995 * scale:  # what would be rounded to 1000 of the next smaller word
-            return f"{_three_digits(count / scale)} {word} {things}"
+            return f"{three_digits(count / scale)} {word} {things}"
     return counted(count, thing, things)
 
 
@@ -77,12 +79,21 @@ def short_duration(seconds: float) -> str:
     """
     if seconds >= 119.5:
         return duration(seconds)
-    return f"{_three_digits(seconds)} s" if seconds >= 0.9995 else f"{_three_digits(1000 * seconds)} ms"
+    return f"{three_digits(seconds)} s" if seconds >= 0.9995 else f"{three_digits(1000 * seconds)} ms"
 
 
-def _three_digits(number: float) -> str:
-    """Three significant digits; all digits before the point, and no exponent."""
-    return f"{number:,.0f}" if number >= 99.95 else f"{number:.3g}"
+def three_digits(number: float) -> str:
+    """A positive number with three significant digits, but all digits before the point, and without exponent.
+
+    Example:
+        >>> from adasise_bench.utils.quantities import three_digits
+        >>> three_digits(12345.6), three_digits(2.5), three_digits(0.0000123456)
+        ('12,346', '2.5', '0.0000123')
+    """
+    if number >= 99.95 or number == 0:
+        return f"{number:,.0f}"
+    digits = 2 - math.floor(math.log10(number))
+    return f"{number:.{digits}f}".rstrip("0").rstrip(".")
 
 
 def file_size(count: int) -> str:
@@ -98,4 +109,4 @@ def file_size(count: int) -> str:
     size, unit = float(count), 0
     while size >= 999.5 and unit < len(_SIZES) - 1:
         size, unit = size / 1000, unit + 1
-    return f"{size:.3g} {_SIZES[unit]}"
+    return f"{three_digits(size)} {_SIZES[unit]}"

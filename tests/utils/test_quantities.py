@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from adasise_bench.utils.quantities import about, duration, file_size, short_duration
+from adasise_bench.utils.quantities import about, duration, file_size, short_duration, three_digits
 
 DAY = 86_400
 
@@ -97,3 +97,14 @@ def test_no_quantity_is_told_with_an_exponent() -> None:
             assert not any(re.search(r"\de[+-]?\d", text) for text in told), told
             if count > 1:
                 assert about(count, "map").endswith("maps")
+
+
+@pytest.mark.parametrize("exponent", range(-9, 16))
+def test_three_digits_are_those_of_the_number(exponent: int) -> None:
+    for first in (1.0, 1.004, 2.5, 9.994, 9.996):
+        number = first * 10.0**exponent
+        text = three_digits(number)
+        assert re.fullmatch(r"[0-9,]+(\.[0-9]*[1-9])?", text)
+        assert float(text.replace(",", "")) == pytest.approx(number, rel=0.005)
+        if number < 99:
+            assert float(text) == pytest.approx(float(f"{number:.3g}"), rel=1e-9)

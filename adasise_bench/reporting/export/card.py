@@ -59,8 +59,7 @@ def _facts(results: NetworkResults) -> list[str]:
 
 
 def _head(results: NetworkResults) -> dict[str, Any]:
-    environment, config = results.environment, results.runs[0].config
-    data = environment["data"]
+    data, config = results.data, results.runs[0].config
     return {
         "library_name": "adasise-bench",
         "tags": ["saliency-maps", "explainable-ai", "adasise-bench"],

@@ -115,7 +115,7 @@ def _model(results: NetworkResults) -> dict[str, Any]:
 
 
 def _result(results: NetworkResults, score: Score) -> dict[str, Any]:
-    metric, data = score.metric, results.environment["data"]
+    metric, data = score.metric, results.data
     config = results.runs[0].config
     return {
         "evaluation_result_id": printable(f"{score.method}.{score.name}"),
@@ -177,7 +177,7 @@ def _uncertainty(score: Score) -> dict[str, Any]:
 
 
 def _data(results: NetworkResults) -> dict[str, Any]:
-    data = results.environment["data"]
+    data = results.data
     facts = {name: data.get(name) for name in ("images", "pairs", "full_images", "full_pairs", "fingerprint")}
     source = {"dataset_name": printable(data["name"]), "additional_details": _texts(facts)}
     if public := _SOURCES.get(data["name"].removesuffix(MASKS)):

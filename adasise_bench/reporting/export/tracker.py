@@ -104,7 +104,7 @@ def _values(scores: Iterator[Score]) -> Iterator[tuple[str, float]]:
 
 
 def _settings(results: NetworkResults, method: str) -> dict[str, Any]:
-    data, config = results.environment["data"], results.runs[0].config
+    data, config = results.data, results.runs[0].config
     return {
         "model": results.model,
         "method": method,

@@ -126,6 +126,23 @@ def test_the_card_shows_tables_and_provenance(results: NetworkResults) -> None:
         assert text.lower() in body.lower(), text
 
 
+def test_a_run_of_a_few_pictures_does_not_name_the_data_of_all(results: NetworkResults) -> None:
+    """As in `export RUNTIME TABLE1`: the first run may have timed only some of the pairs."""
+    run = results.runs[0]
+    few = replace(
+        run, environment=run.environment | {"data": run.environment["data"] | {"images": 3, "pairs": 6}}
+    )
+    for runs in ((few, run), (run, few)):
+        joined = replace(results, runs=runs)
+        args = yaml.safe_load(card(joined).split("---\n")[1])["model-index"][0]["results"][0]["dataset"][
+            "args"
+        ]
+        assert (args["images"], args["pairs"]) == (14, 25)
+        source = every_eval_ever.log(joined, "me", 0)["evaluation_results"][0]["source_data"]
+        assert source["additional_details"]["pairs"] == "25"
+        assert tracker._settings(joined, "sise")["images"] == 14
+
+
 def test_names_from_a_hostile_folder_stay_text(results: NetworkResults) -> None:
     """A label can hold no such letters, but what a foreign file says of the data can."""
     run = results.runs[0]
