@@ -118,9 +118,14 @@ def _forecast(config: RunConfig, folder: Path, devices: list[str] | None, verify
     from adasise_bench.utils.devices import pick_devices
     from adasise_bench.utils.messages import terminal
 
-    with prints_aside():
-        lines = list(forecast(config, folder, pick_devices(devices, config.device), verify=verify))
-    click.echo(terminal("\n".join(lines)))
+    lines: list[str] = []
+    try:
+        with prints_aside():
+            for line in forecast(config, folder, pick_devices(devices, config.device), verify=verify):
+                lines.append(line)  # kept if the run would be refused after it
+    finally:
+        if lines:
+            click.echo(terminal("\n".join(lines)))
 
 
 def carry_out(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from adasise_bench.data.coco import COCO_CLASSES, MASKS, open_coco
 from adasise_bench.data.config import DataConfig, DataKind
@@ -54,14 +55,19 @@ def _located(config: DataConfig) -> DataConfig:
 
 
 def _open_coco(config: DataConfig, verify: bool) -> Dataset:
-    set_name = f"{config.image_set}{config.year}"
-    images = (config.images or config.root / set_name).absolute()
-    file = (config.annotations or config.root / "annotations" / f"instances_{set_name}.json").absolute()
+    images, file = (path.absolute() for path in coco_paths(config))
     title = f"COCO {config.year} {config.image_set}"
     dataset = open_coco(title, file, images, config.region, config.classes, verify=verify)
     if config.annotations or dataset.classes != COCO_CLASSES:
         dataset = replace(dataset, name=f"own set in COCO layout, {file.name}")
     return replace(dataset, name=dataset.name + MASKS) if config.region == "masks" else dataset
+
+
+def coco_paths(config: DataConfig) -> tuple[Path, Path]:
+    """The folder of pictures and the file of annotations of a data set in COCO layout."""
+    set_name = f"{config.image_set}{config.year}"
+    annotations = config.root / "annotations" / f"instances_{set_name}.json"
+    return config.images or config.root / set_name, config.annotations or annotations
 
 
 def usual_classes(config: DataConfig) -> tuple[str, ...]:

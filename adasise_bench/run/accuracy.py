@@ -64,8 +64,7 @@ def measure_accuracy(config: RunConfig) -> tuple[Tables, int]:
             tables.append(accuracy_table(name, plan.dataset.name, found, [*_deviations(plan, facts)]))
             reasons += weights_reasons(name, facts)
     unusable = [
-        f"Pictures that cannot be used: {len(errors)}, for example {error}."
-        for error in [*errors.values()][:1]
+        f"Images that cannot be used: {len(errors)}, for example {error}." for error in [*errors.values()][:1]
     ]
     notes = [*unusable, *incomparable(reasons), *rules_notes(_rules(config))]
     notes += [*accuracy_notes(tables), *statistics_notes(tables), *_notes(plan, device, errors)]

@@ -26,7 +26,7 @@ from adasise_bench.records.folder_names import (
 from adasise_bench.utils.errors import DataError
 from adasise_bench.utils.files import read_text, regular, whole_lines
 from adasise_bench.utils.messages import printable, terminal
-from adasise_bench.utils.quantities import counted, duration
+from adasise_bench.utils.quantities import counted, duration, three_digits
 
 State = Literal["running", "finished", "dead", "running or dead"]
 
@@ -117,7 +117,7 @@ def describe_status(status: Status, now: float) -> str:
     rate = status.records_per_second(now)
     if rate:
         about = duration(status.left / rate)
-        texts.append(f"{rate:.3g} records/s over the last minutes; {left}, about {about}")
+        texts.append(f"{three_digits(rate)} records/s over the last minutes; {left}, about {about}")
     elif status.state != "finished":
         texts.append(left)
     if status.state != "finished" and (workers := status.session.get("workers")):

@@ -15,7 +15,7 @@ from contextlib import suppress
 from tqdm import tqdm
 
 from adasise_bench.utils.messages import printable
-from adasise_bench.utils.quantities import counted, duration
+from adasise_bench.utils.quantities import counted, duration, three_digits
 
 EVERY = 30.0
 """Seconds from line to line, where there is no terminal."""
@@ -82,7 +82,9 @@ class Bar:
         if done == before:
             return printable(f"{told}, none in the last {duration(now - start)}")
         rate = (done - before) / max(now - start, 1e-9)
-        return printable(f"{told}, {rate:.3g}/s, about {duration((self._total - done) / rate)} to go")
+        return printable(
+            f"{told}, {three_digits(rate)}/s, about {duration((self._total - done) / rate)} to go"
+        )
 
     def _tell(self) -> None:
         while not self._ended.wait(EVERY):

@@ -12,13 +12,13 @@ from typing import Any
 
 import yaml
 
+from adasise_bench.reporting.export.files import TextFile
 from adasise_bench.reporting.export.scores import NetworkResults, Score
 from adasise_bench.reporting.report.provenance import provenance_of
 from adasise_bench.reporting.tables import title_of
 from adasise_bench.reporting.tables.formats import render
 from adasise_bench.reporting.tables.look import Look
 from adasise_bench.utils.file_names import file_name
-from adasise_bench.utils.files import write_text_atomically
 from adasise_bench.utils.messages import markdown, printable
 
 
@@ -30,15 +30,9 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def write_card(results: NetworkResults, folder: Path) -> Path:
-    """Write the card of a network as ``MODEL.md`` into a folder.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    path = folder / f"{file_name(results.model)}.md"
-    write_text_atomically(path, card(results))
-    return path
+def card_file(results: NetworkResults, folder: Path) -> TextFile:
+    """The card of a network as the file ``MODEL.md`` of a folder."""
+    return TextFile(folder / f"{file_name(results.model)}.md", card(results))
 
 
 def card(results: NetworkResults) -> str:
@@ -57,16 +51,19 @@ def card(results: NetworkResults) -> str:
 
 
 def _facts(results: NetworkResults) -> list[str]:
+    """What is known of the runs, but for the weights of other networks."""
+    networks = {model for run in results.runs for model in run.environment["models"]}
+    others = {title_of(model) for model in networks if model != results.model}
     return [
         f"- {markdown(name)}: {markdown(value)}"
         for run in results.runs
         for name, value in provenance_of(run).facts
+        if name not in others
     ]
 
 
 def _head(results: NetworkResults) -> dict[str, Any]:
-    environment, config = results.environment, results.runs[0].config
-    data = environment["data"]
+    data, config = results.data, results.runs[0].config
     return {
         "library_name": "adasise-bench",
         "tags": ["saliency-maps", "explainable-ai", "adasise-bench"],

@@ -8,17 +8,19 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from adasise_bench.data.coco import MASKS
+from adasise_bench.reporting.export.files import TextFile, json_without
 from adasise_bench.reporting.export.scores import NetworkResults, Score
 from adasise_bench.reporting.statistics import CONFIDENCE, RESAMPLES
 from adasise_bench.reporting.tables import title_of
 from adasise_bench.utils.file_names import file_name
-from adasise_bench.utils.files import write_text_atomically
 from adasise_bench.utils.messages import json_text, printable
 
 SCHEMA_VERSION = "0.3.0"
@@ -30,27 +32,32 @@ _SOURCES = {
 }
 """Where public data sets come from, by the names that runs give them."""
 
+_NO_FOLDER = re.compile(r"data|(con|prn|aux|nul|com[1-9]|lpt[1-9])(\..*)?|.*[. ]", re.IGNORECASE)
+"""Names that the data store takes for no folder: its own, and those that Windows cannot make."""
 
-def write_log(results: NetworkResults, folder: Path, organization: str) -> Path:
-    """Write the log as ``data/adasise-bench/DEVELOPER/MODEL/UUID.json``, as the data store asks for.
 
-    The UUID is made from the results, so that the same results get the same file.
+def log_file(results: NetworkResults, folder: Path, organization: str) -> TextFile:
+    """The log as ``data/adasise-bench/DEVELOPER/MODEL/UUID.json``, as the data store asks for.
+
+    The UUID is made from the results, so that the same results get the same file. When the log was made does
+    not count where it is asked whether the file is there already.
 
     Args:
         results: of one network.
         folder: gets ``data``.
         organization: who ran the evaluation.
-
-    Raises:
-        OutputError: it cannot be written.
     """
     content = log(results, organization, int(time.time()))
     developer, model = content["model_info"]["id"].split("/", 1)
     stable = json.dumps([content["model_info"], content["evaluation_results"]], sort_keys=True)
     name = uuid.UUID(bytes=hashlib.sha256(stable.encode()).digest()[:16], version=4)
-    path = folder / "data" / COLLECTION / file_name(developer) / file_name(model) / f"{name}.json"
-    write_text_atomically(path, json_text(content) + "\n")
-    return path
+    path = folder / "data" / COLLECTION / _folder_name(developer) / _folder_name(model) / f"{name}.json"
+    return TextFile(path, json_text(content) + "\n", json_without("evaluation_id", "retrieved_timestamp"))
+
+
+def _folder_name(name: str) -> str:
+    safe = file_name(name)
+    return f"~{safe}~" if _NO_FOLDER.fullmatch(safe) else safe
 
 
 def log(results: NetworkResults, organization: str, now: int) -> dict[str, Any]:
@@ -108,11 +115,11 @@ def _model(results: NetworkResults) -> dict[str, Any]:
 
 
 def _result(results: NetworkResults, score: Score) -> dict[str, Any]:
-    metric, data = score.metric, results.environment["data"]
+    metric, data = score.metric, results.data
     config = results.runs[0].config
     return {
         "evaluation_result_id": printable(f"{score.method}.{score.name}"),
-        "evaluation_name": printable(f"{data['name']}: {metric.title} of {title_of(score.method)}"),
+        "evaluation_name": printable(f"{data['name']}: {metric.title} ({title_of(score.method)})"),
         "source_data": _data(results),
         "metric_config": {
             "evaluation_description": metric.summary,
@@ -170,11 +177,11 @@ def _uncertainty(score: Score) -> dict[str, Any]:
 
 
 def _data(results: NetworkResults) -> dict[str, Any]:
-    data = results.environment["data"]
+    data = results.data
     facts = {name: data.get(name) for name in ("images", "pairs", "full_images", "full_pairs", "fingerprint")}
     source = {"dataset_name": printable(data["name"]), "additional_details": _texts(facts)}
-    if data["name"] in _SOURCES:
-        return source | {"source_type": "url", "url": [_SOURCES[data["name"]]]}
+    if public := _SOURCES.get(data["name"].removesuffix(MASKS)):
+        return source | {"source_type": "url", "url": [public]}
     return source | {"source_type": "other"}
 
 

@@ -60,6 +60,12 @@ class NetworkResults:
         return self.runs[0].environment
 
     @property
+    def data(self) -> dict[str, Any]:
+        """The facts about the pictures of the run with most pairs; a run-time run takes few of them."""
+        facts: list[dict[str, Any]] = [run.environment["data"] for run in self.runs]
+        return max(facts, key=lambda one: one["pairs"])
+
+    @property
     def weights(self) -> dict[str, Any]:
         """What is known of the network's weights."""
         facts: dict[str, Any] = self.environment["models"][self.model]
@@ -68,7 +74,7 @@ class NetworkResults:
     @property
     def title(self) -> str:
         """The network and the data, for people."""
-        return f"{title_of(self.model)} on {self.environment['data']['name']}"
+        return f"{title_of(self.model)} on {self.data['name']}"
 
     def definition(self, name: str) -> str:
         """The definition of a metric, or of the method of a label; empty where none is known."""

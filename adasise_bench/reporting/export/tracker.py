@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -13,8 +14,12 @@ from types import ModuleType
 from typing import Any
 
 from adasise_bench.reporting.export.scores import NetworkResults, Score
-from adasise_bench.utils.errors import ConfigError
+from adasise_bench.utils.errors import ConfigError, OutputError
+from adasise_bench.utils.files import as_output_error
 from adasise_bench.utils.messages import printable
+
+_LOSS = re.compile("fail|could not|skipped", re.IGNORECASE)
+"""What trackio's warnings say where something was not stored."""
 
 
 def log_runs(results: NetworkResults, project: str, folder: Path | None) -> Iterator[str]:
@@ -32,12 +37,13 @@ def log_runs(results: NetworkResults, project: str, folder: Path | None) -> Iter
 
     Raises:
         ConfigError: trackio is not installed.
+        OutputError: trackio cannot store a run.
     """
     trackio = _trackio(folder)
     named = re.sub(r"[^A-Za-z0-9_-]+", "-", project).strip("-") or "adasise-bench"
     for method, scores in groupby(sorted(results.scores, key=_method), key=_method):
         name = printable(f"{method} on {results.model}")
-        with contextlib.redirect_stdout(sys.stderr):  # it prints how to open its dashboard
+        with contextlib.redirect_stdout(sys.stderr), _losses_refused(name):  # it prints how to open it
             run = trackio.init(
                 project=named,
                 name=name,
@@ -51,8 +57,26 @@ def log_runs(results: NetworkResults, project: str, folder: Path | None) -> Iter
         yield f"{named}: {name}"
 
 
+@contextlib.contextmanager
+def _losses_refused(name: str) -> Iterator[None]:
+    """Refuse to go on where trackio only warns, from a thread of its own, that it could not store something.
+
+    Raises:
+        OutputError: says what it warned of.
+    """
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        yield
+    texts = [str(warning.message) for warning in told if issubclass(warning.category, UserWarning)]
+    if lost := next((text for text in texts if _LOSS.search(text)), None):
+        reason = lost.partition(" User code")[0].rstrip(".")
+        raise OutputError(f"{name}: not stored: {reason}; choose another --output, or mend this one")
+
+
 def _trackio(folder: Path | None) -> ModuleType:
     if folder is not None:
+        with as_output_error(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         os.environ["TRACKIO_DIR"] = str(folder)  # it is read when trackio is imported
     for variable in ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL"):
         os.environ.pop(variable, None)  # the results stay on this machine
@@ -80,7 +104,7 @@ def _values(scores: Iterator[Score]) -> Iterator[tuple[str, float]]:
 
 
 def _settings(results: NetworkResults, method: str) -> dict[str, Any]:
-    data, config = results.environment["data"], results.runs[0].config
+    data, config = results.data, results.runs[0].config
     return {
         "model": results.model,
         "method": method,

@@ -72,8 +72,8 @@ def draw(levels: ChanceLevels) -> Figure:
     pairs, images = len(levels.values), levels.values.index.get_level_values("image_id").nunique()
     note(
         figure,
-        f"{levels.data}, {pairs} pairs of {images} pictures, input {levels.input}. A line at every 10 %. "
-        "What one gets without looking at the picture, in %; cross-fitted: found from other pictures.",
+        f"{levels.data}, {pairs} pairs of {images} images, input {levels.input}. A line at every 10 %. "
+        "What one gets without looking at the picture, in %; cross-fitted: found from other images.",
     )
     return figure
 

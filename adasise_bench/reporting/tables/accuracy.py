@@ -133,10 +133,10 @@ def accuracy_table(
             images=found.pictures,
         )
         rows.append(Row(title, "up", "percent", (cell,)))
-    for name, title in (("pictures", "Pictures"), ("pairs", "Pairs"), ("classes", "Classes in the mAP")):
+    for name, title in (("pictures", "Images"), ("pairs", "Pairs"), ("classes", "Classes in the mAP")):
         count = getattr(found, name)
         rows.append(Row(title, None, "count", (Cell(None, name, count, count, count),)))
-    title = f"Accuracy of {title_of(model)} on these pictures"
+    title = f"Accuracy of {title_of(model)} on these images"
     return Table(NAME, model, title, (model,), tuple(rows), tuple(deviations) if paper else ())
 
 
@@ -146,10 +146,10 @@ def accuracy_notes(tables: Iterable[Table]) -> Iterator[str]:
     if not shown:
         return
     yield (
-        "Accuracy: the network's, by its scores of whole pictures; no map is involved. mAP: mean over the "
+        "Accuracy: the network's, by its scores of whole images; no map is involved. mAP: mean over the "
         "classes of the average precision, by VOC 2007's 11 points (ap-voc07-11points-v1) or as area without "
-        "interpolation (ap-area-v1), pictures with only difficult objects of a class left out for it. "
-        "Top-1, Top-5 (topk-annotated-v1): pictures of which an annotated class has the highest score, or "
+        "interpolation (ap-area-v1), images with only difficult objects of a class left out for it. "
+        "Top-1, Top-5 (topk-annotated-v1): images of which an annotated class has the highest score, or "
         "one of the five highest; by pairs: annotated classes with one of the five highest."
     )
     if any(cell.published is not None for table in shown for row in table.rows for cell in row.cells):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 def blocks(widths: Sequence[float], room: float) -> list[slice]:
@@ -22,6 +22,16 @@ def blocks(widths: Sequence[float], room: float) -> list[slice]:
     limits = (least + (room - least) * step / _STEPS for step in range(_STEPS + 1))
     even = (_filled(widths, limit) for limit in limits if limit <= room)
     return next((found for found in even if len(found) == fewest), _filled(widths, room))
+
+
+Cost = tuple[int, bool]
+"""How many blocks a table takes, and whether its methods are lines instead of columns."""
+
+
+def together(costs: Iterable[Cost]) -> tuple[int, int]:
+    """The cost of several tables: how many blocks they take, and how many of them have methods as lines."""
+    counts, lines = zip((0, False), *costs, strict=True)
+    return sum(counts), sum(lines)
 
 
 _STEPS = 20

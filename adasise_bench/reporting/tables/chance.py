@@ -104,9 +104,9 @@ def chance_tables(levels: ChanceLevels, *, by_class: bool = False) -> Tables:
 def _notes(levels: ChanceLevels, tables: Sequence[Table]) -> Iterator[str]:
     if levels.unusable:
         yield f"Annotations that cannot be used: {len(levels.unusable)}, the first: {levels.unusable[0]}"
-    yield f"{levels.data}, input {levels.input}; from the annotations alone, without pictures or a network."
+    yield f"{levels.data}, input {levels.input}; from the annotations alone, without images or a network."
     yield (
-        "Cross-fitted: the pictures of the whole data set are divided into two halves by their names, and "
+        "Cross-fitted: the images of the whole data set are divided into two halves by their names, and "
         "every pair is held against what was found from the other half. Fitted on the same pairs: found from "
         "the very pairs that it is held against, which makes it too high."
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from adasise_bench.reporting.tables.grid import CHANCE_MARK
 from adasise_bench.reporting.tables.look import WIDTH, Intervals, Look
@@ -12,18 +12,29 @@ from adasise_bench.utils.text_tables import paragraph
 MOST_LINES = 6
 """How many lines the footnotes take by default."""
 
+Lines = Callable[[str], int]
+"""How many lines a note takes."""
 
-def footnotes(tables: Tables, best: str, look: Look, width: int = WIDTH) -> tuple[list[str], str]:
+
+def in_letters(width: int = WIDTH) -> Lines:
+    """The lines of notes where letters are equally wide, and ``width`` of them fit into a line."""
+    return lambda note: len(paragraph(note, width).splitlines())
+
+
+def footnotes(
+    tables: Tables, best: str, look: Look, lines: Lines | None = None, *, counted: bool = True
+) -> tuple[list[str], str]:
     """The footnotes that the reader wants, and a line that says how many more there are, if there are any.
 
     Args:
         tables: the tables.
         best: what marks the best value.
         look: which notes, and how intervals are written.
-        width: letters in a line.
+        lines: how many lines a note takes; by default, as :func:`in_letters`.
+        counted: whether the line about the other notes is one of the lines that are shown.
     """
     every = [] if look.notes == "none" else all_footnotes(tables, best, look.intervals)
-    shown, hidden = divided(every, width) if look.notes == "few" else (every, [])
+    shown, hidden = divided(every, lines, counted=counted) if look.notes == "few" else (every, [])
     return shown, f"{counted_notes(len(hidden))}: {look.command} --notes all" if hidden else ""
 
 
@@ -39,25 +50,24 @@ def all_footnotes(tables: Tables, best: str, intervals: Intervals = "brackets") 
     return [sentence, *tables.notes] if legend else list(tables.notes)
 
 
-def divided(notes: Sequence[str], width: int = WIDTH) -> tuple[list[str], list[str]]:
+def divided(
+    notes: Sequence[str], lines: Lines | None = None, *, counted: bool = True
+) -> tuple[list[str], list[str]]:
     """The notes that fit into :data:`MOST_LINES` lines, each one that still fits in its turn, and the others.
 
-    If there are others, one line is left for saying so.
+    If there are others and ``counted`` is true, one line is left for saying so.
     """
-    if sum(_lines(note, width) for note in notes) <= MOST_LINES:
+    lines = lines or in_letters()
+    needed = [lines(note) for note in notes]
+    if sum(needed) <= MOST_LINES:
         return list(notes), []
     shown: list[str] = []
     hidden: list[str] = []
-    left = MOST_LINES - 1
-    for note in notes:
-        needed = _lines(note, width)
-        (shown if needed <= left else hidden).append(note)
-        left -= needed if needed <= left else 0
+    left = MOST_LINES - counted
+    for note, height in zip(notes, needed, strict=True):
+        (shown if height <= left else hidden).append(note)
+        left -= height if height <= left else 0
     return shown, hidden
-
-
-def _lines(note: str, width: int) -> int:
-    return len(paragraph(note, width).splitlines())
 
 
 def _legend(tables: Tables, best: str, intervals: Intervals) -> Iterator[str]:

@@ -11,13 +11,15 @@ import csv
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
+from functools import partial
+from typing import NamedTuple
 
 from rich.cells import cell_len
 from tabulate import tabulate
 
 from adasise_bench.reporting.tables import Cell, Table, Tables
-from adasise_bench.reporting.tables.blocks import blocks
-from adasise_bench.reporting.tables.footnotes import footnotes
+from adasise_bench.reporting.tables.blocks import Cost, blocks, together
+from adasise_bench.reporting.tables.footnotes import footnotes, in_letters
 from adasise_bench.reporting.tables.grid import (
     Grid,
     Line,
@@ -29,6 +31,7 @@ from adasise_bench.reporting.tables.grid import (
     transposed,
 )
 from adasise_bench.reporting.tables.latex import latex_tables
+from adasise_bench.reporting.tables.latex_notes import printed_lines
 from adasise_bench.reporting.tables.look import USUAL, WIDTH, Look
 from adasise_bench.utils.messages import csv_cell, json_text, markdown, printable, terminal
 from adasise_bench.utils.text_tables import paragraph, text_table
@@ -57,29 +60,57 @@ _TERMINAL = Style(escape=printable, emphasise=lambda text: f"*{text}", subtitle=
 
 def _terminal(tables: Tables, look: Look, width: int = WIDTH) -> str:
     texts = []
-    for table in tables.tables:
+    for table, layout in zip(tables.tables, _layouts(tables.tables, look, width), strict=True):
         heading = [title(table), *([paragraph(line, width)] if (line := deviation_line(table)) else [])]
-        texts += ["\n".join(heading), *_terminal_table(table, look, width)]
-    notes, more = footnotes(tables, "*", look, width)
+        texts += ["\n".join(heading), *_terminal_table(layout, width)]
+    notes, more = footnotes(tables, "*", look, in_letters(width))
     if lines := [*notes, *([more] if more else [])]:
         texts.append("\n".join(paragraph(line, width) for line in lines))
     return terminal("\n\n".join(texts)) + "\n"
 
 
-def _terminal_table(table: Table, look: Look, width: int) -> list[str]:
-    """The table in the fewest blocks: intervals behind the numbers or below, methods as columns or lines."""
+class _Layout(NamedTuple):
+    """A table's columns in blocks, each with the titles of the lines, and what holds for all lines."""
+
+    blocks: list[list[list[str]]]
+    transposed: bool
+    shared: str
+
+    @property
+    def cost(self) -> Cost:
+        """The fewer blocks, the better; methods are rather columns than lines."""
+        return len(self.blocks), self.transposed
+
+
+def _layouts(tables: Sequence[Table], look: Look, width: int) -> list[_Layout]:
+    """The tables in the fewest blocks, with intervals behind the numbers or below.
+
+    Half widths stand in the same place in all tables. Pairs of ends are long, so that every table has them
+    where it has room.
+    """
     style = replace(_TERMINAL, intervals=look.intervals)
-    grids = (
-        lay_out(table, style, stacked=stacked) for lay_out in (grid, transposed) for stacked in (False, True)
-    )
-    layouts = [(_blocks(content, width), content.shared) for content in grids]
-    parts, shared = min(layouts, key=lambda layout: len(layout[0]))
+    every = [[_layout(table, style, stacked, width) for table in tables] for stacked in (False, True)]
+    if look.intervals == "pm":
+        return min(every, key=lambda layouts: together(layout.cost for layout in layouts))
+    return [min(places, key=lambda layout: layout.cost) for places in zip(*every, strict=True)]
+
+
+def _layout(table: Table, style: Style, stacked: bool, width: int) -> _Layout:
+    """The table in the fewest blocks: methods as columns or lines."""
+    contents = [lay_out(table, style, stacked=stacked) for lay_out in (grid, transposed)]
+    layouts = [
+        _Layout(_blocks(content, width), place == 1, content.shared) for place, content in enumerate(contents)
+    ]
+    return min(layouts, key=lambda layout: layout.cost)
+
+
+def _terminal_table(layout: _Layout, width: int) -> list[str]:
     texts = []
-    for block in parts:
+    for block in layout.blocks:
         header, *rows = zip(*block, strict=True)
         filled = [row for row in rows if any(text.strip() for text in row[1:])]
         texts.append(text_table("l" * len(header), filled, header, width=width))
-    return [*texts, paragraph(shared, width)] if shared else texts
+    return [*texts, paragraph(layout.shared, width)] if layout.shared else texts
 
 
 def _blocks(content: Grid, width: int) -> list[list[list[str]]]:
@@ -128,7 +159,9 @@ _MARKDOWN = Style(
 
 
 def _latex(tables: Tables, look: Look) -> str:
-    return latex_tables(tables.tables, *footnotes(tables, "bold", look), look)
+    lines = partial(printed_lines, span=look.span)
+    notes, more = footnotes(tables, "bold", look, lines, counted=False)  # what is more is a comment there
+    return latex_tables(tables.tables, notes, more, look)
 
 
 def _csv(tables: Tables, _: Look) -> str:

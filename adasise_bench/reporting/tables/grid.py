@@ -99,7 +99,7 @@ def transposed(table: Table, style: Style, *, stacked: bool) -> Grid:
     )
     text = style.escape("; ".join(shared))
     header = [style.escape(_row_title(row, arrow)) for row in rows]
-    return Grid(header, lines, text and f"All methods: {text}.")
+    return Grid(header, lines, text and f"All rows: {text}.")
 
 
 def legible(table: Table, style: Style, *, stacked: bool, most: int = MOST_COLUMNS) -> Grid:

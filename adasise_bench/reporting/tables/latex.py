@@ -9,23 +9,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from adasise_bench.reporting.tables import Table
-from adasise_bench.reporting.tables.blocks import blocks
+from adasise_bench.reporting.tables.blocks import Cost, blocks, together
 from adasise_bench.reporting.tables.grid import Grid, Line, Style, deviation_line, grid, title, transposed
+from adasise_bench.reporting.tables.latex_notes import NOTHING, SIZE, WIDTHS, Piece, apart, foot
 from adasise_bench.reporting.tables.letter_widths import BOLD, SMALL, width, wrapped
 from adasise_bench.reporting.tables.look import Intervals, Look, Span
 from adasise_bench.utils.messages import latex, printable
 
-WIDTHS: Mapping[Span, float] = {"column": 221.0, "page": 345.0}
-"""Points. The column of ``article`` in two columns on A4 paper, and the text of ``article`` in one column:
-the narrowest of the usual classes. IEEE's and CVPR's columns have 252 and 237 points."""
-
 _ENVIRONMENTS: Mapping[Span, str] = {"column": "table", "page": "table*"}
 
-_SIZE, _SMALL = 8.0, 7.0
+_SMALL = 7.0
 _SEPARATION = 3.0
 _GAP = 2 * _SEPARATION
 _INDENT = 8.0
@@ -41,6 +39,13 @@ _MOST_LINES = 44
 
 _HEAD_LINES = 3
 """Lines that a block takes besides its own, for its rules and the distance to the next one."""
+
+_FEWEST_ROWS = 8
+"""Lines of a block's own that a float has at least, however high the columns' titles are."""
+
+_FEW_NOTES = 10
+"""Lines of notes for which a table is rather divided than that they stand elsewhere; the most important
+notes take fewer."""
 
 PREAMBLE = (
     "% In the preamble: \\usepackage{booktabs}\n"
@@ -62,15 +67,11 @@ def _style(intervals: Intervals) -> Style:
     )
 
 
-class _Piece(NamedTuple):
-    """Something that stands in a float as a whole, and about how many lines it takes."""
-
-    text: str
-    lines: int
-
-
 def latex_tables(tables: Sequence[Table], notes: Sequence[str], more: str, look: Look) -> str:
-    """The tables as floats with captions and labels; the notes stand in the last float.
+    """The tables as floats with captions and labels; the notes stand below the last one.
+
+    Notes never have a float of their own. Where they are too long to stand below a table, they are a text
+    behind the floats, which names the tables by their numbers.
 
     Args:
         tables: what to lay out.
@@ -79,14 +80,17 @@ def latex_tables(tables: Sequence[Table], notes: Sequence[str], more: str, look:
         look: ``span`` and ``intervals`` are used.
     """
     seen: Counter[str] = Counter()
-    floats = []
-    foot = [_note(note, look.span) for note in notes]
-    for number, table in enumerate(tables, 1):
-        label = _label(table, seen)
-        pieces = [*_pieces(table, look), *(foot if number == len(tables) else [])]
-        for part, group in enumerate(_packed(pieces)):
-            floats.append(_float(group, table, label, part, look.span))
-    return "\n\n".join([PREAMBLE, *floats, *([f"% {latex(more)}"] if more else [])]) + "\n"
+    labels = [_label(table, seen) for table in tables]
+    layouts = _layouts(tables, look)
+    below = foot(notes, look.span)
+    fits = bool(layouts) and layouts[-1].takes(below)
+    parts = [PREAMBLE]
+    for number, (table, label, layout) in enumerate(zip(tables, labels, layouts, strict=True), 1):
+        pieces = layout.pieces(below if fits and number == len(tables) else NOTHING)
+        parts += [_float(group, table, label, part, look.span) for part, group in enumerate(_packed(pieces))]
+    if notes and not fits:
+        parts.append(apart(below, list(dict.fromkeys([*labels[:1], *labels[-1:]]))))
+    return "\n\n".join([*parts, *([f"% {printable(more)}"] if more else [])]) + "\n"
 
 
 def _label(table: Table, seen: Counter[str]) -> str:
@@ -95,7 +99,7 @@ def _label(table: Table, seen: Counter[str]) -> str:
     return name if seen[name] == 1 else f"{name}-{seen[name]}"
 
 
-def _float(group: Sequence[_Piece], table: Table, label: str, part: int, span: Span) -> str:
+def _float(group: Sequence[Piece], table: Table, label: str, part: int, span: Span) -> str:
     environment = _ENVIRONMENTS[span]
     # A float numbers itself, so that the caption does not repeat the paper's number.
     heading = re.sub(r"^Table \d+, ", "", title(table))
@@ -108,7 +112,7 @@ def _float(group: Sequence[_Piece], table: Table, label: str, part: int, span: S
             rf"\caption{{{latex(caption)}}}",
             *([] if part else [rf"\label{{tab:{label}}}"]),
             r"\par\smallskip",
-            rf"\fontsize{{{_SIZE:g}}}{{{_SIZE + 1.5:g}}}\selectfont",
+            rf"\fontsize{{{SIZE:g}}}{{{SIZE + 1.5:g}}}\selectfont",
             rf"\setlength{{\tabcolsep}}{{{_SEPARATION:g}pt}}",
             *(piece.text for piece in group),
             rf"\end{{{environment}}}",
@@ -116,9 +120,9 @@ def _float(group: Sequence[_Piece], table: Table, label: str, part: int, span: S
     )
 
 
-def _packed(pieces: Iterable[_Piece]) -> list[list[_Piece]]:
+def _packed(pieces: Iterable[Piece]) -> list[list[Piece]]:
     """The pieces in as few floats as hold them, in their order."""
-    floats: list[list[_Piece]] = [[]]
+    floats: list[list[Piece]] = [[]]
     for piece in pieces:
         if floats[-1] and sum(one.lines for one in floats[-1]) + piece.lines > _MOST_LINES:
             floats.append([])
@@ -126,30 +130,23 @@ def _packed(pieces: Iterable[_Piece]) -> list[list[_Piece]]:
     return floats
 
 
-def _note(text: str, span: Span) -> _Piece:
-    """A footnote; a word that is too long for a line may be broken."""
-    lines = wrapped(text, _SIZE, WIDTHS[span])
-    words = (
-        r"\allowbreak{}".join(map(latex, wrapped(word, _SIZE, WIDTHS[span] / 3))) for word in text.split(" ")
-    )
-    return _Piece(rf"\par\smallskip{{\raggedright {' '.join(words)}\par}}", len(lines) + 1)
+def _layouts(tables: Sequence[Table], look: Look) -> list[_Layout]:
+    """The tables in the fewest blocks, with the intervals in the same place in all of them."""
+    places = (True,) if look.intervals == "brackets" else (False, True)
+    every = ([_layout(table, look, stacked) for table in tables] for stacked in places)
+    return min(every, key=lambda layouts: together(layout.cost for layout in layouts))
 
 
-def _pieces(table: Table, look: Look) -> Iterator[_Piece]:
-    """The table in the fewest blocks: methods as columns or lines, intervals behind or below the numbers."""
+def _layout(table: Table, look: Look, stacked: bool) -> _Layout:
+    """The table in the fewest blocks: methods as columns or lines."""
     style = _style(look.intervals)
-    stacked = (True,) if look.intervals == "brackets" else (False, True)
     candidates = [
-        _Layout.of(content, WIDTHS[look.span], share)
+        _Layout.of(content, look.span, share, lay_out is transposed)
         for lay_out in (grid, transposed)
-        for below in stacked
         for share in _TITLE_SHARES
-        if (content := lay_out(table, style, stacked=below)).lines
+        if (content := lay_out(table, style, stacked=stacked)).lines
     ]
-    chosen = min(candidates, key=lambda layout: len(layout.blocks))
-    yield from chosen.pieces()
-    if chosen.content.shared:
-        yield _note(chosen.content.shared, look.span)
+    return min(candidates, key=lambda layout: layout.cost)
 
 
 class _Layout(NamedTuple):
@@ -159,9 +156,12 @@ class _Layout(NamedTuple):
     titles: list[list[str]]
     header: list[list[str]]
     blocks: list[slice]
+    shared: Piece
+    transposed: bool
 
     @classmethod
-    def of(cls, content: Grid, room: float, share: float) -> _Layout:
+    def of(cls, content: Grid, span: Span, share: float, transposed: bool) -> _Layout:
+        room = WIDTHS[span]
         titles = [_title_lines(line.title, share * room) for line in content.lines]
         title_width = max(_width(part) for lines in titles for part in lines)
         cells = [
@@ -170,22 +170,43 @@ class _Layout(NamedTuple):
         ]
         most = room - title_width - _GAP
         header = [
-            wrapped(text, _SIZE, min(most, max(widest, _SHORTEST_HEADER)))
+            wrapped(text, SIZE, min(most, max(widest, _SHORTEST_HEADER)))
             for text, widest in zip(content.header, cells, strict=True)
         ]
         widths = [
-            _GAP + max(widest, *(width(line, _SIZE) for line in lines))
+            _GAP + max(widest, *(width(line, SIZE) for line in lines))
             for lines, widest in zip(header, cells, strict=True)
         ]
-        return cls(content, titles, header, blocks(widths, room - title_width))
+        shared = foot([content.shared] if content.shared else [], span)
+        return cls(content, titles, header, blocks(widths, room - title_width), shared, transposed)
 
-    def pieces(self) -> Iterator[_Piece]:
-        """The blocks, each in as many parts as their lines need."""
-        for start, end in _chunks(self.content.lines, [len(texts) for texts in self.titles]):
-            for columns in self.blocks:
-                yield self._tabular(range(start, end), columns)
+    @property
+    def cost(self) -> Cost:
+        """The fewer blocks, the better; methods are rather columns than lines."""
+        return len(self.blocks), self.transposed
 
-    def _tabular(self, chosen: Iterable[int], columns: slice) -> _Piece:
+    def takes(self, notes: Piece) -> bool:
+        """Whether notes can stand below the table: without another float, or as they are few."""
+        return notes.lines <= _FEW_NOTES or len(self._parts(notes)) == len(self._parts(NOTHING))
+
+    def pieces(self, notes: Piece) -> list[Piece]:
+        """The blocks, each in as many parts as their lines need; the notes belong to the last one."""
+        tabulars = [self._tabular(lines, columns) for lines in self._parts(notes) for columns in self.blocks]
+        return [*tabulars[:-1], tabulars[-1].above(self.shared).above(notes)]
+
+    def _parts(self, notes: Piece) -> list[range]:
+        """The lines of each part, of about equal height; what belongs to the line above stays with it."""
+        starts = [
+            n for n, line in enumerate(self.content.lines) if n == 0 or not line.title.startswith(_BELOW)
+        ]
+        groups = [range(*ends) for ends in pairwise([*starts, len(self.content.lines)])]
+        heights = [float(sum(len(self.titles[n]) for n in group)) for group in groups]
+        heights[-1] += self.shared.lines + notes.lines
+        head = _HEAD_LINES + max(map(len, self.header), default=1)
+        found = blocks(heights, max(_MOST_LINES - head, _FEWEST_ROWS))
+        return [range(groups[part][0].start, groups[part][-1].stop) for part in found]
+
+    def _tabular(self, chosen: Iterable[int], columns: slice) -> Piece:
         header = self.header[columns]
         rows, lines = [], _HEAD_LINES + max(map(len, header), default=1)
         for index in chosen:
@@ -194,7 +215,7 @@ class _Layout(NamedTuple):
                 rows.append(" & ".join([_stack(self.titles[index], "t", "l"), *map(_marked, cells)]))
                 lines += len(self.titles[index])
         head = " & ".join(["", *(_stack(texts, "b", "c") for texts in header)])
-        return _Piece(
+        return Piece(
             "\n".join(
                 [
                     rf"\begin{{tabular}}{{@{{}}l{'c' * len(header)}@{{}}}}",
@@ -210,25 +231,10 @@ class _Layout(NamedTuple):
         )
 
 
-def _chunks(lines: Sequence[Line], heights: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Where the parts of a tall table begin and end; what belongs to the line above stays with it."""
-    start, used = 0, 0
-    last = 0
-    for index, (line, height) in enumerate(zip(lines, heights, strict=True)):
-        if not line.title.startswith(_BELOW):
-            last = index
-        if used + height > _MOST_LINES - 2 * _HEAD_LINES and last > start:
-            yield start, last
-            used = sum(heights[last:index])
-            start = last
-        used += height
-    yield start, len(lines)
-
-
 def _title_lines(text: str, limit: float) -> list[str]:
     """The lines of a title; those of a title below another are marked, each one."""
     if not text.startswith(_BELOW):
-        return wrapped(text, _SIZE, limit)
+        return wrapped(text, SIZE, limit)
     return [f"{_BELOW}{line}" for line in wrapped(text[1:], SMALL * _SMALL, limit - _INDENT)]
 
 
@@ -240,9 +246,9 @@ def _width(text: str) -> float:
     """The width of a text with marks, in points."""
     if text.startswith(_BELOW):
         return _INDENT + width(text[1:], SMALL * _SMALL)
-    total, size = 0.0, _SIZE
+    total, size = 0.0, SIZE
     for part in re.split(f"([{_BOLD}{_MINOR}{_END}])", text):
-        size = {_BOLD: BOLD * _SIZE, _MINOR: SMALL * _SMALL, _END: _SIZE}.get(part, size)
+        size = {_BOLD: BOLD * SIZE, _MINOR: SMALL * _SMALL, _END: SIZE}.get(part, size)
         total += 0.0 if part in (_BOLD, _MINOR, _END) else width(part, size)
     return total
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 _EM = {
     "!',.:;[]`il|": 0.296, "fj": 0.325, "- ": 0.355, "I_": 0.384, "()t": 0.414, "r": 0.415, "s": 0.420,
     "cez": 0.473, "?": 0.502, "\"$*/0123456789\\^ago{}~↑↓°": 0.543, "J": 0.546, "kqvxy": 0.562,
@@ -10,6 +12,8 @@ _EM = {
     "W": 1.091,
 }  # fmt: skip
 _WIDTHS = {letter: width for letters, width in _EM.items() for letter in letters}
+
+_ARROWS = ("↑", "↓")
 
 _UNKNOWN = "?"
 """What :func:`~adasise_bench.utils.messages.latex` writes for a letter that pdflatex does not know."""
@@ -55,10 +59,13 @@ def wrapped(text: str, size: float, limit: float) -> list[str]:
 
 
 def _pieces(text: str) -> list[str]:
-    """Words, each with the space behind it, cut behind every sign that may end a line."""
+    """Words, each with the space behind it, cut behind every sign that may end a line.
+
+    No line begins with an arrow, which belongs to the word before it.
+    """
     pieces = [""]
-    for letter in text:
+    for letter, following in pairwise([*text, ""]):
         pieces[-1] += letter
-        if not (letter.isalnum() or letter in ".,%'()[]+±\N{MINUS SIGN}"):
+        if not (letter.isalnum() or letter in ".,%'()[]+±\N{MINUS SIGN}" or following in _ARROWS):
             pieces.append("")
     return [piece for piece in pieces if piece]

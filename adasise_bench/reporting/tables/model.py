@@ -122,9 +122,22 @@ def number(value: float, unit: Unit) -> str:
 
 
 def title_of(name: str) -> str:
-    """The name that the papers give a model or method; without one, the label itself."""
+    """The name that the papers give a model or method; without one, the label itself.
+
+    A label that begins with the name of a method and ``_`` begins with the method's title.
+
+    >>> title_of("ada_sise"), title_of("ada_sise_otsu"), title_of("mine")
+    ('Ada-SISE', 'Ada-SISE otsu', 'mine')
+    """
     known = METHODS.get(name) or ARCHITECTURES.get(name)
-    return known.title if known and known.title else printable(name)
+    if known and known.title:
+        return known.title
+    methods = [method for method in METHODS if name.startswith(f"{method}_") and METHODS[method].title]
+    if not methods:
+        return printable(name)
+    method = max(methods, key=len)
+    variant = printable(name.removeprefix(f"{method}_")).replace("_", " ")
+    return f"{METHODS[method].title} {variant}".rstrip()
 
 
 def counted_pairs(count: int) -> str:

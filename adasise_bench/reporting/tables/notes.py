@@ -34,7 +34,8 @@ def notes(
         data: the name of the data set of every network.
     """
     labels = list(dict.fromkeys(method for network in networks.values() for method in network.methods))
-    told = {table.model for table in tables if table.deviations}  # which say how much of the data there is
+    # What the line of deviations says of a network's data and blocks, no note says again.
+    told = {table.model for table in tables if table.deviations}
     yield from value_notes.error_notes(networks)
     yield from value_notes.unmarked_notes(tables)
     yield from value_notes.untimed_notes(tables, runs)
@@ -44,7 +45,7 @@ def notes(
     yield from _published_notes(tables, data)
     yield from _run_time_notes(runs, networks, tables)
     yield from origin_notes(runs, labels)
-    yield from setting_notes.option_notes(runs, labels)
+    yield from setting_notes.option_notes(runs, labels, told)
     yield from setting_notes.area_notes(runs, labels)
     yield from setting_notes.control_notes(runs, labels)
     yield from value_notes.degenerate_notes(runs, networks)

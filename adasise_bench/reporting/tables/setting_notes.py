@@ -68,8 +68,14 @@ def rules_notes(given: Mapping[str, str]) -> Iterator[str]:
         yield f"Rules: {name} ({listed}); numbers by other rules are not comparable with these."
 
 
-def option_notes(runs: Sequence[Run], labels: Iterable[str]) -> Iterator[str]:
-    """Options of these methods, and sides of networks' blocks, that are not the defaults."""
+def option_notes(runs: Sequence[Run], labels: Iterable[str], told: Container[str] = ()) -> Iterator[str]:
+    """Options of these methods, and sides of networks' blocks, that are not the defaults.
+
+    Args:
+        runs: what was run.
+        labels: of the methods.
+        told: networks of which a table says at which side of the blocks maps are read.
+    """
     stored = {entry["label"] for run in runs for entry in run.config["methods"] if is_stored(entry)}
     options = {label: own for run in runs for label, own in run.environment["methods"].items()}
     shown = [
@@ -79,7 +85,9 @@ def option_notes(runs: Sequence[Run], labels: Iterable[str]) -> Iterator[str]:
     models = {model: entry for run in runs for model, entry in run.config["models"].items()}
     facts = {model: facts for run in runs for model, facts in run.environment["models"].items()}
     yield from together(
-        (title_of(model), _blocks(entry, facts.get(model, {}))) for model, entry in models.items()
+        (title_of(model), _blocks(entry, facts.get(model, {})))
+        for model, entry in models.items()
+        if model not in told or "source" in entry
     )
 
 
@@ -129,7 +137,7 @@ def _facts(run: Run) -> Iterator[str]:
     tool = environment["tool"]
     commit = f" (commit {tool['commit']})" if tool["commit"] else ""
     left_out = environment["data"].get("left_out")
-    without = f" (pictures without objects left out: {left_out})" if left_out else ""
+    without = f" (images without objects left out: {left_out})" if left_out else ""
     yield f"{environment['data']['name']}{without}"
     yield f"input {data['input_size']} px ({data['resize']})"
     yield f"score {run.config['score']}"

@@ -141,11 +141,13 @@ def score_notes(runs: Sequence[Run], networks: Mapping[str, NetworkRecords]) -> 
         scores = scores[~np.isnan(scores)]
         if model in raw or not len(scores):
             continue
-        low, high = (_share(beyond) for beyond in (scores < LOW_SCORE, scores > HIGH_SCORE))
+        ends = scores < LOW_SCORE, scores > HIGH_SCORE
+        if not any(map(np.any, ends)):
+            continue
+        low, high = map(_share, ends)
         yield (
             f"{title_of(model)}: of {len(scores)} pairs, the score of the class is under {LOW_SCORE:g} "
-            f"in {low} and over {HIGH_SCORE:g} in {high}; Drop and Increase say little there "
-            "(`table --by score` shows them apart)."
+            f"in {low} and over {HIGH_SCORE:g} in {high}; Drop and Increase say little there."
         )
 
 

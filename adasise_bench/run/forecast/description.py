@@ -11,7 +11,7 @@ from adasise_bench.run.forecast.passes import Passes, expected_passes
 from adasise_bench.run.forecast.pictures import Pictures, pictures_of
 from adasise_bench.run.forecast.storage import downloads, free_bytes, map_bytes, record_bytes
 from adasise_bench.utils.devices import machine, pick_device
-from adasise_bench.utils.quantities import counted, duration, file_size
+from adasise_bench.utils.quantities import about, counted, duration, file_size, short_duration
 from adasise_bench.utils.text_tables import text_table
 
 FORWARDS_PER_BACKWARD = 2
@@ -30,7 +30,8 @@ def forecast(
         verify: as in :func:`.make_plan`.
 
     Raises:
-        BenchError: the run would be refused as well.
+        BenchError: the run would be refused as well. If only the pictures are missing and yet known, this is
+            said after the last line.
     """
     refuse_absent_networks(config)
     pictures = pictures_of(config, verify=verify)
@@ -42,14 +43,17 @@ def forecast(
     yield from _passes(config, passes)
     yield from _time(config, passes, trials, devices)
     yield from _storage(config, pictures, trials, folder)
+    if pictures.refusal is not None:
+        raise pictures.refusal
 
 
 def _pictures(pictures: Pictures) -> Iterator[str]:
+    pairs = counted(pictures.pairs, "image-class pair")
     yield (
         f"{pictures.data}: {counted(len(pictures.counts), 'picture')}, "
-        f"{counted(pictures.pairs, 'image-class pair')}"
+        f"{'about ' if pictures.typical else ''}{pairs}"
     )
-    if not pictures.here:
+    if pictures.downloaded:
         yield "the pictures are not here; how many classes each shows is known without them"
     yield from pictures.notes
 
@@ -70,8 +74,8 @@ def _passes(config: RunConfig, passes: Sequence[Passes]) -> Iterator[str]:
     forwards = sum(one.forwards or 0 for one in passes)
     backwards = sum(one.backwards or 0 for one in passes)
     yield (
-        f"about {forwards:,} forward passes and {backwards:,} gradients in all, estimated from the "
-        "feature-map counts of Ada-SISE, Table 2"
+        f"about {about(forwards, 'forward pass')} and {about(backwards, 'gradient')} in all, estimated from "
+        "the feature-map counts of Ada-SISE, Table 2"
     )
     if config.share_forwards:
         yield "methods in one row share their forward passes, and so do the classes of a picture"
@@ -96,7 +100,7 @@ def _time(
     device = pick_device(devices[0])
     gpus = len(set(devices)) if device.type != "cpu" else 1
     seconds = sum(_inputs(one) * timed[one.model].seconds for one in passes if one.model in timed) / gpus
-    paces = ", ".join(f"{1000 * trial.seconds:,.1f} ms per input of {name}" for name, trial in timed.items())
+    paces = ", ".join(f"{short_duration(trial.seconds)} per input of {name}" for name, trial in timed.items())
     where = f"{f'{gpus} GPUs like ' if gpus > 1 else ''}{device} ({machine(device)[0]})"
     yield f"time: about {duration(seconds)} on {where}. A faster backend needs less, a busy machine more"
     yield (
@@ -122,7 +126,8 @@ def _storage(
     if not fetched:
         yield "download: nothing"
     explanations = pictures.pairs * len(config.models) * len(config.methods)
-    parts = [f"about {file_size(record_bytes(explanations))} of records"]
-    if config.save_maps:
-        parts.append(f"{file_size(map_bytes(config, explanations))} of maps")
-    yield f"disk: {' and '.join(parts)} in {folder}; {file_size(free_bytes(folder))} are free there"
+    records, maps = record_bytes(explanations), map_bytes(config, explanations)
+    parts = [f"about {file_size(records)} of records"] + [f"{file_size(maps)} of maps"] * config.save_maps
+    free = free_bytes(folder)
+    too_little = ", which is too little" if free < records + maps else ""
+    yield f"disk: {' and '.join(parts)} in {folder}; free there: {file_size(free)}{too_little}"

@@ -48,7 +48,7 @@ def downloads(
         pictures: those of the run.
         trials: of its networks, by model; ``None`` where there was none.
     """
-    if not pictures.here:
+    if pictures.downloaded:
         yield Download(
             f"{VOC_TEST} (as much again when unpacked)", VOC_TEST_ARCHIVE_BYTES, str(config.data.root)
         )

@@ -5,10 +5,14 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import shutil
 import socket
 import sqlite3
 import sys
+import threading
+import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +25,7 @@ import yaml
 from click.testing import CliRunner, Result
 from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.repocard_data import EvalResult
+from markdown_it import MarkdownIt
 
 from adasise_bench.cli import main
 from adasise_bench.metrics.registry import METRICS
@@ -28,7 +33,9 @@ from adasise_bench.records import load_run
 from adasise_bench.records.reading import read_records
 from adasise_bench.reporting.export import every_eval_ever, tracker
 from adasise_bench.reporting.export.card import card
+from adasise_bench.reporting.export.files import TextFile, json_without, write_files
 from adasise_bench.reporting.export.scores import NetworkResults, results_of
+from adasise_bench.utils.errors import OutputError
 
 GOLDEN = Path(__file__).parents[2] / "golden/run_folder"
 SCHEMA = json.loads(Path(__file__).with_name("every_eval_ever-0.3.0.schema.json").read_text())
@@ -120,6 +127,46 @@ def test_the_card_shows_tables_and_provenance(results: NetworkResults) -> None:
         assert text.lower() in body.lower(), text
 
 
+def test_a_reader_of_the_card_sees_text_and_tables_without_signs_of_markdown(
+    results: NetworkResults,
+) -> None:
+    body = card(results).split("---\n", 2)[2]
+    tokens = MarkdownIt("commonmark").enable("table").parse(body)
+    texts = [child.content for token in tokens for child in token.children or () if child.type == "text"]
+    assert texts
+    assert not re.findall(r"[`\\*|]", "\n".join(texts))
+    assert not [child for token in tokens for child in token.children or () if child.type == "html_inline"]
+    headings = [tokens[n + 1].content for n, token in enumerate(tokens) if token.type == "heading_open"]
+    assert len(headings) == 3 + len(results.tables.tables)
+    assert sum(token.type == "table_open" for token in tokens) == len(results.tables.tables)
+
+
+def test_the_card_names_the_weights_of_its_own_network_only(results: NetworkResults) -> None:
+    run = results.runs[0]
+    models = run.environment["models"] | {"vgg16": run.environment["models"]["scenes_vgg"]}
+    both = replace(results, runs=(replace(run, environment=run.environment | {"models": models}),))
+    text = card(both).replace("\\", "")
+    assert "- scenes_vgg: not the published weights" in text
+    assert "- VGG16: " not in text
+
+
+def test_a_run_of_a_few_pictures_does_not_name_the_data_of_all(results: NetworkResults) -> None:
+    """As in `export RUNTIME TABLE1`: the first run may have timed only some of the pairs."""
+    run = results.runs[0]
+    few = replace(
+        run, environment=run.environment | {"data": run.environment["data"] | {"images": 3, "pairs": 6}}
+    )
+    for runs in ((few, run), (run, few)):
+        joined = replace(results, runs=runs)
+        args = yaml.safe_load(card(joined).split("---\n")[1])["model-index"][0]["results"][0]["dataset"][
+            "args"
+        ]
+        assert (args["images"], args["pairs"]) == (14, 25)
+        source = every_eval_ever.log(joined, "me", 0)["evaluation_results"][0]["source_data"]
+        assert source["additional_details"]["pairs"] == "25"
+        assert tracker._settings(joined, "sise")["images"] == 14
+
+
 def test_names_from_a_hostile_folder_stay_text(results: NetworkResults) -> None:
     """A label can hold no such letters, but what a foreign file says of the data can."""
     run = results.runs[0]
@@ -174,9 +221,10 @@ def test_the_schema_refuses_a_log_that_lacks_what_it_asks_for(results: NetworkRe
     assert not jsonschema.Draft7Validator(SCHEMA).is_valid(broken)
 
 
-def test_a_public_data_set_is_named_with_its_source(results: NetworkResults) -> None:
+@pytest.mark.parametrize("name", ["VOC 2007 test", "COCO 2014 val", "COCO 2014 val, masks"])
+def test_a_public_data_set_is_named_with_its_source(results: NetworkResults, name: str) -> None:
     run = results.runs[0]
-    data = run.environment["data"] | {"name": "VOC 2007 test"}
+    data = run.environment["data"] | {"name": name}
     weights = {"scenes_vgg": run.environment["models"]["scenes_vgg"] | {"published": True}}
     public = replace(run, environment=run.environment | {"data": data, "models": weights})
     log = every_eval_ever.log(replace(results, runs=(public,)), "me", 7)
@@ -184,6 +232,28 @@ def test_a_public_data_set_is_named_with_its_source(results: NetworkResults) -> 
     assert log["evaluation_results"][0]["source_data"]["source_type"] == "url"
     assert log["model_info"]["id"] == "TorchRay/scenes_vgg"
     assert log["evaluation_id"] == "adasise-bench/TorchRay/scenes_vgg/7"
+
+
+@pytest.mark.parametrize(
+    "name", ["data", "Data", "con", "con.v1", "LPT1", "a.", "a ", "x/y", "..", "net:1", "é"]
+)
+def test_the_data_store_takes_every_networks_folder(
+    results: NetworkResults, tmp_path: Path, name: str
+) -> None:
+    """Its rules: five parts, none of them ``data`` but the first, and all of them possible on Windows."""
+    run = results.runs[0]
+    models = {name: run.environment["models"]["scenes_vgg"]}
+    named = replace(run, environment=run.environment | {"models": models})
+    network = replace(results, model=name, runs=(named,))
+    file = every_eval_ever.log_file(network, tmp_path, "me")
+    parts = file.path.relative_to(tmp_path).parts
+    assert (len(parts), parts[0]) == (5, "data")
+    for part in parts[1:4]:
+        assert part.lower() != "data"
+        assert not set(part) & set('<>:"\\|?*/')
+        assert not part.endswith((".", " "))
+        assert not re.fullmatch(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", part, re.IGNORECASE)
+    assert json.loads(file.text)["model_info"]["id"] == f"unknown/{name}"
 
 
 def test_a_tracker_gets_a_run_for_each_method(
@@ -211,7 +281,39 @@ def test_a_tracker_gets_a_run_for_each_method(
     assert {name.removesuffix("_low").removesuffix("_high") for name in logged} == set(expected)
 
 
-def test_trackio_keeps_the_runs_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_trackio_only_warns_of_ends_the_export(
+    results: NetworkResults, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It writes in a thread, warns of what it cannot write, and goes on as if all were well."""
+
+    def warn(told: str, category: type[Warning]) -> None:
+        thread = threading.Thread(target=warnings.warn, args=(told, category))
+        thread.start()
+        thread.join()
+
+    told: list[tuple[str, type[Warning]]] = [("soon another way", FutureWarning), ("no GPU", UserWarning)]
+    run = SimpleNamespace(log=lambda _values, step: [warn(*one) for one in told])
+    module = SimpleNamespace(init=lambda **_told: run, finish=lambda: None)
+    monkeypatch.setitem(sys.modules, "trackio", module)  # type: ignore[arg-type]
+    monkeypatch.setenv("TRACKIO_DIR", "elsewhere")
+    assert len(list(tracker.log_runs(results, "mine", tmp_path))) == 3
+    told.append(("trackio failed to flush logs: disk full. User code will continue, but", UserWarning))
+    with pytest.raises(OutputError, match=r"^ada_sise on scenes_vgg: not stored: .*: disk full; choose"):
+        list(tracker.log_runs(results, "mine", tmp_path))
+
+
+def test_trackios_folder_cannot_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKIO_DIR", "elsewhere")
+    (tmp_path / "file").touch()
+    done = export(GOLDEN, "trackio", "--output", str(tmp_path / "file/sub"))
+    assert done.exit_code == 5
+    assert done.stderr.count("\n") == 1
+    assert "file/sub: cannot write: Not a directory" in done.stderr
+
+
+def test_trackio_keeps_the_runs_on_this_machine(
+    results: NetworkResults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("trackio")
 
     def refuse(*_arguments: object) -> None:
@@ -227,12 +329,35 @@ def test_trackio_keeps_the_runs_on_this_machine(tmp_path: Path, monkeypatch: pyt
     with sqlite3.connect(tmp_path / "run_folder.db") as database:
         rows = database.execute("select run_name, metrics from metrics").fetchall()
     assert sorted(name for name, _ in rows) == [f"{method} on scenes_vgg" for method in sorted(METHODS)]
+    # What its dashboard and `trackio get` show comes from here.
+    import trackio
+    from trackio.sqlite_storage import SQLiteStorage
+
+    assert SQLiteStorage.get_projects() == ["run_folder"]
+    runs = {run.name: run for run in trackio.Api().runs("run_folder")}
+    assert runs["ada_sise on scenes_vgg"].config["definition"] == "ada-sise-v1"
+    for score in results.scores:
+        shown = SQLiteStorage.get_metric_values("run_folder", f"{score.method} on scenes_vgg", score.name)
+        assert [(entry["step"], entry["value"]) for entry in shown] == [(0, score.value)]
+
+
+def test_trackio_cannot_lose_a_run_unnoticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("trackio")
+    for name in [name for name in sys.modules if name.split(".")[0] == "trackio"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path))
+    (tmp_path / "run_folder.db").write_bytes(b"no database" * 1000)
+    done = export(GOLDEN, "trackio", "--output", str(tmp_path))
+    assert done.exit_code == 5, done.output
+    assert "ada_sise on scenes_vgg: not stored: " in done.stderr
+    assert not done.stdout
 
 
 def test_without_trackio_one_line_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "trackio", None)  # type: ignore[arg-type]
     done = export(GOLDEN, "trackio")
     assert done.exit_code == 2
+    assert not done.stdout
     assert "pip install 'adasise-bench[trackio]'" in done.stderr
 
 
@@ -262,3 +387,107 @@ def test_by_default_files_lie_in_a_folder_named_after_the_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert export(GOLDEN, "card").stdout == "export-run_folder/scenes_vgg.md\n"
+
+
+def test_a_file_that_somebody_changed_is_replaced_only_if_asked_for(tmp_path: Path) -> None:
+    for fmt in ("card", "every-eval-ever"):
+        written = Path(export(GOLDEN, fmt, "--output", str(tmp_path)).stdout.strip())
+        made = written.read_text()
+        kept = written.stat().st_ino
+        again = export(GOLDEN, fmt, "--output", str(tmp_path))
+        assert (again.exit_code, again.stdout) == (0, f"{written}\n")
+        assert written.stat().st_ino == kept  # not even written again
+        changed = made.replace("third_party", "first_party").replace(
+            "library_name:", "license: mit\nlibrary_name:"
+        )
+        assert changed != made
+        written.write_text(changed)
+        refused = export(GOLDEN, fmt, "--output", str(tmp_path))
+        assert refused.exit_code == 5
+        assert refused.stderr.count("\n") == 1
+        assert f"{written}: exists" in refused.stderr
+        assert "--update replaces it" in refused.stderr
+        assert not refused.stdout
+        assert written.read_text() == changed
+        replaced = export(GOLDEN, fmt, "--output", str(tmp_path), "--update")
+        assert (replaced.exit_code, replaced.stdout) == (0, f"{written}\n")
+        assert written.read_text() == made or fmt == "every-eval-ever"  # a log says when it was made
+        assert "first_party" not in written.read_text()
+
+
+def test_a_log_made_at_another_time_says_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = Path(export(GOLDEN, "every-eval-ever", "--output", str(tmp_path)).stdout.strip())
+    made = written.read_bytes()
+    later = time.time() + 1000
+    monkeypatch.setattr(every_eval_ever.time, "time", lambda: later)
+    assert export(GOLDEN, "every-eval-ever", "--output", str(tmp_path)).exit_code == 0
+    assert written.read_bytes() == made
+    other = export(GOLDEN, "every-eval-ever", "--output", str(tmp_path), "--organization", "Somebody else")
+    assert other.exit_code == 5
+    assert written.read_bytes() == made
+
+
+def test_of_several_files_none_is_written_if_one_is_refused(tmp_path: Path) -> None:
+    changed, special = tmp_path / "b", tmp_path / "c"
+    changed.write_text("mine")
+    special.mkdir()
+    for refused in (changed, special):
+        files = [TextFile(tmp_path / "a", "1"), TextFile(refused, "2")]
+        with pytest.raises(OutputError, match=f"^{refused}: "):
+            list(write_files(files, update=False))
+        assert not (tmp_path / "a").exists()
+    assert changed.read_text() == "mine"
+    files = [TextFile(tmp_path / "a", "1"), TextFile(changed, "2")]
+    assert list(write_files(files, update=True)) == [tmp_path / "a", changed]
+    assert changed.read_text() == "2"
+
+
+@pytest.mark.parametrize("there", ["", "[]", "{", "[" * 100_000, '{"a": 2, "at": 1}', "\udc80"])
+def test_what_is_no_such_json_is_something_else(tmp_path: Path, there: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(there, errors="surrogateescape")
+    file = TextFile(path, '{"at": 2, "a": 1}', json_without("at"))
+    with pytest.raises(OutputError, match="says something else"):
+        list(write_files([file], update=False))
+    path.write_text('{"a": 1, "at": 1}')
+    assert list(write_files([file], update=False)) == [path]
+    assert path.read_text() == '{"a": 1, "at": 1}'
+
+
+def test_what_a_run_has_not_made_yet_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "part"
+    shutil.copytree(GOLDEN, folder)
+    lines = (folder / "records.jsonl").read_text().splitlines(keepends=True)
+    (folder / "records.jsonl").write_text("".join(lines[:20]))
+    for name in ("records.parquet", "manifest.json"):
+        (folder / name).unlink()
+    part = export(folder, "card", "--output", str(tmp_path / "out"))
+    assert part.exit_code == 0
+    assert part.stderr == f"{folder}: the values are those of 20 of 75 explanations; the rest is missing\n"
+    assert not export(GOLDEN, "card", "--output", str(tmp_path / "whole")).stderr
+
+
+@pytest.mark.parametrize(
+    ("fmt", "arguments", "told"),
+    [
+        ("card", ["--organization", "me"], "--organization: only --to every-eval-ever records it"),
+        ("trackio", ["--organization", "me"], "--organization: only --to every-eval-ever records it"),
+        ("every-eval-ever", ["--organization", ""], "--organization: give a name"),
+        ("every-eval-ever", ["--organization", "\x1b \u202e\n"], "--organization: give a name"),
+        ("trackio", ["--update"], "--update: trackio adds runs"),
+    ],
+)
+def test_options_without_use_are_refused(tmp_path: Path, fmt: str, arguments: list[str], told: str) -> None:
+    done = export(GOLDEN, fmt, "--output", str(tmp_path / "out"), *arguments)
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"Error: {told}")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ['Büro "7" / \\', "a\tb\x1b[31m", "<b>&", "\udcff x", "名前"])
+def test_any_name_of_an_organization_is_valid(results: NetworkResults, tmp_path: Path, name: str) -> None:
+    (path,) = write_files([every_eval_ever.log_file(results, tmp_path, name)], update=False)
+    log = json.loads(path.read_text(encoding="utf-8"))
+    jsonschema.Draft7Validator(SCHEMA).validate(log)
+    assert log["source_metadata"]["source_organization_name"].isprintable()

@@ -55,7 +55,7 @@ def test_points_and_lines_are_means_of_the_records(tmp_path: Path) -> None:
     }
     assert [set(line.get_ydata()) for line in others] == [{67}, {67}, {64.5}, {64.5}]
     beside = {line.get_label(): list(line.get_xdata()) for line in others[1::2]}
-    assert list(beside) == ["Ada-SISE", "ada_sise_otsu"]
+    assert list(beside) == ["Ada-SISE", "Ada-SISE otsu"]
     assert all(x > 0.75 for (x,) in beside.values())
 
 

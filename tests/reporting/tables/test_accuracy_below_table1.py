@@ -5,6 +5,10 @@ from typing import Any
 import pytest
 from table_runs import Folder, build, classified, record, with_classes
 
+from adasise_bench.reporting.tables import Tables
+from adasise_bench.reporting.tables.accuracy import accuracy_notes
+from adasise_bench.reporting.tables.formats import render
+from adasise_bench.reporting.tables.look import Look
 from adasise_bench.utils.errors import DataError
 
 
@@ -54,3 +58,15 @@ def test_scores_of_other_classes_are_refused(folder: Folder, damage: dict[str, A
     path = folder([record("sise", "1", "cat", ebpg=1.0, **whole)], change=with_classes)
     with pytest.raises(DataError, match=r"run: damaged: resnet50 1: class_scores that are not of 7 classes"):
         build(path)
+
+
+def test_the_number_of_images_has_one_name_in_all_tables(folder: Folder) -> None:
+    """The names that programs read stay what they were."""
+    built = build(folder(classified("sise", whole=True), change=with_classes))
+    table1, accuracy = built.tables
+    assert {"Images", "Pairs"} <= {row.title for row in table1.rows} & {row.title for row in accuracy.rows}
+    assert [row.cells[0].metric for row in accuracy.rows if row.title == "Images"] == ["pictures"]
+    for fmt in ("terminal", "md", "latex"):
+        text = render(Tables((accuracy,), tuple(accuracy_notes([accuracy]))), fmt, look=Look(notes="all"))
+        assert "image" in text
+        assert "picture" not in text.lower()

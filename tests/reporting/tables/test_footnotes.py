@@ -41,7 +41,7 @@ def test_all_notes_are_shown_on_demand_and_none_without() -> None:
 def test_the_line_for_more_names_the_command_and_is_a_comment_in_latex() -> None:
     text = render(MANY, "latex", look=Look(command="chance"))
     assert text.splitlines()[-1].startswith("% ")
-    assert text.splitlines()[-1].endswith("more notes: chance -{}-notes all")
+    assert text.splitlines()[-1].endswith("more notes: chance --notes all")
     assert render(MANY, "md", look=Look(command="chance")).rstrip().endswith("more notes: chance --notes all")
 
 

@@ -2,12 +2,14 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from table_samples import METHODS, NOTE, TABLES, methods_by_metrics, wide
 
 from adasise_bench.reporting.tables import Cell, Row, Table, Tables
 from adasise_bench.reporting.tables.formats import FORMATS, render
+from adasise_bench.reporting.tables.look import Look
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
@@ -71,7 +73,7 @@ def test_methods_become_lines_where_they_do_not_fit_beside_each_other(width: int
     assert re.findall(r"method_\d+", text) == [f"method_{k}" for k in range(12)]
     assert re.search(r"^method_3 +\*53.00 .*\n(  95 % .*\n)?  published +63.00 +63.00 +63.00$", text, re.M)
     assert re.search(r"^method_4 .*\n(  95 % .*\n)?method_5 ", text, re.M)
-    assert "All methods: Pairs: 99." in text
+    assert "All rows: Pairs: 99." in text
     assert "method_0  method_1" in render(methods_by_metrics(4), "terminal", width).replace("   ", "")
 
 
@@ -81,7 +83,7 @@ def test_many_methods_become_lines_in_documents(fmt: str, most: int) -> None:
         text = render(methods_by_metrics(methods), fmt)
         line = next(line for line in text.splitlines() if r"method\_3" in line)
         assert (line.count("53.00") == 3) == (methods > most)
-        assert ("All methods: Pairs: 99." in text) == (methods > most)
+        assert ("All rows: Pairs: 99." in text) == (methods > most)
 
 
 @pytest.mark.parametrize("columns", [1, 4, 6, 20])
@@ -170,3 +172,11 @@ def test_json_holds_everything() -> None:
         "exceeds_chance": None,
     }
     assert tree["tables"][-1]["rows"][0]["cells"][0]["excludes_zero"] is True
+
+
+@pytest.mark.parametrize("width", [70, 90, 200])
+def test_half_widths_stand_in_the_same_place_in_all_tables(width: int) -> None:
+    """The first table has no room for them beside its numbers where the terminal is narrow."""
+    tables = Tables((wide(5).tables[0], replace(wide(1).tables[0], title="Narrow")), ())
+    first, second = render(tables, "terminal", width, Look(intervals="pm", notes="none")).split("Narrow")
+    assert [("95 % interval" in text) for text in (first, second)] == [width == 70] * 2

@@ -12,8 +12,9 @@ from table_samples import TABLES, methods_by_metrics, wide
 
 from adasise_bench.records.run import load_run
 from adasise_bench.reporting.tables import Cell, Row, Table, Tables, build_tables
+from adasise_bench.reporting.tables.footnotes import MOST_LINES, all_footnotes
 from adasise_bench.reporting.tables.formats import render
-from adasise_bench.reporting.tables.latex import WIDTHS
+from adasise_bench.reporting.tables.latex_notes import WIDTHS, printed_lines
 from adasise_bench.reporting.tables.look import Look, Span
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "run_folder"
@@ -69,6 +70,82 @@ def test_no_table_is_wider_or_higher_than_its_place(tmp_path: Path, span: Span, 
     log = compiled(tmp_path, "\n\\clearpage\n".join(parts), options)
     assert not [line for line in log.splitlines() if "Overfull" in line or "too large" in line]
     assert "multiply defined" not in log
+
+
+SPLIT = r"\\begin\{table\*?\}(.*?)\\end\{table\*?\}"
+
+
+@pytest.mark.parametrize("span", WIDTHS)
+@pytest.mark.parametrize("notes", ["few", "all"])
+@pytest.mark.parametrize("intervals", ["brackets", "pm", "none"])
+def test_no_float_has_notes_alone(span: str, notes: str, intervals: str) -> None:
+    golden = load_run(GOLDEN)
+    many = replace(methods_by_metrics(30), notes=tuple(f"Note {k}." for k in range(9)))
+    samples = [*SAMPLES, many, build_tables([golden]), build_tables([golden], against="sise")]
+    for tables in [*samples, build_tables([golden], by="class", metrics=["ebpg"])]:
+        text = latex_of(tables, span=span, notes=notes, intervals=intervals)
+        floats = re.findall(SPLIT, text, re.S)
+        assert all(r"\begin{tabular}" in part for part in floats)
+        assert sum(r"\label{" in part for part in floats) == len(tables.tables)
+
+
+@pytest.mark.parametrize("span", WIDTHS)
+def test_few_notes_stand_below_the_last_table(span: str) -> None:
+    """Also where the last table fills its floats to the last line."""
+    for lines in range(30, 50):
+        text = latex_of(_tall(lines, 2), span=span, intervals="none")
+        assert "best measured" not in text
+        assert text.index("higher is better") < text.rindex(r"\end{table")
+        assert "Notes on" not in text
+
+
+def test_many_notes_are_a_text_that_names_the_tables() -> None:
+    tables = build_tables([load_run(GOLDEN)], against="sise")
+    text = latex_of(tables, span="column", notes="all")
+    behind = text[text.rindex(r"\end{table}") :]
+    assert r"Notes on Tables~\ref{tab:table1-scenes-vgg} to~\ref{tab:table2-scenes-vgg}:" in behind
+    assert all(note[:9] in behind for note in ("Bold: best", "Accuracy: the network"))
+    alone = replace(tables, tables=tables.tables[:1], notes=("A note of some length. " * 200,))
+    assert r"Notes on Table~\ref{tab:table1-scenes-vgg}:" in latex_of(alone, span="column", notes="all")
+
+
+_COUNTED = r"\par\xdef\lines{\the\prevgraf}\typeout{LINES=\lines}}"
+
+
+@needs_latex
+@pytest.mark.parametrize(("span", "options"), [("column", "a4paper,twocolumn"), ("page", "")])
+def test_few_notes_take_six_printed_lines_at_most(tmp_path: Path, span: Span, options: str) -> None:
+    """TeX counts the lines itself; they are at most as many as the notes are reckoned to take."""
+    words = ("a/path_without-any/end_" * 9, "SHA-256 f6aaaa4aa35c; ↑ ± ° [1, 2]", "word " * 30)
+    noted = replace(TABLES, notes=tuple(f"Note {k}: {words[k % 3]}" for k in range(9)))
+    for tables in (build_tables([load_run(GOLDEN)], against="sise"), noted):
+        texts = {notes: latex_of(tables, span=span, notes=notes) for notes in ("few", "all")}
+        body = "\n\\clearpage\\typeout{ALL}\n".join(texts.values())
+        log = compiled(tmp_path, body.replace(r"\par}", _COUNTED), options)
+        few, every = ([int(n) for n in re.findall(r"LINES=(\d+)", part)] for part in log.split("ALL\n"))
+        assert len(few) == texts["few"].count(r"\raggedright") > 1
+        assert sum(few) <= MOST_LINES
+        reckoned = [printed_lines(note, span) for note in all_footnotes(tables, "bold")]
+        assert [real > own for real, own in zip(every, reckoned, strict=True)] == [False] * len(reckoned)
+
+
+def test_the_comment_at_the_end_tells_the_author_what_to_type() -> None:
+    text = latex_of(build_tables([load_run(GOLDEN)]), span="column")
+    assert re.fullmatch(r"% \d+ more notes: table --notes all", text.splitlines()[-1])
+
+
+def test_half_widths_stand_in_the_same_place_in_all_tables() -> None:
+    """Table 1 has no room for them beside its numbers in a column; the table below it would have."""
+    for span, below in (("column", True), ("page", False)):
+        text = latex_of(build_tables([load_run(GOLDEN)]), span=span, intervals="pm", notes="none")
+        beside = re.findall(r"\d \\adasisesmall\{\$\\pm\$", text)
+        assert (r"\quad \adasisesmall{95 \% interval}" in text) is below
+        assert bool(beside) is not below
+    small = wide(1).tables[0]
+    tables = replace(build_tables([load_run(GOLDEN)]), notes=())
+    text = latex_of(replace(tables, tables=(tables.tables[0], small)), span="column", intervals="pm")
+    parts = re.findall(SPLIT, text, re.S)
+    assert [r"\quad \adasisesmall{95 \% interval}" in part for part in parts] == [True, True]
 
 
 def test_the_five_blocks_of_table_2_stand_beside_each_other_in_a_column() -> None:

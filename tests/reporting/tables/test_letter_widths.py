@@ -45,6 +45,7 @@ def test_no_letter_is_wider_than_said_nor_much_narrower(
         ("aaaaaaaaaa", 18, ["aaaa", "aaaa", "aa"]),
         ("[59.88, 62.50]", 200, ["[59.88, 62.50]"]),
         ("", 10, [""]),
+        ("Run-time, s ↓", 50, ["Run-time,", "s ↓"]),
     ],
 )
 def test_lines_are_broken_at_spaces_then_at_signs_then_anywhere(

@@ -3,7 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 from table_runs import Folder, build, record
+
+from adasise_bench.reporting.tables import title_of
 
 
 def test_notes_say_what_limits_the_comparison(folder: Folder) -> None:
@@ -227,3 +230,41 @@ def test_no_two_notes_say_the_same(folder: Folder) -> None:
     for words in ("comparable", "mu=0.3", "Some CPU", "arXiv 2102.07799", "Tesla", "drawn"):
         assert sum(words in note for note in notes) == 1, words
         assert sum(note.count(words) for note in notes) == 1, words
+
+
+def test_the_side_of_the_blocks_is_said_once(folder: Folder) -> None:
+    """At the table where it has published numbers, and else in a note."""
+
+    def change(config: dict[str, Any], _: dict[str, Any]) -> None:
+        config["models"]["resnet50"]["blocks"] = "pool-output"
+
+    said = "pool-output side of the blocks"
+    with_published = build(folder([record("sise", "1", ebpg=1.0)], "published", change))
+    assert said in "".join(with_published.tables[0].deviations)
+    assert not any(said in note for note in with_published.notes)
+    without = build(folder([record("mine", "1", ebpg=1.0)], "own", change))
+    assert without.tables[0].deviations == ()
+    assert sum(said in note for note in without.notes) == 1
+
+
+def test_scores_far_from_their_ends_need_no_note(folder: Folder) -> None:
+    middle = build(folder([record("sise", str(k), ebpg=1.0, score=0.5) for k in range(3)], "middle"))
+    assert not any("the score of the class" in note for note in middle.notes)
+    end = build(folder([record("sise", str(k), ebpg=1.0, score=0.5 + 0.499 * k) for k in range(2)], "end"))
+    (note,) = (note for note in end.notes if "the score of the class" in note)
+    assert "under 0.01 in 0 (0.0 %) and over 0.99 in 1 (50.0 %)" in note
+    assert "`" not in note  # which a paper's reader would not understand
+
+
+@pytest.mark.parametrize(
+    ("label", "title"),
+    [
+        ("ada_sise_otsu", "Ada-SISE otsu"),
+        ("sise_mu_0.3", "SISE mu 0.3"),
+        ("grad_cam_pp_x", "Grad-CAM++ x"),
+        ("my_sise", "my_sise"),
+        ("sise2", "sise2"),
+    ],
+)
+def test_a_label_that_begins_with_a_method_begins_with_its_title(label: str, title: str) -> None:
+    assert title_of(label) == title

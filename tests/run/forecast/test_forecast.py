@@ -59,11 +59,40 @@ def test_table1_is_planned_on_a_fresh_machine() -> None:
     shared = sum(pictures[classes] * (1 + kept[classes]) for classes in kept)
     assert rows["sise"][2:] == ["+", "ada_sise", "15,264", f"{shared:,}", "15,264"]
     inputs = 3 * perturbation + shared + 2 * 15264 + 3 * 7632
-    assert f"time: about {0.5 * inputs / 86400:.1f} days on cpu" in result.stdout
+    assert f"time: about {0.5 * inputs / 86400:.0f} days on cpu" in result.stdout
     assert "download: VOC 2007 test (as much again when unpacked), about 451 MB, into data" in result.stdout
     assert "download: weights of resnet50, about 94.1 MB, into " in result.stdout
     assert f"disk: about {1500 * 3 * 7632 / 1e6:.1f} MB of records in results/table1-" in result.stdout
     assert not list(Path.cwd().iterdir())
+
+
+@pytest.mark.usefixtures("tried")
+def test_coco_is_planned_before_it_is_refused() -> None:
+    result = dry("--config", "coco", "--models", "resnet50", "--methods", "extremal_perturbation")
+    assert result.exit_code == 3
+    assert "COCO 2014 val: 40,137 pictures, 116,592 image-class pairs" in result.stdout
+    assert "unpack val2014.zip and annotations_trainval2014.zip" in result.stdout
+    passes = 116592 * 3200
+    assert f" {passes:,} " in result.stdout
+    assert "about 373 million forward passes and 373 million gradients in all" in result.stdout
+    days = 0.5 * (3 * passes + 116592) / 86400
+    assert f"time: about {days / 365.25:.0f} years ({days:,.0f} days) on cpu" in result.stdout
+    assert "VOC" not in result.stdout
+    assert result.stderr.count("\n") == 1
+    assert "val2014: no such folder of pictures" in result.stderr
+    part = dry("--config", "coco", "--models", "resnet50", "--methods", "sise", "--limit", "30")
+    assert part.exit_code == 3
+    assert "COCO 2014 val: 30 pictures, about 88 image-class pairs" in part.stdout
+    assert not list(Path.cwd().iterdir())
+
+
+@pytest.mark.usefixtures("tried")
+def test_a_disk_that_is_too_small_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for free, told in ((10**12, False), (22_500, False), (22_499, True), (1, True)):  # 15 pairs
+        monkeypatch.setattr(description, "free_bytes", lambda _folder, free=free: free)
+        result = dry("--config", "quickstart", "--methods", "sise", "--limit", "8")
+        assert (", which is too little" in result.stdout) == told
+    assert "; free there: 1 byte, which is too little" in result.stdout
 
 
 @pytest.mark.usefixtures("tried")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import tarfile
 from pathlib import Path
 
 import pytest
+from coco_layout import write_coco
 
 from adasise_bench.run.config import RunConfig
 from adasise_bench.run.config_file import load_config
@@ -56,3 +58,41 @@ def test_unusable_annotations_are_no_pairs(voc_root: Path) -> None:
     assert found.pairs == 3
     assert found.by_classes == {2: 1, 0: 1, 1: 1}
     assert [note.partition(": ")[0] for note in found.notes] == ["unusable annotation"]
+
+
+def coco(root: Path, *settings: str) -> RunConfig:
+    return load_config(Path("coco"), [f"data.root={root}", *settings])
+
+
+def test_coco_is_known_without_its_files_and_refused_all_the_same(tmp_path: Path) -> None:
+    found = pictures_of(coco(tmp_path))
+    assert (len(found.counts), found.pairs) == (40137, 116592)
+    assert (found.here, found.typical, found.downloaded) == (False, False, False)
+    assert len(found.classes) == 80
+    assert "val2014: no such folder of pictures" in str(found.refusal)
+    part = pictures_of(coco(tmp_path, "limit=1000", "data.region=masks"))
+    assert (len(part.counts), part.typical, part.data) == (1000, True, "COCO 2014 val, masks")
+    assert part.pairs == pytest.approx(1000 * 116592 / 40137, rel=0.002)
+
+
+@pytest.mark.parametrize("missing", ["val2014", "annotations/instances_val2014.json"])
+def test_half_of_coco_is_not_enough(tmp_path: Path, missing: str) -> None:
+    write_coco(tmp_path)
+    assert pictures_of(coco(tmp_path)).here
+    path = tmp_path / missing
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    found = pictures_of(coco(tmp_path))
+    assert not found.here
+    assert missing in str(found.refusal)
+
+
+def test_what_is_there_but_damaged_is_refused_at_once(tmp_path: Path) -> None:
+    write_coco(tmp_path)
+    (tmp_path / "annotations/instances_val2014.json").write_text("[")
+    with pytest.raises(DataError, match="damaged JSON"):
+        pictures_of(coco(tmp_path))
+
+
+def test_other_sets_in_cocos_layout_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="val2017: no such folder of pictures"):
+        pictures_of(coco(tmp_path, "data.year=2017"))
