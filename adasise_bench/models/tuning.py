@@ -191,6 +191,8 @@ def _with_backend(
             if spent and began + 2 * spent > deadline:
                 break
             seconds = _seconds_per_input(classifier, candidate, image)
+            if seconds == float("inf"):
+                break  # what fails, or finds no memory, does so with larger batches as well
             spent = time.perf_counter() - began
             cost = seconds * workload.padding(size) * forwards + (spent if torch_too else 0.0)
             if cost < least:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar
@@ -115,7 +116,8 @@ def _converted(module: nn.Module, *examples: torch.Tensor) -> Any:
     from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
 
     with _silence(), torch.no_grad():
-        program = torch.export.export(module, examples, strict=False)
+        with redirect_stderr(io.StringIO()):  # torch prints the graph so far where it gives up
+            program = torch.export.export(_Called(module), examples, strict=False)
         frontend = FrontEndManager().load_by_framework("pytorch")
         decoder = TorchFXPythonDecoder.from_exported_program(program, dynamic_shapes=False)
         model = frontend.convert(frontend.load(decoder))
@@ -123,6 +125,21 @@ def _converted(module: nn.Module, *examples: torch.Tensor) -> Any:
     if len(model.outputs) != 1:
         raise ValueError(f"{len(model.outputs)} outputs after conversion")
     return model
+
+
+class _Called(nn.Module):
+    """A module behind a plain forward pass.
+
+    ``torch.export`` reads the code of the forward pass that it is given. Somebody else's network may have an
+    object there, as one whose errors are named has.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self._module = module
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        return self._module(*inputs)
 
 
 def _in_layout(model: Any, channels_last: bool, *, output_too: bool = False) -> Any:

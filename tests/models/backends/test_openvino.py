@@ -24,6 +24,8 @@ from adasise_bench.models.engine import LAYOUTS, Engine, LayoutName
 from adasise_bench.models.forward_errors import name_errors
 from adasise_bench.models.loading import load_classifier
 from adasise_bench.models.preparation import prepared
+from adasise_bench.models.tuning import tune
+from adasise_bench.models.workload import Workload
 
 pytest.importorskip("openvino")  # an extra; CI has it
 
@@ -35,6 +37,12 @@ SIZES = (1, 4, 8)
 def tiny() -> Classifier:
     torch.manual_seed(3)
     return make_classifier(TinyVGG(), ("features.1",), tuple("abcd"))
+
+
+def somebody_elses() -> Classifier:
+    """Its forward pass is an object, as that of every network that is not the tool's own."""
+    plain = tiny()
+    return make_classifier(name_errors(plain.module, "models.own"), ("features.1",), plain.classes)
 
 
 def scenes_vgg() -> Classifier:
@@ -69,7 +77,7 @@ def by_openvino(classifier: Classifier, count: int, layout: LayoutName = "contig
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("network", [tiny, scenes_vgg, resnet50, vgg16])
+@pytest.mark.parametrize("network", [tiny, somebody_elses, scenes_vgg, resnet50, vgg16])
 def test_scores_are_torchs(network: Callable[[], Classifier], layout: LayoutName) -> None:
     plain = network()
     classifier = by_openvino(plain, 4, layout)
@@ -234,6 +242,15 @@ def test_what_cannot_be_converted_runs_by_torch(
     assert said.count("\n") == 1
     assert said.startswith("models.own: openvino cannot run it: ")
     assert said.endswith("; torch does instead\n")
+
+
+def test_what_cannot_be_converted_is_tried_in_one_batch_size(capsys: pytest.CaptureFixture[str]) -> None:
+    plain = make_classifier(Branching(), ("features.1",), tuple("abcd"))
+    found = tune(
+        plain, inputs(1, (48, 40)), layout=None, batch_size=None, backends=("openvino",), workload=Workload()
+    )
+    assert found.backend == "torch"
+    assert capsys.readouterr().err.count("openvino cannot run it") == 1
 
 
 def test_wrong_numbers_are_found(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
