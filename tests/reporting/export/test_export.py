@@ -148,6 +148,10 @@ def test_the_card_names_the_weights_of_its_own_network_only(results: NetworkResu
     text = card(both).replace("\\", "")
     assert "- scenes_vgg: not the published weights" in text
     assert "- VGG16: " not in text
+    assert "ada-sise-v1" in text
+    for name in ("pointing-torchray15-v1", "score-cam-v1"):  # recorded, or known to the run, but not shown
+        assert name in run.environment["definitions"].values()
+        assert name not in text
 
 
 def test_a_run_of_a_few_pictures_does_not_name_the_data_of_all(results: NetworkResults) -> None:
