@@ -312,7 +312,8 @@ def test_trackios_folder_cannot_lie_in_a_file(tmp_path: Path, monkeypatch: pytes
     done = export(GOLDEN, "trackio", "--output", str(tmp_path / "file/sub"))
     assert done.exit_code == 5
     assert done.stderr.count("\n") == 1
-    assert "file/sub: cannot write: Not a directory" in done.stderr
+    assert "file/sub: cannot write: Not a directory; choose another --output or mend this one" in done.stderr
+    assert "resume" not in done.stderr
 
 
 def test_trackio_keeps_the_runs_on_this_machine(
