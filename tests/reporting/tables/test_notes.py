@@ -299,6 +299,9 @@ def test_scores_far_from_their_ends_need_no_note(folder: Folder) -> None:
         ("sise_mu_0.3", "SISE mu 0.3"),
         ("grad_cam_pp_x", "Grad-CAM++ x"),
         ("my_sise", "my_sise"),
+        ("sise_", "sise_"),
+        ("sise__x", "sise__x"),
+        ("sise_x_", "sise_x_"),
         ("sise2", "sise2"),
     ],
 )
