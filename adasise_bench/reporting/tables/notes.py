@@ -123,7 +123,7 @@ def statistics_notes(tables: Sequence[Table]) -> Iterator[str]:
     if {cell.group for cell in cells} & set(OUTCOMES):
         yield (
             "Outcome: the place of the class among the data's classes, by the network's scores of the whole "
-            "picture."
+            "image."
         )
 
 
