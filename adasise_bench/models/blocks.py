@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
@@ -287,7 +288,7 @@ def _stages(trace: Trace, frame: tuple[int, int]) -> list[list[_Map]]:
     for maps in _bottlenecks(trace, frame):
         if "Pool" in _kind(maps.node) or maps.positions == 1:
             continue
-        before = stages[-1][-1].positions if stages else frame[0] * frame[1] * _LEAST_FACTOR
+        before = stages[-1][-1].positions if stages else math.inf  # a network may enlarge its input
         if maps.positions * _LEAST_FACTOR <= before:
             stages.append([maps])
         elif maps.positions < before * _LEAST_FACTOR:
