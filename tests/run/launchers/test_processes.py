@@ -97,7 +97,7 @@ def saliency(model, image, target):
 
 def test_workers_that_said_something_leave_nothing_behind_for_python_to_report(tmp_path: Path) -> None:
     (tmp_path / "talkative.py").write_text(TALKATIVE)
-    command = "run --config quickstart --limit 2 --devices cpu,cpu --output out".split()
+    command = ["run", "--config", "quickstart", "--limit", "2", "--devices", "cpu,cpu", "--output", "out"]
     told = subprocess.run(
         [sys.executable, "-m", "adasise_bench", *command, "--set", "methods=['talkative:saliency']"],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": PYTHONPATH}, capture_output=True, text=True,
