@@ -186,6 +186,12 @@ def search_blocks(module: nn.Module, image: torch.Tensor, tokens: int | None = N
         ValueError: see :func:`find_blocks`.
     """
     trace = trace_forward(module, image, tokens)
+    if not trace.calls:
+        raise ValueError(
+            "the forward pass runs none of the network's modules; if it is a function that was put into the "
+            "object, it calls those of the object that it was written for, also in a copy: make it a method "
+            "of the class"
+        )
     stages = _stages(trace, (image.shape[2], image.shape[3]))
     places = [stage[_last(stage, trace)] for stage in stages]
     blocks = _blocks(places if len(stages) > 1 else _quarters(stages, trace), trace)

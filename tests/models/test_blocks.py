@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import re
 import sys
@@ -321,6 +322,14 @@ class Tokens(nn.Module):
         for unit in self.units:
             x = x + unit(x)
         return x.mean(1)
+
+
+def test_a_copy_whose_forward_pass_runs_the_layers_of_the_original_is_told_why() -> None:
+    original = frozen(TinyVGG())
+    plain = original.forward
+    original.forward = lambda x: plain(x)
+    with pytest.raises(ValueError, match=r"runs none of the network's modules; .* make it a method of the"):
+        find_blocks(copy.deepcopy(original), noise(48))
 
 
 def test_layers_behind_a_block_are_counted_and_most_of_them_refused() -> None:
