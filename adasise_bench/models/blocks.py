@@ -146,9 +146,9 @@ def find_blocks(module: nn.Module, image: torch.Tensor, tokens: int | None = Non
         tokens: number of tokens in front of those of the positions, if it is known.
 
     Raises:
-        ValueError: the network has not two places at which all of its later layers read feature maps, most
-            layers of a size lie behind the last maps of this size that a module returns, or tokens are not in
-            the order of the picture.
+        ValueError: the forward pass runs no module, the network has not two places at which all of its later
+            layers read feature maps, most layers of a size lie behind the last maps of this size that a
+            module returns, or tokens are not in the order of the picture.
     """
     return tuple(block.name for block in search_blocks(module, image, tokens))
 
