@@ -16,7 +16,8 @@ class _PlainLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.events.AliasEvent):
-            raise _refused("anchors and aliases are not allowed", self.peek_event().start_mark)
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise _refused("anchors and aliases are not allowed", event.start_mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
