@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
@@ -145,9 +146,9 @@ def find_blocks(module: nn.Module, image: torch.Tensor, tokens: int | None = Non
         tokens: number of tokens in front of those of the positions, if it is known.
 
     Raises:
-        ValueError: the network has not two places at which all of its later layers read feature maps, most
-            layers of a size lie behind the last maps of this size that a module returns, or tokens are not in
-            the order of the picture.
+        ValueError: the forward pass runs no module, the network has not two places at which all of its later
+            layers read feature maps, most layers of a size lie behind the last maps of this size that a
+            module returns, or tokens are not in the order of the picture.
     """
     return tuple(block.name for block in search_blocks(module, image, tokens))
 
@@ -185,6 +186,12 @@ def search_blocks(module: nn.Module, image: torch.Tensor, tokens: int | None = N
         ValueError: see :func:`find_blocks`.
     """
     trace = trace_forward(module, image, tokens)
+    if not trace.calls:
+        raise ValueError(
+            "the forward pass runs none of the network's modules; if it is a function that was put into the "
+            "object, it calls those of the object that it was written for, also in a copy: make it a method "
+            "of the class"
+        )
     stages = _stages(trace, (image.shape[2], image.shape[3]))
     places = [stage[_last(stage, trace)] for stage in stages]
     blocks = _blocks(places if len(stages) > 1 else _quarters(stages, trace), trace)
@@ -287,7 +294,7 @@ def _stages(trace: Trace, frame: tuple[int, int]) -> list[list[_Map]]:
     for maps in _bottlenecks(trace, frame):
         if "Pool" in _kind(maps.node) or maps.positions == 1:
             continue
-        before = stages[-1][-1].positions if stages else frame[0] * frame[1] * _LEAST_FACTOR
+        before = stages[-1][-1].positions if stages else math.inf  # a network may enlarge its input
         if maps.positions * _LEAST_FACTOR <= before:
             stages.append([maps])
         elif maps.positions < before * _LEAST_FACTOR:

@@ -43,15 +43,33 @@ def folded_where_exact(module: nn.Module, image: torch.Tensor) -> nn.Module:
     """The network with its batch normalisations folded, if its outputs then change by rounding only.
 
     Folding joins a convolution with the normalisation that is registered after it, which need not run after
-    it. The outputs are compared in fp32, because TF32 rounds the folded weights differently.
+    it. The outputs are compared in fp32, because TF32 rounds the folded weights differently. A forward pass
+    that was put into the object, as a function, goes on calling the layers of the network that it was written
+    for; such a network is used as it is, since hooks on the layers of its copy would never be called.
     """
     try:
         folded = fold_batchnorm(copy.deepcopy(module))
         with torch.no_grad(), arithmetic("fp32", image.device):
-            before, after = module(image), folded(image)
+            before, layers = _outputs_and_layers(module, image)
+            after, own_layers = _outputs_and_layers(folded, image)
     except Exception:  # a network that cannot be copied or folded is used as it is
         return module
-    return folded if float((before - after).abs().max()) <= _ROUNDING * float(before.abs().max()) else module
+    exact = float((before - after).abs().max()) <= _ROUNDING * float(before.abs().max())
+    return folded if exact and own_layers == layers else module
+
+
+def _outputs_and_layers(module: nn.Module, image: torch.Tensor) -> tuple[torch.Tensor, list[str]]:
+    """The outputs of a network, and the names of its layers in the order in which they ran."""
+    ran: list[str] = []
+    hooks = [
+        layer.register_forward_hook(lambda *_, name=name: ran.append(name))
+        for name, layer in module.named_modules()
+    ]
+    try:
+        return module(image), ran
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:

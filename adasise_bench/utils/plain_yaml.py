@@ -16,7 +16,8 @@ class _PlainLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.events.AliasEvent):
-            raise yaml.YAMLError("anchors and aliases are not allowed")
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise _refused("anchors and aliases are not allowed", event.start_mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -24,21 +25,34 @@ class _PlainLoader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
-                    raise yaml.YAMLError(f"key {key.value!r} is given twice")
+                    raise _refused(f"key {key.value!r} is given twice", key.start_mark)
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
 
     def construct_int(self, node: yaml.ScalarNode) -> int:
         value: int = self.construct_yaml_int(node)
         if value.bit_length() > 63:
-            raise yaml.YAMLError(f"number {node.value[:20]}... is too large")
+            raise _refused(f"number {node.value[:20]}... is too large", node.start_mark)
         return value
 
     def construct_text(self, node: yaml.ScalarNode) -> str:
         value: str = self.construct_yaml_str(node)
         if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
-            raise yaml.YAMLError(f"{value[:20]!r} holds what no text does: NUL or half a character")
+            told = f"{value[:20]!r} holds what no text does: NUL or half a character"
+            raise _refused(told, node.start_mark)
         return value
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, TypeError, AttributeError, KeyError):  # PyYAML's, for a date such as 2024-13-45
+            kind = node.tag.rpartition(":")[2]
+            told = f"{str(node.value)[:20]!r} is no {kind}; put it in quotes if it is a text"
+            raise _refused(told, node.start_mark) from None
+
+
+def _refused(problem: str, mark: yaml.Mark) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
 
 _PlainLoader.add_constructor("tag:yaml.org,2002:int", _PlainLoader.construct_int)

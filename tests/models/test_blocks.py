@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import re
 import sys
@@ -274,6 +275,25 @@ def test_pooled_maps_are_no_block() -> None:
     assert find_blocks(module, noise()) == ("1", "4", "8")
 
 
+class Enlarged(nn.Module):
+    """A network for inputs of one size, as those of many libraries, to which it stretches others."""
+
+    def __init__(self, network: nn.Module, side: int) -> None:
+        super().__init__()
+        self.network, self.side = network, side
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        outputs: torch.Tensor = self.network(nn.functional.interpolate(x, (self.side, self.side)))
+        return outputs
+
+
+@pytest.mark.parametrize("side", [50, 100, 200])
+def test_a_network_that_enlarges_its_input_has_the_same_blocks(side: int) -> None:
+    network = frozen(torchvision.models.get_model("resnet18", weights=None))
+    expected = tuple(f"network.{name}" for name in ("relu", *STAGES))
+    assert find_blocks(Enlarged(network, side), noise(48)) == expected
+
+
 def test_larger_maps_than_before_are_left_out() -> None:
     module = sequence(
         conv(3),
@@ -302,6 +322,14 @@ class Tokens(nn.Module):
         for unit in self.units:
             x = x + unit(x)
         return x.mean(1)
+
+
+def test_a_copy_whose_forward_pass_runs_the_layers_of_the_original_is_told_why() -> None:
+    original = frozen(TinyVGG())
+    plain = original.forward
+    original.forward = lambda x: plain(x)
+    with pytest.raises(ValueError, match=r"runs none of the network's modules; .* make it a method of the"):
+        find_blocks(copy.deepcopy(original), noise(48))
 
 
 def test_layers_behind_a_block_are_counted_and_most_of_them_refused() -> None:

@@ -50,6 +50,16 @@ def network(outputs=6, channels=8):
 def with_facts(**facts):
     return network(), {"mean": (0.1, 0.2, 0.3), "std": (1, 1, 1), "scale": 255} | facts
 
+def patched():
+    module = network()
+    layers = list(module)
+    def forward(x):
+        for layer in layers:
+            x = layer(x)
+        return x
+    module.forward = forward
+    return module
+
 class Two(nn.Module):
     def forward(self, x):
         return x.mean((2, 3)), x
@@ -273,6 +283,27 @@ def test_folding_that_would_change_outputs_is_left_out() -> None:
     image = torch.randn(1, 3, 32, 32)
     folded = folded_where_exact(module, image)
     torch.testing.assert_close(folded(image), module(image), atol=1e-4, rtol=1e-3)
+
+
+def test_a_forward_pass_that_calls_the_layers_of_one_object_keeps_this_object() -> None:
+    """A copy of such a network passes its inputs through the layers of the original."""
+    module = nn.Sequential(nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+    layers = list(module)
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        for layer in layers:
+            x = layer(x)
+        return x.flatten(1)
+
+    module.forward = forward
+    module.eval().requires_grad_(False)
+    assert folded_where_exact(module, torch.randn(1, 3, 8, 8)) is module
+
+
+def test_a_network_whose_forward_pass_was_put_into_the_object_is_explained() -> None:
+    classifier = load({"source": "nets:patched", **NORMALISED})
+    maps = classifier.block_maps(torch.randn(1, 3, 48, 48), [0])
+    assert [len(block.maps) for block in maps] == list(classifier.maps)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
@@ -22,6 +23,9 @@ _MOST_PREPARED = 4
 """Each shape takes up to minutes to prepare, and memory of its own."""
 
 _LONGEST_REASON = 200
+
+_UNCONVERTED = re.compile(r"(No conversion rule found for operations|Conversion is failed for): .*")
+"""What OpenVINO cannot convert is in one of the last lines of its message."""
 
 _Pass = TypeVar("_Pass", bound=Callable[..., torch.Tensor])
 
@@ -146,9 +150,11 @@ class CheckedPasses(ABC, Generic[_Pass]):
 
 
 def _reason_of(error: Exception) -> str:
-    """The first line of what went wrong; a deviation needs no name of its own."""
-    told = next(iter(text_of(error).strip().splitlines()), "")
-    named = told if isinstance(error, DeviationError) else f"{type(error).__name__}: {told}"
+    """What went wrong, in one line; a deviation needs no name of its own."""
+    told = text_of(error)
+    unconverted = _UNCONVERTED.search(told)
+    line = unconverted[0] if unconverted else next(iter(told.strip().splitlines()), "")
+    named = line if isinstance(error, DeviationError) else f"{type(error).__name__}: {line}"
     return printable(named)[:_LONGEST_REASON]
 
 

@@ -13,6 +13,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from adasise_bench.models.engine import Engine
 from adasise_bench.run.config import RunConfig
@@ -112,6 +113,7 @@ class LocalWorkerPool:
 def _work(connection: Connection) -> None:
     """The work of a worker process, until its driver is gone."""
     end_with_driver()
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore, which Python reports if a process is ended
     with suppress(EOFError, OSError):
         service = Service(connection.recv())
         connection.send(service.begin())

@@ -16,6 +16,7 @@ from torch import nn
 from torchvision import models
 from torchvision.models.resnet import Bottleneck, ResNet
 
+from adasise_bench.methods.extremal_perturbation.extremal_perturbation import OBJECTIVES
 from adasise_bench.methods.masking import score_masks
 from adasise_bench.models.backends.openvino import OpenVino
 from adasise_bench.models.backends.probe import masked_noise
@@ -242,6 +243,29 @@ def test_what_cannot_be_converted_runs_by_torch(
     assert said.count("\n") == 1
     assert said.startswith("models.own: openvino cannot run it: ")
     assert said.endswith("; torch does instead\n")
+
+
+class Spectrum(TinyVGG):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(torch.fft.ifft2(torch.fft.fft2(x)).real)
+
+
+class Normalised(TinyVGG):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(nn.functional.layer_norm(x, x.shape[-1:]))
+
+
+def test_the_operation_that_openvino_does_not_know_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    classifier = by_openvino(make_classifier(Spectrum(), ("features.1",), tuple("abcd")), 4)
+    classifier.scores(inputs(4, (48, 40)))
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert (
+        "cannot run it: OpConversionFailure: No conversion rule found for operations: aten._fft_c2c" in said
+    )
+    classifier = by_openvino(make_classifier(Normalised(), ("features.1",), tuple("abcd")), 4)
+    classifier.input_gradient(inputs(4, (48, 40)), torch.arange(4), OBJECTIVES["simple"])
+    assert "gradients: OpConversionFailure: Conversion is failed for: " in capsys.readouterr().err
 
 
 def test_what_cannot_be_converted_is_tried_in_one_batch_size(capsys: pytest.CaptureFixture[str]) -> None:

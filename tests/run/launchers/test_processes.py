@@ -85,6 +85,28 @@ def test_a_picture_that_is_another_where_the_workers_are_keeps_its_records_as_er
     pd.testing.assert_frame_equal(made[~other], undisturbed[~other], check_exact=True, check_dtype=False)
 
 
+TALKATIVE = """
+import sys
+from tqdm import tqdm
+
+def saliency(model, image, target):
+    tqdm.write("a line above the bar", file=sys.stderr)
+    return image.abs().sum(1)[0]
+"""
+
+
+def test_workers_that_said_something_leave_nothing_behind_for_python_to_report(tmp_path: Path) -> None:
+    (tmp_path / "talkative.py").write_text(TALKATIVE)
+    command = ["run", "--config", "quickstart", "--limit", "2", "--devices", "cpu,cpu", "--output", "out"]
+    told = subprocess.run(
+        [sys.executable, "-m", "adasise_bench", *command, "--set", "methods=['talkative:saliency']"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": PYTHONPATH}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    assert any("a line above the bar" in log.read_text() for log in (tmp_path / "out/logs").iterdir())
+    assert "leaked" not in told.stderr
+
+
 BROKEN_ONCE = """
 from pathlib import Path
 
