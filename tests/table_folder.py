@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Folder:
         change(config, environment)
         path = tmp_path / name
         path.mkdir()
-        (path / "config.yaml").write_text(yaml.safe_dump(config))
+        (path / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
         (path / "environment.json").write_text(json.dumps(environment))
         table = pa.Table.from_pylist([asdict(entry) for entry in records], schema=SCHEMA)
         pq.write_table(table, path / "records.parquet")

@@ -32,7 +32,7 @@ from adasise_bench.cli.schema import schema
 from adasise_bench.cli.status import status
 from adasise_bench.cli.table import table
 from adasise_bench.cli.validate import validate
-from adasise_bench.utils.errors import BenchError, CrashError, OutputError
+from adasise_bench.utils.errors import BenchError, ConfigError, CrashError, OutputError
 from adasise_bench.utils.idle_threads import let_idle_threads_sleep
 from adasise_bench.utils.messages import terminal
 from adasise_bench.utils.streams import open_closed_streams, outlive_readers
@@ -81,9 +81,22 @@ class _Group(click.Group):
         except (click.exceptions.Exit, click.Abort, click.ClickException):
             raise
         except Exception as error:  # not a known fault of the input, so it is ours
-            crash = _logged(error)
-            click.echo(terminal(f"Error: {crash}"), err=True)
-            ctx.exit(crash.exit_code)
+            said = _misfit(error) or _logged(error)
+            click.echo(terminal(f"Error: {said}"), err=True)
+            ctx.exit(said.exit_code)
+
+
+def _misfit(error: Exception) -> BenchError | None:
+    """The error for a torchvision that was built for another torch, whose operators are then missing."""
+    from adasise_bench.utils.versions import package_version
+
+    if "operator torchvision::" not in str(error):
+        return None
+    installed = " and ".join(f"{name} {package_version(name)}" for name in ("torch", "torchvision"))
+    return ConfigError(
+        f"{installed} do not fit together ({error}); install a pair that does: "
+        "pip install --upgrade torch torchvision"
+    )
 
 
 def _logged(error: Exception) -> CrashError:

@@ -173,5 +173,5 @@ def _run(
     click.echo(told, err=True)
     if outcome.errors > config.tolerated_errors:
         raise BenchError(
-            f"{outcome.errors:,} of the explanations failed; the column `error` of the records says why"
+            f"{outcome.errors:,} of the {thing}s failed; the column `error` of the records says why"
         )

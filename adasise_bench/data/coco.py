@@ -213,7 +213,8 @@ def open_coco(
         require_decoder()
     if not images.is_dir():
         raise DataError(
-            f"{images}: no such folder of pictures; set data.root to the folder that holds it, or data.images"
+            f"{images}: no such folder of pictures; set data.root to the folder that holds it, or "
+            "data.images; https://cocodataset.org/#download has COCO's"
         )
     try:
         return _opened(name, file, images, region, classes, verify)
@@ -273,7 +274,8 @@ def _read(file: Path, region: Region) -> Any:
     except OSError as error:
         raise DataError(
             f"{file}: cannot read the annotations: {error.strerror or error}; "
-            "set data.root to the folder that holds annotations/, or data.annotations to the file"
+            "set data.root to the folder that holds annotations/, or data.annotations to the file; "
+            "https://cocodataset.org/#download has COCO's"
         ) from None
     if len(content) > _MAX_JSON_BYTES:
         raise ValueError(f"more than {_MAX_JSON_BYTES} bytes refused")

@@ -8,7 +8,9 @@ from pathlib import Path
 from adasise_bench.data.coco import COCO_CLASSES, MASKS, open_coco
 from adasise_bench.data.config import DataConfig, DataKind
 from adasise_bench.data.dataset import Dataset
+from adasise_bench.data.difficult import listed_images
 from adasise_bench.data.scenes import SCENE_CLASSES, embedded_root
+from adasise_bench.data.shipped_counts import VOC_TEST
 from adasise_bench.data.voc import VOC_CLASSES, open_voc
 
 
@@ -39,10 +41,15 @@ def open_dataset(config: DataConfig, *, verify: bool = False, look_for_empty: bo
         config.root.absolute(), config.year, config.image_set, config.download, verify=verify,
         look_for_empty=look_for_empty,
     )  # fmt: skip
-    if config.classes is None:
+    if config.classes is None and not (dataset.name == VOC_TEST and _has_others(dataset)):
         return dataset
     name = f"own set in VOC layout, {config.year} {config.image_set}"
-    return replace(dataset, name=name, classes=config.classes)
+    return replace(dataset, name=name, classes=config.classes or dataset.classes)
+
+
+def _has_others(dataset: Dataset) -> bool:
+    """Whether some of the pictures are none of VOC 2007 test."""
+    return not set(listed_images(VOC_TEST)).issuperset(dataset.images)
 
 
 def _located(config: DataConfig) -> DataConfig:

@@ -140,7 +140,8 @@ def _listed(
     from torchvision.datasets.voc import DATASET_YEAR_DICT
 
     cure = (
-        "set data.root to the folder that holds VOCdevkit; a run with data.download=true fetches VOC into it"
+        "set data.root to the folder that holds VOCdevkit; `run` with data.download=true, as in "
+        "`run --config table1 --limit 1`, fetches VOC into it"
     )
     try:
         verify_str_arg(year, "year", _YEARS)

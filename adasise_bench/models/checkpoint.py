@@ -57,7 +57,8 @@ def fetch(url: str) -> Path:
         torch.hub.download_url_to_file(url, str(target), hash_prefix=match.group(1) if match else None)
     except (URLError, HTTPException, OSError, RuntimeError) as error:
         raise WeightsError(
-            f"{url}: download failed ({error}); fetch it by hand and set models.<arch>.checkpoint"
+            f"{url}: download failed ({error}); fetch it by hand and name the file: "
+            "`explain --checkpoint FILE`, or models.NETWORK.checkpoint in a configuration"
         ) from None
     return target
 

@@ -122,7 +122,7 @@ def _pick(available: dict[str, Any], wanted: Iterable[str], flag: str) -> dict[s
     picked, wanted = {}, list(wanted)
     for name in wanted:
         if name not in available:
-            others = "; --set methods=[...] runs others" if flag == "--methods" else ""
+            others = " (--set methods=[...] runs others)" if flag == "--methods" else ""
             nearest = suggest(name, available, wanted)
             raise ConfigError(f"{flag}: this configuration has no {name!r}{nearest}{others}")
         picked[name] = available[name]

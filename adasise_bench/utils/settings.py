@@ -25,6 +25,22 @@ def suggest(name: str, valid: Iterable[str], given: Iterable[str] = ()) -> str:
     return f"; did you mean {nearest[0]!r}?" if nearest else f"; valid: {', '.join(valid)}"
 
 
+_LIST, _KEYS, _WHOLE = (
+    "write a list, such as [first, second]",
+    "write keys with values",
+    "write a whole number",
+)
+
+_PLAINER = {
+    "tuple_type": _LIST, "list_type": _LIST,
+    "dict_type": _KEYS, "model_type": _KEYS + ", or {} for the defaults",
+    "int_type": _WHOLE, "int_parsing": _WHOLE, "int_from_float": _WHOLE,
+    "float_type": "write a number", "float_parsing": "write a number",
+    "bool_type": "write true or false", "bool_parsing": "write true or false",
+}  # fmt: skip
+"""What to write, by pydantic's type of a failure; its own words are those of a programmer."""
+
+
 def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     """The first failure of validating ``model``, in one line.
 
@@ -40,8 +56,7 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if not location or first["type"] == "value_error":
         return message
-    if first["type"] in ("tuple_type", "list_type"):
-        message = "write a list, such as [first, second]"
+    message = _PLAINER.get(first["type"], message)
     given = "" if first["type"] == "missing" else f" (given: {shown(first['input'])})"
     return f"key {'.'.join(location)!r}: {message}{given}"
 

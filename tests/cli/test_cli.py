@@ -28,6 +28,7 @@ from adasise_bench.reporting.tables.look import WIDTH
 from adasise_bench.run import worker
 from adasise_bench.utils import errors
 from adasise_bench.utils.text_tables import terminal_width
+from adasise_bench.utils.versions import package_version
 
 QUICKSTART = Path(__file__).resolve().parents[2] / "configs" / "quickstart.yaml"
 QUICK = ["run", "--config", str(QUICKSTART), "--limit", "2", "--methods", "sise,ada_sise"]
@@ -312,6 +313,20 @@ def test_tables_take_the_terminals_width_and_the_same_elsewhere(monkeypatch: pyt
         widths.append(terminal_width() or WIDTH)
     monkeypatch.undo()
     assert widths == [137, 60, 100]
+
+
+def test_a_torchvision_for_another_torch_is_named_with_the_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_given: object) -> None:
+        raise RuntimeError("operator torchvision::nms does not exist")
+
+    monkeypatch.setattr("adasise_bench.run.status.read_status", crash)
+    result = call("status", tmp_path)
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert f"torchvision {package_version('torchvision')} do not fit together" in line
+    assert line.endswith("pip install --upgrade torch torchvision")
 
 
 def test_what_nobody_foresaw_ends_in_70_and_one_line_that_names_its_log(

@@ -214,6 +214,18 @@ def test_vocs_layout_takes_other_classes(voc_root: Path) -> None:
     assert dataset.annotation("000001").class_names == ["dog", "person"]
 
 
+def test_pictures_that_voc_does_not_have_are_an_own_set(voc_root: Path) -> None:
+    assert open_dataset(DataConfig(root=voc_root)).name == "VOC 2007 test"
+    base = voc_root / "VOCdevkit" / "VOC2007"
+    for folder, suffix in (("JPEGImages", "jpg"), ("Annotations", "xml")):
+        (base / folder / f"000001.{suffix}").rename(base / folder / f"kitchen.{suffix}")
+    (base / "ImageSets" / "Main" / "test.txt").write_text("000002\nkitchen\n")
+    dataset = open_dataset(DataConfig(root=voc_root))
+    assert dataset.name == "own set in VOC layout, 2007 test"
+    assert dataset.full_size == (2, None)
+    assert len(dataset.classes) == 20
+
+
 def test_a_folder_named_from_here_is_found_from_elsewhere(
     voc_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

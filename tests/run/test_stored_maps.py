@@ -224,7 +224,7 @@ def test_unusable_maps_are_errors_of_their_pairs(measure: Callable[..., Result],
     (tmp_path / "maps/000001/person.npy").rename(tmp_path / "maps/000001/Person.npy")
     np.save(tmp_path / "maps/000002/person.npy", np.ones((40, 60)))
     last = measure("maps", "--output", "out", code=1).stderr.splitlines()[-1]
-    assert last.startswith("Error: 3 of the explanations failed")
+    assert last.startswith("Error: 3 of the maps failed")
     found = errors(tmp_path / "out")
     assert list(found) == PAIRS[:3]
     assert "1024 of 1024 pixels are NaN or infinite" in found["000001", "dog"]

@@ -150,7 +150,9 @@ def _with_methods(
                 f"--methods: no method {label!r} in these runs{suggest(label, sorted(present), methods)}"
             )
     order = list(dict.fromkeys(methods)) or usual_order(runs, present)
-    chosen = {model: network.only(order) for model, network in networks.items()}
+    configured = dict.fromkeys(model for run in runs for model in run.config["models"])
+    models = [model for model in [*configured, *networks] if model in networks]
+    chosen = {model: networks[model].only(order) for model in models}
     return {model: network for model, network in chosen.items() if network.methods}
 
 

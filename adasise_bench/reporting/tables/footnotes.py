@@ -12,6 +12,9 @@ from adasise_bench.utils.text_tables import paragraph
 MOST_LINES = 6
 """How many lines the footnotes take by default."""
 
+_BEGINNING = 2
+"""How many lines of the first note that does not fit are shown."""
+
 Lines = Callable[[str], int]
 """How many lines a note takes."""
 
@@ -55,7 +58,9 @@ def divided(
 ) -> tuple[list[str], list[str]]:
     """The notes that fit into :data:`MOST_LINES` lines, each one that still fits in its turn, and the others.
 
-    If there are others and ``counted`` is true, one line is left for saying so.
+    The notes begin with the most important ones. Therefore the first one that does not fit is shown with its
+    beginning, and is among the others as well. If there are others and ``counted`` is true, one line is left
+    for saying so.
     """
     lines = lines or in_letters()
     needed = [lines(note) for note in notes]
@@ -65,9 +70,22 @@ def divided(
     hidden: list[str] = []
     left = MOST_LINES - counted
     for note, height in zip(notes, needed, strict=True):
-        (shown if height <= left else hidden).append(note)
-        left -= height if height <= left else 0
+        if height <= left:
+            shown.append(note)
+            left -= height
+            continue
+        if not hidden and (beginning := _beginning(note, lines, min(left, _BEGINNING))):
+            shown.append(beginning)
+            left -= lines(beginning)
+        hidden.append(note)
     return shown, hidden
+
+
+def _beginning(note: str, lines: Lines, most: int) -> str:
+    """As many words of a note as fit into so many lines, and dots; empty where not one word fits."""
+    words = note.split(" ")
+    texts = (f"{' '.join(words[:count])} ..." for count in range(len(words) - 1, 0, -1))
+    return next((text for text in texts if lines(text) <= most), "")
 
 
 def _legend(tables: Tables, best: str, intervals: Intervals) -> Iterator[str]:

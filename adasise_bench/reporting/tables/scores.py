@@ -132,6 +132,6 @@ class Scores:
 
 
 def in_paper_order(present: Iterable[str], paper: Iterable[str]) -> list[str]:
-    """The names that are present: first the paper's in its order, then the others in alphabetical order."""
+    """The names that are present: first the paper's in its order, then the others in their own order."""
     order = list(paper)
-    return sorted(present, key=lambda name: (order.index(name) if name in order else len(order), name))
+    return sorted(present, key=lambda name: order.index(name) if name in order else len(order))

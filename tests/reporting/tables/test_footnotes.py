@@ -21,7 +21,7 @@ def lines_below(text: str) -> list[str]:
 def test_a_terminal_has_six_lines_of_notes_at_most(width: int) -> None:
     lines = lines_below(render(MANY, "terminal", width))
     assert len(lines) <= MOST_LINES
-    shown = sum(line.startswith("Note") for line in lines)
+    shown = sum(line.startswith("Note") for line in lines) - any(line.endswith(" ...") for line in lines)
     assert (
         lines[-1]
         == f"{12 - shown + (not any('best measured' in one for one in lines))} more notes: table --notes all"
@@ -51,9 +51,18 @@ def test_notes_that_fit_are_all_there() -> None:
     assert divided([*few, "One more."]) == (few[:-1], [few[-1], "One more."])
 
 
-def test_a_long_note_makes_room_for_short_ones_behind_it() -> None:
-    long = "word " * 150
-    assert divided(["First.", long, "Last."]) == (["First.", "Last."], [long])
+def test_a_long_note_is_shown_with_its_beginning_and_makes_room_for_short_ones_behind_it() -> None:
+    long = " ".join(f"word{k}" for k in range(150))
+    (first, beginning, last), hidden = divided(["First.", long, "Last.", long + " again"])
+    assert (first, last, hidden) == ("First.", "Last.", [long, long + " again"])
+    assert beginning.endswith(" ...")
+    assert long.startswith(beginning.removesuffix(" ..."))
+    assert 180 < len(beginning) <= 2 * 100
+
+
+def test_of_a_note_that_is_one_word_nothing_is_shown() -> None:
+    long = "w" * 700
+    assert divided([long, "Last."]) == (["Last."], [long])
 
 
 @pytest.mark.parametrize(

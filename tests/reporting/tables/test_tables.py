@@ -1,6 +1,7 @@
 """Table 1: what its numbers rest on, which are the best, and which published ones stand beside them."""
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,16 @@ def test_models_stand_in_the_papers_order_and_table2_needs_maps(folder: Folder) 
         ("table1", "vgg16"),
         ("table1", "resnet50"),
     ]
+
+
+def test_own_models_stand_in_the_order_of_the_configuration(folder: Folder) -> None:
+    def configured(config: dict[str, Any], environment: dict[str, Any]) -> None:
+        for part in (config, environment):
+            part["models"] = {name: deepcopy(part["models"]["vgg16"]) for name in ("zebra", "ant", "vgg16")}
+
+    records = [record("sise", "1", model=model, ebpg=1.0) for model in ("ant", "vgg16", "zebra")]
+    tables = build(folder(records, change=configured)).tables
+    assert [table.model for table in tables] == ["vgg16", "zebra", "ant"]
 
 
 def test_measures_that_a_run_asked_for_are_rows_by_themselves(folder: Folder) -> None:
