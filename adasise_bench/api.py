@@ -196,9 +196,18 @@ class SaliencyMap:
         return side_by_side([[Panel(f"{self.class_name}{score}", shown), over]], self._small_print())
 
     def _small_print(self) -> str:
-        changed = self.made_by.changed_options() if self.made_by else {}
-        facts = [self.model.name] if self.model else []
-        return ", ".join([*facts, *(f"{name}={value}" for name, value in changed.items())])
+        """What is known of the network, the score and the method, in sentences."""
+        from adasise_bench.reporting.captions import options_notes, score_note
+        from adasise_bench.reporting.overlay import COLOURING
+        from adasise_bench.run.scored_picture import weights_note
+
+        sentences = []
+        if self.model is not None:
+            config = self.model.config
+            sentences.append(f"{weights_note(self.model.classifier, config.data.kind)}.")
+            if self.score is not None:
+                sentences.append(score_note(config.score))
+        return " ".join([*sentences, COLOURING, *options_notes([self.made_by] if self.made_by else [])])
 
     def _repr_png_(self) -> bytes:
         """What a notebook shows."""

@@ -24,6 +24,7 @@ from adasise_bench.data.pictures import picture_of, read_picture
 from adasise_bench.data.scenes import draw_scene, embedded_root
 from adasise_bench.metrics.registry import COMPUTED, EXTRA
 from adasise_bench.records.reading import read_records
+from adasise_bench.reporting.overlay import COLOURING
 
 SIDE = 32
 SETTINGS = {"data.input_size": SIDE, "engine.layout": "contiguous", "engine.batch_size": 16}
@@ -272,10 +273,22 @@ def test_a_notebook_shows_the_map_over_its_picture() -> None:
     assert np.ptp(drawn[:40], axis=2).min() > 50  # coloured where it is 1
     texts = [text.get_text() for text in saliency.figure().texts]
     assert texts[:2] == ["dog\nΨ = 0.2500", "Ada-SISE"]
+    assert " ".join(texts[2:]) == COLOURING
     with Image.open(io.BytesIO(saliency._repr_png_())) as shown:
         assert shown.format == "PNG"
         assert 300 < shown.width < 1600
         assert np.ptp(np.asarray(shown.convert("RGB")).astype(int), axis=2).max() > 50
+
+
+def test_the_foot_of_a_map_says_which_network_and_options_made_it() -> None:
+    model = api.load_model("scenes_vgg", settings={"data.input_size": 32}, device="cpu")
+    pixels = draw_scene(5, 1).pixels
+    saliency = api.explain(model, pixels, {"name": "ada_sise", "fusion": "soft"})
+    foot = " ".join(text.get_text() for text in saliency.figure().texts[2:])
+    network, _, rest = foot.partition(". Ψ: ")
+    assert network.startswith("scenes_vgg (for drawn scenes; it says nothing about photographs), not the")
+    assert rest.startswith(f"the network's score of the class for the whole picture (softmax). {COLOURING}")
+    assert rest.endswith(" Ada-SISE: fusion=soft.")
 
 
 def test_numpy_reads_a_map() -> None:

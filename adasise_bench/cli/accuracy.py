@@ -51,4 +51,4 @@ def accuracy(
         tables, errors = measure_accuracy(config)
     show(tables, look)
     if errors > config.tolerated_errors:
-        raise BenchError(f"{errors} of the pictures cannot be used; a note under the table says why of one")
+        raise BenchError(f"{errors} of the images cannot be used; a note under the table says why of one")

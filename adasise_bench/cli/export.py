@@ -59,7 +59,7 @@ def export(
 
 
 def _refuse_idle_options(fmt: str, organization: str | None, update: bool) -> None:
-    """Refuse options that the format has no use for, and a name without a letter."""
+    """Refuse options that the format has no use for, and a name that is blank."""
     from adasise_bench.utils.messages import printable
 
     if organization is not None and fmt != "every-eval-ever":

@@ -142,7 +142,7 @@ METRICS: Mapping[str, Metric] = _named({
         range_of_raw_outputs=FROM_ZERO,
     ),
     "increase": Metric(
-        "Increase, %", "share of pictures whose score rises with the top 15 %",
+        "Increase, %", "share of pairs whose score rises with the top 15 % alone",
         function="faithfulness:increase", definition="increase-hard15-v1", rules=("ties",), range=HIT,
         default=True,
     ),

@@ -26,5 +26,5 @@ def no_run_folder(folder: Path) -> DataError:
     runs: list[str] = []
     with suppress(OSError):
         runs = sorted(str(path.parent) for path in folder.glob(f"*/{CONFIG}"))
-    cure = f"it holds that of {runs[0]}" if runs else "give the folder that `run` printed"
+    cure = f"give one that it holds, such as {runs[0]}" if runs else "give the folder that `run` printed"
     return DataError(f"{folder}: not a run folder, or its run has not begun; {cure}")

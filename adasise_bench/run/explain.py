@@ -19,7 +19,7 @@ from adasise_bench.models.lost_device import named_if_lost
 from adasise_bench.records import environment
 from adasise_bench.records import folder as run_folder
 from adasise_bench.records.maps import write_map
-from adasise_bench.reporting.captions import score_line, score_note
+from adasise_bench.reporting.captions import options_notes, score_line, score_note
 from adasise_bench.reporting.overlay import COLOURING, overlay
 from adasise_bench.reporting.panels import Panel, side_by_side
 from adasise_bench.reporting.tables import title_of
@@ -171,16 +171,11 @@ def _small_print(subject: Subject) -> str:
     """What the maps rest on, in sentences."""
     data = subject.config.data
     height, width = subject.image.shape[2:]
-    changed = ((title_of(method.label), method.changed_options()) for method in subject.config.methods)
     sentences = [
         f"{subject.weights_note()}.",
         score_note(subject.config.score),
         f"Input {width}x{height} px ({data.resize}), {subject.config.precision}.",
         COLOURING,
-        *(
-            f"{title}: {', '.join(f'{name}={value}' for name, value in options.items())}."
-            for title, options in changed
-            if options
-        ),
+        *options_notes(subject.config.methods),
     ]
     return " ".join(sentences)

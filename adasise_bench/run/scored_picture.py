@@ -10,13 +10,14 @@ from typing import Any
 
 import torch
 
-from adasise_bench.data.config import EMBEDDED
+from adasise_bench.data.config import EMBEDDED, DataKind
 from adasise_bench.data.pictures import Picture, read_picture
 from adasise_bench.data.transforms import refuse_elongated, to_input
 from adasise_bench.models.architectures import ARCHITECTURES
 from adasise_bench.models.batching import torch_failures
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.models.lost_device import named_if_lost
+from adasise_bench.reporting.captions import score_text
 from adasise_bench.reporting.tables import title_of
 from adasise_bench.run import network
 from adasise_bench.run.config import RunConfig
@@ -117,7 +118,7 @@ class Subject:
     def ranking(self, top: int) -> str:
         """Rank, name and Ψ of the ``top`` classes and of those that are explained, one line each."""
         rows = (
-            (rank, name, f"{score:.4f}")
+            (rank, name, score_text(score))
             for rank, (name, score) in enumerate(self.scores.items(), 1)
             if rank <= top or name in self.classes
         )
@@ -132,13 +133,18 @@ class Subject:
 
     def weights_note(self) -> str:
         """Which network and weights these are."""
-        weights, title = self.classifier.weights, title_of(self.classifier.name)
-        if self.config.data.kind == "coco":
-            title = f"{title} for COCO"
-        elif self.config.data.kind == "scenes":
-            title = f"{title} (for drawn scenes; it says nothing about photographs)"
-        kind = "TorchRay's published weights" if weights.published else "not the published weights"
-        return f"{title}, {kind}: {weights.file}, SHA-256 {weights.sha256[:12]}"
+        return weights_note(self.classifier, self.config.data.kind)
+
+
+def weights_note(classifier: Classifier, data: DataKind) -> str:
+    """Which network and weights these are, and for which kind of data the network is."""
+    weights, title = classifier.weights, title_of(classifier.name)
+    if data == "coco":
+        title = f"{title} for COCO"
+    elif data == "scenes":
+        title = f"{title} (for drawn scenes; it says nothing about photographs)"
+    kind = "TorchRay's published weights" if weights.published else "not the published weights"
+    return f"{title}, {kind}: {weights.file}, SHA-256 {weights.sha256[:12]}"
 
 
 def open_subject(path: Path, config: RunConfig, classes: Sequence[str] = ()) -> Subject:

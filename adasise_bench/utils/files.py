@@ -22,6 +22,8 @@ LONGEST_LINE = 2**20
 
 _LARGEST_TEXT = 2**26
 
+_AGAIN = "and give the same command again; what is finished is kept"
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
@@ -185,7 +187,7 @@ def as_output_error(path: Path) -> Iterator[None]:
 
 def _cure(error: OSError) -> str:
     if error.errno in _FULL:
-        return "free space or choose another --output, then run the same command again to resume"
+        return f"free space or choose another --output, {_AGAIN}"
     if error.errno == errno.ENAMETOOLONG:
         return "shorten the names that it is put together from, or the path of --output"
-    return "choose another --output, or mend this one and run the same command again to resume"
+    return f"choose another --output or mend this one, {_AGAIN}"

@@ -214,7 +214,7 @@ def test_what_is_no_run_folder_is_named_with_what_to_give_instead(tmp_path: Path
     for name, cure in (
         ("nowhere", "no such folder; give the one that `run` printed"),
         ("empty", "has not begun; give the folder that `run` printed"),
-        ("runs", f"has not begun; it holds that of {tmp_path / 'runs' / 'one'}"),
+        ("runs", f"has not begun; give one that it holds, such as {tmp_path / 'runs' / 'one'}"),
         ("runs/one/config.yaml", "has not begun; give the folder"),
     ):
         for read in (read_records, load_run):

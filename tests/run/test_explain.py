@@ -17,7 +17,7 @@ from adasise_bench.cli import main
 from adasise_bench.data.scenes import SCENE_CLASSES, draw_scene, embedded_root
 from adasise_bench.models.classifier import Classifier
 from adasise_bench.records import folder as run_folder
-from adasise_bench.reporting.captions import score_line
+from adasise_bench.reporting.captions import score_line, score_text
 from adasise_bench.run import explain, scored_picture
 from adasise_bench.run.config_file import validate
 from adasise_bench.run.runner import run
@@ -56,7 +56,7 @@ def test_prints_the_top_classes_and_writes_every_result(scene: Path, monkeypatch
     config = explain_config("scenes_vgg", ["sise"], overrides=[*ENGINE, f"data.input_size={SIDE}"])
     scores = open_subject(scene, config).scores
     expected = sorted(scores.items(), key=lambda entry: -entry[1])[:3]
-    assert found == [[str(rank), name, f"{score:.4f}"] for rank, (name, score) in enumerate(expected, 1)]
+    assert found == [[str(rank), name, score_text(score)] for rank, (name, score) in enumerate(expected, 1)]
     assert set(scores) == set(SCENE_CLASSES)
     assert sum(scores.values()) == pytest.approx(1, abs=1e-5)
     top = expected[0][0]

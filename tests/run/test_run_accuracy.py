@@ -178,7 +178,7 @@ def test_a_picture_that_cannot_be_used_is_counted_and_ends_with_1(voc_root: Path
     result = command(voc_root, tmp_path)
     assert result.exit_code == 1
     assert "Images that cannot be used: 1, for example" in result.stdout
-    said = "Error: 1 of the pictures cannot be used; a note under the table says why of one\n"
+    said = "Error: 1 of the images cannot be used; a note under the table says why of one\n"
     assert result.stderr.endswith(said)
     tolerant = command(voc_root, tmp_path, "--set", "tolerated_errors=1")
     assert tolerant.exit_code == 0, tolerant.output

@@ -165,7 +165,7 @@ def test_killed_while_writing_a_file(
 def test_a_full_disk(server: ForkServerContext, voc_root: Path, tmp_path: Path, whole: Path) -> None:
     """The system refuses to let any file grow beyond a limit, as it does when the disk is full."""
     assert ended(server, voc_root, tmp_path / "out", file_size=5000) == OutputError.exit_code
-    assert "run the same command again to resume" in (tmp_path / SAID).read_text()
+    assert "give the same command again; what is finished is kept" in (tmp_path / SAID).read_text()
     kept = len(read_records(tmp_path / "out"))
     assert 0 < kept < EXPLANATIONS
     assert run(settings(voc_root), tmp_path / "out").reused == kept

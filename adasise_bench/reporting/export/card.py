@@ -14,7 +14,7 @@ import yaml
 
 from adasise_bench.reporting.export.files import TextFile
 from adasise_bench.reporting.export.scores import NetworkResults, Score
-from adasise_bench.reporting.report.provenance import provenance_of
+from adasise_bench.reporting.report.provenance import facts_of
 from adasise_bench.reporting.tables import title_of
 from adasise_bench.reporting.tables.formats import render
 from adasise_bench.reporting.tables.look import Look
@@ -51,14 +51,11 @@ def card(results: NetworkResults) -> str:
 
 
 def _facts(results: NetworkResults) -> list[str]:
-    """What is known of the runs, but for the weights of other networks."""
-    networks = {model for run in results.runs for model in run.environment["models"]}
-    others = {title_of(model) for model in networks if model != results.model}
+    """What is known of the runs and of the network; the notes on the tables name the definitions."""
     return [
         f"- {markdown(name)}: {markdown(value)}"
         for run in results.runs
-        for name, value in provenance_of(run).facts
-        if name not in others
+        for name, value in facts_of(run, [results.model])
     ]
 
 

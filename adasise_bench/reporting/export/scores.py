@@ -8,7 +8,7 @@ from typing import Any
 
 from adasise_bench.metrics.registry import METRICS, Metric
 from adasise_bench.records.run import Run
-from adasise_bench.reporting.tables import Tables, build_tables, title_of
+from adasise_bench.reporting.tables import Tables, tables_by_network, title_of
 from adasise_bench.utils.errors import DataError
 
 
@@ -45,7 +45,7 @@ class NetworkResults:
     Attributes:
         model: the network's name.
         scores: the numbers.
-        tables: the network's tables, and the notes on all.
+        tables: the network's tables and the notes on them.
         runs: those that have the network.
     """
 
@@ -100,10 +100,10 @@ def results_of(runs: Sequence[Run]) -> list[NetworkResults]:
         ConfigError: the runs do not fit together.
         DataError: nothing was measured.
     """
-    tables = build_tables(runs)
     found = []
-    for table in (table for table in tables.tables if table.name == "table1"):
-        cells = [cell for row in table.rows for cell in row.cells if cell.metric in METRICS]
+    for model, tables in tables_by_network(runs).items():
+        rows = [row for table in tables.tables if table.name == "table1" for row in table.rows]
+        cells = [cell for row in rows for cell in row.cells if cell.metric in METRICS]
         scores = tuple(
             Score(
                 str(cell.method), cell.metric, float(cell.measured), cell.low, cell.high, cell.n, cell.images
@@ -112,9 +112,8 @@ def results_of(runs: Sequence[Run]) -> list[NetworkResults]:
             if cell.measured is not None
         )
         if scores:
-            own = tuple(other for other in tables.tables if other.model == table.model)
-            having = tuple(run for run in runs if table.model in run.environment["models"])
-            found.append(NetworkResults(table.model, scores, Tables(own, tables.notes), having))
+            having = tuple(run for run in runs if model in run.environment["models"])
+            found.append(NetworkResults(model, scores, tables, having))
     if not found:
         raise DataError(f"{runs[0].folder}: no metric was measured, so that there is nothing to export")
     return found

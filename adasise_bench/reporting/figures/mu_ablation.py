@@ -39,9 +39,12 @@ from adasise_bench.utils.errors import DataError
 
 _COLUMNS = 2
 
-_BESIDE, _FARTHEST = 0.13, 0.52
-"""How far beside the last μ the adaptive selectors' intervals stand, as shares of the span of μ: the first
-one, each of the others beside the one before it, and the last."""
+_BESIDE = 0.13
+"""Distance of the adaptive selectors' intervals from the last μ and from each other, as a share of the span
+of μ."""
+
+_FARTHEST = 0.52
+"""Largest distance of the last of these intervals from the last μ; many selectors stand closer together."""
 
 _LEAST_SPAN = 5.0
 """Percentage points of an axis; fewer would make noise look like a trend."""

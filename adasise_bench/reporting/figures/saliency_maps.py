@@ -32,7 +32,10 @@ Pair = tuple[str, str]
 
 _METHODS_IN_A_COLUMN = 3
 _METHODS_ON_A_PAGE = 7
-_TEXT, _LINE = 0.17, 0.12
+_TEXT = 0.17
+"""Inches of the first line of text below or beside a picture."""
+_LINE = 0.12
+"""Inches of every other line of text."""
 _LETTERS_PER_INCH = 17
 _BOX = "#56B4E9"
 _FLATTEST, _HIGHEST = 0.05, 4.0

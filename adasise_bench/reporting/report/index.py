@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from adasise_bench.metrics.registry import DEFAULT, METRICS, Metric
 from adasise_bench.records.columns import NetworkRecords
 from adasise_bench.records.record import Key
+from adasise_bench.reporting.captions import score_text
 from adasise_bench.reporting.tables import title_of
 
 _Ints = NDArray[np.int64]
@@ -232,6 +233,7 @@ def index_json(index: Index, pictures: Sequence[str], picture_of: Sequence[int])
         "picture": list(picture_of),
         "className": [classes[pair.class_name] for pair in index.pairs],
         "score": index.score,
+        "scoreText": [None if score is None else score_text(score) for score in index.score],
         "boxShare": index.box_share,
         "values": index.values,
         "degenerate": index.degenerate,

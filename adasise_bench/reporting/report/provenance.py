@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import yaml
@@ -25,13 +25,19 @@ def provenance_of(run: Run) -> Provenance:
     """What a run's ``config.yaml`` and ``environment.json`` say."""
     return Provenance(
         folder=str(run.folder),
-        facts=tuple(_facts(run)),
+        facts=(*facts_of(run, run.environment["models"]), *_definitions(run)),
         config=yaml.safe_dump(run.config, sort_keys=False, allow_unicode=True),
         environment=json.dumps(run.environment, indent=2, ensure_ascii=False, default=str),
     )
 
 
-def _facts(run: Run) -> Iterator[tuple[str, str]]:
+def facts_of(run: Run, models: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The most important facts about a run, by their names.
+
+    Args:
+        run: the run.
+        models: names of the networks whose weights are told.
+    """
     environment, config = run.environment, run.config
     data, tool = environment["data"], environment["tool"]
     commit = f", commit {tool['commit']}" if tool["commit"] else ""
@@ -40,13 +46,15 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
     yield "Data", f"{data['name']}, {data['images']} images, {data['pairs']} pairs"
     yield "Network input", f"{config['data']['input_size']} px ({config['data']['resize']})"
     yield "Score Ψ", str(config["score"])
-    for model, weights in environment["models"].items():
-        yield title_of(model), _weights(weights)
+    for model in models:
+        yield title_of(model), _weights(environment["models"][model])
     for method in config["methods"]:
         options = ", ".join(f"{name} {value}" for name, value in method.items() if name != "label")
         yield title_of(method["label"]), options
-    definitions = environment["definitions"]
-    if definitions:
+
+
+def _definitions(run: Run) -> Iterator[tuple[str, str]]:
+    if definitions := run.environment["definitions"]:
         yield "Definitions", ", ".join(definitions.values())
 
 

@@ -63,11 +63,43 @@ def build_tables(
         )
     if against is not None:
         _refuse_unknown(against, networks, methods)
-    names = {entry["label"]: maker_of(entry) for run in runs for entry in run.config["methods"]}
-    available = {
-        model: facts["maps_available"] for run in runs for model, facts in run.environment["models"].items()
+    _refuse_other_blocks(runs)
+    return _built(runs, networks, shown, by, against)
+
+
+def tables_by_network(runs: Sequence[Run]) -> dict[str, Tables]:
+    """What :func:`build_tables` shows unasked, apart for every network, in the papers' order.
+
+    The notes on a network's tables are about this network and the runs that have it.
+
+    Args:
+        runs: as for :func:`build_tables`.
+
+    Raises:
+        ConfigError: the runs do not fit together.
+        DataError: there is not one record.
+    """
+    shown = _named(usual_metrics(runs))
+    networks = _with_methods(join(runs), runs, ())
+    _refuse_other_blocks(runs)
+    return {
+        model: _built(
+            [run for run in runs if model in run.environment["models"]], {model: networks[model]}, shown
+        )
+        for model in in_paper_order(networks, published_table1())
     }
-    _refuse_other_blocks(runs, available)
+
+
+def _built(
+    runs: Sequence[Run],
+    networks: Mapping[str, NetworkRecords],
+    shown: Mapping[str, Metric],
+    by: Grouping | None = None,
+    against: str | None = None,
+) -> Tables:
+    """The tables of these networks and the notes on them; the other arguments as in :func:`build_tables`."""
+    names = {entry["label"]: maker_of(entry) for run in runs for entry in run.config["methods"]}
+    available = _maps_available(runs)
     accuracies = accuracy_of(runs)
     data = {model: run.environment["data"]["name"] for run in runs for model in run.environment["models"]}
     models = in_paper_order(networks, published_table1())
@@ -140,7 +172,15 @@ def usual_metrics(runs: Sequence[Run]) -> list[str]:
     return [*DEFAULT, *dict.fromkeys(asked)]
 
 
-def _refuse_other_blocks(runs: Sequence[Run], available: Mapping[str, Sequence[int]]) -> None:
+def _maps_available(runs: Sequence[Run]) -> dict[str, list[int]]:
+    """By network, how many feature maps each block has."""
+    return {
+        model: facts["maps_available"] for run in runs for model, facts in run.environment["models"].items()
+    }
+
+
+def _refuse_other_blocks(runs: Sequence[Run]) -> None:
+    available = _maps_available(runs)
     paper = {model: published_table2(model).get("available", maps) for model, maps in available.items()}
     for run in runs:
         for model, blocks in _numbers_of_blocks(run):

@@ -78,7 +78,7 @@ class _Layout(NamedTuple):
 
     @property
     def cost(self) -> Cost:
-        """The fewer blocks, the better; methods are rather columns than lines."""
+        """Fewer blocks are better, and of equally many, those with methods as columns."""
         return len(self.blocks), self.transposed
 
 

@@ -124,20 +124,21 @@ def number(value: float, unit: Unit) -> str:
 def title_of(name: str) -> str:
     """The name that the papers give a model or method; without one, the label itself.
 
-    A label that begins with the name of a method and ``_`` begins with the method's title.
+    A label that begins with the name of a method and ``_`` begins with the method's title. Different labels
+    have different titles: where one ``_`` follows another or ends the label, the label stays as it is.
 
-    >>> title_of("ada_sise"), title_of("ada_sise_otsu"), title_of("mine")
-    ('Ada-SISE', 'Ada-SISE otsu', 'mine')
+    >>> title_of("ada_sise"), title_of("ada_sise_otsu"), title_of("ada_sise_"), title_of("mine")
+    ('Ada-SISE', 'Ada-SISE otsu', 'ada_sise_', 'mine')
     """
     known = METHODS.get(name) or ARCHITECTURES.get(name)
     if known and known.title:
         return known.title
     methods = [method for method in METHODS if name.startswith(f"{method}_") and METHODS[method].title]
-    if not methods:
+    method = max(methods, key=len, default="")
+    variant = name.removeprefix(f"{method}_").split("_")
+    if not method or "" in variant:
         return printable(name)
-    method = max(methods, key=len)
-    variant = printable(name.removeprefix(f"{method}_")).replace("_", " ")
-    return f"{METHODS[method].title} {variant}".rstrip()
+    return f"{METHODS[method].title} {printable(' '.join(variant))}"
 
 
 def counted_pairs(count: int) -> str:

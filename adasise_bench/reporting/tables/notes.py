@@ -45,7 +45,7 @@ def notes(
     yield from _published_notes(tables, data)
     yield from _run_time_notes(runs, networks, tables)
     yield from origin_notes(runs, labels)
-    yield from setting_notes.option_notes(runs, labels, told)
+    yield from setting_notes.option_notes(runs, labels, networks, told)
     yield from setting_notes.area_notes(runs, labels)
     yield from setting_notes.control_notes(runs, labels)
     yield from value_notes.degenerate_notes(runs, networks)
@@ -53,7 +53,7 @@ def notes(
     yield from value_notes.chance_notes(networks, tables)
     yield from statistics_notes(tables)
     yield from setting_notes.run_notes(runs)
-    yield from setting_notes.definition_notes(runs, networks, labels)
+    yield from setting_notes.definition_notes(runs, networks, labels, tables)
     yield from accuracy_notes(tables)
 
 
@@ -123,7 +123,7 @@ def statistics_notes(tables: Sequence[Table]) -> Iterator[str]:
     if {cell.group for cell in cells} & set(OUTCOMES):
         yield (
             "Outcome: the place of the class among the data's classes, by the network's scores of the whole "
-            "picture."
+            "image."
         )
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 from adasise_bench.data.rules import SETS, Rules
 from adasise_bench.methods.registry import METHODS
-from adasise_bench.records.columns import NetworkRecords, has
+from adasise_bench.metrics.registry import METRICS
+from adasise_bench.records.columns import NetworkRecords
 from adasise_bench.records.record import SCHEMA
 from adasise_bench.records.run import Run
 from adasise_bench.reporting.tables.deviations import coverage
-from adasise_bench.reporting.tables.model import title_of
+from adasise_bench.reporting.tables.model import Table, title_of
 from adasise_bench.reporting.tables.origins import digest_names, is_stored, maker_of
 
 
@@ -68,13 +69,16 @@ def rules_notes(given: Mapping[str, str]) -> Iterator[str]:
         yield f"Rules: {name} ({listed}); numbers by other rules are not comparable with these."
 
 
-def option_notes(runs: Sequence[Run], labels: Iterable[str], told: Container[str] = ()) -> Iterator[str]:
-    """Options of these methods, and sides of networks' blocks, that are not the defaults.
+def option_notes(
+    runs: Sequence[Run], labels: Iterable[str], networks: Container[str], told: Container[str] = ()
+) -> Iterator[str]:
+    """Options of these methods, and sides of these networks' blocks, that are not the defaults.
 
     Args:
         runs: what was run.
         labels: of the methods.
-        told: networks of which a table says at which side of the blocks maps are read.
+        networks: names of the networks.
+        told: those of which a table says at which side of the blocks maps are read.
     """
     stored = {entry["label"] for run in runs for entry in run.config["methods"] if is_stored(entry)}
     options = {label: own for run in runs for label, own in run.environment["methods"].items()}
@@ -87,7 +91,7 @@ def option_notes(runs: Sequence[Run], labels: Iterable[str], told: Container[str
     yield from together(
         (title_of(model), _blocks(entry, facts.get(model, {})))
         for model, entry in models.items()
-        if model not in told or "source" in entry
+        if model in networks and (model not in told or "source" in entry)
     )
 
 
@@ -148,19 +152,36 @@ def _facts(run: Run) -> Iterator[str]:
 
 
 def definition_notes(
-    runs: Sequence[Run], networks: Mapping[str, NetworkRecords], labels: Iterable[str]
+    runs: Sequence[Run], networks: Container[str], labels: Iterable[str], tables: Iterable[Table]
 ) -> Iterator[str]:
-    """The names of what the shown metrics and methods compute."""
+    """The names of what the shown metrics, methods and networks of the user's own compute.
+
+    Args:
+        runs: what was run.
+        networks: names of the networks.
+        labels: of the methods.
+        tables: those that show the metrics.
+    """
     shown = set(labels)
     methods = {entry["name"] for run in runs for entry in run.config["methods"] if entry["label"] in shown}
+    cells = (cell for table in tables for row in table.rows for cell in row.cells)
+    measured = {cell.metric for cell in cells if cell.measured is not None}
+    columns = {metric.column for name, metric in METRICS.items() if name in measured}
     told = digest_names(runs)
+
+    def concerned(name: str) -> bool:
+        if name in METHODS:
+            return name in methods
+        if name in SCHEMA.names:
+            return name in columns
+        kind, _, model = name.partition(".")
+        return model in networks if kind == "models" else name not in told
+
     definitions = {
         definition
         for run in runs
         for name, definition in run.environment["definitions"].items()
-        if name not in told
-        and (name in methods or name not in METHODS)
-        and (name not in SCHEMA.names or has(networks, name))
+        if concerned(name)
     }
     if definitions:
         yield f"Definitions: {', '.join(sorted(definitions))}."

@@ -104,7 +104,10 @@ def _coco_not_here(config: RunConfig, refusal: DataError) -> Pictures:
     ]
     typical = len(chosen) < len(listed)
     if typical:
-        notes.append("the annotations alone tell which pictures are meant; they are taken to be average ones")
+        notes.append(
+            "which pictures the run chooses is not known without the annotations; the numbers are those of "
+            "average pictures"
+        )
     return Pictures(
         COCO_VAL + (MASKS if config.data.region == "masks" else ""),
         typical_counts(chosen),

@@ -17,6 +17,7 @@ from run_folders import draw_pictures, some_records, write_run
 from adasise_bench.data.voc import VOC_CLASSES
 from adasise_bench.records.record import Record
 from adasise_bench.records.run import load_run
+from adasise_bench.reporting.captions import score_text
 from adasise_bench.reporting.report.page import write_report
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
@@ -186,6 +187,8 @@ def test_every_sort_is_the_one_pandas_makes(open_report: Any, small: Report) -> 
     opened.choose(metric="Score Ψ", order="highest first")
     scores = small.records.groupby(["image_id", "class_name"], sort=False)["score"].first()
     assert opened.pairs() == list(scores.sort_values(ascending=False, kind="stable").index)
+    first = opened.page.locator("li.pair").first
+    assert f"Score Ψ{score_text(scores.max())}" in "".join(first.inner_text().split("\n"))
 
 
 def test_filters_leave_what_they_say(open_report: Any, small: Report) -> None:

@@ -63,6 +63,8 @@ def test_names_are_stored_once_and_found_by_number() -> None:
     assert tree["classes"] == ["cat", "dog"]
     assert tree["className"] == [1, 1, 0, -1]
     assert tree["methods"] == ["mine", "SISE"]
+    assert tree["score"] == [0.25, 0.5, 0.75, None]
+    assert tree["scoreText"] == ["0.2500", "0.5000", "0.7500", None]
     assert tree["metrics"][0] == {
         "title": "EBPG, %",
         "direction": "up",

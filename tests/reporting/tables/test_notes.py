@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from table_runs import Folder, build, record
 
-from adasise_bench.reporting.tables import title_of
+from adasise_bench.records.run import load_run
+from adasise_bench.reporting.tables import tables_by_network, title_of
 
 
 def test_notes_say_what_limits_the_comparison(folder: Folder) -> None:
@@ -44,9 +45,12 @@ def test_notes_name_options_that_are_not_the_defaults(folder: Folder) -> None:
         config["models"]["vgg16"]["blocks"] = "pool-output"
         environment["methods"]["sise"] = {"fusion": "soft", "mu": 0.3}
 
-    notes = build(folder([record("sise", "1")], change=change)).notes
+    records = [record("sise", "1"), record("mine", "1", model="vgg16")]
+    notes = build(folder(records, change=change)).notes
+    said = "VGG16: feature maps are read at the pool-output side of the blocks."
     assert "SISE: options that are not the default: fusion=soft, mu=0.3." in notes
-    assert "VGG16: feature maps are read at the pool-output side of the blocks." in notes
+    assert said in notes
+    assert said not in build(folder(records[:1], "without", change)).notes  # no explanation of VGG16
 
 
 def test_published_figures_are_sourced_only_where_shown(folder: Folder) -> None:
@@ -98,10 +102,42 @@ def test_coverage_of_unknown_size_and_of_an_unfinished_run(folder: Folder) -> No
 
 def test_definitions_are_of_what_was_measured(folder: Folder) -> None:
     def define(_: dict[str, Any], environment: dict[str, Any]) -> None:
-        environment["definitions"] = {"ebpg": "ebpg-x", "insertion": "insertion-x", "sise": "sise-x"}
+        names = ("ebpg", "pointing", "insertion", "seconds", "sise", "models.resnet50", "models.vgg16")
+        environment["definitions"] = {name: f"{name}-x" for name in names}
 
-    notes = build(folder([record("sise", "1", ebpg=1.0)], change=define)).notes
-    assert "Definitions: ebpg-x, sise-x." in notes
+    def definitions(path: Path, **options: Any) -> str:
+        (note,) = [note for note in build(path, **options).notes if note.startswith("Definitions: ")]
+        return note
+
+    path = folder([record("sise", "1", ebpg=1.0, pointing=100.0, seconds=2.0)], change=define)
+    assert definitions(path) == "Definitions: ebpg-x, models.resnet50-x, seconds-x, sise-x."
+    pointing = definitions(path, metrics=["pointing"])
+    assert pointing == "Definitions: models.resnet50-x, pointing-x, sise-x."
+    assert "seconds-x" in definitions(path, metrics=["seconds_median"])
+
+
+def test_tables_of_one_network_have_notes_on_it_alone(folder: Folder) -> None:
+    def change(config: dict[str, Any], environment: dict[str, Any]) -> None:
+        config["models"]["vgg16"]["blocks"] = "pool-output"
+        environment["definitions"] = {"models.resnet50": "res-x", "models.vgg16": "vgg-x", "ebpg": "ebpg-x"}
+
+    both = [record("mine", str(k), model=model, score=score, ebpg=1.0)
+            for k in range(2) for model, score in (("resnet50", 0.999), ("vgg16", 1e-3))]  # fmt: skip
+    first = folder(both, "both", change)
+    second = folder([record("yours", "0", model="vgg16", bbox=1.0)], "second", change)
+    apart = tables_by_network([load_run(first), load_run(second)])
+    together = build(first, second)
+    assert [table for own in apart.values() for table in own.tables] == list(together.tables)
+    assert list(apart) == ["vgg16", "resnet50"]
+    notes = {model: "\n".join(own.notes) for model, own in apart.items()}
+    for text in ("VGG16", "vgg-x", "pool-output"):
+        assert text in notes["vgg16"]
+        assert text not in notes["resnet50"]
+    for text in ("ResNet-50", "res-x"):
+        assert text in notes["resnet50"]
+        assert text not in notes["vgg16"]
+    every = "\n".join(together.notes)
+    assert all(text in every for text in ("VGG16", "ResNet-50", "vgg-x", "res-x"))
 
 
 def test_areas_of_the_frame_are_called_so(folder: Folder) -> None:
@@ -263,6 +299,9 @@ def test_scores_far_from_their_ends_need_no_note(folder: Folder) -> None:
         ("sise_mu_0.3", "SISE mu 0.3"),
         ("grad_cam_pp_x", "Grad-CAM++ x"),
         ("my_sise", "my_sise"),
+        ("sise_", "sise_"),
+        ("sise__x", "sise__x"),
+        ("sise_x_", "sise_x_"),
         ("sise2", "sise2"),
     ],
 )

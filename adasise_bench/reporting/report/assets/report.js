@@ -200,9 +200,9 @@
   function facts(pair) {
     const { metric, minus } = controls;
     const keyed = (name) => (metric.value === name ? "key" : "");
-    const [score, share] = [index.score[pair], index.boxShare[pair]];
+    const share = index.boxShare[pair];
     const listed = [
-      fact("Score Ψ", score === null ? "–" : score.toPrecision(4), keyed("score")),
+      fact("Score Ψ", index.scoreText[pair] ?? "–", keyed("score")),
       fact("Boxes' area", share === null ? "–" : `${share.toFixed(1)} %`, keyed("box_share")),
     ];
     if (byMethod() && minus.value) {
