@@ -104,7 +104,8 @@ def convolution_backward(
     With stride 1 it is the convolution of ``upstream`` with the weights turned by 180 degrees, with a larger
     stride one such convolution for every remainder of a position by the stride. The rest remains a
     transposed convolution. Each has its own copy of the weights: OpenVINO 2026.4 computes wrong values,
-    without an error, where a convolution and its transposed one share a constant.
+    without an error, where a convolution and its transposed one share a constant, and a clone is no other
+    constant for it; a sum is.
     """
     if transposed or list(output_mask) != [True, False, False]:
         return NotImplemented  # the operation stays as it is
@@ -124,7 +125,7 @@ def convolution_backward(
             )
         ]
         found = _aten.convolution(
-            upstream, weight.clone(), None, stride, padding, dilation, True, missing, groups
+            upstream, weight + 0, None, stride, padding, dilation, True, missing, groups
         )
     return found, None, None
 

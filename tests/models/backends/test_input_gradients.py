@@ -57,11 +57,20 @@ def convolutional() -> nn.Module:
     )  # fmt: skip
 
 
+def unequal_strides() -> nn.Module:
+    """Strides beyond the kernel, and of one axis only, whose gradients remain transposed convolutions."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, (1, 5), padding=(2, 3), stride=(1, 2)),
+        nn.ReLU(), nn.Conv2d(8, 4, 2, stride=3), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+    )  # fmt: skip
+
+
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "vgg": vgg_like,
     "bottleneck": resnet_like,
     "basic": lambda: resnet_like(BasicBlock),
     "convolutional": convolutional,
+    "unequal strides": unequal_strides,
 }
 
 
