@@ -289,7 +289,9 @@ def _build(
     except BaseException as error:  # foreign code may raise anything, SystemExit included
         kind = WeightsError if settings.weights else ConfigError
         called = " ".join([settings.source, *names])
-        raise kind(f"models.{name}: {called}: {plugins.reason(error)}") from None
+        unfetched = settings.weights and isinstance(error, OSError)
+        cure = "; fetch the weights by hand and name the file in `checkpoint`" if unfetched else ""
+        raise kind(f"models.{name}: {called}: {plugins.reason(error)}{cure}") from None
 
 
 def _completed(where: str, settings: CustomModel, facts: Mapping[str, Any]) -> CustomModel:

@@ -45,7 +45,9 @@ def load(location: str) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # foreign code may raise anything, SystemExit included
-        raise ConfigError(f"{location}: cannot be imported: {reason(error)}") from None
+        places = f"; modules are searched among the installed ones, and in {here}"
+        cure = places if isinstance(error, ModuleNotFoundError) else ""
+        raise ConfigError(f"{location}: cannot be imported: {reason(error)}{cure}") from None
 
 
 @contextmanager

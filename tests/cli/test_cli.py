@@ -105,7 +105,7 @@ def test_dry_run_downloads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     result = call("run", "--config", "table1", "--dry-run", "--set", "data.download=false")
     assert result.exit_code == 3
-    assert "a run with data.download=true fetches VOC" in result.stderr
+    assert "data.download=true, as in `run --config table1 --limit 1`, fetches VOC" in result.stderr
     assert not list(tmp_path.iterdir())
 
 

@@ -193,5 +193,5 @@ def test_failed_download_names_the_cure(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: "/nonexistent-cache")
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    with pytest.raises(WeightsError, match=r"models\.<arch>\.checkpoint"):
+    with pytest.raises(WeightsError, match=r"explain --checkpoint FILE`, or models\.NETWORK\.checkpoint"):
         torchray_networks.load("resnet50", "voc", None, None, False)

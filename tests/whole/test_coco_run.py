@@ -67,7 +67,7 @@ def test_results_say_which_data_they_rest_on(folder: Path) -> None:
     assert (environment["data"]["full_images"], environment["data"]["left_out"]) == (40504, 1)
     assert environment["identity"]["data"]["region"] == "masks"
     text = " ".join(tables_text(folder, notes="all").split())
-    assert "COCO 2014 val, masks (pictures without objects left out: 1)" in text
+    assert "COCO 2014 val, masks (images without objects left out: 1)" in text
     assert "ResNet-50 is not the published model" in text
     assert "ResNet-50: 4 of 40504 images (6 pairs)." in text
     assert "published" not in text.replace("not the published", "")
@@ -113,7 +113,7 @@ def test_explain_knows_cocos_classes(base: Path) -> None:
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert "hair drier" in result.stdout
-    assert "ResNet-50 for COCO: not the published weights" in result.stderr
+    assert "ResNet-50 for COCO, not the published weights" in result.stderr
     assert np.load(base / "explained" / "sise_hair drier.npy").shape == (SIDE, SIDE)
 
 

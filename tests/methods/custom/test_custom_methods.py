@@ -404,7 +404,7 @@ def config(*methods: Any) -> dict[str, Any]:
     ("asked", "named"),
     [
         ("mine:salincy", "no attribute 'salincy'"),
-        ("nowhere:saliency", "No module named 'nowhere'"),
+        ("nowhere:saliency", "No module named 'nowhere'; modules are searched among the installed ones, and"),
         ("mine:number", "cannot be called"),
         ("broken:f", "broken:f: cannot be imported: RuntimeError: planted (broken.py:1)"),
         ("leaves:f", "leaves:f: cannot be imported: SystemExit: 3 (leaves.py:1)"),
