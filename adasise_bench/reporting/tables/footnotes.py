@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 
 from adasise_bench.reporting.tables.grid import CHANCE_MARK
@@ -84,8 +85,12 @@ def divided(
 def _beginning(note: str, lines: Lines, most: int) -> str:
     """As many words of a note as fit into so many lines, and dots; empty where not one word fits."""
     words = note.split(" ")
-    texts = (f"{' '.join(words[:count])} ..." for count in range(len(words) - 1, 0, -1))
-    return next((text for text in texts if lines(text) <= most), "")
+
+    def first(count: int) -> str:
+        return f"{' '.join(words[:count])} ..."
+
+    fitting = bisect_right(range(1, len(words)), most, key=lambda count: lines(first(count)))
+    return first(fitting) if fitting else ""
 
 
 def _legend(tables: Tables, best: str, intervals: Intervals) -> Iterator[str]:
